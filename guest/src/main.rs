@@ -1,0 +1,3 @@
+//! `stackd`: every program that runs inside the virtual machine, in one static binary.
+
+fn main() {}

@@ -1,0 +1,157 @@
+//! Files that survive a crash at any moment: atomic replacement, private directories, locks between processes.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Mode of files that only their owner may read.
+pub const PRIVATE_FILE: u32 = 0o600;
+
+/// Mode of ordinary files.
+pub const PUBLIC_FILE: u32 = 0o644;
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", path.display())]
+pub struct FileError {
+    /// What was tried: "write", "create", "lock".
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`: names the action and the path.
+    pub fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { action, path, source }
+    }
+}
+
+/// Replaces the file at `path` with `bytes`: temporary file beside it, fsync, rename, fsync of the directory.
+/// Readers see the old content or the new, never a part.
+///
+/// # Errors
+/// When the directory cannot be written; the old file is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .permissions(fs::Permissions::from_mode(mode))
+            .tempfile_in(parent)?;
+        file.write_all(bytes)?;
+        // The umask may have taken bits away; the mode asked for is the mode given.
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(FileError::of("write", path))
+}
+
+/// Replaces `to` with the finished file `from` on the same file system, durably.
+///
+/// # Errors
+/// When either cannot be synced or renamed; `to` is then the old file or the new one.
+pub fn publish(from: &Path, to: &Path) -> Result<(), FileError> {
+    let parent = to.parent().unwrap_or(Path::new("."));
+    let publish = || {
+        File::open(from)?.sync_all()?;
+        fs::rename(from, to)?;
+        File::open(parent)?.sync_all()
+    };
+    publish().map_err(FileError::of("replace", to))
+}
+
+/// Creates `dir` and its parents, readable by the owner only where they are new.
+///
+/// # Errors
+/// When a directory cannot be created.
+pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(FileError::of("create", dir))
+}
+
+/// An exclusive lock between processes, held until dropped or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct FileLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl FileLock {
+    /// Takes the lock at `path` (created when missing), or gives `None` when another process holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => {
+                Err(FileError { action: "lock", path: path.to_owned(), source })
+            }
+        }
+    }
+
+    /// Takes the lock at `path`, waiting for its holder; `on_wait` is called once if there is one.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub async fn acquire(path: &Path, on_wait: impl FnOnce()) -> Result<Self, FileError> {
+        if let Some(lock) = Self::try_acquire(path)? {
+            return Ok(lock);
+        }
+        on_wait();
+        let mut backoff = crate::wait::Backoff::default();
+        loop {
+            if let Some(lock) = Self::try_acquire(path)? {
+                return Ok(lock);
+            }
+            backoff.pause().await;
+        }
+    }
+
+    fn open(path: &Path) -> Result<File, FileError> {
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true);
+        options.open(path).map_err(FileError::of("open", path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_atomic_write_replaces_content_and_sets_the_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        write_atomic(&path, b"old", PUBLIC_FILE).unwrap();
+        write_atomic(&path, b"new", PRIVATE_FILE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_path() {
+        let error = write_atomic(Path::new("/no/such/dir/file"), b"", PUBLIC_FILE).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write `/no/such/dir/file`");
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_exclusive_until_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::try_acquire(&path).unwrap().unwrap();
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        let mut waited = false;
+        let second = FileLock::acquire(&path, || waited = true);
+        let (second, ()) = tokio::join!(second, async { drop(held) });
+        second.unwrap();
+        assert!(waited);
+    }
+}

@@ -1,0 +1,12 @@
+//! What every other room needs from the machine it runs on: the one process constructor, atomic file
+//! writes, locks between processes, waits, phase events and their rendering on a terminal.
+//!
+//! Nothing here knows about virtual machines or images.
+
+pub mod console;
+pub mod digest;
+pub mod events;
+pub mod files;
+pub mod interrupt;
+pub mod process;
+pub mod wait;

@@ -1,0 +1,71 @@
+//! Waiting without fixed sleeps: poll with a back-off of milliseconds, always against a deadline.
+
+use std::time::{Duration, Instant};
+
+/// First pause between two polls.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Longest pause between two polls.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The deadline passed before the condition held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing after {:.1} s", .0.as_secs_f64())]
+pub struct TimedOut(pub Duration);
+
+/// Pauses between polls: 1 ms, doubling up to 20 ms.
+#[derive(Debug, Clone)]
+pub struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Backoff {
+    /// Waits for the next poll.
+    pub async fn pause(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Polls `probe` until it gives a value.
+///
+/// # Errors
+/// When `limit` passes first.
+pub async fn until<T>(limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Result<T, TimedOut> {
+    let start = Instant::now();
+    let mut backoff = Backoff::default();
+    loop {
+        if let Some(value) = probe().await {
+            return Ok(value);
+        }
+        if start.elapsed() >= limit {
+            return Err(TimedOut(limit));
+        }
+        backoff.pause().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_condition_that_comes_true_ends_the_wait() {
+        let mut polls = 0;
+        let value = until(Duration::from_secs(5), async || {
+            polls += 1;
+            (polls == 4).then_some("ready")
+        });
+        assert_eq!(value.await, Ok("ready"));
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_never_holds_ends_at_the_deadline() {
+        let limit = Duration::from_millis(10);
+        assert_eq!(until(limit, async || None::<()>).await, Err(TimedOut(limit)));
+    }
+}

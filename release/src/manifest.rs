@@ -1,0 +1,158 @@
+//! The manifest inside an image: all that later stages know about it.
+//!
+//! It lies in the image's EFI system partition as [`PATH_IN_ESP`], beside the kernel and initrd that it names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Arch;
+use crate::stack::Stack;
+
+/// Version of the manifest's format that this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Version of the message that a resumed guest is given.
+pub const RESUME_PROTOCOL: u32 = 1;
+
+/// Where the manifest lies in the EFI system partition.
+pub const PATH_IN_ESP: &str = "emulator/manifest.json";
+
+/// Oldest QEMU that runs an image of this format: zstd-compressed qcow2 (5.1) and `file:` migration (8.2).
+pub const MINIMUM_QEMU: &str = "8.2.0";
+
+/// Everything that is known about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// The build that made the image.
+    pub build: Build,
+    /// The distribution inside.
+    pub debian: Debian,
+    /// How to boot it without firmware.
+    pub boot: Boot,
+    /// The stack inside, as its maintainers described it.
+    pub stack: Stack,
+    /// Version of the resume message that the guest understands.
+    pub resume_protocol: u32,
+    /// Oldest QEMU that can run it, "major.minor.patch".
+    pub minimum_qemu: String,
+    /// SHA-256 of every input of the build by its name; the image is up to date while these are the same.
+    pub inputs: BTreeMap<String, String>,
+}
+
+/// The build that made an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {
+    /// Commit that the build ran from; with "-dirty" when the work tree differed, "unknown" outside a checkout.
+    pub git_sha: String,
+    /// End of the build, RFC 3339, UTC.
+    pub time: String,
+}
+
+/// The distribution inside an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Debian {
+    /// Point release, "13.2".
+    pub version: String,
+    /// Version of every installed package by its name.
+    pub packages: BTreeMap<String, String>,
+}
+
+/// How to boot an image directly: paths are in the EFI system partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Boot {
+    /// Kernel.
+    pub kernel: String,
+    /// Initial RAM file system made for this project's machines: virtio only, fast.
+    pub initrd: String,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not of the expected shape.
+    #[error("the image's manifest is not valid")]
+    Parse(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("the image's manifest has format {found}, this program reads up to format {FORMAT_VERSION}")]
+    Newer {
+        /// The format that the manifest claims.
+        found: u32,
+    },
+}
+
+impl Manifest {
+    /// Parses the bytes of a manifest.
+    ///
+    /// # Errors
+    /// When they are not JSON of the expected shape, or of a newer format.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            format_version: u32,
+        }
+        let Version { format_version } = serde_json::from_slice(bytes)?;
+        if format_version > FORMAT_VERSION {
+            return Err(ManifestError::Newer { found: format_version });
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The manifest as indented JSON with a final line break.
+    ///
+    /// # Panics
+    /// Never: the types serialise to JSON.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("the manifest serialises");
+        text.push('\n');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            arch: Arch::Amd64,
+            build: Build { git_sha: "unknown".into(), time: "2026-01-01T00:00:00Z".into() },
+            debian: Debian {
+                version: "13.2".into(),
+                packages: BTreeMap::from([("redis".into(), "5".into())]),
+            },
+            boot: Boot {
+                kernel: "emulator/vmlinuz".into(),
+                initrd: "emulator/initrd".into(),
+                cmdline: "quiet".into(),
+            },
+            stack: Stack::parse(include_str!("../../cloud-init/stack.toml")).unwrap(),
+            resume_protocol: RESUME_PROTOCOL,
+            minimum_qemu: MINIMUM_QEMU.into(),
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_written() {
+        assert_eq!(Manifest::parse(manifest().to_json().as_bytes()).unwrap(), manifest());
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_before_its_shape_is_looked_at() {
+        let error = Manifest::parse(br#"{"formatVersion": 99}"#).unwrap_err().to_string();
+        assert_eq!(error, "the image's manifest has format 99, this program reads up to format 1");
+    }
+}

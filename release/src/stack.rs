@@ -1,0 +1,201 @@
+//! The description of a stack, as maintainers write it in `stack.toml`.
+//!
+//! It is the only place that knows what a particular product looks like from the outside. The image build copies it into
+//! the image's manifest; nothing downstream reads anything else.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the description's format that this program reads.
+pub const FORMAT: u32 = 1;
+
+/// A stack: the machine that it needs and what it shows to the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Stack {
+    /// Name of the stack, and first part of its artefacts' names.
+    pub name: String,
+    /// The machine that runs it.
+    pub machine: MachineSize,
+    /// What it serves on the host's loopback interface.
+    pub ports: Vec<Port>,
+    /// What is replaced by fresh values for every new session.
+    pub secrets: Vec<Secret>,
+    /// The systemd units whose journals `emulator logs` offers, by the name a user types.
+    pub services: Vec<Service>,
+}
+
+/// Default size of the virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MachineSize {
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Virtual size of the disk in GiB.
+    pub disk_gib: u64,
+}
+
+/// A TCP port in the guest that the host forwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Port {
+    /// Name that people read and flags are made from: "backend".
+    pub name: String,
+    /// Port inside the guest.
+    pub guest: u16,
+    /// Default port on the host.
+    pub host: u16,
+    /// Environment variable that overrides the host port.
+    pub env: String,
+    /// Path that answers 200 to a GET when the service is healthy; a port without one takes no part in readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+}
+
+/// A secret with a publishable placeholder in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Secret {
+    /// Name in records and messages: `secret_server_key`.
+    pub name: String,
+    /// Environment variable that carries it to the services.
+    pub env: String,
+    /// The value baked into the image; never valid in a session with rotation.
+    pub placeholder: String,
+    /// What a value looks like.
+    pub format: SecretFormat,
+}
+
+/// What a secret's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretFormat {
+    /// 32 bytes as 64 lower-case hexadecimal digits.
+    Hex64,
+}
+
+/// A service whose journal can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Service {
+    /// Name that a user types.
+    pub name: String,
+    /// The systemd unit.
+    pub unit: String,
+}
+
+/// Why a description cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// Not TOML, or not of the expected shape.
+    #[error("`stack.toml` is not valid")]
+    Parse(#[from] toml::de::Error),
+    /// Written for another version of this program.
+    #[error("`stack.toml` has format {found}, this program reads format {FORMAT}")]
+    Format {
+        /// The format that the file claims.
+        found: u32,
+    },
+    /// Two entries claim one name or port, or a value is outside its range.
+    #[error("`stack.toml`: {0}")]
+    Invalid(String),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+impl Stack {
+    /// Parses and checks the text of a `stack.toml`.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key or another format version, or contradicts itself.
+    pub fn parse(text: &str) -> Result<Self, StackError> {
+        let Versioned { format, rest } = toml::from_str(text)?;
+        if format != FORMAT {
+            return Err(StackError::Format { found: format });
+        }
+        let stack: Self = rest.try_into()?;
+        stack.check()?;
+        Ok(stack)
+    }
+
+    fn check(&self) -> Result<(), StackError> {
+        let invalid = |text: String| Err(StackError::Invalid(text));
+        for (index, port) in self.ports.iter().enumerate() {
+            if let Some(twin) = self.ports[..index].iter().find(|twin| {
+                twin.name == port.name
+                    || twin.guest == port.guest
+                    || twin.host == port.host
+                    || twin.env == port.env
+            }) {
+                return invalid(format!(
+                    "ports `{}` and `{}` share a name, number or variable",
+                    twin.name, port.name
+                ));
+            }
+            if port.health.as_ref().is_some_and(|path| !path.starts_with('/')) {
+                return invalid(format!("the health path of port `{}` does not start with `/`", port.name));
+            }
+        }
+        if !self.ports.iter().any(|port| port.health.is_some()) {
+            return invalid("no port has a health path, so readiness cannot be told".to_owned());
+        }
+        for secret in &self.secrets {
+            if !secret.format.accepts(&secret.placeholder) {
+                return invalid(format!(
+                    "the placeholder of secret `{}` is not in its own format",
+                    secret.name
+                ));
+            }
+        }
+        if self.machine.memory_mib < 256 || self.machine.cpus == 0 || self.machine.disk_gib == 0 {
+            return invalid("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl SecretFormat {
+    /// Whether `value` has this format.
+    pub fn accepts(self, value: &str) -> bool {
+        match self {
+            Self::Hex64 => value.len() == 64 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: &str = include_str!("../../cloud-init/stack.toml");
+
+    #[test]
+    fn the_stack_of_this_repository_is_valid() {
+        let stack = Stack::parse(STACK).unwrap();
+        let ports: Vec<_> = stack.ports.iter().map(|port| (port.name.as_str(), port.host)).collect();
+        assert_eq!(ports, [("dashboard", 26700), ("backend", 26701)]);
+        assert_eq!(stack.secrets.len(), 4);
+    }
+
+    #[test]
+    fn another_format_is_refused_by_number() {
+        let text = STACK.replace("format = 1", "format = 2");
+        let error = Stack::parse(&text).unwrap_err().to_string();
+        assert_eq!(error, "`stack.toml` has format 2, this program reads format 1");
+    }
+
+    #[test]
+    fn unknown_keys_and_clashing_ports_are_refused() {
+        let unknown = STACK.replace("guest = 8102", "gest = 8102");
+        assert!(matches!(Stack::parse(&unknown), Err(StackError::Parse(_))));
+        let clash = STACK.replace("host = 26701", "host = 26700");
+        let error = Stack::parse(&clash).unwrap_err().to_string();
+        assert!(error.contains("`dashboard` and `backend`"), "{error}");
+    }
+}

@@ -1,0 +1,75 @@
+//! The emulator's home directory. `docs/home.md` documents every name in this module.
+
+use std::path::{Path, PathBuf};
+
+use release::arch::Arch;
+
+/// Environment variable that names the home directory.
+pub const HOME_VARIABLE: &str = "STACK_EMULATOR_HOME";
+
+/// Default home directory under the user's own.
+const DEFAULT: [&str; 2] = [".stack", "emulator"];
+
+/// Everything that the emulator keeps between runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home at `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// The home that the environment names: `$STACK_EMULATOR_HOME`, else `~/.stack/emulator`; `None` when there is no
+    /// home directory either.
+    pub fn from_env() -> Option<Self> {
+        if let Some(root) = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty()) {
+            return std::path::absolute(PathBuf::from(root)).ok().map(Self);
+        }
+        let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty())?;
+        Some(Self(DEFAULT.iter().fold(user, |dir, part| dir.join(part))))
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// Images, and beside each its boot files.
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// The image for `arch`.
+    pub fn image(&self, arch: Arch) -> PathBuf {
+        self.images().join(arch.image_file())
+    }
+
+    /// What was read out of the image for `arch`: manifest, kernel, initrd, and the image that they belong to.
+    pub fn boot_files(&self, arch: Arch) -> PathBuf {
+        self.images().join(format!("stack-emulator-{arch}.boot"))
+    }
+
+    /// One directory an instance.
+    pub fn instances(&self) -> PathBuf {
+        self.0.join("instances")
+    }
+
+    /// QEMU builds, one prefix each, and what is known about them.
+    pub fn qemu(&self) -> PathBuf {
+        self.0.join("qemu")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_inside_the_home() {
+        let home = Home::new("/h");
+        assert_eq!(home.image(Arch::Amd64), Path::new("/h/images/stack-emulator-amd64.qcow2"));
+        assert_eq!(home.boot_files(Arch::Arm64), Path::new("/h/images/stack-emulator-arm64.boot"));
+        assert_eq!(home.instances(), Path::new("/h/instances"));
+    }
+}

@@ -1,0 +1,42 @@
+//! The maintainers' commands: `cargo xtask …`.
+
+mod flags;
+mod tasks;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use host::console::Console;
+use host::interrupt::{Interrupted, unless_interrupted};
+
+use crate::flags::{Cli, Task};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = Console::stderr(cli.verbosity());
+    let outcome = match unless_interrupted(run(cli, &console)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(signal @ Interrupted(number))) => {
+            console.error(&signal, None);
+            return ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX));
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console.error(error.as_ref(), None);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, console: &Console) -> anyhow::Result<()> {
+    // Tasks name files of the repository by relative paths; this is the one place that makes that right.
+    std::env::set_current_dir(
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
+    )?;
+    match cli.task {}
+}
