@@ -16,7 +16,7 @@ use crate::flags::{Cli, Task};
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::stderr(cli.verbosity());
-    let outcome = match unless_interrupted(run(cli, &console)).await {
+    let outcome = match unless_interrupted(run(cli.task, &console)).await {
         Ok(Ok(result)) => result,
         Ok(Err(signal @ Interrupted(number))) => {
             console.error(&signal, None);
@@ -33,10 +33,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, console: &Console) -> anyhow::Result<()> {
+async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
     // Tasks name files of the repository by relative paths; this is the one place that makes that right.
     std::env::set_current_dir(
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
     )?;
-    match cli.task {}
+    match task {
+        Task::Test(task) => task.run(console).await,
+    }
 }

@@ -1,0 +1,44 @@
+//! Cargo, as the tasks call it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use xshell::{Shell, cmd};
+
+/// Runs `cargo` with `args`, its output going straight through.
+///
+/// It shares this program's process group, so a Ctrl-C reaches it and whatever it started.
+///
+/// # Errors
+/// When it does not exit with status 0.
+pub(crate) async fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+    cargo_with_env(args, []).await
+}
+
+/// Like [`cargo`], with environment variables.
+///
+/// # Errors
+/// As [`cargo`].
+pub(crate) async fn cargo_with_env<'a>(
+    args: impl IntoIterator<Item = &'a str>,
+    env: impl IntoIterator<Item = (&'a str, OsString)>,
+) -> anyhow::Result<()> {
+    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    let env: Vec<(String, OsString)> =
+        env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let run = move || -> anyhow::Result<()> {
+        let sh = Shell::new()?;
+        Ok(cmd!(sh, "cargo {args...}").envs(env).run()?)
+    };
+    tokio::task::spawn_blocking(run).await?
+}
+
+/// Builds the `emulator` program in release mode and gives its path.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
+    cargo(["build", "--quiet", "--release", "--package", "emulator"]).await?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Ok(std::path::absolute(target.join("release/emulator"))?)
+}
