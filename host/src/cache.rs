@@ -41,7 +41,10 @@ mod tests {
         let both = [(CACHE_VARIABLE, "/c"), ("XDG_CACHE_HOME", "/x")];
         assert_eq!(root_with(&both), Some("/c".into()));
         assert_eq!(root_with(&both[1..]), Some("/x/stack-emulator".into()));
-        assert_eq!(root_with(&[("XDG_CACHE_HOME", "relative")]), Some("/home/u/.cache/stack-emulator".into()));
+        assert_eq!(
+            root_with(&[("XDG_CACHE_HOME", "relative")]),
+            Some("/home/u/.cache/stack-emulator".into())
+        );
         assert_eq!(root_of(|_| None, None), None);
     }
 }
