@@ -1,0 +1,159 @@
+//! `/init` of the fast initial RAM file system.
+//!
+//! The distribution's own one is made to find any root on any machine, with a shell, udev and dozens of
+//! modules; on an emulated CPU that alone takes 6 s. This one knows the machine that it runs on: it loads the few
+//! modules that lie beside it (`/modules/*.ko`, not compressed, in the order of their names), waits for the
+//! partition that `root=` on the kernel command line names, mounts it, mounts the volume with this start's
+//! settings while it is at it, and becomes the system's `/sbin/init`.
+//!
+//! With `stack.probe` on the command line it says so on the console and powers off: the proof that an
+//! accelerator really runs a guest.
+
+mod block;
+mod cmdline;
+mod uevent;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::system::{RebootCommand, finit_module, reboot};
+
+use block::Wanted;
+use cmdline::Cmdline;
+
+/// What the host waits for on the serial console when it asks whether an accelerator works.
+pub const PROBE_MARKER: &str = "STACK_PROBE_OK";
+
+/// What the console shows before the machine powers off because there is nothing to boot into.
+const FAILURE_MARKER: &str = "STACK_INIT_FAILED";
+
+/// Label of the volume with this start's settings.
+const CONFIG_LABEL: &str = "STACKCFG";
+
+/// Where that volume is mounted. `/run` moves into the new root with it.
+const CONFIG_DIR: &str = "/run/stack/config";
+
+const MODULES: &str = "/modules";
+const NEW_ROOT: &str = "/root";
+
+/// How long the root partition may take to appear. Under emulation on a busy machine seconds are normal.
+const ROOT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs as process 1 and becomes the system's init. On failure it powers the machine off: a panic would leave it
+/// hanging, and the host sees at once that it has ended.
+pub fn run() {
+    if let Err(error) = boot() {
+        let _ = console(&format!("{FAILURE_MARKER}: {error:#}"));
+    }
+    let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// Comes back only for a probe or on failure.
+fn boot() -> anyhow::Result<()> {
+    mount_kernel_file_systems()?;
+    let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read `/proc/cmdline`")?;
+    let cmdline = Cmdline::parse(&cmdline);
+    if cmdline.probe {
+        return console(PROBE_MARKER);
+    }
+    load_modules(Path::new(MODULES))?;
+    let root = cmdline.root.as_deref().context("no `root=` on the kernel command line")?;
+    let device = block::wait_for(&Wanted::parse(root)?, ROOT_DEADLINE)?;
+    mount_root(&device, &cmdline)?;
+    // The settings are optional, and an unreadable volume must not keep the system down.
+    if let Err(error) = mount_config() {
+        console(&format!("settings volume: {error:#}"))?;
+    }
+    switch_root()?;
+    Err(Command::exec(&mut init_command(&cmdline)).into())
+}
+
+fn mount_kernel_file_systems() -> anyhow::Result<()> {
+    let safe = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
+    for (kind, target, flags, options) in [
+        ("devtmpfs", "/dev", MountFlags::NOSUID, Some(c"mode=0755")),
+        ("proc", "/proc", safe, None),
+        ("sysfs", "/sys", safe, None),
+        // The options with which systemd would mount it: it keeps what it finds.
+        ("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755,size=20%,nr_inodes=800k")),
+    ] {
+        fs::create_dir_all(target).with_context(|| format!("cannot create `{target}`"))?;
+        mount(kind, target, kind, flags, options).with_context(|| format!("cannot mount {kind}"))?;
+    }
+    Ok(())
+}
+
+fn load_modules(dir: &Path) -> anyhow::Result<()> {
+    let mut paths: Vec<PathBuf> = match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).context("cannot list the modules"),
+    };
+    paths.sort();
+    for path in paths {
+        let file = File::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+        match finit_module(&file, c"", 0) {
+            // A kernel that has it built in, or loaded it by itself, is as good.
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot load `{}`", path.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mount_root(device: &Path, cmdline: &Cmdline) -> anyhow::Result<()> {
+    fs::create_dir_all(NEW_ROOT)?;
+    let flags = if cmdline.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let kind = cmdline.root_type.as_deref().unwrap_or("ext4");
+    let options = cmdline.root_flags.as_deref().map(std::ffi::CString::new).transpose()?;
+    mount(device, NEW_ROOT, kind, flags, options.as_deref())
+        .with_context(|| format!("cannot mount `{}` as {kind}", device.display()))
+}
+
+fn mount_config() -> anyhow::Result<()> {
+    let Some(device) = block::find_fat(CONFIG_LABEL)? else { return Ok(()) };
+    fs::create_dir_all(CONFIG_DIR)?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount(&device, CONFIG_DIR, "vfat", flags, c"umask=0077")
+        .with_context(|| format!("cannot mount `{}`", device.display()))
+}
+
+/// Makes the mounted root the root, with the kernel's file systems moved along. What the initial RAM file system
+/// held is deleted first: nobody can reach it afterwards, and it would stay in memory, and in every snapshot of it.
+fn switch_root() -> anyhow::Result<()> {
+    for dir in ["/dev", "/proc", "/sys", "/run"] {
+        mount_move(dir, format!("{NEW_ROOT}{dir}")).with_context(|| format!("cannot move `{dir}`"))?;
+    }
+    let _ = fs::remove_dir_all(MODULES);
+    let _ = fs::remove_file("/init");
+    std::env::set_current_dir(NEW_ROOT)?;
+    mount_move(".", "/").context("cannot move the root")?;
+    rustix::process::chroot(".").context("cannot enter the root")?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+/// The system's init with the arguments and variables that the kernel gave this one.
+fn init_command(cmdline: &Cmdline) -> Command {
+    let program = cmdline.init.as_deref().unwrap_or("/sbin/init");
+    #[expect(clippy::disallowed_methods, reason = "this process becomes it; there is no child to report on")]
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1));
+    command
+}
+
+fn console(line: &str) -> anyhow::Result<()> {
+    let mut console = OpenOptions::new().write(true).open("/dev/console")?;
+    console.write_all(format!("{line}\n").as_bytes())?;
+    // The last bytes must have left the serial port before the machine is powered off.
+    rustix::termios::tcdrain(&console)?;
+    Ok(())
+}
