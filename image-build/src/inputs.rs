@@ -1,0 +1,123 @@
+//! Content keys: what an image is made from, as SHA-256 values. Equal keys mean that a build would make the same
+//! image again.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use host::digest;
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+/// Version of what this crate makes out of equal inputs. Raise it with every change that alters an image.
+pub const BUILDER_VERSION: u32 = 1;
+
+/// An input that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`", path.display())]
+pub struct InputError {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A key under construction: a sequence of named values.
+#[derive(Debug, Clone, Default)]
+pub struct Key(Sha256);
+
+impl Key {
+    /// Adds a value. Name and value are length-prefixed, so that no two sequences give one key.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+        self
+    }
+
+    /// Adds the file or the directory tree at `path`: names, contents, links and who may execute. Times, owners
+    /// and other mode bits differ between checkouts of the same content and do not count.
+    ///
+    /// # Errors
+    /// When something in it cannot be read.
+    pub fn tree(mut self, name: &str, path: &Path) -> Result<Self, InputError> {
+        for entry in WalkDir::new(path).sort_by_file_name() {
+            let entry = entry.map_err(|error| InputError {
+                path: error.path().unwrap_or(path).to_owned(),
+                source: error.into(),
+            })?;
+            let fail = |source| InputError { path: entry.path().to_owned(), source };
+            let inside = entry.path().strip_prefix(path).unwrap_or(entry.path());
+            self = self.value(name, inside.as_os_str().as_bytes());
+            self = match entry.file_type() {
+                kind if kind.is_dir() => self.value("directory", ""),
+                kind if kind.is_symlink() => {
+                    let target = fs::read_link(entry.path()).map_err(fail)?;
+                    self.value("link", target.as_os_str().as_bytes())
+                }
+                _ => {
+                    let executable =
+                        fs::metadata(entry.path()).map_err(fail)?.permissions().mode() & 0o111 != 0;
+                    let digest = digest::of_file(entry.path()).map_err(fail)?;
+                    self.value(if executable { "program" } else { "file" }, digest)
+                }
+            };
+        }
+        Ok(self)
+    }
+
+    /// The key as 64 lower-case hexadecimal digits.
+    pub fn finish(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(dir: &Path) -> String {
+        Key::default().tree("tree", dir).unwrap().finish()
+    }
+
+    #[test]
+    fn a_key_follows_content_names_and_the_executable_bit_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "content").unwrap();
+        let first = key(dir.path());
+
+        fs::write(&file, "content").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(key(dir.path()), first, "time and mode do not count");
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+        let program = key(dir.path());
+        assert_ne!(program, first, "who may execute counts");
+
+        fs::write(&file, "other").unwrap();
+        let changed = key(dir.path());
+        assert_ne!(changed, program, "content counts");
+
+        fs::rename(&file, dir.path().join("renamed")).unwrap();
+        assert_ne!(key(dir.path()), changed, "names count");
+    }
+
+    #[test]
+    fn values_do_not_run_into_each_other() {
+        let one = Key::default().value("a", "bc").finish();
+        let other = Key::default().value("ab", "c").finish();
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_missing_input_is_named() {
+        let error = Key::default().tree("tree", Path::new("/no/such/input")).unwrap_err().to_string();
+        assert_eq!(error, "cannot read `/no/such/input`");
+    }
+}

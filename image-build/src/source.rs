@@ -1,0 +1,145 @@
+//! The directory that an image is described by, `cloud-init/` in this repository. `docs/image.md` lists its files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use release::stack::{Stack, StackError};
+
+/// Files of the NoCloud seed.
+pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
+
+/// A directory with the description of an image.
+#[derive(Debug, Clone)]
+pub struct Source {
+    dir: PathBuf,
+    /// What the stack looks like from the outside.
+    pub stack: Stack,
+    /// Packages that the base consists of, besides the distribution's essential ones.
+    pub packages: Vec<String>,
+    /// Kernel modules of the fast initial RAM file system, without those that they depend on.
+    pub initrd_modules: Vec<String>,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// Why a directory does not describe an image.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file or directory of it cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Its `stack.toml` is wrong.
+    #[error("`{}` does not describe a stack", path.display())]
+    Stack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: StackError,
+    },
+}
+
+impl Source {
+    /// Reads the description in `dir`.
+    ///
+    /// # Errors
+    /// When a file is missing or not valid.
+    pub fn open(dir: &Path) -> Result<Self, SourceError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            fs::read_to_string(&path).map_err(|source| SourceError::Read { path, source })
+        };
+        let stack = Stack::parse(&read("stack.toml")?)
+            .map_err(|source| SourceError::Stack { path: dir.join("stack.toml"), source })?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            stack,
+            packages: entries(&read("base/packages")?),
+            initrd_modules: entries(&read("base/initrd-modules")?),
+            cmdline: entries(&read("cmdline")?).join(" "),
+        })
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Everything that shapes the base: packages, dpkg's settings, hooks.
+    pub fn base(&self) -> PathBuf {
+        self.dir.join("base")
+    }
+
+    /// dpkg's settings for the base: which paths are left out.
+    pub fn dpkg_cfg(&self) -> PathBuf {
+        self.base().join("dpkg.cfg")
+    }
+
+    /// The tree that is laid over the guest's root.
+    pub fn bundle(&self) -> PathBuf {
+        self.dir.join("bundle")
+    }
+
+    /// Programs that run in the new root after its packages are installed, in order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read; a missing one holds no hooks.
+    pub fn hooks(&self) -> Result<Vec<PathBuf>, SourceError> {
+        let dir = self.base().join("hooks");
+        let list = || -> io::Result<Vec<PathBuf>> {
+            let mut hooks: Vec<_> =
+                fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+            hooks.sort();
+            Ok(hooks)
+        };
+        match list() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            result => result.map_err(|source| SourceError::Read { path: dir.clone(), source }),
+        }
+    }
+
+    /// The files of the NoCloud seed by name.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn seed(&self) -> Result<Vec<(&'static str, Vec<u8>)>, SourceError> {
+        let read = |name| {
+            let path = self.dir.join(name);
+            Ok((name, fs::read(&path).map_err(|source| SourceError::Read { path, source })?))
+        };
+        SEED_FILES.into_iter().map(read).collect()
+    }
+}
+
+/// The words of a list file: one or more a line, `#` begins a comment.
+fn entries(text: &str) -> Vec<String> {
+    text.lines()
+        .flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_words_and_comments() {
+        let text = "# kernel\nlinux-image  # the cloud flavour\n\npostgresql redis\n";
+        assert_eq!(entries(text), ["linux-image", "postgresql", "redis"]);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Source::open(dir.path()).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read `{}/stack.toml`", dir.path().display()));
+    }
+}
