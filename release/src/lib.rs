@@ -1,6 +1,7 @@
 //! What an image is called and what is written about it: artefact names, the stack's description and the manifest
-//! that every image carries.
+//! that every image carries; and how big files are fetched: resumed where they stopped, verified before they get a name.
 
 pub mod arch;
+pub mod download;
 pub mod manifest;
 pub mod stack;
