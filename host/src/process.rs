@@ -62,6 +62,17 @@ fn tail_text(tail: &str) -> String {
     if tail.is_empty() { String::new() } else { format!(":\n{}", tail.trim_end()) }
 }
 
+/// A process that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Exit status or signal.
+    pub status: ExitStatus,
+    /// What it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// What it wrote to stderr.
+    pub stderr: Vec<u8>,
+}
+
 /// A command that has not been started yet.
 #[derive(Debug, Clone)]
 pub struct Cmd {
@@ -142,28 +153,42 @@ impl Cmd {
     /// # Errors
     /// When it cannot be started or does not exit with status 0.
     pub async fn output(&self) -> Result<Vec<u8>, ProcessError> {
+        let finished = self.finished().await?;
+        if finished.status.success() {
+            return Ok(finished.stdout);
+        }
+        Err(self.failure(&finished))
+    }
+
+    /// The error that `finished` is to a caller for whom its status is one.
+    pub fn failure(&self, finished: &Finished) -> ProcessError {
+        let kept = &finished.stderr[finished.stderr.len().saturating_sub(STDERR_TAIL)..];
+        self.failed(finished.status, String::from_utf8_lossy(kept).into_owned())
+    }
+
+    /// Runs to the end, whatever its exit status: for programs whose status is an answer.
+    ///
+    /// # Errors
+    /// When it cannot be started or talked to.
+    pub async fn finished(&self) -> Result<Finished, ProcessError> {
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = self.spawn(&mut command)?;
         let stdin = group.child.stdin.take();
-        let mut stdout = group.child.stdout.take().expect("stdout was piped");
-        let mut stderr = group.child.stderr.take().expect("stderr was piped");
+        let mut out = group.child.stdout.take().expect("stdout was piped");
+        let mut err = group.child.stderr.take().expect("stderr was piped");
         let feed = async {
             if let (Some(mut pipe), Some(bytes)) = (stdin, self.stdin.as_deref()) {
                 // A child that does not read its input to the end reports why by its exit status.
                 let _ = pipe.write_all(bytes).await;
             }
         };
-        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (read_out, read_err, ()) =
-            tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err), feed);
+            tokio::join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr), feed);
         read_out.and(read_err).map_err(|source| self.io(source))?;
         let status = group.wait().await.map_err(|source| self.io(source))?;
-        if status.success() {
-            return Ok(out);
-        }
-        let kept = &err[err.len().saturating_sub(STDERR_TAIL)..];
-        Err(self.failed(status, String::from_utf8_lossy(kept).into_owned()))
+        Ok(Finished { status, stdout, stderr })
     }
 
     /// Like [`Cmd::output`], as text without the final line break.
@@ -230,16 +255,28 @@ impl Cmd {
     /// When the log cannot be opened or the process cannot be started.
     pub fn spawn_detached(&self, log: &Path) -> Result<Child, ProcessError> {
         let file = File::options().create(true).append(true).open(log).map_err(|source| self.io(source))?;
-        let mut command = self.command();
+        let mut command = self.plain_command();
         command.kill_on_drop(false).stdin(Stdio::null());
         command.stdout(file.try_clone().map_err(|source| self.io(source))?).stderr(file);
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; `setsid` is one and nothing else is
+        // called. The child leads no process group yet, so the call cannot fail for that reason.
+        #[expect(unsafe_code, reason = "the standard library has no stable call for a new session")]
+        unsafe {
+            command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into));
+        }
         command.spawn().map_err(|source| self.spawn_error(source))
     }
 
     fn command(&self) -> Command {
+        let mut command = self.plain_command();
+        command.process_group(0);
+        command
+    }
+
+    fn plain_command(&self) -> Command {
         #[expect(clippy::disallowed_methods, reason = "this is the one constructor")]
         let mut command = Command::new(&self.program);
-        command.args(&self.args).process_group(0);
+        command.args(&self.args);
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         for (name, value) in &self.envs {
             match value {
@@ -375,6 +412,15 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 31);
         let text = error.to_string();
         assert!(text.contains("\n11\n") && !text.contains("\n10\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_detached_process_leads_a_session_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = sh("exec sleep 600").spawn_detached(&dir.path().join("log")).unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+        assert_eq!(rustix::process::getsid(pid).ok(), pid);
+        child.kill().await.unwrap();
     }
 
     #[tokio::test]

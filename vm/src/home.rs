@@ -59,6 +59,26 @@ impl Home {
     pub fn qemu(&self) -> PathBuf {
         self.0.join("qemu")
     }
+
+    /// Link to the prefix of the QEMU that is used.
+    pub fn qemu_current(&self) -> PathBuf {
+        self.qemu().join("current")
+    }
+
+    /// SHA-256 of every QEMU program that was used, by its path, and the file's stamp that it holds for.
+    pub fn qemu_digests(&self) -> PathBuf {
+        self.qemu().join("digests.json")
+    }
+
+    /// What the QEMU program with this SHA-256 can do.
+    pub fn qemu_capabilities(&self, sha256: &str) -> PathBuf {
+        self.qemu().join(format!("capabilities-{}.json", &sha256[..16]))
+    }
+
+    /// Which accelerators were proved to work, or not to, by host kernel, QEMU and CPU model.
+    pub fn accelerators(&self) -> PathBuf {
+        self.qemu().join("accelerators.json")
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,255 @@
+//! What an image carries for its own start: manifest, kernel and initial RAM file system, read out of its EFI system
+//! partition once and kept beside it.
+//!
+//! Neither root nor a mount is needed: `qemu-img` copies the partition out of the qcow2, and the partition table and the
+//! file system are read here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use host::digest;
+use host::files::{FileError, FileLock, PUBLIC_FILE, write_atomic};
+use release::arch::Arch;
+use release::manifest::{Manifest, ManifestError, PATH_IN_ESP};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{DiskError, QemuImg};
+use crate::error::{Class, Explain};
+use crate::home::Home;
+use crate::machine::{DirectBoot, DiskFile};
+use crate::stamp::Stamp;
+use crate::volume::{Reader, VolumeError};
+
+/// Bytes at the start of a disk that hold the partition table: protective MBR, header and 128 entries in sectors of 512
+/// bytes, rounded up (UEFI specification, 5.3).
+const TABLE_BYTES: u64 = 64 << 10;
+
+const MANIFEST: &str = "manifest.json";
+const KERNEL: &str = "vmlinuz";
+const INITRD: &str = "initrd";
+const RECORD: &str = "image.json";
+
+/// What an image carries for its own start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFiles {
+    /// All that is known about the image.
+    pub manifest: Manifest,
+    /// Its kernel, on the host.
+    pub kernel: PathBuf,
+    /// Its initial RAM file system, on the host.
+    pub initrd: PathBuf,
+    /// The image that they were read from.
+    pub image: ImageRecord,
+}
+
+/// Which image the files belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRecord {
+    /// SHA-256 of the image file.
+    pub sha256: String,
+    /// When and how large the image file was when it was hashed.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// Why the boot files of an image cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BootFilesError {
+    /// There is no image.
+    #[error("there is no image for {arch}: `{}` does not exist", path.display())]
+    NoImage {
+        /// The architecture that was asked for.
+        arch: Arch,
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The partition cannot be copied out of the image.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The image has no partition table that can be read.
+    #[error("the image `{}` has no valid partition table", path.display())]
+    Table {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: gpt::GptError,
+    },
+    /// The image has a partition table without an EFI system partition.
+    #[error("the image `{}` has no EFI system partition", .0.display())]
+    NoEsp(PathBuf),
+    /// The EFI system partition lacks a file.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The manifest is not one that this program understands.
+    #[error("the image `{}` cannot be used", path.display())]
+    Manifest {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with its manifest.
+        #[source]
+        source: ManifestError,
+    },
+    /// The image is for another architecture than its name says.
+    #[error("the image `{}` is for {found}", path.display())]
+    WrongArch {
+        /// The image.
+        path: PathBuf,
+        /// What its manifest says.
+        found: Arch,
+    },
+}
+
+impl Explain for BootFilesError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoImage { .. } | Self::File(_) => Class::Failed,
+            Self::Disk(source) => source.class(),
+            Self::Table { .. }
+            | Self::NoEsp(_)
+            | Self::Volume(_)
+            | Self::Manifest { .. }
+            | Self::WrongArch { .. } => Class::VerificationFailed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoImage { arch, .. } => {
+                Some(format!("build one with `cargo xtask build-image {arch}` in a checkout"))
+            }
+            Self::File(_) => None,
+            Self::Disk(source) => source.hint(),
+            Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
+                Some("update `emulator`, or use an older image".to_owned())
+            }
+            _ => Some("build the image again with `cargo xtask build-image` in a checkout".to_owned()),
+        }
+    }
+}
+
+impl BootFiles {
+    /// The boot files of the home's image for `arch`: what is kept beside it when that belongs to this very image, else
+    /// read out of it again.
+    ///
+    /// # Errors
+    /// When there is no image, or it is not one of ours.
+    pub async fn of(home: &Home, arch: Arch, img: &QemuImg) -> Result<Self, BootFilesError> {
+        let image = home.image(arch);
+        let dir = home.boot_files(arch);
+        let stamp = Self::stamp(&image, arch)?;
+        if let Some(kept) = Self::kept(&dir, &stamp) {
+            return Ok(kept);
+        }
+        let lock = home.images().join(format!(".stack-emulator-{arch}.boot.lock"));
+        let _lock = FileLock::acquire(&lock, || ()).await?;
+        // Whoever held the lock has read them out, perhaps of the image that is there now.
+        let stamp = Self::stamp(&image, arch)?;
+        if let Some(kept) = Self::kept(&dir, &stamp) {
+            return Ok(kept);
+        }
+        Self::read_out(&image, stamp, arch, &dir, img).await
+    }
+
+    /// How the image is booted.
+    pub fn direct_boot(&self) -> DirectBoot {
+        DirectBoot {
+            kernel: self.kernel.clone(),
+            initrd: self.initrd.clone(),
+            cmdline: self.manifest.boot.cmdline.clone(),
+        }
+    }
+
+    fn stamp(image: &Path, arch: Arch) -> Result<Stamp, BootFilesError> {
+        match Stamp::of(image) {
+            Ok(stamp) => Ok(stamp),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(BootFilesError::NoImage { arch, path: image.to_owned() })
+            }
+            Err(error) => Err(FileError::of("look at", image)(error).into()),
+        }
+    }
+
+    /// What `dir` holds, when it is whole and belongs to the image with `stamp`.
+    fn kept(dir: &Path, stamp: &Stamp) -> Option<Self> {
+        let image: ImageRecord = serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()?;
+        if image.stamp != *stamp {
+            return None;
+        }
+        let manifest = Manifest::parse(&fs::read(dir.join(MANIFEST)).ok()?).ok()?;
+        let (kernel, initrd) = (dir.join(KERNEL), dir.join(INITRD));
+        (kernel.is_file() && initrd.is_file()).then_some(Self { manifest, kernel, initrd, image })
+    }
+
+    async fn read_out(
+        image: &Path,
+        stamp: Stamp,
+        arch: Arch,
+        dir: &Path,
+        img: &QemuImg,
+    ) -> Result<Self, BootFilesError> {
+        let parent = dir.parent().unwrap_or(dir);
+        let work = tempfile::Builder::new()
+            .prefix(".boot-")
+            .tempdir_in(parent)
+            .map_err(FileError::of("create a directory in", parent))?;
+        let esp = work.path().join("esp");
+        let (offset, length) = find_esp(image, work.path(), img).await?;
+        img.extract(&DiskFile::qcow2(image), offset, length, &esp).await?;
+        let manifest = unpack(image, arch, &esp, work.path())?;
+        fs::remove_file(&esp).map_err(FileError::of("remove", &esp))?;
+
+        let sha256 = digest::of_file(image).map_err(FileError::of("read", image))?;
+        let image = ImageRecord { sha256, stamp };
+        let record = serde_json::to_vec_pretty(&image).expect("the record serialises");
+        write_atomic(&work.path().join(RECORD), &record, PUBLIC_FILE)?;
+        replace_dir(&work.keep(), dir)?;
+        Ok(Self { manifest, kernel: dir.join(KERNEL), initrd: dir.join(INITRD), image })
+    }
+}
+
+/// Where the EFI system partition lies in the disk: offset and length in bytes.
+async fn find_esp(image: &Path, work: &Path, img: &QemuImg) -> Result<(u64, u64), BootFilesError> {
+    let head = work.join("table");
+    img.extract(&DiskFile::qcow2(image), 0, TABLE_BYTES, &head).await?;
+    let table = |source| BootFilesError::Table { path: image.to_owned(), source };
+    // The backup header is at the disk's end, which is not in this copy.
+    let disk = gpt::GptConfig::new().only_valid_headers(false).open(&head).map_err(table)?;
+    let sector = *disk.logical_block_size();
+    let esp = disk.partitions().values().find(|part| part.part_type_guid == gpt::partition_types::EFI);
+    let esp = esp.ok_or_else(|| BootFilesError::NoEsp(image.to_owned()))?;
+    let start = esp.bytes_start(sector).map_err(|error| table(error.into()))?;
+    let length = esp.bytes_len(sector).map_err(|error| table(error.into()))?;
+    fs::remove_file(&head).map_err(FileError::of("remove", &head))?;
+    Ok((start, length))
+}
+
+/// Copies manifest, kernel and initrd from the partition `esp` to the directory `to`.
+fn unpack(image: &Path, arch: Arch, esp: &Path, to: &Path) -> Result<Manifest, BootFilesError> {
+    let volume = Reader::whole(esp)?;
+    let bytes = volume.read(PATH_IN_ESP)?;
+    let manifest = Manifest::parse(&bytes)
+        .map_err(|source| BootFilesError::Manifest { path: image.to_owned(), source })?;
+    if manifest.arch != arch {
+        return Err(BootFilesError::WrongArch { path: image.to_owned(), found: manifest.arch });
+    }
+    write_atomic(&to.join(MANIFEST), &bytes, PUBLIC_FILE)?;
+    write_atomic(&to.join(KERNEL), &volume.read(&manifest.boot.kernel)?, PUBLIC_FILE)?;
+    write_atomic(&to.join(INITRD), &volume.read(&manifest.boot.initrd)?, PUBLIC_FILE)?;
+    Ok(manifest)
+}
+
+/// Puts the finished directory `new` in the place of `dir`.
+fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(FileError::of("remove", dir)(error));
+        }
+        _ => {}
+    }
+    fs::rename(new, dir).map_err(FileError::of("replace", dir))
+}

@@ -1,0 +1,99 @@
+//! What every error of this library can say besides its message: what kind of failure it is and what to do next.
+
+use host::files::FileError;
+use host::process::ProcessError;
+
+use crate::accel::AccelError;
+use crate::boot_files::BootFilesError;
+use crate::disk::DiskError;
+use crate::machine::MachineError;
+use crate::process::VmProcessError;
+use crate::qemu::QemuError;
+use crate::qga::QgaError;
+use crate::qmp::QmpError;
+use crate::runtime::RuntimeDirError;
+use crate::volume::VolumeError;
+
+/// The kind of a failure, coarse enough to choose an exit status by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Something went wrong.
+    Failed,
+    /// This machine lacks something that only its owner can provide: QEMU, KVM, a newer version.
+    HostUnsupported,
+    /// A deadline passed.
+    TimedOut,
+    /// Something that was read is not what it should be.
+    VerificationFailed,
+}
+
+/// What an error says besides its message.
+pub trait Explain: std::error::Error {
+    /// What kind of failure it is.
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    /// What to do next, when there is something: a sentence with the command to run.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Explain for ProcessError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::HostUnsupported,
+            _ => Class::Failed,
+        }
+    }
+}
+
+impl Explain for FileError {}
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident($source:ty),)*) => {
+        /// Any error of this library.
+        #[derive(Debug, thiserror::Error)]
+        pub enum Error {
+            $($(#[$doc])* #[error(transparent)] $name(#[from] $source),)*
+        }
+
+        impl Explain for Error {
+            fn class(&self) -> Class {
+                match self { $(Self::$name(source) => source.class(),)* }
+            }
+
+            fn hint(&self) -> Option<String> {
+                match self { $(Self::$name(source) => source.hint(),)* }
+            }
+        }
+    };
+}
+
+errors! {
+    /// No working accelerator.
+    Accel(AccelError),
+    /// The image's boot files cannot be had.
+    BootFiles(BootFilesError),
+    /// A disk image cannot be made or read.
+    Disk(DiskError),
+    /// A file of ours cannot be read or written.
+    File(FileError),
+    /// The machine description contradicts itself.
+    Machine(MachineError),
+    /// An external program failed.
+    Process(ProcessError),
+    /// No usable QEMU.
+    Qemu(QemuError),
+    /// The guest agent does not do what it should.
+    Qga(QgaError),
+    /// The monitor does not do what it should.
+    Qmp(QmpError),
+    /// No place for sockets.
+    Runtime(RuntimeDirError),
+    /// The QEMU process does not live as it should.
+    Vm(VmProcessError),
+    /// A FAT volume cannot be made or read.
+    Volume(VolumeError),
+}

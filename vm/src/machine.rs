@@ -1,0 +1,348 @@
+//! The description of a virtual machine as a value.
+//!
+//! [`Topology`] is everything that the guest can see of its hardware, and [`Launch`] what one run of it adds on the
+//! host's side: files, sockets, the kernel. A snapshot must be resumed on the topology that it was captured on, so the
+//! topology is a value that can be stored and compared, and [`Machine::args`] makes every command line from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use release::arch::Arch;
+use release::stack::MachineSize;
+use serde::{Deserialize, Serialize};
+
+use crate::accel::Accelerator;
+use crate::error::Explain;
+use crate::qemu::{Qemu, QemuError};
+
+mod args;
+mod model;
+
+pub(crate) use args::{escaped, monitor as monitor_args};
+pub use model::cpu_model;
+
+/// Id of the network back end that host forwards are added to.
+pub const NETDEV: &str = "net0";
+
+/// Name of the virtio-serial port of QEMU's guest agent.
+pub const PORT_QGA: &str = "org.qemu.guest_agent.0";
+
+/// Name of the virtio-serial port on which a provisioning guest reports its progress.
+pub const PORT_PROGRESS: &str = "org.stack.progress";
+
+/// Id and serial number of the disk that the guest boots from.
+pub const DISK_ROOT: &str = "root";
+
+/// Everything that a guest can see of its hardware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topology {
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// Versioned machine type, `pc-q35-10.2`: an alias such as `q35` means another machine after an update of QEMU.
+    pub machine_type: String,
+    /// What runs the guest's instructions.
+    pub accelerator: Accelerator,
+    /// The value of `-cpu`.
+    pub cpu_model: String,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Whether there is a generation id device, by which a guest learns that it was cloned.
+    pub generation_id: bool,
+    /// Block devices in the order of their addresses.
+    pub disks: Vec<Disk>,
+    /// Names of the virtio-serial ports in the order of their numbers.
+    pub ports: Vec<String>,
+}
+
+/// A virtio block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// Id, unique in the machine; the guest sees it as the disk's serial number.
+    pub id: String,
+    /// What the guest may do with it.
+    pub access: Access,
+}
+
+/// What a guest may do with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Read, write and discard.
+    Write,
+}
+
+/// What one run of a machine needs on the host's side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Name that the process list shows.
+    pub name: String,
+    /// Kernel that is started without firmware.
+    pub boot: DirectBoot,
+    /// File behind each disk, by the disk's id.
+    pub disks: BTreeMap<String, DiskFile>,
+    /// Host's end of each virtio-serial port, by the port's name.
+    pub ports: BTreeMap<String, PortEnd>,
+    /// File that the serial console is appended to.
+    pub console: PathBuf,
+    /// Unix socket of the monitor.
+    pub qmp: PathBuf,
+}
+
+/// A kernel that is started without firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectBoot {
+    /// Kernel image on the host.
+    pub kernel: PathBuf,
+    /// Initial RAM file system on the host.
+    pub initrd: PathBuf,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// A file behind a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: DiskFormat,
+}
+
+/// Format of a disk image. Always given, never guessed: a guest could write another format's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    /// QEMU's copy-on-write format.
+    Qcow2,
+    /// The disk's bytes.
+    Raw,
+}
+
+impl DiskFormat {
+    /// QEMU's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl DiskFile {
+    /// A qcow2 file.
+    pub fn qcow2(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), format: DiskFormat::Qcow2 }
+    }
+
+    /// A raw file.
+    pub fn raw(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), format: DiskFormat::Raw }
+    }
+}
+
+/// The host's end of a virtio-serial port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortEnd {
+    /// A unix socket that QEMU listens on; one client at a time.
+    Socket(PathBuf),
+    /// A file that takes what the guest writes.
+    File(PathBuf),
+}
+
+impl PortEnd {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Socket(path) | Self::File(path) => path,
+        }
+    }
+}
+
+/// Longest path of a unix socket in bytes that every supported system takes (macOS: 104 with the final zero).
+pub const SOCKET_PATH_LIMIT: usize = 103;
+
+/// Longest serial number of a virtio block device in bytes (`VIRTIO_BLK_ID_BYTES`).
+const SERIAL_LIMIT: usize = 20;
+
+/// Why a machine description cannot be launched.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MachineError {
+    /// No virtual CPU.
+    #[error("a machine needs at least one virtual CPU")]
+    NoCpu,
+    /// Too little memory for a kernel.
+    #[error("a machine needs at least 64 MiB of memory, not {0} MiB")]
+    LittleMemory(u64),
+    /// An id or name is not one that QEMU and the guest take as it is.
+    #[error("`{0}` is no valid name: it needs 1 to {SERIAL_LIMIT} letters, digits, `-`, `.` or `_`")]
+    BadDiskId(String),
+    /// A port's name has other characters than QEMU and the guest take as they are.
+    #[error("`{0}` is no valid port name: it needs letters, digits, `-`, `.` or `_`")]
+    BadPortName(String),
+    /// Two devices share an id.
+    #[error("two devices are called `{0}`")]
+    Duplicate(String),
+    /// The topology has a disk for which the launch names no file, or the other way round.
+    #[error("disk `{0}` is not in both the topology and the launch")]
+    UnmatchedDisk(String),
+    /// The topology has a port for which the launch names no end, or the other way round.
+    #[error("port `{0}` is not in both the topology and the launch")]
+    UnmatchedPort(String),
+    /// A relative path would mean another file to QEMU than to its caller.
+    #[error("`{}` is not an absolute path", .0.display())]
+    RelativePath(PathBuf),
+    /// A unix socket cannot have so long a path.
+    #[error("the socket path `{}` is longer than {SOCKET_PATH_LIMIT} bytes", .0.display())]
+    LongSocketPath(PathBuf),
+}
+
+impl Explain for MachineError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::LongSocketPath(_) => {
+                Some("set `XDG_RUNTIME_DIR` to a short private directory, or unset it".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Topology {
+    /// The machine of `size` on `qemu`, with a root disk, the guest agent's port and nothing else.
+    ///
+    /// # Errors
+    /// When QEMU has no suitable machine type.
+    pub fn new(qemu: &Qemu, accelerator: Accelerator, size: &MachineSize) -> Result<Self, QemuError> {
+        let arch = qemu.arch();
+        let machine_type = qemu.machine_type(model::machine_family(arch))?.to_owned();
+        Ok(Self {
+            arch,
+            machine_type,
+            accelerator,
+            cpu_model: cpu_model(arch, accelerator).to_owned(),
+            cpus: size.cpus,
+            memory_mib: size.memory_mib,
+            generation_id: model::has_generation_id(arch) && qemu.capabilities().vmgenid,
+            disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
+            ports: vec![PORT_QGA.to_owned()],
+        })
+    }
+
+    /// Adds a block device after the others.
+    #[must_use]
+    pub fn disk(mut self, id: &str, access: Access) -> Self {
+        self.disks.push(Disk { id: id.to_owned(), access });
+        self
+    }
+
+    /// Adds a virtio-serial port after the others.
+    #[must_use]
+    pub fn port(mut self, name: &str) -> Self {
+        self.ports.push(name.to_owned());
+        self
+    }
+}
+
+/// A machine whose parts fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    topology: Topology,
+    launch: Launch,
+}
+
+/// What the QEMU at hand can be asked for besides the topology. None of it is visible to the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostFeatures {
+    /// Whether disks can be read and written through `io_uring`.
+    pub io_uring: bool,
+    /// Whether QEMU can forbid itself system calls that it does not need.
+    pub sandbox: bool,
+}
+
+impl Machine {
+    /// Checks that `topology` and `launch` fit together.
+    ///
+    /// # Errors
+    /// When they do not, with the first reason.
+    pub fn new(topology: Topology, launch: Launch) -> Result<Self, MachineError> {
+        check(&topology, &launch)?;
+        Ok(Self { topology, launch })
+    }
+
+    /// What the guest sees.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// What this run adds.
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// QEMU's arguments.
+    pub fn args(&self, features: HostFeatures) -> Vec<OsString> {
+        args::all(&self.topology, &self.launch, features)
+    }
+}
+
+fn check(topology: &Topology, launch: &Launch) -> Result<(), MachineError> {
+    if topology.cpus == 0 {
+        return Err(MachineError::NoCpu);
+    }
+    if topology.memory_mib < 64 {
+        return Err(MachineError::LittleMemory(topology.memory_mib));
+    }
+    let mut seen = BTreeSet::new();
+    for disk in &topology.disks {
+        if !plain(&disk.id) || disk.id.len() > SERIAL_LIMIT {
+            return Err(MachineError::BadDiskId(disk.id.clone()));
+        }
+    }
+    for port in &topology.ports {
+        if !plain(port) {
+            return Err(MachineError::BadPortName(port.clone()));
+        }
+    }
+    let disks = topology.disks.iter().map(|disk| disk.id.as_str());
+    let ports = topology.ports.iter().map(String::as_str);
+    if let Some(twin) = disks.clone().chain(ports.clone()).find(|name| !seen.insert(*name)) {
+        return Err(MachineError::Duplicate(twin.to_owned()));
+    }
+    if let Some(id) = unmatched(disks, &launch.disks) {
+        return Err(MachineError::UnmatchedDisk(id));
+    }
+    if let Some(name) = unmatched(ports, &launch.ports) {
+        return Err(MachineError::UnmatchedPort(name));
+    }
+    check_paths(launch)
+}
+
+fn unmatched<'a, T>(names: impl Iterator<Item = &'a str>, ends: &BTreeMap<String, T>) -> Option<String> {
+    let names: BTreeSet<&str> = names.collect();
+    let ends: BTreeSet<&str> = ends.keys().map(String::as_str).collect();
+    names.symmetric_difference(&ends).next().map(|name| (*name).to_owned())
+}
+
+fn check_paths(launch: &Launch) -> Result<(), MachineError> {
+    let disks = launch.disks.values().map(|file| file.path.as_path());
+    let ports = launch.ports.values().map(PortEnd::path);
+    let own = [&launch.boot.kernel, &launch.boot.initrd, &launch.console, &launch.qmp].map(PathBuf::as_path);
+    if let Some(path) = own.into_iter().chain(disks).chain(ports).find(|path| !path.is_absolute()) {
+        return Err(MachineError::RelativePath(path.to_owned()));
+    }
+    let sockets = launch.ports.values().filter(|end| matches!(end, PortEnd::Socket(_))).map(PortEnd::path);
+    match sockets.chain([launch.qmp.as_path()]).find(|path| path.as_os_str().len() > SOCKET_PATH_LIMIT) {
+        Some(path) => Err(MachineError::LongSocketPath(path.to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}

@@ -1,0 +1,216 @@
+//! From a machine description to QEMU's command line.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use release::arch::Arch;
+
+use super::{Access, DirectBoot, Disk, DiskFile, HostFeatures, Launch, NETDEV, PortEnd, Topology};
+use crate::accel::Accelerator;
+
+/// One option's value: comma-separated properties, in which a comma within a value is doubled.
+struct Value(OsString);
+
+impl Value {
+    fn new(head: impl AsRef<OsStr>) -> Self {
+        Self(escaped(head.as_ref()))
+    }
+
+    fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.push(",");
+        self.0.push(key);
+        self.0.push("=");
+        self.0.push(escaped(value.as_ref()));
+        self
+    }
+
+    fn with_if(self, condition: bool, key: &str, value: impl AsRef<OsStr>) -> Self {
+        if condition { self.with(key, value) } else { self }
+    }
+}
+
+/// `text` as QEMU's option parser wants it: it reads `,,` as one comma.
+pub(crate) fn escaped(text: &OsStr) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut bytes = Vec::with_capacity(text.len());
+    for &byte in text.as_bytes() {
+        bytes.push(byte);
+        if byte == b',' {
+            bytes.push(byte);
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.into());
+    }
+
+    /// An option whose value is taken as it is.
+    fn plain(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.flag(name);
+        self.0.push(value.as_ref().to_owned());
+    }
+
+    fn option(&mut self, name: &str, value: Value) {
+        self.flag(name);
+        self.0.push(value.0);
+    }
+}
+
+pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) -> Vec<OsString> {
+    let mut args = Args::default();
+    process(&mut args, launch, features);
+    board(&mut args, topology);
+    boot(&mut args, &launch.boot);
+    args.0.extend(monitor(&launch.qmp));
+    console(&mut args, &launch.console);
+    for disk in &topology.disks {
+        if let Some(file) = launch.disks.get(&disk.id) {
+            block(&mut args, disk, file, features);
+        }
+    }
+    network(&mut args);
+    ports(&mut args, topology, launch);
+    args.option("-object", Value::new("rng-random").with("id", "rng0").with("filename", "/dev/urandom"));
+    args.option("-device", Value::new("virtio-rng-pci").with("rng", "rng0"));
+    if topology.generation_id {
+        // `auto` is a new random id for every process, which is what tells a resumed guest that it is a clone.
+        args.option("-device", Value::new("vmgenid").with("guid", "auto"));
+    }
+    args.0
+}
+
+fn process(args: &mut Args, launch: &Launch, features: HostFeatures) {
+    args.option("-name", Value::new(&launch.name).with("debug-threads", "on"));
+    // Neither files of the host's administrator nor defaults of this QEMU take part: only what is written here.
+    args.flag("-no-user-config");
+    args.flag("-nodefaults");
+    args.plain("-display", "none");
+    if features.sandbox {
+        let deny = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
+        args.option(
+            "-sandbox",
+            deny.into_iter().fold(Value::new("on"), |value, what| value.with(what, "deny")),
+        );
+    }
+    // A guest that reboots ends the process: every boot is a start of ours, with ports and configuration of its own.
+    args.flag("-no-reboot");
+}
+
+fn board(args: &mut Args, topology: &Topology) {
+    let machine = Value::new(&topology.machine_type);
+    args.option(
+        "-machine",
+        match topology.arch {
+            // No i8042 ports to probe, no port of another hypervisor, no PC speaker.
+            Arch::Amd64 => machine.with("vmport", "off").with("i8042", "off").with("graphics", "off"),
+            Arch::Arm64 => machine.with("gic-version", "max"),
+        },
+    );
+    args.option(
+        "-accel",
+        match topology.accelerator {
+            Accelerator::Kvm => Value::new("kvm"),
+            Accelerator::Hvf => Value::new("hvf"),
+            Accelerator::Tcg => Value::new("tcg").with("thread", "multi"),
+        },
+    );
+    args.plain("-cpu", &topology.cpu_model);
+    args.option("-smp", Value::new(topology.cpus.to_string()));
+    args.option("-m", Value::new(format!("{}M", topology.memory_mib)));
+    // The guest's clock starts as the host's and keeps running when the guest is stopped.
+    args.option("-rtc", Value::new("base=utc"));
+}
+
+fn boot(args: &mut Args, boot: &DirectBoot) {
+    args.plain("-kernel", &boot.kernel);
+    args.plain("-initrd", &boot.initrd);
+    args.plain("-append", &boot.cmdline);
+}
+
+/// The monitor on a unix socket.
+pub(crate) fn monitor(socket: &Path) -> Vec<OsString> {
+    let mut args = Args::default();
+    args.option("-chardev", socket_chardev("qmp", socket));
+    args.option("-mon", Value::new("chardev=qmp").with("mode", "control"));
+    args.0
+}
+
+fn console(args: &mut Args, file: &Path) {
+    args.option("-chardev", file_chardev("console", file));
+    args.plain("-serial", "chardev:console");
+}
+
+fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) {
+    let writable = disk.access == Access::Write;
+    args.option(
+        "-blockdev",
+        Value::new("driver=file")
+            .with("node-name", format!("{}-file", disk.id))
+            .with("filename", &file.path)
+            .with_if(!writable, "read-only", "on")
+            .with_if(writable, "discard", "unmap")
+            .with_if(features.io_uring, "aio", "io_uring"),
+    );
+    args.option(
+        "-blockdev",
+        Value::new(format!("driver={}", file.format.as_str()))
+            .with("node-name", &disk.id)
+            .with("file", format!("{}-file", disk.id))
+            .with_if(!writable, "read-only", "on")
+            // What the guest trims, or overwrites with zeroes, takes no space on the host.
+            .with_if(writable, "discard", "unmap")
+            .with_if(writable, "detect-zeroes", "unmap"),
+    );
+    args.option(
+        "-device",
+        Value::new("virtio-blk-pci")
+            .with("id", format!("disk-{}", disk.id))
+            .with("drive", &disk.id)
+            .with("serial", &disk.id),
+    );
+}
+
+fn network(args: &mut Args) {
+    // Forwards from the host are added through the monitor once the guest may be talked to.
+    args.option("-netdev", Value::new("user").with("id", NETDEV));
+    // An option ROM is part of a snapshot's state and of no use to a kernel that is started directly.
+    args.option("-device", Value::new("virtio-net-pci").with("netdev", NETDEV).with("romfile", ""));
+}
+
+fn ports(args: &mut Args, topology: &Topology, launch: &Launch) {
+    args.option("-device", Value::new("virtio-serial-pci").with("id", "ports"));
+    for (number, name) in topology.ports.iter().enumerate() {
+        let Some(end) = launch.ports.get(name) else { continue };
+        let id = format!("port{number}");
+        args.option(
+            "-chardev",
+            match end {
+                PortEnd::Socket(path) => socket_chardev(&id, path),
+                PortEnd::File(path) => file_chardev(&id, path),
+            },
+        );
+        args.option(
+            "-device",
+            // Port 0 is reserved for a console.
+            Value::new("virtserialport")
+                .with("bus", "ports.0")
+                .with("nr", (number + 1).to_string())
+                .with("chardev", &id)
+                .with("name", name),
+        );
+    }
+}
+
+fn socket_chardev(id: &str, path: &Path) -> Value {
+    Value::new("socket").with("id", id).with("path", path).with("server", "on").with("wait", "off")
+}
+
+fn file_chardev(id: &str, path: &Path) -> Value {
+    Value::new("file").with("id", id).with("path", path).with("append", "on")
+}

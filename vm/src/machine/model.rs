@@ -1,0 +1,30 @@
+//! Which machine and which CPU a guest gets, and why.
+
+use release::arch::Arch;
+
+use crate::accel::Accelerator;
+
+/// The machine type's name without its version.
+pub(super) const fn machine_family(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "pc-q35",
+        Arch::Arm64 => "virt",
+    }
+}
+
+/// Whether the machine of `arch` can have a generation id device: `virt` announces it by ACPI only, which a kernel
+/// that is started without firmware does not see.
+pub(super) const fn has_generation_id(arch: Arch) -> bool {
+    matches!(arch, Arch::Amd64)
+}
+
+/// The value of `-cpu`.
+///
+/// With hardware help the guest gets the host's CPU: snapshots never leave the machine that they were taken on. In
+/// software it gets everything that QEMU can emulate.
+pub const fn cpu_model(arch: Arch, accelerator: Accelerator) -> &'static str {
+    match (arch, accelerator) {
+        (_, Accelerator::Kvm | Accelerator::Hvf) => "host",
+        (_, Accelerator::Tcg) => "max",
+    }
+}

@@ -1,0 +1,99 @@
+//! What differs between operating systems about processes.
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{signal, started};
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::{signal, started};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use procfs::ProcError;
+    use procfs::process::Process;
+    use rustix::io::Errno;
+    use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
+
+    use crate::process::{ProcessIdentity, Signal};
+
+    /// When the process with `pid` started, in clock ticks since the boot (field 22 of `/proc/<pid>/stat`); `None` when
+    /// there is none, or only what is left of one until its parent asks for its status.
+    pub(in crate::process) fn started(pid: i32) -> io::Result<Option<u64>> {
+        match Process::new(pid).and_then(|process| process.stat()) {
+            Ok(stat) if matches!(stat.state, 'Z' | 'X') => Ok(None),
+            Ok(stat) => Ok(Some(stat.starttime)),
+            Err(ProcError::NotFound(_)) => Ok(None),
+            // The process ended between opening its directory and reading from it.
+            Err(ProcError::Io(error, _)) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    pub(in crate::process) fn signal(process: ProcessIdentity, signal: Signal) -> io::Result<()> {
+        let Some(fd) = open(process)? else { return Ok(()) };
+        let number = match signal {
+            Signal::Terminate => Number::TERM,
+            Signal::Kill => Number::KILL,
+        };
+        match pidfd_send_signal(&fd, number) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A handle of this very process. The pid is opened first and looked at after that: once open, the handle cannot
+    /// come to mean another process, so the start time that is read then tells whose it is.
+    fn open(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
+        let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok((started(process.pid)? == Some(process.started)).then_some(fd))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod portable {
+    use std::io;
+
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal as Number, kill_process};
+    use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
+
+    use crate::process::{ProcessIdentity, Signal};
+
+    /// When the process with `pid` started, in seconds since 1970; `None` when there is none, or only what is left of
+    /// one until its parent asks for its status.
+    pub(in crate::process) fn started(pid: i32) -> io::Result<Option<u64>> {
+        let Ok(id) = u32::try_from(pid) else { return Ok(None) };
+        let id = sysinfo::Pid::from_u32(id);
+        let mut system = System::new();
+        system.refresh_processes_specifics(
+            ProcessesToUpdate::Some(&[id]),
+            true,
+            ProcessRefreshKind::nothing(),
+        );
+        let process = system.process(id).filter(|process| process.status() != ProcessStatus::Zombie);
+        Ok(process.map(sysinfo::Process::start_time))
+    }
+
+    pub(in crate::process) fn signal(process: ProcessIdentity, signal: Signal) -> io::Result<()> {
+        if started(process.pid)? != Some(process.started) {
+            return Ok(());
+        }
+        let Some(pid) = Pid::from_raw(process.pid) else { return Ok(()) };
+        let number = match signal {
+            Signal::Terminate => Number::TERM,
+            Signal::Kill => Number::KILL,
+        };
+        match kill_process(pid, number) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

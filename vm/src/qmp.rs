@@ -1,0 +1,359 @@
+//! The monitor: QEMU's machine protocol, typed.
+//!
+//! Reference: QEMU's documentation, "QEMU QMP Reference Manual".
+
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use qapi::qmp;
+pub use qapi::qmp::{Event, RunState};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::error::{Class, Explain};
+use crate::machine::NETDEV;
+use crate::process::VmProcessError;
+use crate::qemu::Version;
+use crate::wire::{self, Answer, Message, Receiver, Sender};
+
+/// How long QEMU may take to answer a command. Most take a millisecond; a loaded host is no reason to give up.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Events that are kept for a subscriber that does not look.
+const EVENTS_KEPT: usize = 256;
+
+/// Why the monitor does not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// The process behind it ended.
+    #[error(transparent)]
+    Process(#[from] VmProcessError),
+    /// The socket cannot be connected to.
+    #[error("cannot talk to QEMU's monitor at `{}`", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No greeting in time.
+    #[error("QEMU's monitor at `{}` did not greet within {:.1} s", path.display(), limit.as_secs_f64())]
+    NoGreeting {
+        /// The socket.
+        path: PathBuf,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// No answer in time.
+    #[error("QEMU did not answer `{command}` within {:.1} s", limit.as_secs_f64())]
+    NoAnswer {
+        /// The command.
+        command: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// QEMU closed the connection.
+    #[error("QEMU closed its monitor before it answered `{0}`")]
+    Closed(&'static str),
+    /// QEMU answered with an error.
+    #[error("QEMU refused `{command}`: {reason}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// Why, in QEMU's words.
+        reason: String,
+    },
+    /// The answer is not of the type that QEMU's schema gives.
+    #[error("QEMU's answer to `{command}` makes no sense")]
+    Answer {
+        /// The command.
+        command: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Explain for QmpError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Process(source) => source.class(),
+            Self::NoGreeting { .. } | Self::NoAnswer { .. } => Class::TimedOut,
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Process(source) => source.hint(),
+            Self::NoGreeting { .. } => Some(
+                "the monitor takes one client at a time: end whatever else is connected to it".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// A TCP port of the host's loopback interface that leads to a port of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Address on the host, of which connections are taken.
+    pub address: Ipv4Addr,
+    /// Port on the host.
+    pub host: u16,
+    /// Port in the guest.
+    pub guest: u16,
+}
+
+impl Forward {
+    /// A forward from `127.0.0.1`.
+    pub const fn loopback(host: u16, guest: u16) -> Self {
+        Self { address: Ipv4Addr::LOCALHOST, host, guest }
+    }
+}
+
+/// A connection to the monitor. Several calls may be under way at once.
+#[derive(Debug)]
+pub struct Qmp {
+    sender: tokio::sync::Mutex<Sender>,
+    shared: Arc<Mutex<Shared>>,
+    next_id: AtomicU64,
+    version: Version,
+    reader: AbortHandle,
+}
+
+/// What the calls and the task that reads have in common. Both senders are dropped when the connection is closed, which
+/// is what their receivers notice it by.
+#[derive(Debug)]
+struct Shared {
+    calls: Option<HashMap<u64, oneshot::Sender<Answer>>>,
+    events: Option<broadcast::Sender<Event>>,
+}
+
+impl Drop for Qmp {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// The events of one connection from the moment of the subscription on.
+#[derive(Debug)]
+pub struct Events(Option<broadcast::Receiver<Event>>);
+
+impl Events {
+    /// The next event, or `None` when the connection is closed. Safe to drop and call again.
+    pub async fn next(&mut self) -> Option<Event> {
+        let receiver = self.0.as_mut()?;
+        loop {
+            match receiver.recv().await {
+                Ok(event) => return Some(event),
+                // A subscriber that did not look for hundreds of events has lost the oldest.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl Qmp {
+    /// Connects to the socket at `path`, waiting until somebody listens there, and leaves negotiation mode. With a
+    /// process that was just started, do this inside [`Launched::race`](crate::process::Launched::race), so that its
+    /// early end is told with the end of its log.
+    ///
+    /// # Errors
+    /// When there is no greeting within `limit`, or something else than QEMU answers.
+    pub async fn connect(path: &Path, limit: Duration) -> Result<Self, QmpError> {
+        let no_greeting = || QmpError::NoGreeting { path: path.to_owned(), limit };
+        wire::within(limit, Self::greeted(path)).await.ok_or_else(no_greeting)?
+    }
+
+    async fn greeted(path: &Path) -> Result<Self, QmpError> {
+        let error = |source| QmpError::Connect { path: path.to_owned(), source };
+        let (sender, mut receiver) = wire::connect(path).await.map_err(error)?;
+        let version = loop {
+            match receiver.next().await.map_err(error)? {
+                Some(Message::Other(value)) => {
+                    if let Ok(greeting) = qmp::QapiCapabilities::deserialize(value) {
+                        break Version::from(&greeting.QMP.version);
+                    }
+                }
+                Some(Message::Answer(..)) => {}
+                None => return Err(QmpError::Closed("greeting")),
+            }
+        };
+        let shared =
+            Shared { calls: Some(HashMap::new()), events: Some(broadcast::Sender::new(EVENTS_KEPT)) };
+        let shared = Arc::new(Mutex::new(shared));
+        let reader = tokio::spawn(read(receiver, Arc::clone(&shared))).abort_handle();
+        let sender = tokio::sync::Mutex::new(sender);
+        let client = Self { sender, shared, next_id: AtomicU64::new(1), version, reader };
+        client.execute(qmp::qmp_capabilities { enable: None }).await?;
+        Ok(client)
+    }
+
+    /// QEMU's version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Subscribes to events.
+    pub fn events(&self) -> Events {
+        Events(lock(&self.shared).events.as_ref().map(broadcast::Sender::subscribe))
+    }
+
+    /// Runs one command of QEMU's schema, for at most 10 s.
+    ///
+    /// # Errors
+    /// When QEMU refuses it, is gone, or does not answer.
+    pub async fn execute<C: qmp::QmpCommand>(&self, command: C) -> Result<C::Ok, QmpError> {
+        self.execute_within(command, CALL_LIMIT).await
+    }
+
+    /// Runs one command of QEMU's schema, for at most `limit`.
+    ///
+    /// # Errors
+    /// When QEMU refuses it, is gone, or does not answer.
+    pub async fn execute_within<C: qmp::QmpCommand>(
+        &self,
+        command: C,
+        limit: Duration,
+    ) -> Result<C::Ok, QmpError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (answered, answer) = oneshot::channel();
+        match &mut lock(&self.shared).calls {
+            Some(calls) => calls.insert(id, answered),
+            None => return Err(QmpError::Closed(C::NAME)),
+        };
+        let exchange = async {
+            self.sender.lock().await.send(command, Some(id)).await.ok()?;
+            answer.await.ok()
+        };
+        let outcome = wire::within(limit, exchange).await;
+        if let Some(calls) = &mut lock(&self.shared).calls {
+            calls.remove(&id);
+        }
+        let answer = outcome.ok_or(QmpError::NoAnswer { command: C::NAME, limit })?;
+        decoded(C::NAME, answer.ok_or(QmpError::Closed(C::NAME))?)
+    }
+
+    /// What the machine is doing.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn status(&self) -> Result<RunState, QmpError> {
+        Ok(self.execute(qmp::query_status {}).await?.status)
+    }
+
+    /// Lets the virtual CPUs run.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn cont(&self) -> Result<(), QmpError> {
+        self.execute(qmp::cont {}).await.map(drop)
+    }
+
+    /// Stops the virtual CPUs.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn stop(&self) -> Result<(), QmpError> {
+        self.execute(qmp::stop {}).await.map(drop)
+    }
+
+    /// Ends QEMU, whatever the guest is doing; its disks are flushed.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn quit(&self) -> Result<(), QmpError> {
+        match self.execute(qmp::quit {}).await {
+            // It may be gone before the answer is read, which is what was asked for.
+            Ok(_) | Err(QmpError::Closed(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Presses the power button: the guest is asked to shut down.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn system_powerdown(&self) -> Result<(), QmpError> {
+        self.execute(qmp::system_powerdown {}).await.map(drop)
+    }
+
+    /// Opens a port on the host that leads into the guest.
+    ///
+    /// # Errors
+    /// When QEMU refuses, as for a port that is in use.
+    pub async fn add_forward(&self, forward: Forward) -> Result<(), QmpError> {
+        let Forward { address, host, guest } = forward;
+        self.human(format!("hostfwd_add {NETDEV} tcp:{address}:{host}-:{guest}"), "").await
+    }
+
+    /// Closes a port that [`Qmp::add_forward`] has opened. Connections through it stay.
+    ///
+    /// # Errors
+    /// When there is no such forward.
+    pub async fn remove_forward(&self, forward: Forward) -> Result<(), QmpError> {
+        let rule = format!("tcp:{}:{}", forward.address, forward.host);
+        let success = format!("host forwarding rule for {rule} removed");
+        self.human(format!("hostfwd_remove {NETDEV} {rule}"), &success).await
+    }
+
+    /// Runs a command that exists for people only and says by its text alone whether it worked.
+    async fn human(&self, command_line: String, success: &str) -> Result<(), QmpError> {
+        let command = qmp::human_monitor_command { command_line: command_line.clone(), cpu_index: None };
+        let text = self.execute(command).await?;
+        if text.trim() == success {
+            return Ok(());
+        }
+        Err(QmpError::Refused { command: command_line, reason: text.trim().to_owned() })
+    }
+}
+
+/// Hands answers to their callers and events to the subscribers until the connection is closed.
+async fn read(mut receiver: Receiver, shared: Arc<Mutex<Shared>>) {
+    while let Ok(Some(message)) = receiver.next().await {
+        let mut shared = lock(&shared);
+        match message {
+            Message::Answer(Some(id), answer) => {
+                // Nobody waits for an answer that comes after its deadline.
+                if let Some(call) = shared.calls.as_mut().and_then(|calls| calls.remove(&id)) {
+                    let _ = call.send(answer);
+                }
+            }
+            Message::Other(value) => publish(&shared, value),
+            Message::Answer(None, _) => {}
+        }
+    }
+    *lock(&shared) = Shared { calls: None, events: None };
+}
+
+fn publish(shared: &Shared, value: Value) {
+    // An event that the schema does not know is none that anybody could wait for.
+    if let (Some(events), Ok(event)) = (&shared.events, Event::deserialize(value)) {
+        // Without a subscriber there is nobody to tell.
+        let _ = events.send(event);
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn decoded<T: DeserializeOwned>(command: &'static str, answer: Answer) -> Result<T, QmpError> {
+    match answer {
+        Answer::Return(value) => {
+            serde_json::from_value(value).map_err(|source| QmpError::Answer { command, source })
+        }
+        Answer::Error(reason) => Err(QmpError::Refused { command: command.to_owned(), reason }),
+    }
+}

@@ -1,0 +1,224 @@
+//! FAT volumes: small read-only disks that carry files into a guest, and the image's EFI system partition.
+//!
+//! The same files give the same bytes: timestamps and the volume's serial number are fixed.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+
+use crate::error::{Class, Explain};
+
+mod clock;
+mod window;
+
+pub use window::Window;
+
+/// Room for the file system's own structures beside the files of a volume that is sized by its content.
+const OVERHEAD: u64 = 256 << 10;
+
+/// Sizes of volumes are multiples of this.
+const GRANULE: u64 = 64 << 10;
+
+/// Size of a cluster: what a file takes on the volume is a multiple of it.
+const CLUSTER: u32 = 4096;
+
+/// Size of a cluster of an EFI system partition. FAT32 needs 65,525 clusters, which are 32 MiB then.
+const ESP_CLUSTER: u32 = 512;
+
+/// Fewest clusters that make a file system FAT32 (Microsoft's FAT specification, "FAT type determination").
+const FAT32_CLUSTERS: u64 = 65_525;
+
+/// Smallest EFI system partition that is FAT32, with room for both allocation tables.
+pub const ESP_MINIMUM: u64 = (FAT32_CLUSTERS * (ESP_CLUSTER as u64 + 8)).next_multiple_of(1 << 20);
+
+/// Longest volume label in bytes.
+const LABEL_LENGTH: usize = 11;
+
+/// Why a volume cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// A label has other characters or more of them than FAT keeps.
+    #[error("`{0}` is no volume label: it needs 1 to {LABEL_LENGTH} upper-case letters, digits, `-` or `_`")]
+    BadLabel(String),
+    /// The window is too small for an EFI system partition.
+    #[error("an EFI system partition needs at least {ESP_MINIMUM} bytes, not {0}")]
+    SmallEsp(u64),
+    /// The volume cannot be written.
+    #[error("cannot write `{inner}` to the volume in `{}`", path.display())]
+    Write {
+        /// The image file.
+        path: PathBuf,
+        /// The file on the volume, or `/`.
+        inner: String,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The volume cannot be read, or the file is not on it.
+    #[error("cannot read `{inner}` from the volume in `{}`", path.display())]
+    Read {
+        /// The image file.
+        path: PathBuf,
+        /// The file on the volume, or `/`.
+        inner: String,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Explain for VolumeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { .. } => Class::VerificationFailed,
+            _ => Class::Failed,
+        }
+    }
+}
+
+/// The content of a volume that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    label: String,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Volume {
+    /// An empty volume called `label`.
+    ///
+    /// # Errors
+    /// When FAT cannot keep the label.
+    pub fn new(label: &str) -> Result<Self, VolumeError> {
+        let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        if label.is_empty() || label.len() > LABEL_LENGTH || !label.bytes().all(allowed) {
+            return Err(VolumeError::BadLabel(label.to_owned()));
+        }
+        Ok(Self { label: label.to_owned(), files: Vec::new() })
+    }
+
+    /// Adds the file `path`, whose directories are separated by `/` and made as needed.
+    #[must_use]
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.to_owned(), content.into()));
+        self
+    }
+
+    /// Writes a volume that is just large enough to the new image file at `path`.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), VolumeError> {
+        let error = |source| VolumeError::Write { path: path.to_owned(), inner: "/".to_owned(), source };
+        let clusters: u64 = self.files.iter().map(|(_, content)| clusters(content.len() as u64) + 1).sum();
+        let size = (clusters * u64::from(CLUSTER) + OVERHEAD).next_multiple_of(GRANULE);
+        let file = File::options().read(true).write(true).create_new(true).open(path).map_err(error)?;
+        file.set_len(size).map_err(error)?;
+        self.write_window(path, Window::new(file, 0, size), size, None)
+    }
+
+    /// Writes an EFI system partition (FAT32) to `length` bytes from `offset` of the existing file at `path`, which read
+    /// as zeroes so far.
+    ///
+    /// # Errors
+    /// When the window is too small for FAT32 or for the files, or cannot be written.
+    pub fn write_esp(&self, path: &Path, offset: u64, length: u64) -> Result<(), VolumeError> {
+        if length < ESP_MINIMUM {
+            return Err(VolumeError::SmallEsp(length));
+        }
+        let error = |source| VolumeError::Write { path: path.to_owned(), inner: "/".to_owned(), source };
+        let file = File::options().read(true).write(true).open(path).map_err(error)?;
+        self.write_window(path, Window::new(file, offset, length), length, Some(FatType::Fat32))
+    }
+
+    fn write_window(
+        &self,
+        path: &Path,
+        mut window: Window,
+        length: u64,
+        fat: Option<FatType>,
+    ) -> Result<(), VolumeError> {
+        let failed = |inner: &str| {
+            let inner = inner.to_owned();
+            move |source| VolumeError::Write { path: path.to_owned(), inner, source }
+        };
+        let mut label = [b' '; LABEL_LENGTH];
+        label[..self.label.len()].copy_from_slice(self.label.as_bytes());
+        let sectors = u32::try_from(length / 512).map_err(|error| failed("/")(io::Error::other(error)))?;
+        let mut options =
+            FormatVolumeOptions::new().volume_label(label).volume_id(clock::VOLUME_ID).total_sectors(sectors);
+        options = match fat {
+            Some(fat) => options.fat_type(fat).bytes_per_cluster(ESP_CLUSTER),
+            None => options.bytes_per_cluster(CLUSTER),
+        };
+        fatfs::format_volume(&mut window, options).map_err(failed("/"))?;
+        let volume = FileSystem::new(&mut window, FsOptions::new().time_provider(&clock::FIXED))
+            .map_err(failed("/"))?;
+        let mut made = BTreeSet::new();
+        for (inner, content) in &self.files {
+            let root = volume.root_dir();
+            for (end, _) in inner.match_indices('/') {
+                if made.insert(&inner[..end]) {
+                    root.create_dir(&inner[..end]).map_err(failed(inner))?;
+                }
+            }
+            let mut file = root.create_file(inner).map_err(failed(inner))?;
+            file.write_all(content).and_then(|()| file.flush()).map_err(failed(inner))?;
+        }
+        volume.unmount().map_err(failed("/"))?;
+        window.flush().map_err(failed("/"))
+    }
+}
+
+fn clusters(bytes: u64) -> u64 {
+    bytes.div_ceil(u64::from(CLUSTER))
+}
+
+/// A volume that is read.
+pub struct Reader {
+    path: PathBuf,
+    volume: FileSystem<Window>,
+}
+
+impl Reader {
+    /// Opens the volume in `length` bytes from `offset` of the file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no FAT file system there.
+    pub fn open(path: &Path, offset: u64, length: u64) -> Result<Self, VolumeError> {
+        let error = |source| VolumeError::Read { path: path.to_owned(), inner: "/".to_owned(), source };
+        let file = File::open(path).map_err(error)?;
+        let options = FsOptions::new().time_provider(&clock::FIXED).update_accessed_date(false);
+        let volume = FileSystem::new(Window::new(file, offset, length), options).map_err(error)?;
+        Ok(Self { path: path.to_owned(), volume })
+    }
+
+    /// Opens the volume that fills the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn whole(path: &Path) -> Result<Self, VolumeError> {
+        let error = |source| VolumeError::Read { path: path.to_owned(), inner: "/".to_owned(), source };
+        let length = std::fs::metadata(path).map_err(error)?.len();
+        Self::open(path, 0, length)
+    }
+
+    /// The volume's label.
+    pub fn label(&self) -> String {
+        self.volume.volume_label()
+    }
+
+    /// The content of the file `inner`, whose directories are separated by `/`.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub fn read(&self, inner: &str) -> Result<Vec<u8>, VolumeError> {
+        let error = |source| VolumeError::Read { path: self.path.clone(), inner: inner.to_owned(), source };
+        let mut file = self.volume.root_dir().open_file(inner).map_err(error)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(error)?;
+        Ok(content)
+    }
+}

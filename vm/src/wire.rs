@@ -1,0 +1,141 @@
+//! The wire that QMP and QGA share: a unix socket with one JSON object a line.
+//!
+//! Commands and answers have the types of crate `qapi`, which are made from QEMU's schema. The transport is our own, since
+//! both channels live longer than one failed call: an answer that comes after its deadline and a message that the schema
+//! does not know must be passed over, where the crate's transport gives the connection up.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use qapi::{Command, Execute};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
+
+use host::wait::Backoff;
+
+/// Longest line that is taken, in bytes. The guest agent sends up to 16 MiB of output, base64 encoded.
+const LINE_LIMIT: usize = 64 << 20;
+
+/// Byte that the guest agent puts before an answer when its input was out of step; it occurs nowhere in UTF-8.
+pub(crate) const SENTINEL: u8 = 0xff;
+
+/// The receiving side.
+#[derive(Debug)]
+pub(crate) struct Receiver(FramedRead<OwnedReadHalf, AnyDelimiterCodec>);
+
+/// The sending side.
+#[derive(Debug)]
+pub(crate) struct Sender(OwnedWriteHalf);
+
+/// One answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The command's value.
+    Return(Value),
+    /// What the other side does not like.
+    Error(String),
+}
+
+/// One message.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// An answer, with the id of its command where the channel has ids.
+    Answer(Option<u64>, Answer),
+    /// Anything else that is JSON.
+    Other(Value),
+}
+
+#[derive(Deserialize)]
+struct RawAnswer {
+    #[serde(rename = "return")]
+    value: Option<Value>,
+    error: Option<RawError>,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    desc: String,
+}
+
+/// Connects to the socket at `path` as soon as somebody listens there. Never gives up: race it against a deadline.
+///
+/// # Errors
+/// When the socket cannot be connected to for another reason than that nobody listens yet.
+pub(crate) async fn connect(path: &Path) -> io::Result<(Sender, Receiver)> {
+    let mut backoff = Backoff::default();
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => {
+                let (read, write) = stream.into_split();
+                let codec =
+                    AnyDelimiterCodec::new_with_max_length(vec![b'\n', SENTINEL], b"\n".to_vec(), LINE_LIMIT);
+                return Ok((Sender(write), Receiver(FramedRead::new(read, codec))));
+            }
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+            {
+                backoff.pause().await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Sender {
+    /// Sends a command.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub(crate) async fn send<C: Command>(&mut self, command: C, id: Option<u64>) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Execute::new(command, id)).map_err(io::Error::other)?;
+        line.push(b'\n');
+        self.0.write_all(&line).await
+    }
+
+    /// Sends the byte that makes a guest agent forget what it has read of an unfinished command.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub(crate) async fn reset(&mut self) -> io::Result<()> {
+        self.0.write_all(&[SENTINEL]).await
+    }
+}
+
+impl Receiver {
+    /// The next message, or `None` when the other side is gone. What is not JSON is passed over. Safe to drop and call
+    /// again.
+    ///
+    /// # Errors
+    /// When the socket fails, or a line is longer than any that belongs here.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Message>> {
+        while let Some(line) = self.0.next().await {
+            let line = line.map_err(io::Error::other)?;
+            if let Ok(value) = serde_json::from_slice::<Value>(&line) {
+                return Ok(Some(Message::from(value)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl From<Value> for Message {
+    fn from(value: Value) -> Self {
+        match RawAnswer::deserialize(&value) {
+            Ok(RawAnswer { error: Some(error), id, .. }) => Self::Answer(id, Answer::Error(error.desc)),
+            Ok(RawAnswer { value: Some(value), id, .. }) => Self::Answer(id, Answer::Return(value)),
+            _ => Self::Other(value),
+        }
+    }
+}
+
+/// Runs `work` for at most `limit`; `None` when that is over.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
+}
