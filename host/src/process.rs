@@ -10,7 +10,9 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -81,6 +83,7 @@ pub struct Cmd {
     envs: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
+    grace: Duration,
 }
 
 impl Cmd {
@@ -92,6 +95,7 @@ impl Cmd {
             envs: Vec::new(),
             cwd: None,
             stdin: None,
+            grace: Duration::ZERO,
         }
     }
 
@@ -135,6 +139,14 @@ impl Cmd {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// When the wait is dropped, asks the group to end with SIGTERM and gives it this long before SIGKILL. For programs
+    /// that put what they start into groups of its own, which only they can end: ninja and its compilers.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 
@@ -291,7 +303,11 @@ impl Cmd {
     }
 
     fn spawn(&self, command: &mut Command) -> Result<Group, ProcessError> {
-        command.spawn().map(|child| Group { child, done: false }).map_err(|source| self.spawn_error(source))
+        let grace = self.grace;
+        command
+            .spawn()
+            .map(|child| Group { child, done: false, grace })
+            .map_err(|source| self.spawn_error(source))
     }
 
     fn spawn_error(&self, source: std::io::Error) -> ProcessError {
@@ -337,6 +353,7 @@ fn quoted(arg: &OsStr) -> String {
 struct Group {
     child: Child,
     done: bool,
+    grace: Duration,
 }
 
 impl Group {
@@ -352,12 +369,25 @@ impl Drop for Group {
         if self.done {
             return;
         }
-        let pid =
-            self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            if !self.grace.is_zero() && kill_process_group(pid, Signal::TERM).is_ok() {
+                wait_at_most(pid, self.grace);
+            }
+            let _ = kill_process_group(pid, Signal::KILL);
         }
     }
+}
+
+/// Blocks until the child has ended or `limit` has passed. The child stays a zombie, so that its pid and its group
+/// belong to nobody else yet.
+fn wait_at_most(pid: Pid, limit: Duration) {
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _ = ended.send(());
+    });
+    let _ = wait.recv_timeout(limit);
 }
 
 #[cfg(test)]
@@ -445,5 +475,22 @@ mod tests {
         crate::wait::until(std::time::Duration::from_secs(5), async || gone())
             .await
             .expect("the grandchild is dead");
+    }
+
+    #[tokio::test]
+    async fn a_child_with_grace_may_clean_up_before_it_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ready, cleaned) = (dir.path().join("ready"), dir.path().join("cleaned"));
+        let script = format!(
+            "trap 'echo yes > {}; exit' TERM; echo > {}; while :; do sleep 1; done",
+            cleaned.display(),
+            ready.display()
+        );
+        let command = sh(&script).grace(Duration::from_secs(5));
+        tokio::select! {
+            result = command.output() => panic!("ended by itself: {result:?}"),
+            () = async { while !ready.exists() { tokio::task::yield_now().await } } => {}
+        }
+        assert_eq!(std::fs::read_to_string(&cleaned).unwrap(), "yes\n");
     }
 }
