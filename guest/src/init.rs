@@ -13,6 +13,7 @@ mod block;
 mod cmdline;
 mod uevent;
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -43,7 +44,7 @@ const MODULES: &str = "/modules";
 const NEW_ROOT: &str = "/root";
 
 /// How long the root partition may take to appear. Under emulation on a busy machine seconds are normal.
-const ROOT_DEADLINE: Duration = Duration::from_secs(60);
+const ROOT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs as process 1 and becomes the system's init. On failure it powers the machine off: a panic would leave it
 /// hanging, and the host sees at once that it has ended.
@@ -111,11 +112,27 @@ fn load_modules(dir: &Path) -> anyhow::Result<()> {
 
 fn mount_root(device: &Path, cmdline: &Cmdline) -> anyhow::Result<()> {
     fs::create_dir_all(NEW_ROOT)?;
-    let flags = if cmdline.writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let (mut flags, options) = mount_options(cmdline.root_flags.as_deref().unwrap_or_default());
+    flags.set(MountFlags::RDONLY, !cmdline.writable);
     let kind = cmdline.root_type.as_deref().unwrap_or("ext4");
-    let options = cmdline.root_flags.as_deref().map(std::ffi::CString::new).transpose()?;
-    mount(device, NEW_ROOT, kind, flags, options.as_deref())
+    let options = CString::new(options)?;
+    mount(device, NEW_ROOT, kind, flags, options.as_c_str())
         .with_context(|| format!("cannot mount `{}` as {kind}", device.display()))
+}
+
+/// Parts mount options, as mount(8) does, into the flags that the kernel takes as such and the words for the file system.
+fn mount_options(text: &str) -> (MountFlags, String) {
+    let mut flags = MountFlags::empty();
+    let mut words = Vec::new();
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        match word {
+            "noatime" => flags |= MountFlags::NOATIME,
+            "nodiratime" => flags |= MountFlags::NODIRATIME,
+            "lazytime" => flags |= MountFlags::LAZYTIME,
+            word => words.push(word),
+        }
+    }
+    (flags, words.join(","))
 }
 
 fn mount_config() -> anyhow::Result<()> {
@@ -156,4 +173,17 @@ fn console(line: &str) -> anyhow::Result<()> {
     // The last bytes must have left the serial port before the machine is powered off.
     rustix::termios::tcdrain(&console)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_options_are_parted_into_flags_and_words() {
+        let (flags, words) = mount_options("noatime,commit=30,lazytime,barrier=1");
+        assert_eq!(flags, MountFlags::NOATIME | MountFlags::LAZYTIME);
+        assert_eq!(words, "commit=30,barrier=1");
+        assert_eq!(mount_options(""), (MountFlags::empty(), String::new()));
+    }
 }

@@ -1,3 +1,47 @@
 //! `stackd`: every program that runs inside the virtual machine, in one static binary.
 
-fn main() {}
+mod backend;
+mod cron;
+mod dashboard;
+mod http_client;
+mod local_admin;
+mod migrate;
+mod secret;
+mod seed;
+mod service;
+mod settings;
+mod store;
+
+use clap::{Parser, Subcommand};
+
+/// Every program inside the virtual machine.
+#[derive(Parser)]
+#[command(name = "stackd", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    program: Program,
+}
+
+#[derive(Subcommand)]
+enum Program {
+    /// Serve the API
+    Backend,
+    /// Serve the dashboard
+    Dashboard,
+    /// Call the backend's periodic tasks, for ever
+    Cron,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Put the internal project, its keys and the local admin into the database
+    Seed,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().program {
+        Program::Backend => backend::run(),
+        Program::Dashboard => dashboard::run(),
+        Program::Cron => cron::run(),
+        Program::Migrate => migrate::run(),
+        Program::Seed => seed::run(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Every failure of the API, in one shape: `{"code": "USER_NOT_FOUND", "error": "…"}` with a status that fits.
+
+use axum::{
+    Json,
+    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use thiserror::Error;
+use tracing::error;
+
+use crate::store::{StoreError, keys::AccessType, passwords, report};
+
+/// What a caller can be told. Codes are for programs and never change; texts are for people.
+#[derive(Debug, Error)]
+pub(crate) enum ApiError {
+    #[error("the header `{0}` is missing")]
+    HeaderMissing(&'static str),
+    #[error("the header `x-stack-access-type` must be `client`, `server` or `admin`")]
+    AccessTypeUnknown,
+    #[error("the header `{}` is not the {} key of project `{project_id}`", .access_type.key_header(), .access_type.name())]
+    KeyWrong { access_type: AccessType, project_id: String },
+    #[error("this needs `{}` access or more, and the request has `{}`", .needed.name(), .given.name())]
+    AccessInsufficient { needed: AccessType, given: AccessType },
+    #[error("this is only for the project `internal`")]
+    InternalProjectOnly,
+    #[error("the project `internal` cannot be deleted")]
+    InternalProjectUndeletable,
+    #[error("the project has just been deleted")]
+    ProjectDeleted,
+    #[error("the header `x-stack-access-token` is not a valid access token, or it has expired")]
+    AccessTokenInvalid,
+    #[error("the header `x-stack-refresh-token` is not a valid refresh token, or its session has ended")]
+    RefreshTokenInvalid,
+    #[error("the bearer token is not the secret of the cron service")]
+    CronSecretWrong,
+    #[error("the e-mail address or the password is wrong")]
+    EmailPasswordMismatch,
+    #[error("too many attempts to sign in; try again in {retry_after_seconds} s")]
+    TooManyAttempts { retry_after_seconds: u64 },
+    #[error("`{0}` is not an e-mail address")]
+    EmailInvalid(String),
+    #[error("the project has a user with this e-mail address")]
+    EmailTaken,
+    #[error(
+        "a password has {} to {} bytes, and this one has {length}",
+        passwords::LENGTH.start(),
+        passwords::LENGTH.end()
+    )]
+    PasswordLength { length: usize },
+    #[error("there is no such user in this project")]
+    UserNotFound,
+    #[error("`absolute_file_path` must be an absolute path of at most {max_bytes} bytes without a null byte")]
+    FilePathInvalid { max_bytes: usize },
+    #[error("`limit` must be between 1 and {max}")]
+    LimitOutOfRange { max: i64 },
+    #[error("`cursor` is not one that this list gave")]
+    CursorInvalid,
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("the request's body is larger than any request of this API")]
+    BodyTooLarge,
+    #[error("there is nothing at this address")]
+    RouteNotFound,
+    #[error("this address does not answer to this method")]
+    MethodNotAllowed,
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+/// The body of every failure.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    error: &'a str,
+}
+
+impl ApiError {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::HeaderMissing(_) => (StatusCode::BAD_REQUEST, "HEADER_MISSING"),
+            Self::AccessTypeUnknown => (StatusCode::BAD_REQUEST, "INVALID_ACCESS_TYPE"),
+            Self::KeyWrong { access_type: AccessType::Client, .. } => {
+                (StatusCode::UNAUTHORIZED, "INVALID_PUBLISHABLE_CLIENT_KEY")
+            }
+            Self::KeyWrong { access_type: AccessType::Server, .. } => {
+                (StatusCode::UNAUTHORIZED, "INVALID_SECRET_SERVER_KEY")
+            }
+            Self::KeyWrong { access_type: AccessType::Admin, .. } => {
+                (StatusCode::UNAUTHORIZED, "INVALID_SUPER_SECRET_ADMIN_KEY")
+            }
+            Self::AccessInsufficient { .. } => (StatusCode::FORBIDDEN, "INSUFFICIENT_ACCESS_TYPE"),
+            Self::InternalProjectOnly => (StatusCode::FORBIDDEN, "INTERNAL_PROJECT_ONLY"),
+            Self::InternalProjectUndeletable => (StatusCode::FORBIDDEN, "INTERNAL_PROJECT_UNDELETABLE"),
+            Self::ProjectDeleted => (StatusCode::NOT_FOUND, "PROJECT_NOT_FOUND"),
+            Self::AccessTokenInvalid => (StatusCode::UNAUTHORIZED, "INVALID_ACCESS_TOKEN"),
+            Self::RefreshTokenInvalid => (StatusCode::UNAUTHORIZED, "INVALID_REFRESH_TOKEN"),
+            Self::CronSecretWrong => (StatusCode::UNAUTHORIZED, "INVALID_CRON_SECRET"),
+            Self::EmailPasswordMismatch => (StatusCode::UNAUTHORIZED, "EMAIL_PASSWORD_MISMATCH"),
+            Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS"),
+            Self::EmailInvalid(_) => (StatusCode::BAD_REQUEST, "INVALID_EMAIL"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "USER_EMAIL_ALREADY_EXISTS"),
+            Self::PasswordLength { .. } => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD_LENGTH"),
+            Self::UserNotFound => (StatusCode::NOT_FOUND, "USER_NOT_FOUND"),
+            Self::FilePathInvalid { .. } => (StatusCode::BAD_REQUEST, "INVALID_FILE_PATH"),
+            Self::LimitOutOfRange { .. } => (StatusCode::BAD_REQUEST, "INVALID_LIMIT"),
+            Self::CursorInvalid => (StatusCode::BAD_REQUEST, "INVALID_CURSOR"),
+            Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "SCHEMA_ERROR"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::Store(error) if error.is_unavailable() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
+            }
+            Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        let text = match &self {
+            Self::Store(error) => {
+                error!(code, "{}", report(error));
+                // The causes are the journal's: they may quote what somebody else stored.
+                error.to_string()
+            }
+            error => error.to_string(),
+        };
+        let mut response = (status, Json(Body { code, error: &text })).into_response();
+        if let Self::TooManyAttempts { retry_after_seconds } = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+        }
+        response
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            _ => Self::Unreadable(rejection.body_text()),
+        }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Unreadable(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::Unreadable(rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn rendered(error: ApiError) -> String {
+        let response = error.into_response();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        format!("{status} {}", String::from_utf8_lossy(&body))
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_a_code_for_programs_and_a_text_for_people() {
+        insta::assert_snapshot!(rendered(ApiError::UserNotFound).await, @r#"404 {"code":"USER_NOT_FOUND","error":"there is no such user in this project"}"#);
+        let wrong = ApiError::KeyWrong { access_type: AccessType::Server, project_id: "internal".to_owned() };
+        insta::assert_snapshot!(rendered(wrong).await, @r#"401 {"code":"INVALID_SECRET_SERVER_KEY","error":"the header `x-stack-secret-server-key` is not the server key of project `internal`"}"#);
+        let short = ApiError::PasswordLength { length: 3 };
+        insta::assert_snapshot!(rendered(short).await, @r#"400 {"code":"INVALID_PASSWORD_LENGTH","error":"a password has 8 to 256 bytes, and this one has 3"}"#);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_failed_tells_nothing_of_its_inside() {
+        insta::assert_snapshot!(rendered(ApiError::Store(StoreError::NotSeeded)).await, @r#"500 {"code":"INTERNAL_ERROR","error":"the internal project is missing: the seed has not run"}"#);
+    }
+
+    #[test]
+    fn who_tries_too_often_is_told_when_to_come_back() {
+        let response = ApiError::TooManyAttempts { retry_after_seconds: 42 }.into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "42");
+    }
+}

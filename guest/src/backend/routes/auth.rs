@@ -1,0 +1,121 @@
+//! Sign-up, sign-in and sessions.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::super::{
+    Backend,
+    access::{Access, Client, RefreshToken},
+    error::ApiError,
+    extract,
+};
+use super::users::{checked_email, checked_password_hash, millis};
+use crate::{
+    secret::Secret,
+    store::{
+        authentication::{self, Refusal},
+        sessions::{self, OpenedSession},
+        users::{self, NewUser},
+    },
+};
+
+#[derive(Deserialize)]
+pub(super) struct SignUp {
+    email: String,
+    password: String,
+    display_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    email: String,
+    password: String,
+}
+
+/// What a new session is to its owner. The tokens are shown here and never again.
+#[derive(Serialize)]
+pub(super) struct SessionBody {
+    user_id: Uuid,
+    access_token: String,
+    access_token_expires_at_millis: i64,
+    refresh_token: String,
+    refresh_token_expires_at_millis: i64,
+}
+
+#[derive(Serialize)]
+pub(super) struct AccessTokenBody {
+    access_token: String,
+    access_token_expires_at_millis: i64,
+}
+
+pub(super) async fn sign_up(
+    State(backend): State<Backend>,
+    access: Access<Client>,
+    extract::Json(body): extract::Json<SignUp>,
+) -> Result<(StatusCode, Json<SessionBody>), ApiError> {
+    let primary_email = checked_email(&body.email)?;
+    let password_hash = Some(checked_password_hash(body.password).await?);
+    let new = NewUser { primary_email, display_name: body.display_name, password_hash };
+    let user = users::create(&backend.store.database, &access.project_id, new)
+        .await?
+        .map_err(|_| ApiError::EmailTaken)?;
+    let opened = sessions::open(&backend.store.database, user.id).await?;
+    Ok((StatusCode::CREATED, Json(SessionBody::of(user.id, &opened))))
+}
+
+pub(super) async fn sign_in(
+    State(backend): State<Backend>,
+    access: Access<Client>,
+    extract::Json(body): extract::Json<SignIn>,
+) -> Result<Json<SessionBody>, ApiError> {
+    let password = Secret::new(body.password);
+    let user = authentication::with_password(&backend.store, &access.project_id, &body.email, password)
+        .await?
+        .map_err(|refusal| match refusal {
+            Refusal::Mismatch => ApiError::EmailPasswordMismatch,
+            Refusal::TooManyAttempts(too_many) => {
+                ApiError::TooManyAttempts { retry_after_seconds: too_many.retry_after.as_secs() }
+            }
+        })?;
+    let opened = sessions::open(&backend.store.database, user.id).await?;
+    Ok(Json(SessionBody::of(user.id, &opened)))
+}
+
+pub(super) async fn refresh(
+    State(backend): State<Backend>,
+    access: Access<Client>,
+    RefreshToken(token): RefreshToken,
+) -> Result<Json<AccessTokenBody>, ApiError> {
+    let made = sessions::refresh(&backend.store.database, &access.project_id, &token)
+        .await?
+        .ok_or(ApiError::RefreshTokenInvalid)?;
+    Ok(Json(AccessTokenBody {
+        access_token: made.secret.reveal().to_owned(),
+        access_token_expires_at_millis: millis(made.expires_at),
+    }))
+}
+
+pub(super) async fn sign_out(
+    State(backend): State<Backend>,
+    access: Access<Client>,
+    RefreshToken(token): RefreshToken,
+) -> Result<StatusCode, ApiError> {
+    if sessions::close(&backend.store.database, &access.project_id, &token).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::RefreshTokenInvalid)
+    }
+}
+
+impl SessionBody {
+    fn of(user_id: Uuid, opened: &OpenedSession) -> Self {
+        Self {
+            user_id,
+            access_token: opened.access_token.secret.reveal().to_owned(),
+            access_token_expires_at_millis: millis(opened.access_token.expires_at),
+            refresh_token: opened.refresh_token.secret.reveal().to_owned(),
+            refresh_token_expires_at_millis: millis(opened.refresh_token.expires_at),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Is it up, and can it do its work?
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Backend, extract::Query};
+use crate::store::{
+    probe::{self, Probe},
+    report,
+};
+
+#[derive(Deserialize)]
+pub(super) struct Options {
+    /// `db=1` asks PostgreSQL and Redis as well.
+    db: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Checks>,
+}
+
+/// What makes an unhealthy answer one of this API's errors as well.
+#[derive(Serialize)]
+struct Failure {
+    code: &'static str,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    postgres: Check,
+    redis: Check,
+}
+
+#[derive(Serialize)]
+struct Check {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) async fn health(State(backend): State<Backend>, Query(options): Query<Options>) -> Response {
+    let report = if options.db.as_deref() == Some("1") {
+        let (postgres, redis) = tokio::join!(probe::postgres(&backend.store), probe::redis(&backend.store));
+        Report::of(postgres, redis)
+    } else {
+        Report { status: "ok", failure: None, checks: None }
+    };
+    let status = if report.failure.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()
+}
+
+impl Report {
+    fn of(postgres: Probe, redis: Probe) -> Self {
+        let checks = Checks { postgres: Check::of(postgres), redis: Check::of(redis) };
+        let reasons: Vec<_> = [("PostgreSQL", &checks.postgres), ("Redis", &checks.redis)]
+            .into_iter()
+            .filter_map(|(name, check)| check.error.as_ref().map(|error| format!("{name}: {error}")))
+            .collect();
+        let failure = (!reasons.is_empty()).then(|| Failure { code: "UNHEALTHY", error: reasons.join("; ") });
+        let status = if failure.is_some() { "unhealthy" } else { "ok" };
+        Self { status, failure, checks: Some(checks) }
+    }
+}
+
+impl Check {
+    fn of(probe: Probe) -> Self {
+        match probe {
+            Ok(latency) => {
+                let latency_ms = (latency.as_secs_f64() * 1e5).round() / 100.0;
+                Self { status: "ok", latency_ms: Some(latency_ms), error: None }
+            }
+            Err(error) => Self { status: "failed", latency_ms: None, error: Some(report(&error)) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn a_healthy_answer_has_both_latencies() {
+        let report = Report::of(Ok(Duration::from_micros(1234)), Ok(Duration::from_micros(300)));
+        insta::assert_snapshot!(
+            serde_json::to_string(&report).unwrap(),
+            @r#"{"status":"ok","checks":{"postgres":{"status":"ok","latency_ms":1.23},"redis":{"status":"ok","latency_ms":0.3}}}"#
+        );
+    }
+
+    #[test]
+    fn an_unhealthy_answer_says_what_failed_and_why() {
+        let report = Report::of(Err(StoreError::NotSeeded), Err(StoreError::TimedOut { seconds: 2.0 }));
+        insta::assert_snapshot!(
+            report.failure.unwrap().error,
+            @"PostgreSQL: the internal project is missing: the seed has not run; Redis: no answer within 2 s"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! Pages that say what went wrong.
+
+use askama::Template;
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use thiserror::Error;
+use tracing::error;
+
+use super::frame::Frame;
+use crate::store::{StoreError, report};
+
+/// Why there is no such page as was asked for.
+#[derive(Debug, Error)]
+pub(super) enum PageError {
+    /// Not a failure: the visitor has to sign in first.
+    #[error("not signed in")]
+    NotSignedIn,
+    #[error("there is no such page")]
+    NotFound,
+    #[error("the form came from another site")]
+    ForeignForm,
+    #[error("this is not the name of the dashboard's host")]
+    ForeignHost,
+    #[error("the form cannot be read")]
+    Unreadable,
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the page cannot be written")]
+    Template(#[from] askama::Error),
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    title: &'static str,
+    advice: &'static str,
+}
+
+impl PageError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotSignedIn => StatusCode::SEE_OTHER,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ForeignForm => StatusCode::FORBIDDEN,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::Unreadable => StatusCode::BAD_REQUEST,
+            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title_and_advice(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotSignedIn | Self::NotFound => {
+                ("Nothing here", "The address is wrong, or what it led to has been deleted.")
+            }
+            Self::ForeignForm => (
+                "Refused",
+                "The form was sent by another site. If that was you, open the dashboard and send it from there.",
+            ),
+            Self::ForeignHost => (
+                "Wrong host",
+                "Open the dashboard by its address on this machine, such as http://127.0.0.1:26700.",
+            ),
+            Self::Unreadable => ("Unreadable form", "Go back, reload the page, and send the form again."),
+            Self::Store(_) => (
+                "The database did not answer",
+                "The status page shows which service is down; the journal of the virtual machine has the details.",
+            ),
+            Self::Template(_) => (
+                "Something broke",
+                "This is a defect of the dashboard; the virtual machine's journal has the details.",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::NotSignedIn => return Redirect::to("/handler/sign-in").into_response(),
+            Self::Store(_) | Self::Template(_) => error!("{}", report(&self)),
+            _ => {}
+        }
+        let (title, advice) = self.title_and_advice();
+        let page = ErrorPage { frame: Frame::of_error(), title, advice };
+        match page.render() {
+            Ok(html) => (self.status(), Html(html)).into_response(),
+            Err(_) => (self.status(), format!("{title}\n\n{advice}\n")).into_response(),
+        }
+    }
+}
+
+/// Renders a page.
+pub(super) fn html(page: &impl Template) -> Result<Html<String>, PageError> {
+    Ok(Html(page.render()?))
+}

@@ -1,0 +1,40 @@
+//! What surrounds every page: who is signed in, where one is, which machine this is.
+
+use crate::{settings::Settings, store::users::User};
+
+/// The part of the navigation that is marked as current.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    None,
+    Projects,
+    Status,
+}
+
+/// The frame of one page.
+pub(super) struct Frame {
+    pub(super) section: Section,
+    /// The address of whoever is signed in.
+    pub(super) signed_in: Option<String>,
+    /// The name of this virtual machine, unless it is the only one or nobody named it.
+    pub(super) instance: Option<String>,
+}
+
+impl Frame {
+    pub(super) fn new(settings: &Settings, section: Section, admin: Option<&User>) -> Self {
+        let instance = settings.instance.clone().filter(|name| name != "default");
+        Self { section, signed_in: admin.map(|admin| admin.primary_email.clone()), instance }
+    }
+
+    /// An error page knows neither who nor where.
+    pub(super) fn of_error() -> Self {
+        Self { section: Section::None, signed_in: None, instance: None }
+    }
+
+    pub(super) fn is_projects(&self) -> bool {
+        self.section == Section::Projects
+    }
+
+    pub(super) fn is_status(&self) -> bool {
+        self.section == Section::Status
+    }
+}

@@ -1,0 +1,122 @@
+//! Turns away requests that another site made in the visitor's browser.
+//!
+//! `SameSite` cookies are not enough on a developer's machine: sites ignore ports, so that any page served from another port of
+//! 127.0.0.1 is the same *site* as the dashboard. What tells them apart is the *origin*, which browsers state in
+//! `Sec-Fetch-Site` and `Origin`. And since the local admin's password is public, a page that points its own name at 127.0.0.1
+//! (DNS rebinding) could sign itself in: so the `Host` must be a name that cannot be rebound.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{Dashboard, error::PageError};
+
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// The middleware.
+pub(super) async fn check(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
+    let own_url = &dashboard.settings.get().dashboard_url;
+    match verdict(request.method(), request.headers(), own_url) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn verdict(method: &Method, headers: &HeaderMap, own_url: &str) -> Result<(), PageError> {
+    let host = host(headers).ok_or(PageError::ForeignHost)?;
+    if !is_unreboundable(host.host()) && !is_host_of(own_url, host.host()) {
+        return Err(PageError::ForeignHost);
+    }
+    if method.is_safe() || is_same_origin(headers, &host) { Ok(()) } else { Err(PageError::ForeignForm) }
+}
+
+/// The authority that the request was sent to.
+pub(super) fn host(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(header::HOST)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether no name server can make this name another machine's: addresses, and the names that are always this machine.
+fn is_unreboundable(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok() || host == "localhost" || host.ends_with(".localhost")
+}
+
+fn is_host_of(url: &str, host: &str) -> bool {
+    url.parse::<axum::http::Uri>().is_ok_and(|url| url.host() == Some(host))
+}
+
+/// Whether the page that made the request is one of ours. A request with neither header is not a browser's, and carries no
+/// cookie that somebody else's page could have used.
+fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "same-origin" || site == "none";
+    }
+    match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) => origin.to_str().is_ok_and(|origin| origin == format!("http://{host}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(method: Method, pairs: &[(&str, &'static str)]) -> Result<(), String> {
+        let headers =
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        verdict(&method, &headers, "http://stack.test:26700").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_form_of_our_own_page_passes() {
+        let host = ("host", "127.0.0.1:26700");
+        assert_eq!(judged(Method::POST, &[host, ("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(judged(Method::POST, &[host, ("origin", "http://127.0.0.1:26700")]), Ok(()));
+        assert_eq!(judged(Method::POST, &[host]), Ok(()), "not a browser");
+    }
+
+    #[test]
+    fn a_form_of_a_page_on_another_port_is_refused() {
+        let host = ("host", "127.0.0.1:26700");
+        for origin in [
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://127.0.0.1:3000"),
+            ("origin", "null"),
+        ] {
+            let refusal = judged(Method::POST, &[host, origin]).unwrap_err();
+            assert_eq!(refusal, "the form came from another site", "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn following_a_link_from_anywhere_is_allowed() {
+        assert_eq!(
+            judged(Method::GET, &[("host", "localhost:26700"), ("sec-fetch-site", "cross-site")]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn only_hosts_that_cannot_be_rebound_are_served() {
+        for host in [
+            "127.0.0.1:26700",
+            "10.0.2.15:8101",
+            "[::1]:26700",
+            "localhost",
+            "shop.localhost:1",
+            "stack.test:26700",
+        ] {
+            assert_eq!(judged(Method::GET, &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["evil.example:26700", "localhost.evil.example", "127.0.0.1.evil.example"] {
+            assert!(judged(Method::GET, &[("host", host)]).is_err(), "{host}");
+        }
+        assert!(judged(Method::GET, &[]).is_err(), "no host at all");
+    }
+}

@@ -1,0 +1,171 @@
+//! Each service's health and latency. It needs no sign-in: it shows no data, and it must work when the database, in which
+//! sessions are, does not.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{Method, StatusCode},
+    response::Html,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    Dashboard,
+    error::{PageError, html},
+    frame::{Frame, Section},
+    session, times,
+};
+use crate::{
+    cron,
+    http_client::{HttpClient, Parts},
+    store::{
+        StoreError,
+        cron_tasks::{self, LastRun},
+        probe::{self, Probe},
+        projects, report, sessions,
+    },
+};
+
+/// So many intervals without a run and the cron service counts as down: one may be late, three are not.
+const CRON_PATIENCE: u32 = 3;
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    frame: Frame,
+    services: Vec<Service>,
+    failing: usize,
+    checked_at: String,
+}
+
+/// A service as the page shows it.
+struct Service {
+    /// For programs that read the page.
+    id: &'static str,
+    name: &'static str,
+    purpose: &'static str,
+    state: Result<String, String>,
+}
+
+pub(super) async fn page(
+    State(dashboard): State<Dashboard>,
+    headers: axum::http::HeaderMap,
+) -> Result<Html<String>, PageError> {
+    let (postgres, redis, backend, cron) = tokio::join!(
+        probe::postgres(&dashboard.store),
+        probe::redis(&dashboard.store),
+        backend(&dashboard),
+        cron_tasks::last_run(&dashboard.store.database, cron::DELETE_EXPIRED_SESSIONS.name),
+    );
+    let now = OffsetDateTime::now_utc();
+    let services = vec![
+        Service {
+            id: "backend",
+            name: "Backend",
+            purpose: "The API that your programs call",
+            state: backend,
+        },
+        Service {
+            id: "postgres",
+            name: "PostgreSQL",
+            purpose: "Projects, users and sessions",
+            state: of_probe(postgres),
+        },
+        Service {
+            id: "redis",
+            name: "Redis",
+            purpose: "Limits on attempts to sign in",
+            state: of_probe(redis),
+        },
+        Service { id: "cron", name: "Cron", purpose: "Periodic tasks", state: of_cron(cron, now) },
+    ];
+    // A visitor who cannot be looked up is shown the page all the same.
+    let admin = match session::token(&headers) {
+        Some(token) => {
+            sessions::user_of_refresh_token(&dashboard.store.database, projects::INTERNAL, token.reveal())
+                .await
+                .unwrap_or_default()
+        }
+        None => None,
+    };
+    html(&StatusPage {
+        frame: Frame::new(&dashboard.settings.get(), Section::Status, admin.as_ref()),
+        failing: services.iter().filter(|service| service.state.is_err()).count(),
+        services,
+        checked_at: now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default(),
+    })
+}
+
+async fn backend(dashboard: &Dashboard) -> Result<String, String> {
+    let client = HttpClient::new(dashboard.settings.get().local_backend(), probe::DEADLINE);
+    let started = std::time::Instant::now();
+    match client.send(Method::GET, "/health", Parts::new()).await {
+        Ok(answer) if answer.status == StatusCode::OK => {
+            Ok(format!("answers in {}", times::latency(started.elapsed())))
+        }
+        Ok(answer) => Err(format!("answers {}", answer.status)),
+        Err(error) => Err(report(&error)),
+    }
+}
+
+fn of_probe(probe: Probe) -> Result<String, String> {
+    match probe {
+        Ok(latency) => Ok(format!("answers in {}", times::latency(latency))),
+        Err(error) => Err(report(&error)),
+    }
+}
+
+fn of_cron(last: Result<Option<LastRun>, StoreError>, now: OffsetDateTime) -> Result<String, String> {
+    match last {
+        Err(error) => Err(format!("unknown, because {}", report(&error))),
+        Ok(None) => Err("has never run".to_owned()),
+        Ok(Some(run)) => {
+            let when = times::ago(run.at, now);
+            if now - run.at > cron::INTERVAL * CRON_PATIENCE {
+                return Err(format!("last ran {when}, and should every {} s", cron::INTERVAL.as_secs()));
+            }
+            let took = times::latency(run.took);
+            Ok(format!("ran {when} in {took}: {}", run.summary))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn run(seconds_ago: i64) -> (Result<Option<LastRun>, StoreError>, OffsetDateTime) {
+        let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        let run = LastRun {
+            at: now - time::Duration::seconds(seconds_ago),
+            took: Duration::from_millis(12),
+            summary: "deleted 0 sessions and 1 access tokens".to_owned(),
+        };
+        (Ok(Some(run)), now)
+    }
+
+    #[test]
+    fn cron_is_healthy_while_its_last_run_is_recent() {
+        let (recent, now) = run(170);
+        assert_eq!(
+            of_cron(recent, now).unwrap(),
+            "ran 2 min ago in 12.0 ms: deleted 0 sessions and 1 access tokens"
+        );
+    }
+
+    #[test]
+    fn cron_is_down_when_it_has_missed_three_rounds_or_never_ran() {
+        let (old, now) = run(181);
+        assert_eq!(of_cron(old, now).unwrap_err(), "last ran 3 min ago, and should every 60 s");
+        assert_eq!(of_cron(Ok(None), now).unwrap_err(), "has never run");
+    }
+
+    #[test]
+    fn without_a_database_cron_is_unknown_and_not_healthy() {
+        let error =
+            of_cron(Err(StoreError::TimedOut { seconds: 2.0 }), OffsetDateTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error, "unknown, because no answer within 2 s");
+    }
+}

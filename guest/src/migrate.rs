@@ -1,0 +1,55 @@
+//! Brings the schema up to date: the files of `guest/migrations`, in order, each once.
+
+use anyhow::Context as _;
+use refinery::embed_migrations;
+use tokio_postgres::{Client, NoTls};
+use tracing::{info, warn};
+
+use crate::{service, settings::CurrentSettings, store::report};
+
+embed_migrations!("migrations");
+
+/// The advisory lock under which migrations run, so that two runs at once take turns. The number is the ASCII of `stack`.
+const LOCK: i64 = 0x73_74_61_63_6b;
+
+/// Migrates, and says what it did.
+pub(crate) fn run() -> anyhow::Result<()> {
+    service::start_logging();
+    let settings = CurrentSettings::load()?;
+    service::run(async {
+        let mut client = connect(&settings.get().database_url).await?;
+        migrate(&mut client).await
+    })?
+}
+
+/// A connection of its own rather than a pooled one: it takes as long as it takes, and the lock ends with it.
+async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.context("PostgreSQL cannot be reached")?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            warn!("the connection to PostgreSQL broke: {}", report(&error));
+        }
+    });
+    Ok(client)
+}
+
+async fn migrate(client: &mut Client) -> anyhow::Result<()> {
+    client
+        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+        .await
+        .context("the lock of the migrations cannot be taken")?;
+    // Grouped: all that are missing in one transaction, so that a failure leaves the schema as it was.
+    let report = migrations::runner()
+        .set_grouped(true)
+        .run_async(client)
+        .await
+        .context("the database's schema cannot be brought up to date")?;
+    for migration in report.applied_migrations() {
+        info!("applied {migration}");
+    }
+    if report.applied_migrations().is_empty() {
+        info!("the schema is up to date");
+    }
+    Ok(())
+}

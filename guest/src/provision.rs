@@ -1,0 +1,141 @@
+//! `stackd provision`: runs the steps that make an image out of a base system, and tells the host how it goes.
+//!
+//! A step is an executable file; steps run in the order of their names, the first that fails ends it all. What they
+//! print goes into a log, and line by line to the host; the serial console shows what begins and what went wrong.
+//! Provisioning has two rounds: the steps that cloud-init's `runcmd` starts, and the ones of `stack-seal.service`, which clean
+//! up after cloud-init itself has finished.
+
+mod step;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use host::process::{Cmd, ProcessError};
+
+use crate::progress::{Event, Port};
+use step::Step;
+
+/// On the console before each message for people.
+const NOTICE_MARKER: &str = "STACK_PROVISION";
+
+/// On the console when the last round has ended well.
+const DONE_MARKER: &str = "STACK_CLOUD_INIT_DONE";
+
+/// On the console when a step has failed and the diagnostics have been shown.
+const FAILED_MARKER: &str = "STACK_CLOUD_INIT_FAILED";
+
+/// Everything that the steps print.
+const LOG: &str = "/var/log/stack-provision.log";
+
+/// Shows what may explain a failure.
+const DIAGNOSE: &str = "/usr/lib/stack/diagnose";
+
+/// The step that a failure outside of any step is reported for.
+const NO_STEP: &str = "provision";
+
+/// Run the steps that make an image out of a base system.
+#[derive(Debug, clap::Args)]
+pub struct Provision {
+    /// Directory with the steps.
+    #[arg(default_value = "/usr/lib/stack/steps.d")]
+    steps: PathBuf,
+
+    /// Report the end of provisioning after these steps.
+    #[arg(long)]
+    last: bool,
+}
+
+impl Provision {
+    /// Runs all steps.
+    ///
+    /// # Errors
+    /// When a step fails; host and console know by then.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut report = Report { port: Port::open().context("cannot open the progress port")? };
+        let result = self.steps(&mut report).await;
+        match &result {
+            Ok(()) if self.last => {
+                report.port.send(&Event::Done);
+                report.console(DONE_MARKER);
+            }
+            Ok(()) => {}
+            Err(failure) => report.failed(failure).await,
+        }
+        result.map_err(|failure| failure.error.context(format!("step `{}`", failure.step)))
+    }
+
+    async fn steps(&self, report: &mut Report) -> Result<(), Failure> {
+        let steps = step::list(&self.steps)
+            .map_err(|error| Failure { step: NO_STEP.to_owned(), error: error.into() })?;
+        for step in steps {
+            report.started(&step);
+            let start = Instant::now();
+            let cmd = Cmd::new(&step.path);
+            cmd.logged(Path::new(LOG), |line| report.line(&step, line))
+                .await
+                .map_err(|error| Failure { step: step.name.clone(), error: error.into() })?;
+            report.port.send(&Event::End { step: step.name, seconds: start.elapsed().as_secs_f64() });
+        }
+        Ok(())
+    }
+}
+
+/// The end of provisioning before its time.
+struct Failure {
+    step: String,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Status and last lines.
+    fn parts(&self) -> (String, Vec<String>) {
+        match self.error.downcast_ref() {
+            Some(ProcessError::Failed { status, tail, .. }) => {
+                (status.clone(), tail.lines().map(str::to_owned).collect())
+            }
+            _ => (format!("{:#}", self.error), Vec::new()),
+        }
+    }
+}
+
+/// Those who watch.
+struct Report {
+    port: Port,
+}
+
+impl Report {
+    fn started(&mut self, step: &Step) {
+        self.console(&format!("{NOTICE_MARKER}: {}", step.title));
+        self.port.send(&Event::Start { step: step.name.clone(), title: step.title.clone() });
+    }
+
+    fn line(&mut self, step: &Step, line: &str) {
+        self.port.send(&Event::Line { step: step.name.clone(), text: line.to_owned() });
+    }
+
+    /// Tells the host first, so that it knows the step even when the machine dies over the diagnostics.
+    async fn failed(&mut self, failure: &Failure) {
+        let (status, tail) = failure.parts();
+        let step = failure.step.clone();
+        self.port.send(&Event::Failed { step: step.clone(), status: status.clone(), tail: tail.clone() });
+        self.console(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
+        for line in tail {
+            self.console(&line);
+        }
+        let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), |line| self.console(line)).await;
+        if let Err(error) = shown {
+            self.console(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
+        }
+        self.console(FAILED_MARKER);
+    }
+
+    /// Writes a line to the machine's console; one that cannot be written to has nobody who reads it.
+    fn console(&self, line: &str) {
+        if let Ok(mut console) = OpenOptions::new().write(true).open("/dev/console") {
+            let _ = writeln!(console, "{line}\r");
+        }
+    }
+}

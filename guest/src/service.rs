@@ -1,0 +1,138 @@
+//! What every resident service does alike: logging, signals, telling systemd, and ending well.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+use tracing::{info, warn};
+
+/// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Logs as plain `level target: message key=value` lines on stdout. The journal adds the time, the unit and the priority of
+/// stdout, so none of them is here.
+pub(crate) fn start_logging() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stdout)
+        .without_time()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        warn!("logging was already set up");
+    }
+}
+
+/// Runs a program on one thread: its work is waiting for PostgreSQL and Redis, the passwords' hashes run on blocking threads,
+/// and one thread starts sooner and leaves less memory behind in a snapshot than a pool.
+pub(crate) fn run<F: Future>(program: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    Ok(runtime.block_on(program))
+}
+
+/// Binds `port` on every address of the virtual machine: QEMU's user network forwards to the address of the network card, not
+/// to the loopback. Only 127.0.0.1 of the host leads there.
+pub(crate) async fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .with_context(|| format!("cannot listen on port {port}"))
+}
+
+/// Serves `router` until SIGTERM or SIGINT. `reload` is called on SIGHUP.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut reload: impl FnMut(),
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let (stop, mut stopped) = watch::channel(false);
+    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is a reason to stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(graceful.into_future());
+    ready();
+    loop {
+        tokio::select! {
+            result = &mut server => return result.context("the server's task died")?.context("the server failed"),
+            event = signals.next() => match event {
+                Event::Reload => announce_reload(&mut reload),
+                Event::Stop => break,
+            },
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    stop.send_replace(true);
+    if let Ok(result) = tokio::time::timeout(DRAIN_DEADLINE, server).await {
+        return result.context("the server's task died")?.context("the server failed");
+    }
+    warn!("stopped with requests still running after {} s", DRAIN_DEADLINE.as_secs());
+    Ok(())
+}
+
+/// Tells systemd that the service is up (`Type=notify` or `notify-reload`).
+pub(crate) fn ready() {
+    notify(&[NotifyState::Ready]);
+    info!("ready");
+}
+
+/// Runs `reload` between the two messages that `systemctl reload` waits for with `Type=notify-reload`.
+pub(crate) fn announce_reload(reload: &mut impl FnMut()) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => warn!("cannot read the monotonic clock: {error}"),
+    }
+    reload();
+    notify(&[NotifyState::Ready]);
+    info!("reloaded");
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("cannot notify systemd: {error}");
+    }
+}
+
+/// What a signal asks of a service.
+pub(crate) enum Event {
+    /// SIGHUP: read the settings again, drop what is pooled.
+    Reload,
+    /// SIGTERM or SIGINT.
+    Stop,
+}
+
+/// The signals of a service.
+pub(crate) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot install a signal handler");
+        Ok(Self {
+            hangup: on(SignalKind::hangup())?,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.terminate.recv() => Event::Stop,
+            _ = self.interrupt.recv() => Event::Stop,
+        }
+    }
+}

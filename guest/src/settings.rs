@@ -1,0 +1,181 @@
+//! What the environment says, in one place that can be read again while the program runs.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use thiserror::Error;
+
+use crate::secret::Secret;
+
+/// Variables in this file override the process's own environment, and unlike that they can change: a program reads the file
+/// at its start and again when it is told to reload. Nothing has to be there.
+const SESSION_ENV_FILE: &str = "/run/stack/session.env";
+/// Names another file than [`SESSION_ENV_FILE`].
+const SESSION_ENV_FILE_VARIABLE: &str = "STACK_SESSION_ENV_FILE";
+
+/// The settings of every service; each reads what it needs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// `DATABASE_URL`: a libpq connection string.
+    pub(crate) database_url: String,
+    /// `REDIS_URL`: `unix:///path/to/socket`.
+    pub(crate) redis_url: String,
+    /// `STACK_BACKEND_PORT`: where the backend listens in here.
+    pub(crate) backend_port: u16,
+    /// `STACK_DASHBOARD_PORT`: where the dashboard listens in here.
+    pub(crate) dashboard_port: u16,
+    /// `STACK_BACKEND_URL`: the backend as the developer's machine reaches it.
+    pub(crate) backend_url: String,
+    /// `STACK_DASHBOARD_URL`: the dashboard as the developer's machine reaches it.
+    pub(crate) dashboard_url: String,
+    /// `STACK_INSTANCE`: the name of this virtual machine, if the host gave it one.
+    pub(crate) instance: Option<String>,
+    /// `CRON_SECRET`: the bearer token of the calls that only the cron service makes. Without it they all fail.
+    pub(crate) cron_secret: Option<Secret>,
+}
+
+/// Why the settings cannot be read.
+#[derive(Debug, Error)]
+pub(crate) enum SettingsError {
+    #[error("cannot read the environment file `{}`", path.display())]
+    File { path: PathBuf, source: dotenvy::Error },
+    #[error("the environment variable `{name}` is `{value}`, which is not a port")]
+    Port { name: &'static str, value: String, source: std::num::ParseIntError },
+}
+
+impl Settings {
+    fn load() -> Result<Self, SettingsError> {
+        let session_file = std::env::var_os(SESSION_ENV_FILE_VARIABLE)
+            .map_or_else(|| SESSION_ENV_FILE.into(), PathBuf::from);
+        Self::from_variables(&variables(std::env::vars(), &session_file)?)
+    }
+
+    fn from_variables(variables: &HashMap<String, String>) -> Result<Self, SettingsError> {
+        let text = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+        let port = |name: &'static str, default: u16| match text(name) {
+            None => Ok(default),
+            Some(value) => {
+                value.parse().map_err(|source| SettingsError::Port { name, value: value.clone(), source })
+            }
+        };
+        Ok(Self {
+            database_url: text("DATABASE_URL")
+                .unwrap_or_else(|| "host=/run/postgresql user=stack dbname=stack".to_owned()),
+            redis_url: text("REDIS_URL").unwrap_or_else(|| "unix:///run/redis/redis.sock".to_owned()),
+            backend_port: port("STACK_BACKEND_PORT", 8102)?,
+            dashboard_port: port("STACK_DASHBOARD_PORT", 8101)?,
+            backend_url: text("STACK_BACKEND_URL").unwrap_or_else(|| "http://127.0.0.1:26701".to_owned()),
+            dashboard_url: text("STACK_DASHBOARD_URL").unwrap_or_else(|| "http://127.0.0.1:26700".to_owned()),
+            instance: text("STACK_INSTANCE"),
+            cron_secret: text("CRON_SECRET").map(Secret::new),
+        })
+    }
+
+    /// The backend as the other programs in here reach it.
+    pub(crate) fn local_backend(&self) -> String {
+        format!("http://127.0.0.1:{}", self.backend_port)
+    }
+
+    /// The dashboard as the other programs in here reach it.
+    pub(crate) fn local_dashboard(&self) -> String {
+        format!("http://127.0.0.1:{}", self.dashboard_port)
+    }
+}
+
+/// The environment with the session file's variables laid over it.
+fn variables(
+    environment: impl Iterator<Item = (String, String)>,
+    session_file: &Path,
+) -> Result<HashMap<String, String>, SettingsError> {
+    let mut variables: HashMap<_, _> = environment.collect();
+    let unreadable = |source| SettingsError::File { path: session_file.to_owned(), source };
+    match dotenvy::from_path_iter(session_file) {
+        Ok(lines) => {
+            for line in lines {
+                let (name, value) = line.map_err(unreadable)?;
+                variables.insert(name, value);
+            }
+        }
+        Err(error) if error.not_found() => {}
+        Err(error) => return Err(unreadable(error)),
+    }
+    Ok(variables)
+}
+
+/// The settings as they are now: everything that may change while a service runs is asked for here, at the moment of use.
+#[derive(Clone)]
+pub(crate) struct CurrentSettings(Arc<RwLock<Arc<Settings>>>);
+
+impl CurrentSettings {
+    /// Reads the settings for the first time.
+    pub(crate) fn load() -> Result<Self, SettingsError> {
+        Ok(Self(Arc::new(RwLock::new(Arc::new(Settings::load()?)))))
+    }
+
+    /// The settings of this moment.
+    pub(crate) fn get(&self) -> Arc<Settings> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads them again. On failure the old ones stay.
+    pub(crate) fn reload(&self) -> Result<(), SettingsError> {
+        let settings = Arc::new(Settings::load()?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn variables_of(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn without_any_variable_the_guests_defaults_hold() {
+        let settings = Settings::from_variables(&HashMap::new()).unwrap();
+        assert_eq!((settings.dashboard_port, settings.backend_port), (8101, 8102));
+        assert_eq!(settings.backend_url, "http://127.0.0.1:26701");
+        assert!(settings.cron_secret.is_none());
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let settings =
+            Settings::from_variables(&variables_of(&[("CRON_SECRET", ""), ("STACK_BACKEND_PORT", "")]))
+                .unwrap();
+        assert!(settings.cron_secret.is_none());
+        assert_eq!(settings.backend_port, 8102);
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_with_its_name() {
+        let error = Settings::from_variables(&variables_of(&[("STACK_BACKEND_PORT", "70000")])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable `STACK_BACKEND_PORT` is `70000`, which is not a port"
+        );
+    }
+
+    #[test]
+    fn the_session_file_overrides_the_environment_and_may_be_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("session.env");
+        let environment = || variables_of(&[("CRON_SECRET", "old"), ("REDIS_URL", "unix:///r")]).into_iter();
+
+        let before = Settings::from_variables(&variables(environment(), &path).unwrap()).unwrap();
+        assert!(before.cron_secret.unwrap().matches("old"));
+
+        std::fs::File::create(&path).unwrap().write_all(b"CRON_SECRET=new\n").unwrap();
+        let after = Settings::from_variables(&variables(environment(), &path).unwrap()).unwrap();
+        assert!(after.cron_secret.unwrap().matches("new"));
+        assert_eq!(after.redis_url, "unix:///r");
+    }
+}

@@ -1,0 +1,113 @@
+//! The pool of connections to PostgreSQL.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio_postgres::{NoTls, Row, types::ToSql};
+
+use super::StoreError;
+
+/// Every connection is a process of PostgreSQL's with some MiB of its own; the services answer one developer.
+const MAX_CONNECTIONS: usize = 4;
+/// How long to wait for a free connection, and how long for a new one.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A query that runs longer than this has met a lock that nobody will release.
+const STATEMENT_TIMEOUT: &str = "-c statement_timeout=5s";
+
+/// A pool that connects when it is first used.
+#[derive(Clone)]
+pub(crate) struct Database {
+    config: tokio_postgres::Config,
+    pool: Arc<RwLock<Pool>>,
+}
+
+impl Database {
+    pub(crate) fn new(url: &str) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config = url.parse().map_err(StoreError::DatabaseUrl)?;
+        config.connect_timeout(PATIENCE).options(STATEMENT_TIMEOUT);
+        let pool = Arc::new(RwLock::new(pool_for(&config)));
+        Ok(Self { config, pool })
+    }
+
+    /// Forgets all connections. A request under way keeps its own, which is closed instead of going back.
+    pub(crate) fn drain(&self) {
+        let fresh = pool_for(&self.config);
+        let old = std::mem::replace(&mut *self.pool.write().unwrap_or_else(PoisonError::into_inner), fresh);
+        old.close();
+    }
+
+    async fn connection(&self) -> Result<Object, StoreError> {
+        loop {
+            let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+            match pool.get().await {
+                // Drained while this request was waiting: the pool that took its place is open.
+                Err(PoolError::Closed) => {}
+                result => return result.map_err(StoreError::DatabaseUnavailable),
+            }
+        }
+    }
+
+    /// Runs a query that gives at most one row.
+    pub(crate) async fn query_opt(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.query_opt(&statement, parameters).await?)
+    }
+
+    /// Runs a query that gives exactly one row.
+    pub(crate) async fn query_one(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.query_one(&statement, parameters).await?)
+    }
+
+    /// Runs a query that gives any number of rows.
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.query(&statement, parameters).await?)
+    }
+
+    /// Runs a statement and gives the number of rows that it changed.
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.execute(&statement, parameters).await?)
+    }
+}
+
+fn pool_for(config: &tokio_postgres::Config) -> Pool {
+    let manager = Manager::from_config(
+        config.clone(),
+        NoTls,
+        // Without a query to prove it: a connection that died says so by itself, and a request saves the round trip.
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(MAX_CONNECTIONS)
+        .wait_timeout(Some(PATIENCE))
+        .create_timeout(Some(PATIENCE))
+        .recycle_timeout(Some(PATIENCE))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a runtime is set, which is all that timeouts need")
+}

@@ -1,0 +1,86 @@
+//! The data and its rules, shared by the backend and the dashboard: whoever asks, the answer is made by the same code, and
+//! neither needs the other to be alive.
+
+pub(crate) mod authentication;
+pub(crate) mod cron_tasks;
+pub(crate) mod database;
+pub(crate) mod keys;
+pub(crate) mod passwords;
+pub(crate) mod probe;
+pub(crate) mod projects;
+pub(crate) mod rate_limit;
+pub(crate) mod redis;
+pub(crate) mod sessions;
+pub(crate) mod tokens;
+pub(crate) mod users;
+
+use thiserror::Error;
+
+use self::{database::Database, redis::Redis};
+use crate::settings::Settings;
+
+/// Where the data is. Making one connects to nothing: the first request that needs a connection makes it, so that a service
+/// is up at once and PostgreSQL may still be starting.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) database: Database,
+    pub(crate) redis: Redis,
+}
+
+impl Store {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::new(&settings.database_url)?, redis: Redis::new(&settings.redis_url)? })
+    }
+
+    /// Forgets every pooled connection; requests under way keep theirs until they are done. Nothing else is cached: keys,
+    /// sessions and users are read from the database by every request.
+    pub(crate) fn drain(&self) {
+        self.database.drain();
+        self.redis.drain();
+    }
+}
+
+/// What can go wrong below the rules.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    #[error("`DATABASE_URL` is not a PostgreSQL connection string")]
+    DatabaseUrl(#[source] tokio_postgres::Error),
+    #[error("`REDIS_URL` is not the address of a Redis server")]
+    RedisUrl(#[source] ::redis::RedisError),
+    #[error("PostgreSQL cannot be reached")]
+    DatabaseUnavailable(#[source] deadpool_postgres::PoolError),
+    #[error("PostgreSQL refused a query")]
+    Query(#[from] tokio_postgres::Error),
+    #[error("Redis does not answer")]
+    Redis(#[source] ::redis::RedisError),
+    #[error("no answer within {seconds} s")]
+    TimedOut { seconds: f64 },
+    #[error("the internal project is missing: the seed has not run")]
+    NotSeeded,
+    #[error("the password hash of a user cannot be read")]
+    PasswordHash(#[source] argon2::password_hash::phc::Error),
+    #[error("a password cannot be hashed")]
+    PasswordHashing(#[source] argon2::password_hash::Error),
+    #[error("the kernel's random generator failed")]
+    Random(#[source] getrandom::Error),
+}
+
+impl StoreError {
+    /// Whether a server is down or overloaded, as opposed to having answered with an error.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::DatabaseUnavailable(_) | Self::Redis(_) | Self::TimedOut { .. } => true,
+            // An error that the server did not send comes from a connection that broke.
+            Self::Query(error) => error.as_db_error().is_none() && error.is_closed(),
+            _ => false,
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

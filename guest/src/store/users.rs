@@ -1,0 +1,231 @@
+//! The users of a project.
+
+use std::str::FromStr as _;
+
+use email_address::EmailAddress;
+use time::OffsetDateTime;
+use tokio_postgres::{Row, error::SqlState};
+use uuid::Uuid;
+
+use super::{StoreError, database::Database, projects};
+
+/// What every query of users selects, in the shape that [`User`] reads.
+const COLUMNS: &str = r#""ProjectUser"."id", "ordinal", "primaryEmail", "displayName",
+    "passwordHash" IS NOT NULL AS "hasPassword", "isDashboardAdmin", "ProjectUser"."createdAt", "lastSignedInAt""#;
+
+/// A user.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) id: Uuid,
+    /// Position in the list of all users: the cursor of a page.
+    pub(crate) ordinal: i64,
+    pub(crate) primary_email: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) has_password: bool,
+    pub(crate) is_dashboard_admin: bool,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) last_signed_in_at: Option<OffsetDateTime>,
+}
+
+impl User {
+    /// Reads a row of [`COLUMNS`].
+    pub(super) fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            ordinal: row.try_get("ordinal")?,
+            primary_email: row.try_get("primaryEmail")?,
+            display_name: row.try_get("displayName")?,
+            has_password: row.try_get("hasPassword")?,
+            is_dashboard_admin: row.try_get("isDashboardAdmin")?,
+            created_at: row.try_get("createdAt")?,
+            last_signed_in_at: row.try_get("lastSignedInAt")?,
+        })
+    }
+
+    /// `SELECT` of all that [`User::from_row`] needs, from `source` under `condition`.
+    pub(super) fn select(source: &str, condition: &str) -> String {
+        format!("SELECT {COLUMNS} FROM {source} WHERE {condition}")
+    }
+}
+
+/// What a new user is made of.
+#[derive(Debug)]
+pub(crate) struct NewUser {
+    /// As [`normalise_email`] gives it.
+    pub(crate) primary_email: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) password_hash: Option<String>,
+}
+
+/// What to do with a field that may be empty.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Change {
+    #[default]
+    Keep,
+    To(Option<String>),
+}
+
+/// What to change; `None` leaves a field as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) primary_email: Option<String>,
+    pub(crate) display_name: Change,
+    pub(crate) password_hash: Option<String>,
+}
+
+/// The project has another user with this address.
+#[derive(Debug)]
+pub(crate) struct EmailTaken;
+
+/// The form in which addresses are stored and looked up, or `None` if it is no address.
+pub(crate) fn normalise_email(text: &str) -> Option<String> {
+    let email = text.trim().to_lowercase();
+    EmailAddress::from_str(&email).ok().map(|_| email)
+}
+
+/// Adds a user.
+pub(crate) async fn create(
+    database: &Database,
+    project_id: &str,
+    user: NewUser,
+) -> Result<Result<User, EmailTaken>, StoreError> {
+    let result = database
+        .query_one(
+            &format!(
+                r#"INSERT INTO "ProjectUser" ("id", "projectId", "primaryEmail", "displayName", "passwordHash")
+                   VALUES ($1, $2, $3, $4, $5) RETURNING {COLUMNS}"#
+            ),
+            &[&Uuid::new_v4(), &project_id, &user.primary_email, &user.display_name, &user.password_hash],
+        )
+        .await;
+    match unless_taken(result)? {
+        Ok(row) => Ok(Ok(User::from_row(&row)?)),
+        Err(taken) => Ok(Err(taken)),
+    }
+}
+
+/// The user with this id, if it is one of this project's.
+pub(crate) async fn find(
+    database: &Database,
+    project_id: &str,
+    id: Uuid,
+) -> Result<Option<User>, StoreError> {
+    let sql = User::select(r#""ProjectUser""#, r#""projectId" = $1 AND "id" = $2"#);
+    database.query_opt(&sql, &[&project_id, &id]).await?.as_ref().map(User::from_row).transpose()
+}
+
+/// The user with this address and the hash of their password, if they have one.
+pub(crate) async fn with_password_hash(
+    database: &Database,
+    project_id: &str,
+    email: &str,
+) -> Result<Option<(User, Option<String>)>, StoreError> {
+    let sql = format!(
+        r#"SELECT {COLUMNS}, "passwordHash" FROM "ProjectUser" WHERE "projectId" = $1 AND "primaryEmail" = $2"#
+    );
+    let row = database.query_opt(&sql, &[&project_id, &email]).await?;
+    row.map(|row| Ok((User::from_row(&row)?, row.try_get("passwordHash")?))).transpose()
+}
+
+/// Adds a user of the project `internal` who may use the dashboard, unless the address is there already.
+pub(crate) async fn create_dashboard_admin(
+    database: &Database,
+    email: &str,
+    display_name: &str,
+    password_hash: &str,
+) -> Result<(), StoreError> {
+    database
+        .execute(
+            r#"INSERT INTO "ProjectUser"
+                   ("id", "projectId", "primaryEmail", "displayName", "passwordHash", "isDashboardAdmin")
+               VALUES ($1, $2, $3, $4, $5, true) ON CONFLICT DO NOTHING"#,
+            &[&Uuid::new_v4(), &projects::INTERNAL, &email, &display_name, &password_hash],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A page of users, the newest first: at most `limit` of those that come after the cursor `after` and whose address or name
+/// contains `search`.
+pub(crate) async fn page(
+    database: &Database,
+    project_id: &str,
+    after: Option<i64>,
+    limit: i64,
+    search: Option<&str>,
+) -> Result<Vec<User>, StoreError> {
+    let condition = r#""projectId" = $1 AND "ordinal" < $2
+        AND ($4::text IS NULL OR position(lower($4) IN "primaryEmail") > 0
+             OR position(lower($4) IN lower("displayName")) > 0)
+        ORDER BY "ordinal" DESC LIMIT $3"#;
+    let sql = User::select(r#""ProjectUser""#, condition);
+    let rows = database.query(&sql, &[&project_id, &after.unwrap_or(i64::MAX), &limit, &search]).await?;
+    rows.iter().map(User::from_row).collect()
+}
+
+/// Changes a user. `None` if there is none. A new password ends every session: whoever knew the old one is out.
+pub(crate) async fn update(
+    database: &Database,
+    project_id: &str,
+    id: Uuid,
+    changes: Changes,
+) -> Result<Option<Result<User, EmailTaken>>, StoreError> {
+    let sql = format!(
+        r#"WITH "closed" AS (
+               DELETE FROM "Session" USING "ProjectUser"
+               WHERE $6::text IS NOT NULL AND "userId" = "ProjectUser"."id"
+                 AND "ProjectUser"."id" = $2 AND "projectId" = $1
+           )
+           UPDATE "ProjectUser" SET
+               "primaryEmail" = coalesce($3, "primaryEmail"),
+               "displayName" = CASE WHEN $4 THEN $5 ELSE "displayName" END,
+               "passwordHash" = coalesce($6, "passwordHash")
+           WHERE "projectId" = $1 AND "ProjectUser"."id" = $2 RETURNING {COLUMNS}"#
+    );
+    let (rename, name) = match changes.display_name {
+        Change::Keep => (false, None),
+        Change::To(name) => (true, name),
+    };
+    let result = database
+        .query_opt(&sql, &[&project_id, &id, &changes.primary_email, &rename, &name, &changes.password_hash])
+        .await;
+    match unless_taken(result)? {
+        Ok(row) => row.map(|row| User::from_row(&row).map(Ok)).transpose(),
+        Err(taken) => Ok(Some(Err(taken))),
+    }
+}
+
+/// Deletes a user with all sessions. Answers whether there was one.
+pub(crate) async fn delete(database: &Database, project_id: &str, id: Uuid) -> Result<bool, StoreError> {
+    let deleted = database
+        .execute(r#"DELETE FROM "ProjectUser" WHERE "projectId" = $1 AND "id" = $2"#, &[&project_id, &id])
+        .await?;
+    Ok(deleted > 0)
+}
+
+/// Tells the one expected violation from all other errors.
+fn unless_taken<T>(result: Result<T, StoreError>) -> Result<Result<T, EmailTaken>, StoreError> {
+    match result {
+        Err(StoreError::Query(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            Ok(Err(EmailTaken))
+        }
+        result => result.map(Ok),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_compared_without_case_and_surrounding_space() {
+        assert_eq!(normalise_email(" Ada@Example.COM "), Some("ada@example.com".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "ada", "ada@", "@example.com", "ada@example.com, bob@example.com"] {
+            assert_eq!(normalise_email(text), None, "`{text}`");
+        }
+    }
+}
