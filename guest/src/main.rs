@@ -1,6 +1,7 @@
 //! `stackd`: every program that runs inside the virtual machine, in one static binary.
 
 mod backend;
+mod checks;
 mod cron;
 mod dashboard;
 mod http_client;
@@ -10,7 +11,9 @@ mod secret;
 mod seed;
 mod service;
 mod settings;
+mod smoke;
 mod store;
+mod warm_up;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +37,10 @@ enum Program {
     Migrate,
     /// Put the internal project, its keys and the local admin into the database
     Seed,
+    /// Call every endpoint once, so that nothing is cold
+    WarmUp,
+    /// Check the running services from the inside
+    Smoke,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,5 +50,7 @@ fn main() -> anyhow::Result<()> {
         Program::Cron => cron::run(),
         Program::Migrate => migrate::run(),
         Program::Seed => seed::run(),
+        Program::WarmUp => warm_up::run(),
+        Program::Smoke => smoke::run(),
     }
 }
