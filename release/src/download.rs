@@ -101,7 +101,7 @@ pub enum DownloadError {
     #[error("cannot reach `{url}`")]
     Unreachable {
         /// The address.
-        url: Url,
+        url: String,
         /// What went wrong.
         #[source]
         source: reqwest::Error,
@@ -110,7 +110,7 @@ pub enum DownloadError {
     #[error("`{url}` answered {status}")]
     Status {
         /// The address.
-        url: Url,
+        url: String,
         /// The answer.
         status: StatusCode,
     },
@@ -118,7 +118,7 @@ pub enum DownloadError {
     #[error("the transfer of `{url}` broke off after {received} bytes; it goes on there next time")]
     BrokenOff {
         /// The address.
-        url: Url,
+        url: String,
         /// Bytes received so far, those of earlier attempts included.
         received: u64,
         /// What went wrong.
@@ -129,7 +129,7 @@ pub enum DownloadError {
     #[error("`{url}` is not the pinned file: expected digest {expected}, found {found}")]
     Digest {
         /// The address.
-        url: Url,
+        url: String,
         /// The pinned digest.
         expected: String,
         /// The digest of what came.
@@ -235,9 +235,12 @@ impl Transfer<'_> {
         if have > 0 {
             request = request.header(RANGE, format!("bytes={have}-"));
         }
-        let response = request.send().await.map_err(|source| match source.is_connect() {
-            true => DownloadError::Unreachable { url: self.url.clone(), source },
-            false => self.broken_off(have, source),
+        let response = request.send().await.map_err(|source| {
+            if source.is_connect() {
+                DownloadError::Unreachable { url: self.url.to_string(), source }
+            } else {
+                self.broken_off(have, source)
+            }
         })?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(have) => {}
@@ -249,7 +252,7 @@ impl Transfer<'_> {
             }
             // Nothing is left to send: the part is whole, or too long, which the digest tells.
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return self.finish(&file, hasher),
-            status => return Err(DownloadError::Status { url: self.url.clone(), status }),
+            status => return Err(DownloadError::Status { url: self.url.to_string(), status }),
         }
 
         let total = response.content_length().map(|length| have + length);
@@ -269,7 +272,7 @@ impl Transfer<'_> {
         if found != self.pin.hex() {
             fs::remove_file(&self.part).map_err(|source| self.write_error(source))?;
             let expected = self.pin.hex().to_owned();
-            return Err(DownloadError::Digest { url: self.url.clone(), expected, found });
+            return Err(DownloadError::Digest { url: self.url.to_string(), expected, found });
         }
         file.sync_all().map_err(|source| self.write_error(source))?;
         host::files::publish(&self.part, self.target)
@@ -277,7 +280,7 @@ impl Transfer<'_> {
     }
 
     fn broken_off(&self, received: u64, source: reqwest::Error) -> DownloadError {
-        DownloadError::BrokenOff { url: self.url.clone(), received, source }
+        DownloadError::BrokenOff { url: self.url.to_string(), received, source }
     }
 
     fn write_error(&self, source: io::Error) -> DownloadError {

@@ -1,7 +1,14 @@
 //! The grammar of `cargo xtask`.
 
-use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use host::console::Verbosity;
+use image_build::base::Origin;
+use release::arch::Arch;
 
 /// Maintainers' commands: build QEMU and the image, test, publish.
 #[derive(Debug, Parser)]
@@ -33,7 +40,81 @@ impl Cli {
 /// One task a file in `tasks/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
+    BuildImage(BuildImage),
+    BuildQemu(BuildQemu),
     Test(Test),
+}
+
+/// Builds the image: base system, provisioning in a virtual machine, compressed disk.
+///
+/// What an image is made from has a key: with nothing changed this ends in seconds. The base system is kept in the cache by its
+/// content. A failed or interrupted build leaves its logs, and the image that was there before.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask build-image amd64
+  cargo xtask build-image amd64 --force --output /srv/images
+  cargo xtask build-image amd64 --base cloud --cloud-image debian-13-genericcloud-amd64.qcow2")]
+pub(crate) struct BuildImage {
+    /// Architecture: amd64 or arm64. It must be this machine's.
+    pub(crate) arch: Arch,
+
+    /// What the base system is made from: packages, installed natively, or Debian's cloud image.
+    #[arg(long, value_enum, default_value_t, help_heading = "Base")]
+    pub(crate) base: BaseKind,
+
+    /// Cloud image to take in place of the pinned address: a file, or another address of it.
+    #[arg(long, value_name = "FILE|URL", value_parser = cloud_image, help_heading = "Base")]
+    pub(crate) cloud_image: Option<Origin>,
+
+    /// SHA-512 of `--cloud-image` where it is not the pinned image.
+    #[arg(long, value_name = "DIGEST", requires = "cloud_image", help_heading = "Base")]
+    pub(crate) cloud_sha512: Option<String>,
+
+    /// Makes the base again even if it is in the cache, and so takes the newest packages.
+    #[arg(long, help_heading = "Base")]
+    pub(crate) refresh_base: bool,
+
+    /// Directory with the description of the image, in place of the repository's `cloud-init`.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    pub(crate) cloud_init: Option<PathBuf>,
+
+    /// Builds even if nothing has changed.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Directory for the image, in place of the emulator's home.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Prints the outcome as one line of JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Memory of the virtual machine in MiB, in place of the stack's own.
+    #[arg(long, value_name = "MIB", help_heading = "Virtual machine")]
+    pub(crate) memory: Option<u64>,
+
+    /// CPUs of the virtual machine, in place of the stack's own.
+    #[arg(long, value_name = "N", help_heading = "Virtual machine")]
+    pub(crate) cpus: Option<u32>,
+
+    /// How long provisioning may take in all, "20m". The default follows from what runs the guest.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Virtual machine")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// How long the guest may be silent, "90s". The default follows from what runs the guest.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Virtual machine")]
+    pub(crate) stall_timeout: Option<Duration>,
+}
+
+/// What a base system is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum BaseKind {
+    /// Packages, installed natively by mmdebstrap.
+    #[default]
+    Bootstrap,
+    /// Debian's official cloud image; packages are installed in a virtual machine.
+    Cloud,
 }
 
 /// Runs every check and every test, those with virtual machines included.
@@ -56,10 +137,47 @@ pub(crate) struct Test {
     pub(crate) names: Vec<String>,
 }
 
+/// Builds the pinned QEMU from source, into a prefix of its own.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask build-qemu
+  cargo xtask build-qemu --source ~/Downloads/qemu-10.2.2.tar.xz
+  cargo xtask build-qemu --print-cache-key")]
+pub(crate) struct BuildQemu {
+    /// Takes this tarball instead of fetching one; it must be one of the pinned ones.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) source: Option<PathBuf>,
+
+    /// Builds from the beginning, even if there is a working result or an unfinished build.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Prints the key of the result for this host, for CI caches, and does nothing else.
+    #[arg(long, conflicts_with_all = ["source", "force", "jobs", "prefix_root"])]
+    pub(crate) print_cache_key: bool,
+
+    /// Compilers that run at once [default: one a processor].
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Directory that the prefix is made in [default: `qemu` in the emulator's home].
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    pub(crate) prefix_root: Option<PathBuf>,
+}
+
+/// A file, or an address where it begins with a scheme.
+fn cloud_image(text: &str) -> Result<Origin, String> {
+    if text.contains("://") {
+        text.parse().map(Origin::Url).map_err(|error: url::ParseError| error.to_string())
+    } else {
+        absolute_path(text).map(Origin::File).map_err(|error| error.to_string())
+    }
+}
+
 /// Makes a path given on the command line independent of the directory that the tasks run in.
 ///
 /// # Errors
 /// When the path is empty or the working directory is gone.
-pub(crate) fn absolute_path(text: &str) -> std::io::Result<std::path::PathBuf> {
+pub(crate) fn absolute_path(text: &str) -> std::io::Result<PathBuf> {
     std::path::absolute(text)
 }

@@ -1,6 +1,8 @@
 //! The maintainers' commands: `cargo xtask …`.
 
 mod flags;
+mod hint;
+mod hints;
 mod tasks;
 
 use std::path::Path;
@@ -27,7 +29,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            console.error(error.as_ref(), None);
+            console.error(error.as_ref(), hints::of(&error).as_deref());
             ExitCode::FAILURE
         }
     }
@@ -39,6 +41,8 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
     )?;
     match task {
+        Task::BuildImage(task) => task.run(console).await,
+        Task::BuildQemu(task) => task.run(console).await,
         Task::Test(task) => task.run(console).await,
     }
 }

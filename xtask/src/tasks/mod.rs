@@ -1,4 +1,6 @@
 //! One file a task; each adds `run` to its own flags.
 
+mod build_image;
+mod build_qemu;
 mod cargo;
 mod test;

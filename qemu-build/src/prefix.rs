@@ -1,0 +1,186 @@
+//! The installed result: `bin/`, `share/qemu/` and `build.json`, which says what it was made from.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use host::files::{self, FileError};
+use host::process::{Cmd, ProcessError};
+use serde::Serialize;
+
+use crate::firmware;
+use crate::key::Inputs;
+use crate::recipe;
+
+/// Link beside the prefixes that names the one in use.
+const CURRENT: &str = "current";
+
+/// What a prefix was made from.
+const RECORD: &str = "build.json";
+
+/// What is wrong with a prefix.
+#[derive(Debug, thiserror::Error)]
+pub enum PrefixError {
+    /// A file is not there.
+    #[error("`{}` is missing", .0.display())]
+    Missing(PathBuf),
+    /// A program does not run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A program is of another version.
+    #[error("`{}` is not version {expected}: it says `{found}`", program.display())]
+    Version {
+        /// The program.
+        program: PathBuf,
+        /// The version that was built.
+        expected: String,
+        /// First line of what `--version` printed.
+        found: String,
+    },
+}
+
+/// What `build.json` holds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record<'a> {
+    pub(crate) key: &'a str,
+    /// SHA-256 of the tarball that it was built from.
+    pub(crate) tarball: &'a str,
+    pub(crate) inputs: &'a Inputs,
+}
+
+/// Checks that every program runs and is of the right version, and that nothing is missing.
+pub(crate) async fn verify(prefix: &Path, version: &str) -> Result<(), PrefixError> {
+    let data = prefix.join("share/qemu");
+    let files = firmware::names().map(|name| data.join(name)).chain([prefix.join(RECORD)]);
+    for path in files.chain(recipe::PROGRAMS.map(|program| prefix.join("bin").join(program))) {
+        if !path.is_file() {
+            return Err(PrefixError::Missing(path));
+        }
+    }
+    for program in recipe::PROGRAMS.map(|program| prefix.join("bin").join(program)) {
+        let text = Cmd::new(&program).arg("--version").text().await?;
+        let first = text.lines().next().unwrap_or_default();
+        if !first.split_whitespace().any(|word| word == version) {
+            let (expected, found) = (version.to_owned(), first.to_owned());
+            return Err(PrefixError::Version { program, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// Fills the empty directory `prefix` from a finished build.
+pub(crate) fn fill(
+    prefix: &Path,
+    build: &Path,
+    images: &[(&str, PathBuf)],
+    record: &Record<'_>,
+) -> Result<(), FileError> {
+    let (programs, data) = (prefix.join("bin"), prefix.join("share/qemu"));
+    for dir in [&programs, &data] {
+        fs::create_dir_all(dir).map_err(FileError::of("create", dir))?;
+    }
+    for program in recipe::PROGRAMS {
+        copy(&build.join(program), &programs.join(program))?;
+    }
+    for (name, path) in images {
+        copy(path, &data.join(name))?;
+    }
+    let json = serde_json::to_vec_pretty(record).expect("text and numbers always serialise");
+    files::write_atomic(&prefix.join(RECORD), &json, files::PUBLIC_FILE)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::copy(from, to).map_err(FileError::of("copy", from))?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(FileError::of("write", to))
+}
+
+/// Puts the filled directory `new` in the place of `prefix`. What was there before is removed; a virtual machine that runs
+/// from it keeps its files until it ends.
+pub(crate) fn replace(new: &Path, prefix: &Path) -> Result<(), FileError> {
+    let root = prefix.parent().unwrap_or(Path::new("."));
+    let old =
+        tempfile::Builder::new().prefix(".old-").tempdir_in(root).map_err(FileError::of("create", root))?;
+    if prefix.exists() {
+        fs::rename(prefix, old.path().join("prefix")).map_err(FileError::of("rename", prefix))?;
+    }
+    fs::rename(new, prefix).map_err(FileError::of("rename", new))?;
+    File::open(root).and_then(|dir| dir.sync_all()).map_err(FileError::of("write", root))
+}
+
+/// Lets `current` name the prefix, in one step.
+pub(crate) fn make_current(prefix: &Path) -> Result<(), FileError> {
+    let root = prefix.parent().unwrap_or(Path::new("."));
+    let name = prefix.file_name().unwrap_or_default();
+    let current = root.join(CURRENT);
+    if fs::read_link(&current).is_ok_and(|target| target == Path::new(name)) {
+        return Ok(());
+    }
+    let link = tempfile::Builder::new().prefix(".current-").make_in(root, |path| symlink(name, path));
+    let link = link.map_err(FileError::of("create a link in", root))?.into_temp_path();
+    link.persist(&current).map_err(|error| FileError::of("replace", &current)(error.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A prefix whose programs are scripts that say they are `version`.
+    fn prefix(root: &Path, version: &str) -> PathBuf {
+        let prefix = root.join(format!("made-{version}"));
+        let build = root.join("build");
+        fs::create_dir_all(&build).unwrap();
+        for program in recipe::PROGRAMS {
+            let path = build.join(program);
+            fs::write(&path, format!("#!/bin/sh\necho '{program} version {version} (x)'\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let image = root.join("image");
+        fs::write(&image, "rom").unwrap();
+        let images: Vec<_> = firmware::names().map(|name| (name, image.clone())).collect();
+        let key = crate::key::tests::inputs();
+        let record = Record { key: "k", tarball: "t", inputs: &key };
+        fill(&prefix, &build, &images, &record).unwrap();
+        prefix
+    }
+
+    #[tokio::test]
+    async fn a_filled_prefix_works_until_something_is_missing_or_of_another_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefix = prefix(dir.path(), "1.2.3");
+        verify(&prefix, "1.2.3").await.unwrap();
+        let error = verify(&prefix, "1.2.30").await.unwrap_err();
+        assert!(error.to_string().contains("is not version 1.2.30: it says `qemu-"), "{error}");
+        fs::write(prefix.join("bin/qemu-img"), "not a program").unwrap();
+        assert!(matches!(verify(&prefix, "1.2.3").await, Err(PrefixError::Process(_))));
+        fs::remove_file(prefix.join("share/qemu/pvh.bin")).unwrap();
+        let error = verify(&prefix, "1.2.3").await.unwrap_err();
+        assert!(error.to_string().ends_with("share/qemu/pvh.bin` is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_prefix_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("q");
+        for content in ["one", "two"] {
+            let new = dir.path().join("new");
+            fs::create_dir(&new).unwrap();
+            fs::write(new.join("file"), content).unwrap();
+            replace(&new, &place).unwrap();
+            assert_eq!(fs::read_to_string(place.join("file")).unwrap(), content);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn current_moves_from_one_prefix_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "b"] {
+            make_current(&dir.path().join(name)).unwrap();
+            assert_eq!(fs::read_link(dir.path().join(CURRENT)).unwrap(), Path::new(name));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
