@@ -139,20 +139,26 @@ impl BootFiles {
     /// # Errors
     /// When there is no image, or it is not one of ours.
     pub async fn of(home: &Home, arch: Arch, img: &QemuImg) -> Result<Self, BootFilesError> {
-        let image = home.image(arch);
-        let dir = home.boot_files(arch);
-        let stamp = Self::stamp(&image, arch)?;
-        if let Some(kept) = Self::kept(&dir, &stamp) {
+        Self::at(&home.image(arch), &home.boot_files(arch), arch, img).await
+    }
+
+    /// The boot files of any image: what is kept in `dir` when that belongs to this very image, else read out of it
+    /// again.
+    ///
+    /// # Errors
+    /// As [`BootFiles::of`].
+    pub async fn at(image: &Path, dir: &Path, arch: Arch, img: &QemuImg) -> Result<Self, BootFilesError> {
+        let stamp = Self::stamp(image, arch)?;
+        if let Some(kept) = Self::kept(dir, &stamp) {
             return Ok(kept);
         }
-        let lock = home.images().join(format!(".stack-emulator-{arch}.boot.lock"));
-        let _lock = FileLock::acquire(&lock, || ()).await?;
+        let _lock = FileLock::acquire(&lock_of(dir), || ()).await?;
         // Whoever held the lock has read them out, perhaps of the image that is there now.
-        let stamp = Self::stamp(&image, arch)?;
-        if let Some(kept) = Self::kept(&dir, &stamp) {
+        let stamp = Self::stamp(image, arch)?;
+        if let Some(kept) = Self::kept(dir, &stamp) {
             return Ok(kept);
         }
-        Self::read_out(&image, stamp, arch, &dir, img).await
+        Self::read_out(image, stamp, arch, dir, img).await
     }
 
     /// How the image is booted.
@@ -212,6 +218,12 @@ impl BootFiles {
     }
 }
 
+/// The lock of whoever fills `dir`, beside it.
+fn lock_of(dir: &Path) -> PathBuf {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    dir.with_file_name(format!(".{name}.lock"))
+}
+
 /// Where the EFI system partition lies in the disk: offset and length in bytes.
 async fn find_esp(image: &Path, work: &Path, img: &QemuImg) -> Result<(u64, u64), BootFilesError> {
     let head = work.join("table");
@@ -252,4 +264,134 @@ fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
         _ => {}
     }
     fs::rename(new, dir).map_err(FileError::of("replace", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use release::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, RESUME_PROTOCOL};
+    use release::stack::Stack;
+
+    use super::*;
+    use crate::volume::{ESP_MINIMUM, Volume};
+
+    /// Stands in for `qemu-img` and takes every image for a raw one.
+    fn img() -> QemuImg {
+        QemuImg::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/qemu-img"))
+    }
+
+    fn manifest(arch: Arch) -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            arch,
+            build: Build { git_sha: "unknown".into(), time: "2026-01-01T00:00:00Z".into() },
+            debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
+            boot: Boot {
+                kernel: "emulator/vmlinuz".into(),
+                initrd: "emulator/initrd.fast".into(),
+                cmdline: "quiet".into(),
+            },
+            stack: Stack::parse(include_str!("../../cloud-init/stack.toml")).unwrap(),
+            resume_protocol: RESUME_PROTOCOL,
+            minimum_qemu: MINIMUM_QEMU.into(),
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    /// Writes a disk with a partition table and an EFI system partition.
+    fn write_image(path: &Path, manifest: &str, kernel: &str) {
+        fs::File::create(path).unwrap().set_len(ESP_MINIMUM + (4 << 20)).unwrap();
+        let mut disk = gpt::GptConfig::new().writable(true).create(path).unwrap();
+        disk.add_partition("esp", ESP_MINIMUM, gpt::partition_types::EFI, 0, Some(2048)).unwrap();
+        let sector = *disk.logical_block_size();
+        let esp = disk.partitions()[&1].clone();
+        disk.write().unwrap();
+        let esp = (esp.bytes_start(sector).unwrap(), esp.bytes_len(sector).unwrap());
+        Volume::new("ESP")
+            .unwrap()
+            .file(PATH_IN_ESP, manifest)
+            .file("emulator/vmlinuz", kernel)
+            .file("emulator/initrd.fast", "initrd")
+            .write_esp(path, esp.0, esp.1)
+            .unwrap();
+    }
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home::new(root.path());
+        fs::create_dir(home.images()).unwrap();
+        (root, home)
+    }
+
+    #[tokio::test]
+    async fn what_the_image_carries_is_read_out_once() {
+        let (_root, home) = home();
+        let manifest = manifest(Arch::Amd64);
+        write_image(&home.image(Arch::Amd64), &manifest.to_json(), "kernel");
+        let first = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
+        assert_eq!(first.manifest, manifest);
+        assert_eq!(fs::read(&first.kernel).unwrap(), b"kernel");
+        assert_eq!(fs::read(&first.initrd).unwrap(), b"initrd");
+        assert_eq!(first.direct_boot().cmdline, "quiet");
+        assert_eq!(first.image.sha256, digest::of_file(&home.image(Arch::Amd64)).unwrap());
+
+        // A program that cannot run shows that nothing is read out again.
+        let second = BootFiles::of(&home, Arch::Amd64, &QemuImg::new("/no/qemu-img")).await.unwrap();
+        assert_eq!(second, first);
+        let names: Vec<_> =
+            fs::read_dir(home.images()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 3, "image, boot files and the lock: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn another_image_in_its_place_is_read_out_again() {
+        let (_root, home) = home();
+        let image = home.image(Arch::Amd64);
+        let text = manifest(Arch::Amd64).to_json();
+        write_image(&image, &text, "old");
+        BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
+        let new = home.images().join("new");
+        write_image(&new, &text, "new");
+        fs::rename(&new, &image).unwrap();
+        let files = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
+        assert_eq!(fs::read(&files.kernel).unwrap(), b"new");
+    }
+
+    #[tokio::test]
+    async fn two_at_once_agree() {
+        let (_root, home) = home();
+        write_image(&home.image(Arch::Amd64), &manifest(Arch::Amd64).to_json(), "kernel");
+        let img = img();
+        let (one, two) =
+            tokio::join!(BootFiles::of(&home, Arch::Amd64, &img), BootFiles::of(&home, Arch::Amd64, &img));
+        assert_eq!(one.unwrap(), two.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_missing_image_tells_how_to_get_one() {
+        let (_root, home) = home();
+        let error = BootFiles::of(&home, Arch::Arm64, &img()).await.unwrap_err();
+        assert!(error.to_string().starts_with("there is no image for arm64: `/"), "{error}");
+        assert!(error.hint().unwrap().contains("cargo xtask build-image arm64"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_image_of_ours_is_refused_and_leaves_nothing() {
+        let (_root, home) = home();
+        let image = home.image(Arch::Amd64);
+        fs::write(&image, vec![0; 1 << 20]).unwrap();
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::Table { .. }), "{error}");
+        assert_eq!(error.class(), Class::VerificationFailed);
+
+        write_image(&image, &manifest(Arch::Arm64).to_json(), "kernel");
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::WrongArch { found: Arch::Arm64, .. }), "{error}");
+
+        write_image(&image, r#"{"formatVersion": 99}"#, "kernel");
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::Manifest { .. }), "{error}");
+        assert!(!home.boot_files(Arch::Amd64).exists());
+    }
 }

@@ -116,6 +116,21 @@ impl QemuImg {
         Ok(())
     }
 
+    /// Notes in the overlay that `backing` is its backing image now. Nothing is copied: it must have the content of the one
+    /// before.
+    ///
+    /// # Errors
+    /// When `qemu-img` fails.
+    pub async fn rebase_onto_same(&self, overlay: &DiskFile, backing: &DiskFile) -> Result<(), DiskError> {
+        let cmd = self.cmd("rebase").args(["-q", "-u", "-f", overlay.format.as_str()]);
+        cmd.args(["-F", backing.format.as_str(), "-b"])
+            .arg(&backing.path)
+            .arg(&overlay.path)
+            .output()
+            .await?;
+        Ok(())
+    }
+
     /// Makes an empty image of `bytes` bytes.
     ///
     /// # Errors
@@ -219,4 +234,87 @@ fn window(file: &DiskFile, offset: u64, length: u64) -> OsString {
     ));
     options.push(escaped(file.path.as_os_str()));
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A program that answers what the test has written beside the image.
+    fn fake() -> QemuImg {
+        QemuImg::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/qemu-img"))
+    }
+
+    struct Image {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn image(answer: &str, status: &str) -> Image {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(path.with_extension("answer"), answer).unwrap();
+        std::fs::write(path.with_extension("status"), status).unwrap();
+        Image { _dir: dir, path }
+    }
+
+    #[tokio::test]
+    async fn a_clean_check_passes() {
+        let image = image(r#"{"image-end-offset": 1, "check-errors": 0, "filename": "x"}"#, "0");
+        fake().check(&image.path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn damage_is_counted() {
+        let image = image(r#"{"check-errors": 0, "corruptions": 2, "leaks": 1}"#, "2");
+        let error = fake().check(&image.path).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.ends_with("is damaged: 2 corruptions, 1 leaked clusters, 0 errors of the check"),
+            "{text}"
+        );
+        assert_eq!(error.class(), Class::VerificationFailed);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_cannot_be_made_is_no_clean_one() {
+        let image = image("", "1");
+        assert!(matches!(fake().check(&image.path).await, Err(DiskError::Process(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_said_about_an_overlay_is_read() {
+        let answer = r#"{"virtual-size": 100, "filename": "x", "format": "qcow2", "actual-size": 7,
+            "backing-filename": "/images/base.qcow2", "dirty-flag": true}"#;
+        let image = image(answer, "0");
+        let info = fake().info(&DiskFile::qcow2(&image.path)).await.unwrap();
+        assert_eq!((info.virtual_size, info.actual_size, info.dirty_flag), (100, 7, true));
+        assert_eq!(info.backing_filename, Some("/images/base.qcow2".into()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_json_is_an_error() {
+        let image = image("qemu-img: hello", "0");
+        let error = fake().info(&DiskFile::raw(&image.path)).await.unwrap_err();
+        assert!(error.to_string().starts_with("`qemu-img info` of `/"), "{error}");
+    }
+
+    #[test]
+    fn a_window_names_every_layer_and_escapes_the_path() {
+        let options = window(&DiskFile::qcow2("/a,b/disk.qcow2"), 1_048_576, 4096);
+        assert_eq!(
+            options.to_str().unwrap(),
+            "driver=raw,offset=1048576,size=4096,file.driver=qcow2,file.file.driver=file,\
+             file.file.filename=/a,,b/disk.qcow2"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_parser_panic(bytes: Vec<u8>) {
+            let _ = serde_json::from_slice::<DiskInfo>(&bytes);
+        }
+    }
 }

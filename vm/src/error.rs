@@ -19,6 +19,10 @@ use crate::volume::VolumeError;
 pub enum Class {
     /// Something went wrong.
     Failed,
+    /// What was asked for does not exist or contradicts itself.
+    Usage,
+    /// It needs an instance that runs.
+    NotRunning,
     /// This machine lacks something that only its owner can provide: QEMU, KVM, a newer version.
     HostUnsupported,
     /// A deadline passed.

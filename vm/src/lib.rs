@@ -5,8 +5,10 @@
 pub mod accel;
 pub mod boot_files;
 pub mod disk;
+pub mod doctor;
 pub mod error;
 pub mod home;
+pub mod instance;
 pub mod machine;
 pub mod process;
 pub mod qemu;

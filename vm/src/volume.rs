@@ -5,9 +5,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+
+use host::files::PRIVATE_FILE;
 
 use crate::error::{Class, Explain};
 
@@ -106,7 +109,7 @@ impl Volume {
         self
     }
 
-    /// Writes a volume that is just large enough to the new image file at `path`.
+    /// Writes a volume that is just large enough to the new image file at `path`, which only its owner may read.
     ///
     /// # Errors
     /// When the file exists or cannot be written.
@@ -114,7 +117,9 @@ impl Volume {
         let error = |source| VolumeError::Write { path: path.to_owned(), inner: "/".to_owned(), source };
         let clusters: u64 = self.files.iter().map(|(_, content)| clusters(content.len() as u64) + 1).sum();
         let size = (clusters * u64::from(CLUSTER) + OVERHEAD).next_multiple_of(GRANULE);
-        let file = File::options().read(true).write(true).create_new(true).open(path).map_err(error)?;
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(PRIVATE_FILE);
+        let file = options.open(path).map_err(error)?;
         file.set_len(size).map_err(error)?;
         self.write_window(path, Window::new(file, 0, size), size, None)
     }
@@ -220,5 +225,135 @@ impl Reader {
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(error)?;
         Ok(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::process::Cmd;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn config() -> Volume {
+        Volume::new("STACKCFG")
+            .unwrap()
+            .file("runtime.env", "STACK_INSTANCE=default\n")
+            .file("base.env", "STACK_BACKEND_PORT=8102\n")
+    }
+
+    /// Runs one of the tools that this project's development set-up has: mtools and dosfstools.
+    async fn tool(program: &str, args: &[&str], image: &Path) -> String {
+        Cmd::new(program).args(args).arg(image).text().await.unwrap()
+    }
+
+    #[test]
+    fn the_same_files_give_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        config().write(&one).unwrap();
+        config().write(&two).unwrap();
+        assert!(std::fs::read(one).unwrap() == std::fs::read(two).unwrap());
+    }
+
+    #[tokio::test]
+    async fn other_programs_read_a_volume_and_find_it_clean() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("config");
+        let volume = config().file("emulator/deep/er/a-long-lower-case.name", vec![7; 100_000]);
+        volume.write(&image).unwrap();
+        let listing = tool("mdir", &["-/", "-b", "-i"], &image).await;
+        let mut names: Vec<_> = listing.lines().collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "::/base.env",
+                "::/emulator/",
+                "::/emulator/deep/",
+                "::/emulator/deep/er/",
+                "::/emulator/deep/er/a-long-lower-case.name",
+                "::/runtime.env"
+            ]
+        );
+        assert!(tool("mlabel", &["-s", "-i"], &image).await.contains("STACKCFG"));
+        tool("fsck.fat", &["-n"], &image).await;
+        let content = Cmd::new("mtype").arg("-i").arg(&image).arg("::runtime.env").text().await.unwrap();
+        assert_eq!(content, "STACK_INSTANCE=default");
+    }
+
+    #[tokio::test]
+    async fn an_efi_system_partition_is_a_clean_fat32_in_its_window() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        let offset = 1 << 20;
+        File::create(&disk).unwrap().set_len(offset + ESP_MINIMUM + 4096).unwrap();
+        let kernel = vec![1; 3_000_001];
+        let esp = Volume::new("ESP").unwrap().file("EFI/BOOT/BOOTX64.EFI", kernel.clone());
+        esp.write_esp(&disk, offset, ESP_MINIMUM).unwrap();
+
+        let reader = Reader::open(&disk, offset, ESP_MINIMUM).unwrap();
+        assert_eq!(reader.label(), "ESP");
+        assert!(reader.read("EFI/BOOT/BOOTX64.EFI").unwrap() == kernel);
+        let alone = dir.path().join("alone");
+        let bytes = std::fs::read(&disk).unwrap();
+        let end = usize::try_from(offset + ESP_MINIMUM).unwrap();
+        std::fs::write(&alone, &bytes[1 << 20..end]).unwrap();
+        let report = tool("fsck.fat", &["-n", "-v"], &alone).await;
+        assert!(report.contains("32 bits/entry") || report.contains("32 bit"), "{report}");
+        assert!(bytes[end..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn an_efi_system_partition_too_small_for_fat32_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        File::create(&disk).unwrap();
+        let error = Volume::new("ESP").unwrap().write_esp(&disk, 0, 1 << 20).unwrap_err();
+        assert!(matches!(error, VolumeError::SmallEsp(_)), "{error}");
+    }
+
+    #[test]
+    fn labels_that_fat_cannot_keep_are_refused() {
+        for label in ["", "lower", "TWELVE-BYTES", "A B"] {
+            assert!(matches!(Volume::new(label), Err(VolumeError::BadLabel(_))), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_the_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("config");
+        config().write(&image).unwrap();
+        let reader = Reader::whole(&image).unwrap();
+        let error = reader.read("no.env").unwrap_err();
+        assert!(error.to_string().starts_with("cannot read `no.env` from the volume in `/"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_system_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("garbage");
+        std::fs::write(&image, vec![0x5a; 1 << 16]).unwrap();
+        assert!(matches!(Reader::whole(&image), Err(VolumeError::Read { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn every_file_reads_back_as_written(
+            files in prop::collection::btree_map("[a-z][a-z0-9-]{0,20}(\\.[a-z]{1,4})?", prop::collection::vec(any::<u8>(), 0..20_000), 0..20),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let image = dir.path().join("volume");
+            let volume = files.iter().fold(Volume::new("V").unwrap(), |volume, (name, content)| {
+                volume.file(name, content.clone())
+            });
+            volume.write(&image).unwrap();
+            let reader = Reader::whole(&image).unwrap();
+            for (name, content) in &files {
+                prop_assert_eq!(&reader.read(name).unwrap(), content);
+            }
+        }
     }
 }

@@ -1,0 +1,210 @@
+//! Why an instance does not do what a command asked of it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::files::FileError;
+
+use super::health::Health;
+use super::name::InstanceName;
+use super::ports::{BusyPort, PortError};
+use super::record::RecordError;
+use super::state::{Fault, InspectError};
+use crate::error::{Class, Error, Explain};
+
+/// Why an instance does not do what a command asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The overlay's image has been replaced; on top of another one its data would be garbage.
+    #[error("the image `{}` is not the one that instance `{name}` keeps its data on (sha256 {found}, not {expected})", path.display())]
+    ImageChanged {
+        /// The instance.
+        name: InstanceName,
+        /// The image that the start would use.
+        path: PathBuf,
+        /// SHA-256 of the image below the overlay.
+        expected: String,
+        /// SHA-256 of the image that is there.
+        found: String,
+    },
+    /// A fault that a start cannot put right.
+    #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Broken {
+        /// The instance.
+        name: InstanceName,
+        /// What is wrong.
+        faults: Vec<Fault>,
+    },
+    /// There is an overlay, but no record of what it stands on.
+    #[error("there is a disk `{}`, but no record of the image below it", .0.display())]
+    UnknownOverlay(PathBuf),
+    /// The host's ports cannot be had.
+    #[error(transparent)]
+    Ports(#[from] PortError),
+    /// The deadline passed before every service answered.
+    #[error("the services are not ready after {:.0} s: {}{}", limit.as_secs_f64(), unhealthy_text(unhealthy), console_text(console))]
+    NotReady {
+        /// How long was waited.
+        limit: Duration,
+        /// The last answers of the services that are not ready.
+        unhealthy: Vec<Health>,
+        /// The end of the serial console.
+        console: String,
+    },
+    /// The guest says that it cannot go on.
+    #[error("the guest reports a failure: `{line}`{}", console_text(console))]
+    GuestFailed {
+        /// The line that says so.
+        line: String,
+        /// The end of the serial console.
+        console: String,
+    },
+    /// QEMU ended before the services were ready.
+    #[error("QEMU ended before the services were ready{}", console_text(console))]
+    EndedEarly {
+        /// How it ended.
+        #[source]
+        source: crate::process::VmProcessError,
+        /// The end of the serial console.
+        console: String,
+    },
+    /// A QEMU whose start was cut short does not end.
+    #[error("a QEMU whose start was cut short is still there")]
+    Orphan(#[source] host::wait::TimedOut),
+    /// The instance would have to run.
+    #[error("instance `{0}` is not running")]
+    NotRunning(InstanceName),
+    /// There is nothing to show logs of.
+    #[error("there is no log source `{source_name}`: there is {}", known.join(", "))]
+    UnknownSource {
+        /// What was asked for.
+        source_name: String,
+        /// What there is, in backticks.
+        known: Vec<String>,
+    },
+    /// The guest's `journalctl` printed something else than its format.
+    #[error("the guest's journal cannot be read")]
+    Journal(#[source] serde_json::Error),
+    /// The state cannot be told.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// A record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The machine below.
+    #[error(transparent)]
+    Vm(#[from] Error),
+}
+
+fn unhealthy_text(unhealthy: &[Health]) -> String {
+    let each = unhealthy
+        .iter()
+        .map(|health| format!("{} {}", health.url, health.reason.as_deref().unwrap_or("has not been asked")));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn console_text(console: &str) -> String {
+    let mut text = String::new();
+    if !console.trim().is_empty() {
+        text.push_str("\nlast lines of the guest's console:");
+        for line in console.lines() {
+            let _ = write!(text, "\n  {line}");
+        }
+    }
+    text
+}
+
+impl Explain for InstanceError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotReady { .. } => Class::TimedOut,
+            Self::ImageChanged { .. } => Class::VerificationFailed,
+            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
+            | Self::UnknownSource { .. } => Class::Usage,
+            Self::NotRunning(_) => Class::NotRunning,
+            Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
+            Self::Vm(source) => source.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::ImageChanged { name, .. } => Some(format!(
+                "to keep the data, start with the old image: `emulator start{0} --image FILE`; to drop it: `emulator reset{0}`",
+                instance_flag(name)
+            )),
+            Self::Broken { name, .. } => Some(format!(
+                "put the files back, or drop the instance's data with `emulator reset{}`",
+                instance_flag(name)
+            )),
+            Self::UnknownOverlay(path) => {
+                Some(format!("move `{}` away if its data matters, else delete it", path.display()))
+            }
+            Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy)),
+            Self::Ports(PortError::Refused { .. }) => {
+                Some("choose another port with `--port NAME=PORT`".to_owned())
+            }
+            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. }) => {
+                Some("see `emulator start --help` for how ports are chosen".to_owned())
+            }
+            Self::NotReady { .. } => {
+                Some("read `emulator logs serial`, or wait longer with `--timeout 5m`".to_owned())
+            }
+            Self::GuestFailed { .. } | Self::EndedEarly { .. } => {
+                Some("read `emulator logs serial` and `emulator logs qemu`".to_owned())
+            }
+            Self::NotRunning(name) => Some(format!("start it with `emulator start{}`", instance_flag(name))),
+            Self::Journal(_) => Some("read the console instead: `emulator logs serial`".to_owned()),
+            Self::Inspect(InspectError::Process(source)) => source.hint(),
+            Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
+            Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
+            Self::Vm(source) => source.hint(),
+            Self::UnknownSource { .. } | Self::Inspect(_) | Self::Record(_) | Self::File(_) => None,
+        }
+    }
+}
+
+/// The flag that names the instance in a command of a hint; nothing for the default one.
+fn instance_flag(name: &InstanceName) -> String {
+    if *name == InstanceName::default() { String::new() } else { format!(" --instance {name}") }
+}
+
+fn free_ports(busy: &[BusyPort]) -> String {
+    let flags: String = busy.iter().fold(String::new(), |mut text, port| {
+        let _ = write!(text, " --port {}=auto", port.name);
+        text
+    });
+    let variables: Vec<String> = busy.iter().map(|port| format!("`{}`", port.variable)).collect();
+    format!(
+        "stop that process, or choose other ports: `emulator start{flags}`, or set {}",
+        variables.join(", ")
+    )
+}
+
+macro_rules! through_vm {
+    ($($source:ty),* $(,)?) => {
+        $(impl From<$source> for InstanceError {
+            fn from(source: $source) -> Self {
+                Self::Vm(source.into())
+            }
+        })*
+    };
+}
+
+through_vm!(
+    crate::accel::AccelError,
+    crate::boot_files::BootFilesError,
+    crate::disk::DiskError,
+    crate::machine::MachineError,
+    crate::process::VmProcessError,
+    crate::qemu::QemuError,
+    crate::qga::QgaError,
+    crate::qmp::QmpError,
+    crate::runtime::RuntimeDirError,
+    crate::volume::VolumeError,
+);

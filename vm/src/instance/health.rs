@@ -1,0 +1,181 @@
+//! Health as a user would see it: a GET through the forwarded port on the loopback interface.
+//!
+//! One connection a request and no proxy of any kind: a proxy from the environment has no business with 127.0.0.1, and a
+//! pooled connection would outlive what it proves.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use super::ports::{LOOPBACK, PublishedPort};
+
+/// How much of an unhealthy answer's body is looked at for a reason.
+const BODY_LIMIT: usize = 4096;
+
+/// How much of it is shown, in characters.
+const REASON_LIMIT: usize = 200;
+
+/// What one health path answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Name of the port in the manifest.
+    pub name: String,
+    /// What was asked.
+    pub url: String,
+    /// Whether it answered 200.
+    pub healthy: bool,
+    /// Why it counts as unhealthy.
+    pub reason: Option<String>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    #[error("no valid HTTP answer")]
+    Http(#[from] hyper::Error),
+    #[error("no answer within {:.2} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+}
+
+/// Asks every port that has a health path, all at once, each within `limit`.
+pub async fn check(ports: &[PublishedPort], limit: Duration) -> Vec<Health> {
+    futures_util::future::join_all(ports.iter().filter_map(|port| {
+        let path = port.health.as_deref()?;
+        Some(async move {
+            let url = port.health_url().unwrap_or_default();
+            let reason = match tokio::time::timeout(limit, get(port.host, path)).await {
+                Ok(Ok((StatusCode::OK, _))) => None,
+                Ok(Ok((status, body))) => Some(unhealthy(status, &body)),
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(Unanswered::TimedOut(limit).to_string()),
+            };
+            Health { name: port.name.clone(), url, healthy: reason.is_none(), reason }
+        })
+    }))
+    .await
+}
+
+/// One GET: the status, and of an unsuccessful answer that says why the beginning of the body.
+async fn get(port: u16, path: &str) -> Result<(StatusCode, String), Unanswered> {
+    let stream = TcpStream::connect((LOOPBACK, port)).await.map_err(Unanswered::Connect)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path)
+        .header(header::HOST, format!("{LOOPBACK}:{port}"))
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .expect("a path from the manifest starts with a slash");
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let textual = answer
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| kind.starts_with("text/plain") || kind.contains("json"));
+        if status == StatusCode::OK || !textual {
+            return Ok((status, String::new()));
+        }
+        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        ended = connection => {
+            ended?;
+            exchange.await
+        }
+    }
+}
+
+fn unhealthy(status: StatusCode, body: &str) -> String {
+    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    if body.is_empty() {
+        return format!("answered {status}");
+    }
+    let shown: String = body.chars().take(REASON_LIMIT).collect();
+    format!("answered {status}: {shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Serves one connection with `answer` and gives back the port and what was asked.
+    async fn served(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        (port, asked)
+    }
+
+    async fn checked(port: u16) -> Health {
+        let port = PublishedPort {
+            name: "api".into(),
+            guest: 1,
+            host: port,
+            variable: "API_PORT".into(),
+            health: Some("/health?db=1".into()),
+        };
+        check(&[port], Duration::from_secs(5)).await.remove(0)
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_200_is_healthy_and_the_whole_path_is_asked() {
+        let (port, asked) = served("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        let health = checked(port).await;
+        assert!(health.healthy, "{health:?}");
+        assert!(asked.await.unwrap().starts_with("GET /health?db=1 HTTP/1.1\r\n"));
+    }
+
+    #[tokio::test]
+    async fn another_status_is_unhealthy_and_the_body_says_why() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+                      content-length: 23\r\n\r\n{\"reason\":  \"database\"}";
+        let health = checked(served(answer).await.0).await;
+        assert_eq!(health.reason.unwrap(), r#"answered 503 Service Unavailable: {"reason": "database"}"#);
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_and_a_silent_one_are_unhealthy() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert_eq!(checked(port).await.reason.unwrap(), "cannot connect");
+        let (port, _) = served("").await;
+        assert_eq!(checked(port).await.reason.unwrap(), "no valid HTTP answer");
+    }
+
+    #[tokio::test]
+    async fn no_answer_ends_at_the_limit() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let port = PublishedPort {
+            name: "api".into(),
+            guest: 1,
+            host: listener.local_addr().unwrap().port(),
+            variable: "API_PORT".into(),
+            health: Some("/".into()),
+        };
+        let health = check(&[port], Duration::from_millis(20)).await.remove(0);
+        assert_eq!(health.reason.unwrap(), "no answer within 0.02 s");
+    }
+}

@@ -1,0 +1,76 @@
+//! The live record: what runs now, so that any later command finds it, and nothing else is ever mistaken for it.
+//!
+//! It is written just before QEMU is started and again with QEMU's identity right after, so that a command that is killed
+//! in between leaves enough behind for the next one to clean up. It goes when QEMU is known to have ended.
+
+use std::path::PathBuf;
+
+use host::events::Timing;
+use release::arch::Arch;
+use release::stack::Service;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::ports::PublishedPort;
+use crate::accel::Accelerator;
+use crate::process::ProcessIdentity;
+
+/// How a running instance came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartedBy {
+    /// The guest booted from its disk.
+    Cold,
+}
+
+/// What runs now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Live {
+    /// [`super::record::SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The QEMU process; none while it is being started.
+    pub process: Option<ProcessIdentity>,
+    /// Socket of the monitor.
+    pub qmp: PathBuf,
+    /// Socket of the guest agent.
+    pub qga: PathBuf,
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// What runs the guest's instructions.
+    pub accelerator: Accelerator,
+    /// Why it is not a faster one, where that would have been preferred.
+    pub fallback: Option<String>,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// The image below the overlay.
+    pub image: PathBuf,
+    /// Where the services are found.
+    pub ports: Vec<PublishedPort>,
+    /// The services whose journals can be read.
+    pub services: Vec<Service>,
+    /// How it was started.
+    pub started_by: StartedBy,
+    /// Whether this start made the overlay, so that it goes again if the start fails.
+    pub new_session: bool,
+    /// When the start began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    /// Set when every service has answered for the first time.
+    pub ready: Option<Ready>,
+}
+
+/// The end of a start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// When every service had answered.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// How long the start took, in seconds.
+    pub seconds: f64,
+    /// What it was spent on.
+    pub phases: Vec<Timing>,
+}

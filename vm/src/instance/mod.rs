@@ -1,0 +1,177 @@
+//! Instances: one machine each, with its own disk, ports and records.
+//!
+//! Whatever a command needs to know about an instance it looks up: the durable record, the live record, the process. A
+//! lock keeps two commands from changing one instance at once; looking needs no lock.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use host::events::{Event, Reporter};
+use host::files::{FileError, FileLock, create_private_dir};
+use tokio::net::UnixStream;
+
+use crate::home::Home;
+use crate::qmp::Qmp;
+use crate::runtime;
+
+pub mod config;
+pub mod dir;
+pub mod error;
+pub mod health;
+mod journal;
+pub mod live;
+pub mod logs;
+pub mod name;
+pub mod port_owner;
+pub mod ports;
+mod ready;
+pub mod record;
+pub mod reset;
+mod session;
+pub mod start;
+pub mod state;
+pub mod stop;
+mod tail;
+
+use dir::InstanceDir;
+use error::InstanceError;
+use live::Live;
+use name::InstanceName;
+use record::Record;
+use state::{Fault, State, Viewer, inspect};
+
+/// How long a monitor may take to greet when it is only tried whether there is one.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a QEMU may take to end after `quit`.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// One instance. Making this value touches nothing.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    home: Home,
+    name: InstanceName,
+    dir: InstanceDir,
+}
+
+impl Instance {
+    /// The instance `name` in `home`.
+    pub fn new(home: &Home, name: InstanceName) -> Self {
+        Self { home: home.clone(), dir: InstanceDir::new(home, &name), name }
+    }
+
+    /// The home that it is in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// Its files.
+    pub fn dir(&self) -> &InstanceDir {
+        &self.dir
+    }
+
+    /// The state that it is in now.
+    ///
+    /// # Errors
+    /// When a file or a process cannot be looked at.
+    pub fn state(&self) -> Result<State, InstanceError> {
+        Ok(inspect(&self.dir, Viewer::Bystander)?)
+    }
+
+    /// Tidies up after a start that a signal has cut short, unless another command has begun to work on the instance.
+    ///
+    /// # Errors
+    /// When QEMU cannot be ended, or a file cannot be removed.
+    pub async fn recover_interrupted(&self, reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        if !self.dir.root().exists() {
+            return Ok(());
+        }
+        let Some(_lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
+        if let State::Broken(faults) = inspect(&self.dir, Viewer::Holder)?
+            && faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. }))
+        {
+            self.clean_up().await?;
+            reporter.report(&Event::Notice("the start was undone: nothing is left running"));
+        }
+        Ok(())
+    }
+
+    /// Takes the lock that changing the instance needs, saying so when another command has it.
+    async fn lock(&self, reporter: &dyn Reporter) -> Result<FileLock, InstanceError> {
+        create_private_dir(&self.home.instances())?;
+        let text = format!("another command works on `{}`: waiting for it", self.name);
+        Ok(FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?)
+    }
+
+    /// Says what was found broken and puts it right. The data on the disk stays.
+    async fn recover(&self, faults: &[Fault], reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        for fault in faults {
+            reporter.report(&Event::Notice(&format!("`{}` is cleaned up: {fault}", self.name)));
+        }
+        self.clean_up().await
+    }
+
+    /// Ends whatever the live record speaks of, and takes back what an unfinished start has made.
+    async fn clean_up(&self) -> Result<(), InstanceError> {
+        let Some(live) = record::read::<Live>(&self.dir.live())? else { return Ok(()) };
+        match live.process {
+            Some(process) => process.kill().await?,
+            None => end_orphan(&live.qmp).await?,
+        }
+        if live.new_session && live.ready.is_none() {
+            self.discard_session()?;
+        }
+        self.clear_live()
+    }
+
+    /// Removes the overlay, then the record's mention of it: in this order, since a record without an overlay is noticed
+    /// and put right by doing this again.
+    fn discard_session(&self) -> Result<bool, InstanceError> {
+        let had = remove(&self.dir.overlay())?;
+        remove(&self.dir.config())?;
+        if let Some(mut record) = record::read::<Record>(&self.dir.record())? {
+            record.session = None;
+            record::write(&self.dir.record(), &record)?;
+        }
+        Ok(had)
+    }
+
+    /// Removes what only a running instance has. QEMU must be gone.
+    fn clear_live(&self) -> Result<(), InstanceError> {
+        let sockets = runtime::path_for(self.dir.root())?;
+        match fs::remove_dir_all(&sockets) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError::of("remove", &sockets)(error).into());
+            }
+            _ => {}
+        }
+        remove(&self.dir.live())?;
+        Ok(())
+    }
+}
+
+/// Ends the QEMU that listens at `qmp`, if any does: one whose starter was killed before it could note the process.
+async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
+    if UnixStream::connect(qmp).await.is_err() {
+        return Ok(());
+    }
+    Qmp::connect(qmp, ORPHAN_LIMIT).await?.quit().await?;
+    let gone = async || UnixStream::connect(qmp).await.is_err().then_some(());
+    host::wait::until(QUIT_LIMIT, gone).await.map_err(InstanceError::Orphan)
+}
+
+/// Removes a file and says whether it was there.
+fn remove(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::of("remove", path)(error)),
+    }
+}

@@ -1,0 +1,90 @@
+//! Names of instances: they become directory and socket names, so they are short and plain.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name. Several instances' sockets share one short directory, and a person types the name.
+pub const MAX_LENGTH: usize = 32;
+
+/// The name of the instance that commands act on when none is given.
+pub const DEFAULT: &str = "default";
+
+/// A valid name: lower-case letters, digits and inner hyphens, at most [`MAX_LENGTH`] of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName(String);
+
+/// The text is no instance name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no instance name: use 1 to {MAX_LENGTH} lower-case letters, digits and hyphens, not first or last"
+)]
+pub struct InvalidName(pub String);
+
+impl InstanceName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for InstanceName {
+    fn default() -> Self {
+        Self(DEFAULT.to_owned())
+    }
+}
+
+impl FromStr for InstanceName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = text.as_bytes();
+        let valid = bytes.len() <= MAX_LENGTH
+            && bytes.iter().all(|&b| plain(b) || b == b'-')
+            && bytes.first().copied().is_some_and(plain)
+            && bytes.last().copied().is_some_and(plain);
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidName(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for InstanceName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<InstanceName> for String {
+    fn from(name: InstanceName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_are_accepted() {
+        for name in ["default", "a", "feature-17", "0", &"x".repeat(MAX_LENGTH)] {
+            assert_eq!(name.parse::<InstanceName>().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn names_that_could_leave_the_directory_or_hide_in_it_are_refused() {
+        for name in ["", ".", "..", "a/b", "-a", "a-", "A", "ä", "a b", &"x".repeat(MAX_LENGTH + 1)] {
+            assert_eq!(name.parse::<InstanceName>(), Err(InvalidName(name.to_owned())), "{name}");
+        }
+    }
+}

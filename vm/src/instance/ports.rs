@@ -1,0 +1,369 @@
+//! Which ports of the host an instance gets.
+//!
+//! The image's manifest says what there is to forward. The host port of each comes from the first of: `--port`, the
+//! environment variable that the manifest names, the instance's record, the manifest's default.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::str::FromStr;
+
+use release::stack::Port;
+use serde::{Deserialize, Serialize};
+
+use super::port_owner::{self, Owner};
+
+/// The host's side of every forwarded port: nothing outside this machine can reach it.
+pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// A host port as a person asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortChoice {
+    /// Any free port; the instance's recorded one if that is free.
+    Auto,
+    /// This one.
+    Fixed(u16),
+}
+
+/// The text is neither a port nor `auto`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no port: use a number from 1 to 65535 or `auto`")]
+pub struct InvalidPort(pub String);
+
+impl FromStr for PortChoice {
+    type Err = InvalidPort;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(port @ 1..) => Ok(Self::Fixed(port)),
+            _ => Err(InvalidPort(text.to_owned())),
+        }
+    }
+}
+
+/// A port asked for by name: the value of `--port NAME=PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRequest {
+    /// Name in the manifest.
+    pub name: String,
+    /// The host port.
+    pub choice: PortChoice,
+}
+
+/// The text is not of the form `NAME=PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// There is no name.
+    #[error("`{0}` is not of the form `NAME=PORT` or `NAME=auto`")]
+    Form(String),
+    /// There is a name, but no port.
+    #[error(transparent)]
+    Port(#[from] InvalidPort),
+}
+
+impl FromStr for PortRequest {
+    type Err = InvalidRequest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, port) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| InvalidRequest::Form(text.to_owned()))?;
+        Ok(Self { name: name.to_owned(), choice: port.parse()? })
+    }
+}
+
+/// A port of the guest and its place on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedPort {
+    /// Name in the manifest.
+    pub name: String,
+    /// Port inside the guest.
+    pub guest: u16,
+    /// Port on [`LOOPBACK`].
+    pub host: u16,
+    /// Environment variable that can move it.
+    pub variable: String,
+    /// Path that answers 200 when the service is healthy.
+    pub health: Option<String>,
+}
+
+impl PublishedPort {
+    /// Where a person finds it: by address, because `localhost` may mean `::1`.
+    pub fn url(&self) -> String {
+        format!("http://{LOOPBACK}:{}", self.host)
+    }
+
+    /// What tells that it is healthy, if anything does.
+    pub fn health_url(&self) -> Option<String> {
+        self.health.as_ref().map(|path| format!("{}{path}", self.url()))
+    }
+}
+
+/// Why the ports cannot be given out.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// `--port` names something that the image does not have.
+    #[error("the image has no port `{name}`: it has {}", known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names that exist, in backticks.
+        known: Vec<String>,
+    },
+    /// An environment variable holds something else than a port.
+    #[error("the environment variable `{variable}` cannot be used")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidPort,
+    },
+    /// Two names lead to one port.
+    #[error("`{first}` and `{second}` cannot both have port {port}")]
+    Clash {
+        /// A name.
+        first: String,
+        /// Another name.
+        second: String,
+        /// The port that both want.
+        port: u16,
+    },
+    /// Somebody else has them.
+    #[error("{}", busy.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Busy {
+        /// Each busy port.
+        busy: Vec<BusyPort>,
+    },
+    /// The operating system does not give the port out.
+    #[error("cannot listen on {LOOPBACK}:{port}")]
+    Refused {
+        /// The port; 0 when any would have done.
+        port: u16,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A wanted port that somebody else has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusyPort {
+    /// Name in the manifest.
+    pub name: String,
+    /// The port on the host.
+    pub port: u16,
+    /// Environment variable that can move it.
+    pub variable: String,
+    /// Who has it.
+    pub owner: Owner,
+}
+
+impl std::fmt::Display for BusyPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "port {} for `{}` is in use by {}", self.port, self.name, self.owner)
+    }
+}
+
+/// What was asked for, most binding first.
+pub struct Wishes<'a> {
+    /// The values of `--port`.
+    pub requests: &'a [PortRequest],
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// What the instance's record says.
+    pub recorded: &'a BTreeMap<String, u16>,
+}
+
+/// Gives every port of the manifest its place on the host. `auto` takes ports that are free now.
+///
+/// # Errors
+/// When a wish names no port or no number, two ports would be one, or no free port can be had.
+pub fn resolve(ports: &[Port], wishes: &Wishes<'_>) -> Result<Vec<PublishedPort>, PortError> {
+    if let Some(unknown) = wishes.requests.iter().find(|wish| ports.iter().all(|port| port.name != wish.name))
+    {
+        let known = ports.iter().map(|port| format!("`{}`", port.name)).collect();
+        return Err(PortError::Unknown { name: unknown.name.clone(), known });
+    }
+    // Held until all are chosen, so that no port is handed out twice.
+    let mut reserved = Vec::new();
+    let mut published: Vec<PublishedPort> = Vec::with_capacity(ports.len());
+    for port in ports {
+        let host = match wish(port, wishes)? {
+            Some(PortChoice::Fixed(host)) => host,
+            Some(PortChoice::Auto) => {
+                let recorded = wishes.recorded.get(&port.name).copied();
+                let listener = match recorded.and_then(|port| bind(port).ok()) {
+                    Some(listener) => Ok(listener),
+                    None => bind(0),
+                };
+                let listener = listener.map_err(|source| PortError::Refused { port: 0, source })?;
+                let address =
+                    listener.local_addr().map_err(|source| PortError::Refused { port: 0, source })?;
+                reserved.push(listener);
+                address.port()
+            }
+            None => wishes.recorded.get(&port.name).copied().unwrap_or(port.host),
+        };
+        if let Some(twin) = published.iter().find(|twin| twin.host == host) {
+            let (first, second) = (twin.name.clone(), port.name.clone());
+            return Err(PortError::Clash { first, second, port: host });
+        }
+        published.push(PublishedPort {
+            name: port.name.clone(),
+            guest: port.guest,
+            host,
+            variable: port.env.clone(),
+            health: port.health.clone(),
+        });
+    }
+    Ok(published)
+}
+
+fn wish(port: &Port, wishes: &Wishes<'_>) -> Result<Option<PortChoice>, PortError> {
+    if let Some(request) = wishes.requests.iter().rev().find(|request| request.name == port.name) {
+        return Ok(Some(request.choice));
+    }
+    match (wishes.variable)(&port.env).filter(|value| !value.is_empty()) {
+        Some(value) => value
+            .parse()
+            .map(Some)
+            .map_err(|source| PortError::Variable { variable: port.env.clone(), source }),
+        None => Ok(None),
+    }
+}
+
+/// What the record keeps: the ports that were asked for by flag, so that the next start has them again.
+pub fn remembered(
+    published: &[PublishedPort],
+    requests: &[PortRequest],
+    recorded: &BTreeMap<String, u16>,
+) -> BTreeMap<String, u16> {
+    let mut kept = recorded.clone();
+    for port in published {
+        if requests.iter().any(|request| request.name == port.name) {
+            kept.insert(port.name.clone(), port.host);
+        }
+    }
+    kept
+}
+
+/// Proves that every port can be had, by binding it.
+///
+/// # Errors
+/// With every port that somebody else has, and who that is; or when the operating system refuses one.
+pub fn check_free(ports: &[PublishedPort]) -> Result<(), PortError> {
+    let mut busy = Vec::new();
+    for port in ports {
+        match bind(port.host) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => busy.push(BusyPort {
+                name: port.name.clone(),
+                port: port.host,
+                variable: port.variable.clone(),
+                owner: port_owner::of(port.host),
+            }),
+            Err(source) => return Err(PortError::Refused { port: port.host, source }),
+        }
+    }
+    if busy.is_empty() { Ok(()) } else { Err(PortError::Busy { busy }) }
+}
+
+fn bind(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((LOOPBACK, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, host: u16) -> Port {
+        let env = format!("{}_PORT", name.to_uppercase());
+        Port { name: name.into(), guest: host, host, env, health: None }
+    }
+
+    fn resolved(
+        requests: &[&str],
+        variables: &[(&str, &str)],
+        recorded: &[(&str, u16)],
+    ) -> Result<Vec<u16>, PortError> {
+        let requests: Vec<PortRequest> = requests.iter().map(|text| text.parse().unwrap()).collect();
+        let recorded = recorded.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect();
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded };
+        let ports = [port("web", 100), port("api", 200)];
+        Ok(resolve(&ports, &wishes)?.into_iter().map(|port| port.host).collect())
+    }
+
+    #[test]
+    fn a_flag_beats_the_variable_which_beats_the_record_which_beats_the_default() {
+        assert_eq!(resolved(&[], &[], &[]).unwrap(), [100, 200]);
+        assert_eq!(resolved(&[], &[], &[("api", 201)]).unwrap(), [100, 201]);
+        assert_eq!(resolved(&[], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 202]);
+        assert_eq!(resolved(&["api=203"], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 203]);
+        assert_eq!(resolved(&["api=203", "api=204"], &[], &[]).unwrap(), [100, 204]);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        assert_eq!(resolved(&[], &[("API_PORT", "")], &[]).unwrap(), [100, 200]);
+    }
+
+    #[test]
+    fn auto_keeps_the_recorded_port_while_it_is_free_and_else_takes_another() {
+        let free = bind(0).unwrap().local_addr().unwrap().port();
+        assert_eq!(resolved(&["api=auto"], &[], &[("api", free)]).unwrap(), [100, free]);
+        let holder = bind(0).unwrap();
+        let taken = holder.local_addr().unwrap().port();
+        let other = resolved(&["api=auto"], &[], &[("api", taken)]).unwrap()[1];
+        assert_ne!(other, taken);
+    }
+
+    #[test]
+    fn wishes_that_cannot_be_met_are_named() {
+        let told = |result: Result<Vec<u16>, PortError>| result.unwrap_err().to_string();
+        assert_eq!(told(resolved(&["db=1"], &[], &[])), "the image has no port `db`: it has `web`, `api`");
+        assert_eq!(told(resolved(&["web=200"], &[], &[])), "`web` and `api` cannot both have port 200");
+        let error = resolved(&[], &[("WEB_PORT", "70000")], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "the environment variable `WEB_PORT` cannot be used");
+        assert!(matches!(error, PortError::Variable { source: InvalidPort(value), .. } if value == "70000"));
+    }
+
+    #[test]
+    fn requests_are_a_name_and_a_port() {
+        assert_eq!("a=auto".parse(), Ok(PortRequest { name: "a".into(), choice: PortChoice::Auto }));
+        assert_eq!("a".parse::<PortRequest>(), Err(InvalidRequest::Form("a".into())));
+        assert_eq!("=1".parse::<PortRequest>(), Err(InvalidRequest::Form("=1".into())));
+        assert_eq!("a=0".parse::<PortRequest>(), Err(InvalidRequest::Port(InvalidPort("0".into()))));
+    }
+
+    #[test]
+    fn only_ports_asked_for_by_flag_are_remembered() {
+        let recorded = BTreeMap::from([("web".to_owned(), 101)]);
+        let variable = |_: &str| Some("300".to_owned());
+        let requests = ["api=301".parse().unwrap()];
+        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded };
+        let published = resolve(&[port("web", 100), port("api", 200)], &wishes).unwrap();
+        let kept = remembered(&published, &requests, &recorded);
+        assert_eq!(kept, BTreeMap::from([("web".to_owned(), 101), ("api".to_owned(), 301)]));
+    }
+
+    #[test]
+    fn a_busy_port_is_reported_with_the_process_that_has_it() {
+        let holder = bind(0).unwrap();
+        let host = holder.local_addr().unwrap().port();
+        let ports =
+            [PublishedPort { name: "api".into(), guest: 1, host, variable: "API_PORT".into(), health: None }];
+        let text = check_free(&ports).unwrap_err().to_string();
+        let pid = std::process::id();
+        assert!(text.starts_with(&format!("port {host} for `api` is in use by ")), "{text}");
+        assert!(text.contains(&format!("pid {pid}")), "{text}");
+        drop(holder);
+        check_free(&ports).unwrap();
+    }
+}

@@ -1,0 +1,191 @@
+//! Waiting until an instance is ready: every health path answers 200, before the guest reports a failure and before the
+//! deadline. That QEMU may end meanwhile is the other side of the caller's race.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
+use host::events::Phase;
+use host::wait::Backoff;
+use tokio::sync::watch;
+
+use super::error::InstanceError;
+use super::health::{self, Health};
+use super::ports::PublishedPort;
+use super::tail::{Tail, last_lines};
+
+/// Pause between the starts of two requests to one service. A request that reaches a guest whose network is not up yet
+/// hangs until it is repeated seconds later, so the next one is sent without waiting for it.
+const PACE: Duration = Duration::from_millis(150);
+
+/// Longest wait for one answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most requests to one service that are under way at once.
+const IN_FLIGHT: usize = 8;
+
+/// Lines of the console that an error shows.
+pub(super) const CONSOLE_LINES: usize = 15;
+
+/// What a guest prints on its console when it cannot go on: the kernel's panic, systemd's emergency mode, cloud-init's end
+/// as the image's own user-data reports it.
+const FAILURES: [&str; 3] =
+    ["Kernel panic - not syncing", "You are in emergency mode", "STACK_CLOUD_INIT_FAILED"];
+
+/// Waits until every port with a health path is healthy. The console's lines become details of `phase`.
+///
+/// # Errors
+/// When the guest reports a failure or `limit` passes first.
+pub(super) async fn wait(
+    ports: &[PublishedPort],
+    console: &Path,
+    limit: Duration,
+    phase: &Phase<'_>,
+) -> Result<(), InstanceError> {
+    let (answers, latest) = watch::channel(Vec::<Health>::new());
+    let services =
+        try_join_all(ports.iter().filter(|port| port.health.is_some()).map(|port| healthy(port, &answers)));
+    tokio::select! {
+        done = tokio::time::timeout(limit, services) => match done {
+            Ok(done) => done.map(drop),
+            Err(_) => Err(InstanceError::NotReady {
+                limit,
+                unhealthy: missing(ports, &latest.borrow()),
+                console: console_end(console),
+            }),
+        },
+        line = failure(console, phase) => {
+            Err(InstanceError::GuestFailed { line, console: console_end(console) })
+        }
+    }
+}
+
+/// The last lines of the console, for an error.
+pub(super) fn console_end(console: &Path) -> String {
+    last_lines(console, CONSOLE_LINES).unwrap_or_default().join("\n")
+}
+
+/// Asks one service until it is healthy, and notes each answer.
+async fn healthy(port: &PublishedPort, answers: &watch::Sender<Vec<Health>>) -> Result<(), InstanceError> {
+    let mut pace = tokio::time::interval(PACE);
+    let mut requests = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            _ = pace.tick(), if requests.len() < IN_FLIGHT => {
+                requests.push(health::check(std::slice::from_ref(port), ANSWER_LIMIT));
+            }
+            Some(answer) = requests.next() => {
+                let healthy = answer.iter().all(|health| health.healthy);
+                answers.send_modify(|known| {
+                    known.retain(|health| health.name != port.name);
+                    known.extend(answer);
+                });
+                if healthy {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Every service that has not been healthy yet, with its last answer if it gave one.
+fn missing(ports: &[PublishedPort], known: &[Health]) -> Vec<Health> {
+    let unasked = |port: &PublishedPort| {
+        let url = port.health_url()?;
+        let reason = Some(format!("no answer within {:.0} s", ANSWER_LIMIT.as_secs_f64()));
+        Some(Health { name: port.name.clone(), url, healthy: false, reason })
+    };
+    let last = |port: &PublishedPort| known.iter().find(|health| health.name == port.name).cloned();
+    let all = ports.iter().filter_map(|port| last(port).or_else(|| unasked(port)));
+    all.filter(|health| !health.healthy).collect()
+}
+
+/// Follows the console until it shows that the guest cannot go on.
+async fn failure(console: &Path, phase: &Phase<'_>) -> String {
+    let mut tail = Tail::new(console);
+    let mut backoff = Backoff::default();
+    loop {
+        // A console that cannot be read tells nothing; health and the deadline still do.
+        for line in tail.lines().unwrap_or_default() {
+            phase.detail(&line);
+            if FAILURES.iter().any(|marker| line.contains(marker)) {
+                return line;
+            }
+        }
+        backoff.pause().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::events::Silent;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::ports::LOOPBACK;
+    use super::*;
+
+    async fn service(answers: &'static [&'static str]) -> PublishedPort {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let host = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut turn = answers.iter();
+            let mut last = answers[0];
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                last = turn.next().unwrap_or(&last);
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(last.as_bytes()).await;
+            }
+        });
+        PublishedPort {
+            name: "api".into(),
+            guest: 1,
+            host,
+            variable: String::new(),
+            health: Some("/h".into()),
+        }
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    const BUSY: &str =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nno sql";
+
+    async fn waited(port: PublishedPort, console: &str, limit: Duration) -> Result<(), InstanceError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("serial.log");
+        std::fs::write(&path, console).unwrap();
+        wait(&[port], &path, limit, &Phase::start(&Silent, "services", "Services")).await
+    }
+
+    #[tokio::test]
+    async fn a_service_that_becomes_healthy_ends_the_wait() {
+        let port = service(&[BUSY, "", OK]).await;
+        waited(port, "booting\n", Duration::from_secs(20)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_deadline_names_what_is_unhealthy_and_shows_the_console() {
+        let port = service(&[BUSY]).await;
+        let host = port.host;
+        let error = waited(port, "one\ntwo\n", Duration::from_millis(300)).await.unwrap_err();
+        let shown = error.to_string().replace(&host.to_string(), "[port]");
+        insta::assert_snapshot!(shown, @r"
+        the services are not ready after 0 s: http://127.0.0.1:[port]/h answered 503 Service Unavailable: no sql
+        last lines of the guest's console:
+          one
+          two
+        ");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_cannot_go_on_ends_the_wait_at_once() {
+        let port = service(&[BUSY]).await;
+        let console = "fine\n[    1.0] Kernel panic - not syncing: VFS\n";
+        let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
+        assert!(matches!(error, InstanceError::GuestFailed { line, .. } if line.contains("VFS")));
+    }
+}

@@ -1,0 +1,203 @@
+//! The durable record of an instance: what outlives a stop, an update and a reboot.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use host::files::{self, PRIVATE_FILE};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::name::InstanceName;
+
+/// Version of the records' format that this program writes and reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What outlives a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// Name of the instance.
+    pub name: InstanceName,
+    /// When it was first started.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Host ports that were chosen by flag, by their names in the manifest.
+    pub ports: BTreeMap<String, u16>,
+    /// The session whose data the overlay holds; none after a reset.
+    pub session: Option<Session>,
+}
+
+/// What the overlay stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// The image below the overlay.
+    pub image: ImageIdentity,
+    /// When the overlay was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// Which image, by content. A qcow2 overlay is garbage on top of any other one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageIdentity {
+    /// Where it was.
+    pub path: PathBuf,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl ImageIdentity {
+    /// Whether `other` has the same content, wherever it lies.
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 && self.size == other.size
+    }
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The record.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not what this program writes.
+    #[error("`{}` is not a valid record", path.display())]
+    Invalid {
+        /// The record.
+        path: PathBuf,
+        /// Where it goes wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A newer program wrote it.
+    #[error("`{}` has schema version {found}, this program reads up to {SCHEMA_VERSION}", path.display())]
+    Newer {
+        /// The record.
+        path: PathBuf,
+        /// The version that it claims.
+        found: u32,
+    },
+}
+
+impl Record {
+    /// A record for an instance that has not been started yet.
+    pub fn new(name: InstanceName) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            name,
+            created_at: OffsetDateTime::now_utc(),
+            ports: BTreeMap::new(),
+            session: None,
+        }
+    }
+}
+
+/// Reads the record at `path`, or gives `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, is no record, or is a newer program's.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        schema_version: u32,
+    }
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(RecordError::Read { path: path.to_owned(), source }),
+    };
+    let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
+    let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
+    if schema_version > SCHEMA_VERSION {
+        return Err(RecordError::Newer { path: path.to_owned(), found: schema_version });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(invalid)
+}
+
+/// Replaces the record at `path`, readable by its owner only.
+///
+/// # Errors
+/// When it cannot be written; the old one is then untouched.
+pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), files::FileError> {
+    let mut bytes = serde_json::to_vec_pretty(record).expect("records serialise to JSON");
+    bytes.push(b'\n');
+    files::write_atomic(path, &bytes, PRIVATE_FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            ports: BTreeMap::from([("backend".into(), 30001)]),
+            session: Some(Session {
+                image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
+                created_at: OffsetDateTime::UNIX_EPOCH,
+            }),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            ..Record::new(InstanceName::default())
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        assert_eq!(read::<Record>(&path).unwrap(), None);
+        write(&path, &record()).unwrap();
+        assert_eq!(read::<Record>(&path).unwrap(), Some(record()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        insta::assert_snapshot!(std::fs::read_to_string(&path).unwrap(), @r#"
+        {
+          "schemaVersion": 1,
+          "name": "default",
+          "createdAt": "1970-01-01T00:00:00Z",
+          "ports": {
+            "backend": 30001
+          },
+          "session": {
+            "image": {
+              "path": "/h/image.qcow2",
+              "sha256": "ab",
+              "size": 7
+            },
+            "createdAt": "1970-01-01T00:00:00Z"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_newer_record_and_a_damaged_one_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        std::fs::write(&path, r#"{"schemaVersion": 9, "shape": "unknown"}"#).unwrap();
+        assert!(matches!(read::<Record>(&path), Err(RecordError::Newer { found: 9, .. })));
+        std::fs::write(&path, r#"{"schemaVersion": 1"#).unwrap();
+        assert!(matches!(read::<Record>(&path), Err(RecordError::Invalid { .. })));
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_content() {
+        let image = record().session.unwrap().image;
+        let moved = ImageIdentity { path: "/elsewhere".into(), ..image.clone() };
+        assert!(image.same_content(&moved));
+        assert!(!image.same_content(&ImageIdentity { size: 8, ..image.clone() }));
+    }
+}

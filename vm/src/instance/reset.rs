@@ -1,0 +1,39 @@
+//! Back to the pristine image.
+
+use host::events::Reporter;
+
+use super::error::InstanceError;
+use super::record::{self, Record};
+use super::state::{State, Viewer, inspect};
+use super::{Instance, remove};
+
+impl Instance {
+    /// Throws away everything that was written since the first start, and stops the instance for that if it runs. Its
+    /// ports stay as they were chosen. Gives whether there was anything to throw away.
+    ///
+    /// This is also the way out of every fault: a record that cannot be read goes too.
+    ///
+    /// # Errors
+    /// When QEMU cannot be ended, or a file cannot be removed.
+    pub async fn reset(&self, reporter: &dyn Reporter) -> Result<bool, InstanceError> {
+        if !self.dir.root().exists() {
+            return Ok(false);
+        }
+        let _lock = self.lock(reporter).await?;
+        if let State::Running(live) = inspect(&self.dir, Viewer::Holder)? {
+            // Nothing on the disk matters any more, so the guest need not be asked.
+            if let Some(process) = live.process {
+                process.kill().await?;
+            }
+        }
+        if record::read::<super::live::Live>(&self.dir.live()).is_ok() {
+            self.clean_up().await?;
+        } else {
+            self.clear_live()?;
+        }
+        if record::read::<Record>(&self.dir.record()).is_err() {
+            remove(&self.dir.record())?;
+        }
+        self.discard_session()
+    }
+}

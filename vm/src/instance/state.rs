@@ -1,0 +1,315 @@
+//! What state an instance is in: looked at, never assumed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use host::files::{FileError, FileLock};
+
+use super::dir::InstanceDir;
+use super::live::Live;
+use super::record::{self, Record, RecordError};
+use crate::process::{ProcessIdentity, VmProcessError};
+
+/// The state of an instance.
+#[derive(Debug)]
+pub enum State {
+    /// It has never been started, or its record is gone.
+    Absent,
+    /// It can be started.
+    Stopped(Record),
+    /// A command is starting it right now.
+    Starting(Live),
+    /// QEMU has ended, and the command that made it end is tidying up.
+    Stopping(Live),
+    /// QEMU runs; whether the services do is for [`super::health`] to tell.
+    Running(Live),
+    /// Something is not as a command left it.
+    Broken(Vec<Fault>),
+}
+
+/// What is wrong with a broken instance.
+#[derive(Debug)]
+pub enum Fault {
+    /// QEMU ended without being told to, or was killed.
+    Died {
+        /// The process that is gone.
+        process: ProcessIdentity,
+    },
+    /// The command that was starting it is gone.
+    StartCutShort {
+        /// QEMU, if it was started and still runs.
+        process: Option<ProcessIdentity>,
+    },
+    /// A record cannot be used.
+    Record(RecordError),
+    /// There should be an overlay, and there is none.
+    NoOverlay(PathBuf),
+    /// The image below the overlay is gone.
+    NoImage(PathBuf),
+    /// The image below the overlay has another size than when the overlay was made.
+    ImageChanged(PathBuf),
+}
+
+impl Fault {
+    /// Whether the next start puts it right without losing anything that was on the disk.
+    pub fn heals(&self) -> bool {
+        matches!(self, Self::Died { .. } | Self::StartCutShort { .. })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Died { process } => {
+                write!(
+                    f,
+                    "QEMU (pid {}) is gone: it crashed, was killed, or this machine went down",
+                    process.pid
+                )
+            }
+            Self::StartCutShort { process: Some(process) } => {
+                write!(f, "its start was cut short, and QEMU (pid {}) still runs", process.pid)
+            }
+            Self::StartCutShort { process: None } => f.write_str("its start was cut short"),
+            Self::Record(error) => {
+                write!(f, "{error}")?;
+                match std::error::Error::source(error) {
+                    Some(cause) => write!(f, ": {cause}"),
+                    None => Ok(()),
+                }
+            }
+            Self::NoOverlay(path) => write!(f, "its disk `{}` is gone", path.display()),
+            Self::NoImage(path) => write!(f, "the image `{}` below its disk is gone", path.display()),
+            Self::ImageChanged(path) => {
+                write!(f, "the image `{}` is not the one that its disk was made on", path.display())
+            }
+        }
+    }
+}
+
+/// Why the state cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// A file cannot be looked at.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The operating system does not tell whether QEMU runs.
+    #[error(transparent)]
+    Process(#[from] VmProcessError),
+}
+
+/// Whose view it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Viewer {
+    /// Holds the instance's lock, so nobody else can be starting it.
+    Holder,
+    /// Does not.
+    Bystander,
+}
+
+/// Looks at the instance in `dir`.
+///
+/// # Errors
+/// When a file or a process cannot be looked at. What is merely wrong with them is a [`Fault`].
+pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError> {
+    match record::read::<Live>(&dir.live()) {
+        Ok(Some(live)) => inspect_live(dir, live, viewer),
+        Ok(None) => Ok(inspect_disk(dir)),
+        Err(error) => Ok(State::Broken(vec![Fault::Record(error)])),
+    }
+}
+
+fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, InspectError> {
+    let alive = match live.process {
+        Some(process) => process.is_alive()?.then_some(process),
+        None => None,
+    };
+    if live.ready.is_some() && alive.is_some() {
+        return Ok(State::Running(live));
+    }
+    // Half-made is what another command is working on, and broken what nobody does.
+    let worked_on = viewer == Viewer::Bystander && FileLock::try_acquire(dir.lock())?.is_none();
+    Ok(match (worked_on, live.ready.is_some(), live.process) {
+        (true, false, _) => State::Starting(live),
+        (true, true, _) => State::Stopping(live),
+        (false, true, Some(process)) => State::Broken(vec![Fault::Died { process }]),
+        (false, ..) => State::Broken(vec![Fault::StartCutShort { process: alive }]),
+    })
+}
+
+fn inspect_disk(dir: &InstanceDir) -> State {
+    let record = match record::read::<Record>(&dir.record()) {
+        Ok(Some(record)) => record,
+        Ok(None) => return State::Absent,
+        Err(error) => return State::Broken(vec![Fault::Record(error)]),
+    };
+    let mut faults = Vec::new();
+    if let Some(session) = &record.session {
+        if size(&dir.overlay()).is_none() {
+            faults.push(Fault::NoOverlay(dir.overlay()));
+        }
+        match size(&session.image.path) {
+            None => faults.push(Fault::NoImage(session.image.path.clone())),
+            Some(size) if size != session.image.size => {
+                faults.push(Fault::ImageChanged(session.image.path.clone()));
+            }
+            Some(_) => {}
+        }
+    }
+    if faults.is_empty() { State::Stopped(record) } else { State::Broken(faults) }
+}
+
+fn size(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|data| data.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use time::OffsetDateTime;
+
+    use super::super::live::{Ready, StartedBy};
+    use super::super::name::InstanceName;
+    use super::super::record::{ImageIdentity, SCHEMA_VERSION, Session};
+    use super::*;
+    use crate::accel::Accelerator;
+    use crate::home::Home;
+
+    struct Fabricated {
+        _home: tempfile::TempDir,
+        dir: InstanceDir,
+    }
+
+    fn fabricated() -> Fabricated {
+        let home = tempfile::tempdir().unwrap();
+        let dir = InstanceDir::new(&Home::new(home.path()), &InstanceName::default());
+        std::fs::create_dir_all(dir.root()).unwrap();
+        Fabricated { _home: home, dir }
+    }
+
+    fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        Live {
+            schema_version: SCHEMA_VERSION,
+            process,
+            qmp: "/run/qmp".into(),
+            qga: "/run/qga".into(),
+            arch: release::arch::Arch::Amd64,
+            accelerator: Accelerator::Tcg,
+            fallback: None,
+            cpus: 2,
+            memory_mib: 2048,
+            image: "/image".into(),
+            ports: Vec::new(),
+            services: Vec::new(),
+            started_by: StartedBy::Cold,
+            new_session: false,
+            started_at: at,
+            ready: ready.then(|| Ready { at, seconds: 1.0, phases: Vec::new() }),
+        }
+    }
+
+    fn myself() -> ProcessIdentity {
+        ProcessIdentity::of(std::process::id().try_into().unwrap()).unwrap().unwrap()
+    }
+
+    impl Fabricated {
+        fn with_live(self, process: Option<ProcessIdentity>, ready: bool) -> Self {
+            record::write(&self.dir.live(), &live(process, ready)).unwrap();
+            self
+        }
+
+        fn with_session(self, image: PathBuf) -> Self {
+            let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
+            let session = Session { image, created_at: OffsetDateTime::UNIX_EPOCH };
+            let record = Record { session: Some(session), ..Record::new(InstanceName::default()) };
+            record::write(&self.dir.record(), &record).unwrap();
+            self
+        }
+
+        fn state(&self) -> State {
+            inspect(&self.dir, Viewer::Bystander).unwrap()
+        }
+
+        fn faults(&self) -> String {
+            match self.state() {
+                State::Broken(faults) => {
+                    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
+                }
+                other => panic!("not broken: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_without_a_record_is_no_instance() {
+        let it = fabricated();
+        assert!(matches!(it.state(), State::Absent));
+        std::fs::remove_dir(it.dir.root()).unwrap();
+        assert!(matches!(it.state(), State::Absent));
+    }
+
+    #[test]
+    fn a_living_process_that_was_ready_is_running() {
+        let it = fabricated().with_live(Some(myself()), true);
+        assert!(matches!(it.state(), State::Running(_)));
+    }
+
+    #[test]
+    fn a_dead_process_is_a_fault_and_so_is_a_later_one_with_its_pid() {
+        let recycled = ProcessIdentity { started: myself().started + 1, ..myself() };
+        let it = fabricated().with_live(Some(recycled), true);
+        let State::Broken(faults) = it.state() else { panic!("not broken") };
+        assert!(matches!(faults[..], [Fault::Died { process }] if process == recycled));
+        assert!(faults[0].heals());
+    }
+
+    #[test]
+    fn a_start_is_under_way_only_while_somebody_holds_the_lock() {
+        let it = fabricated().with_live(Some(myself()), false);
+        let lock = FileLock::try_acquire(it.dir.lock()).unwrap();
+        assert!(matches!(it.state(), State::Starting(_)));
+        drop(lock);
+        let text = it.faults();
+        assert!(text.starts_with("its start was cut short, and QEMU (pid "), "{text}");
+        let it = fabricated().with_live(None, false);
+        assert_eq!(it.faults(), "its start was cut short\n");
+    }
+
+    #[test]
+    fn a_stop_is_under_way_while_somebody_holds_the_lock() {
+        let gone = ProcessIdentity { started: myself().started + 1, ..myself() };
+        let it = fabricated().with_live(Some(gone), true);
+        let _lock = FileLock::try_acquire(it.dir.lock()).unwrap();
+        assert!(matches!(it.state(), State::Stopping(_)));
+    }
+
+    #[test]
+    fn a_session_needs_its_overlay_and_its_image() {
+        let it = fabricated();
+        let image = it.dir.root().join("image");
+        let it = it.with_session(image.clone());
+        let shown = it.faults().replace(it.dir.root().to_str().unwrap(), "[dir]");
+        insta::assert_snapshot!(shown, @r"
+        its disk `[dir]/overlay.qcow2` is gone
+        the image `[dir]/image` below its disk is gone
+        ");
+        std::fs::write(it.dir.overlay(), b"").unwrap();
+        std::fs::write(&image, b"other image").unwrap();
+        assert!(it.faults().ends_with("is not the one that its disk was made on\n"));
+        std::fs::write(&image, b"image").unwrap();
+        assert!(matches!(it.state(), State::Stopped(_)));
+    }
+
+    #[test]
+    fn a_damaged_record_is_a_fault_that_says_where() {
+        let it = fabricated();
+        std::fs::write(it.dir.record(), "{").unwrap();
+        let text = it.faults();
+        assert!(text.contains("instance.json` is not a valid record: EOF while parsing"), "{text}");
+        std::fs::write(it.dir.live(), r#"{"schemaVersion": 7}"#).unwrap();
+        let text = it.faults();
+        assert!(text.contains("live.json` has schema version 7"), "{text}");
+    }
+}

@@ -1,0 +1,267 @@
+//! Stopping: a ladder from asking the guest to killing QEMU, each step down reported with its cause.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::events::{Event, Phase, Reporter};
+use serde::Serialize;
+
+use super::Instance;
+use super::error::InstanceError;
+use super::state::{Fault, State, Viewer, inspect};
+use crate::process::{ProcessIdentity, Signal, VmProcessError};
+use crate::qga::Qga;
+use crate::qmp::{Qmp, QmpError};
+
+/// How an instance came to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It did not run.
+    WasStopped,
+    /// QEMU had ended without being told to; what it left behind is cleaned up.
+    WasGone,
+    /// The guest powered itself off.
+    PoweredOff,
+    /// QEMU ended on SIGTERM.
+    Terminated,
+    /// QEMU had to be killed.
+    Killed,
+}
+
+/// How an instance was stopped.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopped {
+    /// The last step of the ladder that was needed.
+    pub ending: Ending,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+impl Stopped {
+    /// How long it took.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+/// How long each step of the ladder may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The guest agent's sign of life.
+    pub(super) agent: Duration,
+    /// The monitor's greeting.
+    pub(super) monitor: Duration,
+    /// The guest's shutdown.
+    pub(super) power_off: Duration,
+    /// QEMU's end after SIGTERM: it flushes its disks.
+    pub(super) terminate: Duration,
+}
+
+impl Limits {
+    /// For a guest that is `scale` times slower than under hardware acceleration.
+    pub(super) fn scaled(scale: u32) -> Self {
+        Self {
+            agent: Duration::from_secs(1) * scale,
+            monitor: Duration::from_secs(1),
+            power_off: Duration::from_secs(10) * scale,
+            terminate: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A QEMU that is to end.
+pub(super) struct Ladder<'a> {
+    pub(super) process: ProcessIdentity,
+    pub(super) qmp: &'a Path,
+    pub(super) qga: &'a Path,
+    pub(super) limits: Limits,
+}
+
+impl Ladder<'_> {
+    /// Takes one step after the other until the process is gone, and gives the last one.
+    pub(super) async fn descend(&self, reporter: &dyn Reporter) -> Result<Ending, VmProcessError> {
+        if !self.process.is_alive()? {
+            return Ok(Ending::WasGone);
+        }
+        let Limits { power_off, terminate, .. } = self.limits;
+        let cause = match self.ask_guest().await {
+            Ok(()) => match self.process.gone(power_off).await {
+                Ok(()) => return Ok(Ending::PoweredOff),
+                Err(_) => format!("the guest did not power off within {:.0} s", power_off.as_secs_f64()),
+            },
+            Err(cause) => cause,
+        };
+        reporter.report(&Event::Warning(&format!("{cause}: telling QEMU to end (SIGTERM)")));
+        self.process.signal(Signal::Terminate)?;
+        if self.process.gone(terminate).await.is_ok() {
+            return Ok(Ending::Terminated);
+        }
+        let cause = format!("QEMU did not end within {:.0} s", terminate.as_secs_f64());
+        reporter.report(&Event::Warning(&format!("{cause}: killing it (SIGKILL)")));
+        self.process.kill().await?;
+        Ok(Ending::Killed)
+    }
+
+    /// Asks by way of the guest agent, and with the power button where there is no agent.
+    async fn ask_guest(&self) -> Result<(), String> {
+        let Err(agent) = Qga::new(self.qga).shutdown(self.limits.agent).await else { return Ok(()) };
+        let press = async { Qmp::connect(self.qmp, self.limits.monitor).await?.system_powerdown().await };
+        press
+            .await
+            .map_err(|button: QmpError| format!("the guest cannot be asked to power off ({agent}; {button})"))
+    }
+}
+
+impl Instance {
+    /// Powers the instance off and proves that nothing of it runs any more. Its data stays.
+    ///
+    /// # Errors
+    /// When QEMU outlives even SIGKILL, or the instance's files cannot be read or removed.
+    pub async fn stop(&self, reporter: &dyn Reporter) -> Result<Stopped, InstanceError> {
+        let start = Instant::now();
+        let ended = |ending| Stopped { ending, seconds: start.elapsed().as_secs_f64() };
+        if !self.dir.root().exists() {
+            return Ok(ended(Ending::WasStopped));
+        }
+        let _lock = self.lock(reporter).await?;
+        let ending = match inspect(&self.dir, Viewer::Holder)? {
+            State::Running(live) => {
+                let Some(process) = live.process else { return Ok(ended(Ending::WasStopped)) };
+                let limits = Limits::scaled(live.accelerator.patience());
+                let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
+                let phase = Phase::start(reporter, "stop", "Power off");
+                let ending = ladder.descend(reporter).await?;
+                self.clear_live()?;
+                phase.done();
+                ending
+            }
+            State::Broken(faults) if faults.iter().any(Fault::heals) => {
+                self.recover(&faults, reporter).await?;
+                Ending::WasGone
+            }
+            _ => Ending::WasStopped,
+        };
+        Ok(ended(ending))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+
+    use host::process::Cmd;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::process::Launched;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Reporter for Warnings {
+        fn report(&self, event: &Event<'_>) {
+            if let Event::Warning(text) = event {
+                self.0.lock().unwrap().push((*text).to_owned());
+            }
+        }
+    }
+
+    const QUICK: Limits = Limits {
+        agent: Duration::from_millis(50),
+        monitor: Duration::from_secs(5),
+        power_off: Duration::from_secs(20),
+        terminate: Duration::from_millis(300),
+    };
+
+    struct Victim {
+        dir: tempfile::TempDir,
+        launched: Launched,
+    }
+
+    impl Victim {
+        /// A process in place of QEMU; `ready` appears in the log once its traps are set.
+        async fn new(script: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("log");
+            let cmd =
+                Cmd::new("sh").args(["-c", &format!("{script}; echo ready; while :; do sleep 1; done")]);
+            let launched = Launched::start(&cmd, &log).unwrap();
+            let set =
+                async || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("ready")).then_some(());
+            host::wait::until(Duration::from_secs(10), set).await.unwrap();
+            Self { dir, launched }
+        }
+
+        fn qmp(&self) -> PathBuf {
+            self.dir.path().join("qmp")
+        }
+
+        async fn descend(&self, limits: Limits) -> (Ending, Vec<String>) {
+            let warnings = Warnings::default();
+            let qga = self.dir.path().join("qga");
+            let process = self.launched.identity();
+            let ladder = Ladder { process, qmp: &self.qmp(), qga: &qga, limits };
+            let ending = ladder.descend(&warnings).await.unwrap();
+            assert!(!process.is_alive().unwrap());
+            let said = warnings.0.into_inner().unwrap();
+            (
+                ending,
+                said.into_iter()
+                    .map(|text| text.replace(self.dir.path().to_str().unwrap(), "[dir]"))
+                    .collect(),
+            )
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_agent_the_power_button_is_pressed() {
+        let victim = Victim::new(":").await;
+        let listener = UnixListener::bind(victim.qmp()).unwrap();
+        let process = victim.launched.identity();
+        let monitor = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.into_split();
+            let greeting = r#"{"QMP":{"version":{"qemu":{"micro":2,"minor":2,"major":10},"package":""},"capabilities":[]}}"#;
+            write.write_all(format!("{greeting}\n").as_bytes()).await.unwrap();
+            let mut lines = BufReader::new(read).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let id = serde_json::from_str::<serde_json::Value>(&line).unwrap()["id"].clone();
+                write.write_all(format!("{{\"return\":{{}},\"id\":{id}}}\n").as_bytes()).await.unwrap();
+                if line.contains("system_powerdown") {
+                    process.signal(Signal::Kill).unwrap();
+                }
+            }
+        });
+        assert_eq!(victim.descend(QUICK).await, (Ending::PoweredOff, Vec::new()));
+        monitor.abort();
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_cannot_be_asked_is_terminated_and_the_reason_is_said() {
+        let victim = Victim::new(":").await;
+        let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
+        let (ending, said) = victim.descend(limits).await;
+        assert_eq!(ending, Ending::Terminated);
+        insta::assert_snapshot!(said.join("\n"), @"the guest cannot be asked to power off (the guest agent gave no sign of life within 0.1 s; QEMU's monitor at `[dir]/qmp` did not greet within 0.1 s): telling QEMU to end (SIGTERM)");
+    }
+
+    #[tokio::test]
+    async fn what_ignores_even_that_is_killed() {
+        let victim = Victim::new("trap '' TERM").await;
+        let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
+        let (ending, said) = victim.descend(limits).await;
+        assert_eq!(ending, Ending::Killed);
+        assert_eq!(said[1], "QEMU did not end within 0 s: killing it (SIGKILL)");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_gone_needs_no_step() {
+        let victim = Victim::new(":").await;
+        victim.launched.identity().kill().await.unwrap();
+        assert_eq!(victim.descend(QUICK).await, (Ending::WasGone, Vec::new()));
+    }
+}
