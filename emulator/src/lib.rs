@@ -1,1 +1,71 @@
-//! Placeholder of the room; its owner writes it.
+//! The shipped program: its grammar, one file a command, and the printer. The only room that talks to a person.
+//!
+//! What it does is in `vm`; here is what a person types and reads.
+
+use std::process::ExitCode;
+
+use host::console::Console;
+use host::interrupt::unless_interrupted;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+
+mod cli;
+mod commands;
+mod context;
+mod errors;
+mod exit;
+mod printer;
+mod views;
+
+/// Runs the command line and gives the process's exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::from_command_line();
+    let console = Console::stderr(cli.global.verbosity());
+    match started(&cli, &console) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            console.error(&error, error.hint().as_deref());
+            error.exit()
+        }
+    }
+}
+
+fn started(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(CommandError::Runtime)?;
+    let outcome = runtime.block_on(interruptible(cli, console));
+    // A read of stdin or of a slow disk that nobody waits for any more must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
+    let context = Context::new(&cli.global, console)?;
+    // Boxed: the future of a start is large, and moved about until it is polled.
+    match unless_interrupted(Box::pin(run(&cli.command, &context))).await.map_err(CommandError::Runtime)? {
+        Ok(outcome) => outcome,
+        Err(signal) => {
+            // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
+            if matches!(cli.command, Command::Start(_)) {
+                context.instance().recover_interrupted(console).await?;
+            }
+            Err(signal.into())
+        }
+    }
+}
+
+async fn run(command: &Command, context: &Context<'_>) -> Result<Exit, CommandError> {
+    match command {
+        Command::Start(start) => start.run(context).await,
+        Command::Stop(_) => commands::stop::run(context).await,
+        Command::Status(_) => commands::status::run(context).await,
+        Command::Logs(logs) => logs.run(context).await,
+        Command::Reset(reset) => reset.run(context).await,
+        Command::Doctor(doctor) => doctor.run(context).await,
+        Command::Version(_) => commands::version::run(context),
+        Command::Completions(completions) => completions.run(),
+    }
+}

@@ -1,0 +1,308 @@
+//! The grammar of `emulator`: every flag, its variable and its help; nothing that acts.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use host::console::Verbosity;
+use release::arch::Arch;
+use vm::accel::Choice;
+use vm::instance::name::InstanceName;
+use vm::instance::ports::PortRequest;
+
+use crate::printer::Format;
+
+/// Heading of the flags that every command has.
+const GLOBAL: &str = "Global options";
+
+/// The commands by what they are for, in the order of `--help`.
+const GROUPS: [(&str, &[&str]); 2] = [
+    ("Run the emulator", &["start", "stop", "status", "logs", "reset"]),
+    ("This program and this machine", &["doctor", "version", "completions"]),
+];
+
+/// A whole backend in one virtual machine, on 127.0.0.1.
+#[derive(Debug, Parser)]
+#[command(name = "emulator", bin_name = "emulator", version, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  emulator start                        start, and return when every service answers
+  emulator status -o json               what runs, where, and how it is
+  emulator logs backend --follow        watch one service
+  emulator stop                         power off; the data stays
+  emulator start --instance feature-17 --port dashboard=auto --port backend=auto
+
+Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.")]
+pub(crate) struct Cli {
+    /// Flags that every command has.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command has.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Instance to act on: each has its own data, ports and machine
+    #[arg(long, global = true, value_name = "NAME", default_value_t, help_heading = GLOBAL)]
+    pub(crate) instance: InstanceName,
+
+    /// What to print on stdout
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t, help_heading = GLOBAL)]
+    pub(crate) output: Format,
+
+    /// Short for `--output json`
+    #[arg(long, global = true, conflicts_with = "output", help_heading = GLOBAL)]
+    pub(crate) json: bool,
+
+    /// Show warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    pub(crate) quiet: bool,
+
+    /// Show every detail
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub(crate) verbose: bool,
+}
+
+impl Global {
+    /// What goes to stdout.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+
+    /// What goes to stderr.
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// One command a file in `commands/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the machine and wait until every service answers
+    Start(Start),
+    /// Power the machine off; the data stays
+    Stop(Stop),
+    /// Show what runs, where, and how it is
+    Status(Status),
+    /// Show logs of the services, the serial console or QEMU
+    Logs(Logs),
+    /// Throw the instance's data away; the next start is from the pristine image
+    Reset(Reset),
+    /// Check whether this machine can run the emulator
+    Doctor(Doctor),
+    /// Show the version of this program and of the formats that it reads
+    Version(Version),
+    /// Print the completion script of a shell
+    Completions(Completions),
+}
+
+/// Flags of `start`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Starting what already runs is no error: it is reported as it is.
+
+Each port is the first of: `--port`, the variable that the image names for it, the port that an earlier
+`--port` chose for this instance, the image's default.
+
+Examples:
+  emulator start
+  emulator start --port backend=30001 --port dashboard=auto
+  emulator start --accel tcg --timeout 5m
+  emulator start -o json                ports, phases and seconds for a program")]
+pub(crate) struct Start {
+    /// Host port of a service: a number, or `auto` for any free one; repeatable
+    #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
+    pub(crate) ports: Vec<PortRequest>,
+
+    /// Accelerator: `auto` proves that the fast one works and falls back to `tcg`
+    #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
+    pub(crate) accel: Choice,
+
+    /// Architecture of the image; by default this machine's
+    #[arg(long, env = "EMULATOR_ARCH", value_name = "amd64|arm64", help_heading = "Machine")]
+    pub(crate) arch: Option<Arch>,
+
+    /// Virtual CPUs; by default the image's
+    #[arg(long, env = "EMULATOR_CPUS", value_name = "N", help_heading = "Machine")]
+    pub(crate) cpus: Option<u32>,
+
+    /// Memory in MiB; by default the image's
+    #[arg(long, env = "EMULATOR_RAM", value_name = "MIB", help_heading = "Machine")]
+    pub(crate) memory: Option<u64>,
+
+    /// Image file to use instead of the one in the home
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// Longest wait for the services, `90s` or `5m`; by default what the accelerator needs
+    #[arg(long, env = "EMULATOR_READY_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Flags of `stop`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The guest is asked to power off. If it does not, QEMU is told to end, and at last killed; each step is
+reported. Stopping what does not run is no error.
+
+Examples:
+  emulator stop
+  emulator stop --instance feature-17")]
+pub(crate) struct Stop {}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 running and healthy, 1 unhealthy or broken, 3 not running.
+
+Examples:
+  emulator status
+  emulator status -o json")]
+pub(crate) struct Status {}
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sources: `serial` (the guest's console), `qemu`, and every service that the image names. Without a source:
+all services of a running instance, the console of a stopped one.
+
+Examples:
+  emulator logs
+  emulator logs backend -n 20
+  emulator logs serial --follow
+  emulator logs postgres -o json        one JSON document a line")]
+pub(crate) struct Logs {
+    /// Service, `serial` or `qemu`
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+
+    /// Go on with new lines until the instance stops
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+
+    /// How many of the last lines to show
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub(crate) lines: usize,
+}
+
+/// Flags of `reset`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything that was written since the first start is lost; the instance keeps its ports. A running instance
+is stopped.
+
+Examples:
+  emulator reset
+  emulator reset --yes                  without the question, as scripts need it")]
+pub(crate) struct Reset {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 this machine can run the emulator, 5 it cannot.
+
+Examples:
+  emulator doctor
+  emulator doctor -o json")]
+pub(crate) struct Doctor {
+    /// Architecture of the image; by default this machine's
+    #[arg(long, env = "EMULATOR_ARCH", value_name = "amd64|arm64")]
+    pub(crate) arch: Option<Arch>,
+}
+
+/// Flags of `version`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emulator version
+  emulator version -o json")]
+pub(crate) struct Version {}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emulator completions bash > ~/.local/share/bash-completion/completions/emulator
+  emulator completions zsh > ~/.zfunc/_emulator
+  emulator completions fish > ~/.config/fish/completions/emulator.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+impl Cli {
+    /// Parses the command line, or ends the process as clap does: help and version on stdout, errors on stderr with
+    /// exit status 2.
+    pub(crate) fn from_command_line() -> Self {
+        let matches = grammar().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The grammar with its commands grouped in `--help`.
+pub(crate) fn grammar() -> clap::Command {
+    let command = Cli::command();
+    let groups = grouped(&command);
+    command.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{{options}}{{after-help}}"
+    ))
+}
+
+fn grouped(command: &clap::Command) -> String {
+    let mut text = String::new();
+    for (title, names) in GROUPS {
+        let _ = writeln!(text, "{title}:");
+        for name in names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about).unwrap_or_default();
+            let _ = writeln!(text, "  {name:<12} {about}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A duration for people (`90s`, `5m`), or a plain number of seconds.
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_exactly_one_group_of_the_help() {
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let command = Cli::command();
+        let existing: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(grouped, existing);
+    }
+
+    #[test]
+    fn durations_are_human_or_plain_seconds() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert!(duration("soon").is_err());
+    }
+}

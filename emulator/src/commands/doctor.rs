@@ -1,0 +1,44 @@
+//! `emulator doctor`.
+
+use release::arch::Arch;
+use serde::Serialize;
+use vm::doctor::{Check, Verdict, examine};
+
+use crate::cli::Doctor;
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::table;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    /// Whether this machine can run the emulator.
+    usable: bool,
+    checks: Vec<Check>,
+}
+
+impl Doctor {
+    /// Looks at this machine and says what keeps it from running the emulator, or from running it well.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let arch = self.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        let variable = |name: &str| std::env::var(name).ok();
+        let checks = examine(&context.instance(), arch, &variable, context.console).await;
+        let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
+        context.printer.print(&Report { usable, checks }, people).map_err(CommandError::Stdout)?;
+        Ok(if usable { Exit::Ok } else { Exit::HostUnsupported })
+    }
+}
+
+fn people(report: &Report) -> String {
+    let row = |check: &Check| {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        };
+        let hint = check.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        [check.name.to_owned(), verdict.to_owned(), format!("{}{hint}", check.text)]
+    };
+    table(["CHECK", "RESULT", "FINDING"], report.checks.iter().map(row))
+}

@@ -1,0 +1,52 @@
+//! `emulator reset`.
+
+use std::io::{self, IsTerminal};
+
+use dialoguer::Confirm;
+use serde::Serialize;
+use vm::instance::state::State;
+
+use crate::cli::Reset;
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    instance: &'a str,
+    state: &'static str,
+    /// Whether there was data to throw away.
+    discarded: bool,
+}
+
+impl Reset {
+    /// Asks, and throws the instance's data away.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let instance = context.instance();
+        let absent = matches!(instance.state()?, State::Absent);
+        if !self.yes && !absent && !confirmed(context)? {
+            context.console.line("nothing was changed");
+            return Ok(Exit::Ok);
+        }
+        let discarded = instance.reset(context.console).await?;
+        let report = Report { instance: context.name.as_str(), state: "stopped", discarded };
+        let people = |report: &Report<'_>| {
+            if report.discarded {
+                format!("`{}` has no data any more: the next start is from the image", report.instance)
+            } else {
+                format!("`{}` had no data", report.instance)
+            }
+        };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn confirmed(context: &Context<'_>) -> Result<bool, CommandError> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(CommandError::NotConfirmed(context.name.clone()));
+    }
+    let question = format!("Throw away everything that was written in `{}`?", context.name);
+    Confirm::new().with_prompt(question).default(false).interact().map_err(CommandError::from)
+}

@@ -1,0 +1,134 @@
+//! `emulator status`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use release::arch::Arch;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use vm::accel::Accelerator;
+use vm::instance::health::{self, Health};
+use vm::instance::live::{Live, StartedBy};
+use vm::instance::state::State;
+
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::{properties, table};
+use crate::views::{PortView, port_views};
+
+/// How long one service may take to answer on hardware acceleration; multiplied by the accelerator's patience.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    instance: &'a str,
+    state: &'static str,
+    /// Whether every service is; null when nothing runs.
+    healthy: Option<bool>,
+    reasons: Vec<String>,
+    started_by: Option<StartedBy>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    started_at: Option<OffsetDateTime>,
+    arch: Option<Arch>,
+    accelerator: Option<Accelerator>,
+    accelerator_fallback: Option<&'a str>,
+    cpus: Option<u32>,
+    memory_mib: Option<u64>,
+    image: Option<&'a Path>,
+    pid: Option<i32>,
+    ports: Vec<PortView<'a>>,
+    services: Vec<Health>,
+}
+
+/// Looks at the instance, asks its services, and says how it is.
+pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let state = context.instance().state()?;
+    let (label, exit, live, mut reasons) = match &state {
+        State::Absent => ("absent", Exit::NotRunning, None, Vec::new()),
+        State::Stopped(_) => ("stopped", Exit::NotRunning, None, Vec::new()),
+        State::Stopping(_) => ("stopping", Exit::NotRunning, None, Vec::new()),
+        State::Starting(live) => ("starting", Exit::Failed, Some(live), Vec::new()),
+        State::Running(live) => ("running", Exit::Ok, Some(live), Vec::new()),
+        State::Broken(faults) => {
+            ("broken", Exit::Failed, None, faults.iter().map(ToString::to_string).collect())
+        }
+    };
+    let services = match live {
+        Some(live) => health::check(&live.ports, ANSWER_LIMIT * live.accelerator.patience()).await,
+        None => Vec::new(),
+    };
+    let sick = services.iter().filter(|service| !service.healthy);
+    reasons.extend(sick.map(|service| {
+        format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))
+    }));
+    let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
+    let report = report(context.name.as_str(), label, live, reasons, services);
+    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+    Ok(exit)
+}
+
+fn report<'a>(
+    instance: &'a str,
+    state: &'static str,
+    live: Option<&'a Live>,
+    reasons: Vec<String>,
+    services: Vec<Health>,
+) -> Report<'a> {
+    Report {
+        instance,
+        state,
+        healthy: live.map(|_| reasons.is_empty()),
+        reasons,
+        started_by: live.map(|live| live.started_by),
+        started_at: live.map(|live| live.started_at),
+        arch: live.map(|live| live.arch),
+        accelerator: live.map(|live| live.accelerator),
+        accelerator_fallback: live.and_then(|live| live.fallback.as_deref()),
+        cpus: live.map(|live| live.cpus),
+        memory_mib: live.map(|live| live.memory_mib),
+        image: live.map(|live| live.image.as_path()),
+        pid: live.and_then(|live| live.process).map(|process| process.pid),
+        ports: live.map_or_else(Vec::new, |live| port_views(&live.ports)),
+        services,
+    }
+}
+
+fn people(report: &Report<'_>) -> String {
+    let state = match report.healthy {
+        Some(true) => format!("{} and healthy", report.state),
+        Some(false) if report.state == "running" => "running, but unhealthy".to_owned(),
+        _ => report.state.to_owned(),
+    };
+    let mut rows = vec![("instance", report.instance.to_owned()), ("state", state)];
+    rows.extend(report.reasons.iter().map(|reason| ("reason", reason.clone())));
+    if let (Some(accelerator), Some(cpus), Some(memory)) =
+        (report.accelerator, report.cpus, report.memory_mib)
+    {
+        let because = report.accelerator_fallback.map(|why| format!(" ({why})")).unwrap_or_default();
+        rows.push(("accelerator", format!("{accelerator}{because}")));
+        rows.push(("machine", format!("{cpus} CPUs, {memory} MiB")));
+    }
+    if let Some(at) = report.started_at.and_then(|at| at.truncate_to_second().format(&Rfc3339).ok()) {
+        rows.push(("started", at));
+    }
+    if let Some(pid) = report.pid {
+        rows.push(("pid", pid.to_string()));
+    }
+    let head = properties(rows);
+    if report.ports.is_empty() {
+        return head;
+    }
+    let health = |name: &str| match report.services.iter().find(|service| service.name == name) {
+        Some(Health { healthy: true, .. }) => "healthy",
+        Some(_) => "unhealthy",
+        None => "",
+    };
+    let ports = report
+        .ports
+        .iter()
+        .map(|port| [port.name.to_owned(), port.url.clone(), health(port.name).to_owned()]);
+    format!("{head}\n\n{}", table(["SERVICE", "URL", "HEALTH"], ports))
+}

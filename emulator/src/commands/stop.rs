@@ -1,0 +1,34 @@
+//! `emulator stop`.
+
+use host::console::seconds;
+use serde::Serialize;
+use vm::instance::stop::{Ending, Stopped};
+
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    instance: &'a str,
+    state: &'static str,
+    #[serde(flatten)]
+    stopped: &'a Stopped,
+}
+
+/// Stops the instance and says how it ended.
+pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let stopped = context.instance().stop(context.console).await?;
+    let instance = context.name.as_str();
+    let report = Report { instance, state: "stopped", stopped: &stopped };
+    let people = |_: &Report<'_>| match stopped.ending {
+        Ending::WasStopped => format!("`{instance}` was not running"),
+        Ending::WasGone => {
+            format!("`{instance}` was not running any more: what it left behind is cleaned up")
+        }
+        _ => format!("`{instance}` is stopped ({})", seconds(stopped.duration())),
+    };
+    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,39 @@
+//! `emulator version`.
+
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::properties;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    version: &'static str,
+    operating_system: &'static str,
+    architecture: &'static str,
+    image_format: u32,
+    record_schema: u32,
+}
+
+/// Prints the version and the newest formats that this program reads.
+pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        operating_system: std::env::consts::OS,
+        architecture: std::env::consts::ARCH,
+        image_format: release::manifest::FORMAT_VERSION,
+        record_schema: vm::instance::record::SCHEMA_VERSION,
+    };
+    let people = |report: &Report| {
+        properties([
+            ("emulator", report.version.to_owned()),
+            ("host", format!("{} {}", report.operating_system, report.architecture)),
+            ("image format", format!("up to {}", report.image_format)),
+            ("record schema", format!("up to {}", report.record_schema)),
+        ])
+    };
+    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,87 @@
+//! Errors as a person meets them: which exit code, and what to do next.
+
+use std::io;
+use std::process::ExitCode;
+
+use host::interrupt::Interrupted;
+use vm::error::{Class, Explain};
+use vm::home::HOME_VARIABLE;
+use vm::instance::error::InstanceError;
+use vm::instance::name::InstanceName;
+
+use crate::exit::{self, Exit};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// What the libraries say.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    /// What the libraries say about the machine below.
+    #[error(transparent)]
+    Vm(#[from] vm::error::Error),
+    /// A signal came first.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// There is no place for files.
+    #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set")]
+    NoHome,
+    /// Nobody is there to answer the question.
+    #[error("`reset` would throw away the data of instance `{0}`, and there is no terminal to ask on")]
+    NotConfirmed(InstanceName),
+    /// stdout is full or broken.
+    #[error("cannot write to stdout")]
+    Stdout(#[source] io::Error),
+    /// The question cannot be asked.
+    #[error("cannot ask on the terminal")]
+    Ask(#[source] dialoguer::Error),
+    /// The operating system refuses what every program needs.
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+}
+
+impl CommandError {
+    /// The exit code that tells a script what happened.
+    pub(crate) fn exit(&self) -> ExitCode {
+        let exit = match self {
+            Self::Interrupted(Interrupted(signal)) => return exit::interrupted(*signal),
+            Self::Instance(error) => Exit::from(error.class()),
+            Self::Vm(error) => Exit::from(error.class()),
+            Self::NotConfirmed(_) => Exit::Usage,
+            Self::NoHome | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
+        };
+        exit.into()
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Instance(error) => error.hint(),
+            Self::Vm(error) => error.hint(),
+            Self::NoHome => Some(format!("set `{HOME_VARIABLE}` to a directory")),
+            Self::NotConfirmed(_) => Some("say so with `emulator reset --yes`".to_owned()),
+            Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
+        }
+    }
+}
+
+impl From<Class> for Exit {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Failed => Self::Failed,
+            Class::Usage => Self::Usage,
+            Class::NotRunning => Self::NotRunning,
+            Class::HostUnsupported => Self::HostUnsupported,
+            Class::TimedOut => Self::TimedOut,
+            Class::VerificationFailed => Self::VerificationFailed,
+        }
+    }
+}
+
+/// A person who presses Ctrl-C at a question has interrupted the command, not broken it.
+impl From<dialoguer::Error> for CommandError {
+    fn from(error: dialoguer::Error) -> Self {
+        let dialoguer::Error::IO(source) = &error;
+        if source.kind() == io::ErrorKind::Interrupted { Interrupted(2).into() } else { Self::Ask(error) }
+    }
+}
