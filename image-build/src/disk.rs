@@ -30,6 +30,10 @@ const MARGIN: u64 = 1 << 20;
 /// compressed image.
 const ESP_SIZE: u64 = 256 << 20;
 
+/// Bytes at the start of a disk that hold the partition table: protective MBR, header and 128 entries in blocks of 512 bytes, rounded
+/// up (UEFI specification, 5.3).
+pub const TABLE_BYTES: u64 = 64 << 10;
+
 /// Where things are on the disk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -135,14 +139,32 @@ fn write_table(mut disk: File, layout: Layout, arch: Arch) -> Result<(), GptErro
     Ok(())
 }
 
+/// Copies the root partition of the disk at `path` over the file `root`. Blocks the thread.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn take_root(path: &Path, layout: Layout, root: &Path) -> Result<(), DiskError> {
+    let copy = || -> io::Result<()> {
+        let to = File::create(root)?;
+        to.set_len(layout.root.len)?;
+        sparse::copy(&File::open(path)?, layout.root, &to, 0).map(drop)
+    };
+    copy().map_err(|source| DiskError::File {
+        action: "copy the root file system of",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Finds the root partition of somebody else's disk: the one of a root type, else the only one of the general Linux
-/// type.
+/// type. The file may hold no more than the first [`TABLE_BYTES`] of the disk.
 ///
 /// # Errors
 /// When the disk has no partition table, or no such partition.
 pub fn find_root(path: &Path, arch: Arch) -> Result<Range, DiskError> {
     let fail = |source| DiskError::Table { action: "read", path: path.to_owned(), source };
-    let table = GptConfig::new().writable(false).open(path).map_err(fail)?;
+    // The backup header is at the disk's end.
+    let table = GptConfig::new().writable(false).only_valid_headers(false).open(path).map_err(fail)?;
     let of_type = |kind: Type| {
         let mut found = table.partitions().values().filter(move |part| part.part_type_guid == kind);
         found.next().filter(|_| found.next().is_none())
@@ -177,7 +199,8 @@ mod tests {
         let verdict = Cmd::new("sgdisk").arg("-v").arg(&path).text().await.unwrap();
         assert!(verdict.contains("No problems found"), "{verdict}");
         let printed = Cmd::new("sgdisk").arg("-p").arg(&path).text().await.unwrap();
-        let rows: Vec<_> = printed.lines().skip_while(|line| !line.starts_with("Number")).skip(1).map(str::trim).collect();
+        let rows: Vec<_> =
+            printed.lines().skip_while(|line| !line.starts_with("Number")).skip(1).map(str::trim).collect();
         insta::assert_snapshot!(rows.join("\n"), @r"
         1            2048          526335   256.0 MiB   EF00  esp
         2          526336         2095103   766.0 MiB   8304  stack-root

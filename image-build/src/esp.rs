@@ -5,6 +5,10 @@
 
 use release::arch::Arch;
 use release::manifest::PATH_IN_ESP;
+use vm::volume::{Volume, VolumeError};
+
+/// Label of the file system.
+const LABEL: &str = "ESP";
 
 /// The kernel.
 pub const KERNEL: &str = "emulator/vmlinuz";
@@ -13,25 +17,27 @@ pub const KERNEL: &str = "emulator/vmlinuz";
 pub const FAST_INITRD: &str = "emulator/initrd.fast";
 
 /// The distribution's initial RAM file system, which knows other hypervisors' disks.
-pub const GENERIC_INITRD: &str = "emulator/initrd.generic";
+const GENERIC_INITRD: &str = "emulator/initrd.generic";
 
 /// systemd-boot's settings: boot the only entry at once.
 const LOADER_CONF: &str = include_str!("esp/loader.conf");
 
-/// The boot entry; `%CMDLINE%` is the kernel command line.
+/// The boot entry.
 const ENTRY: &str = include_str!("esp/stack.conf");
 
-/// The parts of an image that are not in its root file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootParts {
-    /// The kernel.
-    pub kernel: Vec<u8>,
-    /// The initial RAM file system for this project's machines.
-    pub fast_initrd: Vec<u8>,
-    /// The distribution's own.
-    pub generic_initrd: Vec<u8>,
+/// The files of the partition.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
     /// systemd-boot.
-    pub loader: Vec<u8>,
+    pub loader: &'a [u8],
+    /// The kernel.
+    pub kernel: &'a [u8],
+    /// The initial RAM file system for this project's machines.
+    pub fast_initrd: &'a [u8],
+    /// The distribution's own.
+    pub generic_initrd: &'a [u8],
+    /// The image's manifest.
+    pub manifest: &'a str,
 }
 
 /// Where UEFI firmware looks for a boot loader on a removable disk (UEFI specification, 3.5.1.1).
@@ -50,18 +56,58 @@ pub fn loader_in_root(arch: Arch) -> &'static str {
     }
 }
 
-/// All files of the partition by path.
-pub fn files(arch: Arch, parts: &BootParts, cmdline: &str, manifest: &str) -> Vec<(String, Vec<u8>)> {
-    let entry = ENTRY.replace("%CMDLINE%", cmdline);
-    [
-        (loader_path(arch), parts.loader.clone()),
-        ("loader/loader.conf", LOADER_CONF.into()),
-        ("loader/entries/stack.conf", entry.into_bytes()),
-        (KERNEL, parts.kernel.clone()),
-        (FAST_INITRD, parts.fast_initrd.clone()),
-        (GENERIC_INITRD, parts.generic_initrd.clone()),
-        (PATH_IN_ESP, manifest.into()),
-    ]
-    .map(|(path, bytes)| (path.to_owned(), bytes))
-    .into()
+/// The partition's content.
+///
+/// # Errors
+/// When FAT cannot keep the label.
+pub fn volume(arch: Arch, parts: Parts<'_>) -> Result<Volume, VolumeError> {
+    Ok(Volume::new(LABEL)?
+        .file(loader_path(arch), parts.loader)
+        .file("loader/loader.conf", LOADER_CONF)
+        .file("loader/entries/stack.conf", ENTRY)
+        .file(KERNEL, parts.kernel)
+        .file(FAST_INITRD, parts.fast_initrd)
+        .file(GENERIC_INITRD, parts.generic_initrd)
+        .file(PATH_IN_ESP, parts.manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use host::process::Cmd;
+
+    use super::*;
+    use crate::disk::Layout;
+
+    #[tokio::test]
+    async fn the_partition_is_clean_fat32_and_other_tools_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        let layout = Layout::of_size(1);
+        File::create(&path).unwrap().set_len(layout.size).unwrap();
+        let parts = Parts {
+            loader: b"loader",
+            kernel: b"kernel",
+            fast_initrd: b"fast",
+            generic_initrd: b"generic",
+            manifest: "{}",
+        };
+        let volume = volume(Arch::Amd64, parts).unwrap();
+        volume.write_esp(&path, layout.esp.start, layout.esp.len).unwrap();
+
+        let drive = format!("{}@@{}", path.display(), layout.esp.start);
+        let mtype = Cmd::new("mtype").args(["-i", &drive, "::loader/entries/stack.conf"]);
+        assert_eq!(mtype.text().await.unwrap(), ENTRY.trim_end());
+        let mdir = Cmd::new("mdir").args(["-b", "-/", "-i", &drive]).text().await.unwrap();
+        let mut files: Vec<_> = mdir.lines().filter(|line| !line.ends_with('/')).collect();
+        files.sort_unstable();
+        insta::assert_snapshot!(files.join("\n"), @"");
+
+        let esp = dir.path().join("esp");
+        let dd = Cmd::new("dd").args(["bs=1M", "skip=1"]).arg(format!("count={}", layout.esp.len >> 20));
+        dd.arg(format!("if={}", path.display())).arg(format!("of={}", esp.display())).output().await.unwrap();
+        let verdict = Cmd::new("fsck.fat").args(["-n", "-v"]).arg(&esp).text().await.unwrap();
+        assert!(verdict.contains("32 bit FAT") || verdict.contains("FAT32"), "{verdict}");
+    }
 }

@@ -3,13 +3,23 @@
 //! `docs/image.md` describes the stages and the formats. Never prints: what happens is reported as [`host::events`]. Every
 //! stage may be cancelled by dropping its future, which ends the processes that it started and removes its files.
 
+pub mod base;
+pub mod build;
 pub mod bundle;
 pub mod disk;
+pub mod error;
 pub mod esp;
 pub mod ext4;
+pub mod host_machine;
 pub mod initrd;
 pub mod inputs;
+pub mod kernel;
 pub mod modules;
+pub mod packages;
+pub mod progress;
+pub mod provision;
+pub mod seed;
 pub mod source;
+pub mod space;
 pub mod sparse;
 pub mod stackd;

@@ -9,6 +9,15 @@ use release::stack::{Stack, StackError};
 /// Files of the NoCloud seed.
 pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
 
+/// The list of packages.
+const BASE_PACKAGES: &str = "base/packages";
+
+/// The list of modules.
+const INITRD_MODULES: &str = "base/initrd-modules";
+
+/// The hooks, below the directory of the base.
+const HOOKS: &str = "hooks";
+
 /// A directory with the description of an image.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -61,8 +70,8 @@ impl Source {
         Ok(Self {
             dir: dir.to_owned(),
             stack,
-            packages: entries(&read("base/packages")?),
-            initrd_modules: entries(&read("base/initrd-modules")?),
+            packages: entries(&read(BASE_PACKAGES)?),
+            initrd_modules: entries(&read(INITRD_MODULES)?),
             cmdline: entries(&read("cmdline")?).join(" "),
         })
     }
@@ -77,9 +86,18 @@ impl Source {
         self.dir.join("base")
     }
 
-    /// dpkg's settings for the base: which paths are left out.
-    pub fn dpkg_cfg(&self) -> PathBuf {
-        self.base().join("dpkg.cfg")
+    /// dpkg's settings, relative to [`Source::base`]: which paths are left out.
+    pub const DPKG_CFG: &str = "dpkg.cfg";
+
+    /// What in the directory of the base, besides the list of packages, decides about its content.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn base_inputs(&self) -> Result<Vec<PathBuf>, SourceError> {
+        let mut inputs = list(&self.base())?;
+        inputs
+            .retain(|path| ![BASE_PACKAGES, INITRD_MODULES].iter().any(|name| self.dir.join(name) == *path));
+        Ok(inputs)
     }
 
     /// The tree that is laid over the guest's root.
@@ -87,22 +105,18 @@ impl Source {
         self.dir.join("bundle")
     }
 
-    /// Programs that run in the new root after its packages are installed, in order.
+    /// Programs that run in the new root after its packages are installed, in order; relative to [`Source::base`].
     ///
     /// # Errors
-    /// When the directory cannot be read; a missing one holds no hooks.
+    /// When the directory cannot be read.
     pub fn hooks(&self) -> Result<Vec<PathBuf>, SourceError> {
-        let dir = self.base().join("hooks");
-        let list = || -> io::Result<Vec<PathBuf>> {
-            let mut hooks: Vec<_> =
-                fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-            hooks.sort();
-            Ok(hooks)
-        };
-        match list() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            result => result.map_err(|source| SourceError::Read { path: dir.clone(), source }),
-        }
+        let hooks = list(&self.base().join(HOOKS))?;
+        Ok(hooks.iter().filter_map(|hook| Some(Path::new(HOOKS).join(hook.file_name()?))).collect())
+    }
+
+    /// What turns the distribution's cloud image into a base: a seed of its own and steps.
+    pub fn cloud(&self) -> PathBuf {
+        self.dir.join("cloud")
     }
 
     /// The files of the NoCloud seed by name.
@@ -110,12 +124,35 @@ impl Source {
     /// # Errors
     /// When one cannot be read.
     pub fn seed(&self) -> Result<Vec<(&'static str, Vec<u8>)>, SourceError> {
-        let read = |name| {
-            let path = self.dir.join(name);
-            Ok((name, fs::read(&path).map_err(|source| SourceError::Read { path, source })?))
-        };
-        SEED_FILES.into_iter().map(read).collect()
+        seed(&self.dir)
     }
+
+    /// The files of the NoCloud seed that turns the distribution's cloud image into a base.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn cloud_seed(&self) -> Result<Vec<(&'static str, Vec<u8>)>, SourceError> {
+        seed(&self.cloud())
+    }
+}
+
+fn seed(dir: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, SourceError> {
+    let read = |name| {
+        let path = dir.join(name);
+        Ok((name, fs::read(&path).map_err(|source| SourceError::Read { path, source })?))
+    };
+    SEED_FILES.into_iter().map(read).collect()
+}
+
+/// Paths of everything in `dir`, sorted.
+fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        let mut paths: Vec<_> =
+            fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        paths.sort();
+        Ok(paths)
+    };
+    list().map_err(|source| SourceError::Read { path: dir.to_owned(), source })
 }
 
 /// The words of a list file: one or more a line, `#` begins a comment.
@@ -134,6 +171,22 @@ mod tests {
     fn a_list_has_words_and_comments() {
         let text = "# kernel\nlinux-image  # the cloud flavour\n\npostgresql redis\n";
         assert_eq!(entries(text), ["linux-image", "postgresql", "redis"]);
+    }
+
+    #[test]
+    fn lists_that_do_not_change_the_base_are_no_inputs_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        fs::create_dir_all(base.join("hooks")).unwrap();
+        for file in ["packages", "initrd-modules", "dpkg.cfg", "hooks/20-last", "hooks/10-first"] {
+            fs::write(base.join(file), "").unwrap();
+        }
+        fs::write(dir.path().join("cmdline"), "quiet # words\nro").unwrap();
+        fs::write(dir.path().join("stack.toml"), include_str!("../../cloud-init/stack.toml")).unwrap();
+        let source = Source::open(dir.path()).unwrap();
+        assert_eq!(source.base_inputs().unwrap(), [base.join("dpkg.cfg"), base.join("hooks")]);
+        assert_eq!(source.hooks().unwrap(), [Path::new("hooks/10-first"), Path::new("hooks/20-last")]);
+        assert_eq!(source.cmdline, "quiet ro");
     }
 
     #[test]

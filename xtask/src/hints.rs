@@ -1,8 +1,12 @@
 //! The command to run next, for errors that know it.
 
-use qemu_build::BuildError;
+use vm::error::Explain;
 
 /// The hint of the outermost error that has one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| cause.downcast_ref::<BuildError>()?.hint())
+    error.chain().find_map(|cause| {
+        let qemu = cause.downcast_ref::<qemu_build::BuildError>().map(qemu_build::BuildError::hint);
+        let image = cause.downcast_ref::<image_build::error::BuildError>().map(Explain::hint);
+        qemu.or(image).flatten()
+    })
 }

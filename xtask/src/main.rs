@@ -1,7 +1,6 @@
 //! The maintainers' commands: `cargo xtask …`.
 
 mod flags;
-mod hint;
 mod hints;
 mod tasks;
 

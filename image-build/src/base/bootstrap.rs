@@ -9,14 +9,21 @@ use host::events::Phase;
 use host::files::FileError;
 use host::process::Cmd;
 use release::arch::Arch;
+use walkdir::WalkDir;
 
 use super::apt::Archives;
-use super::{BaseError, SUITE};
+use super::{BaseError, Maker, SUITE};
 use crate::ext4::{ROOT_LABEL, SPARSE_OPTIONS};
 use crate::source::Source;
 
+/// mmdebstrap's output, in the directory of logs.
+const LOG: &str = "mmdebstrap.log";
+
 /// The hook that packs the root. A file of its own in the source tree, because it is a shell script.
 const PACK_ROOT: &str = include_str!("pack-root");
+
+/// Its name beside the copy of the base's directory.
+const PACK_ROOT_NAME: &str = "pack-root";
 
 /// The keys that Debian's archive is signed with, where package debian-archive-keyring puts them.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -40,12 +47,12 @@ impl Plan<'_> {
             .args(["--variant=minbase", "--format=null"])
             .arg(format!("--architectures={}", self.arch))
             .arg(format!("--include={}", self.packages.join(",")))
-            .arg(format!("--dpkgopt={}", self.stage.join("dpkg.cfg").display()));
+            .arg(format!("--dpkgopt={}", self.stage.join(Source::DPKG_CFG).display()));
         if let Some(keyring) = self.keyring {
             cmd = cmd.arg(format!("--keyring={}", keyring.display()));
         }
-        for hook in self.hooks.iter().chain([&self.stage.join("pack-root")]) {
-            cmd = cmd.arg(format!("--customize-hook={}", hook.display()));
+        for hook in self.hooks.iter().map(PathBuf::as_path).chain([Path::new(PACK_ROOT_NAME)]) {
+            cmd = cmd.arg(format!("--customize-hook={}", self.stage.join(hook).display()));
         }
         cmd.arg(SUITE)
             // Where the root would go; the hook has taken it already.
@@ -63,44 +70,36 @@ impl Plan<'_> {
     }
 }
 
-/// Makes the root file system of `bytes` at `root`.
+/// Makes the root file system at `root`.
 ///
 /// # Errors
-/// When mmdebstrap fails; its output is in `log`, the last lines in the error.
-pub(super) async fn build(
-    arch: Arch,
-    source: &Source,
-    bytes: u64,
-    root: &Path,
-    log: &Path,
-    phase: &Phase<'_>,
-) -> Result<(), BaseError> {
+/// When mmdebstrap fails; its output is in the log, the last lines in the error.
+pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> Result<(), BaseError> {
     // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
-    // what is in it. The directory has a random name, and only root or that user may write into it.
+    // what is in it. The directory has a random name, and nobody else may write into it.
+    let parent = stage_parent(root);
     let stage = tempfile::Builder::new()
         .prefix("stack-base-")
         .permissions(Permissions::from_mode(0o755))
-        .tempdir_in(stage_parent(root))
-        .map_err(FileError::of("create a directory in", &stage_parent(root)))?;
-    let hooks = stage_files(source, stage.path())?;
+        .tempdir_in(&parent)
+        .map_err(FileError::of("create a directory in", &parent))?;
+    stage_files(&maker.source.base(), stage.path())?;
     let image = stage.path().join("root.ext4");
     File::create_new(&image)
         .and_then(|file| file.set_permissions(Permissions::from_mode(0o666)))
         .map_err(FileError::of("create", &image))?;
 
-    let sources = Archives::of_host().await?.sources(SUITE);
-    let keyring = Some(Path::new(KEYRING)).filter(|path| path.exists());
     let plan = Plan {
-        arch,
-        packages: &source.packages,
-        sources,
-        keyring,
+        arch: maker.arch,
+        packages: &maker.source.packages,
+        sources: Archives::of_host().await?.sources(SUITE),
+        keyring: Some(Path::new(KEYRING)).filter(|path| path.exists()),
         stage: stage.path(),
-        hooks,
+        hooks: maker.source.hooks()?,
         image: &image,
-        bytes,
+        bytes: maker.layout.root.len,
     };
-    plan.mmdebstrap().logged(log, |line| phase.detail(line)).await?;
+    plan.mmdebstrap().logged(&maker.logs.join(LOG), |line| phase.detail(line)).await?;
     fs::set_permissions(&image, Permissions::from_mode(0o644)).map_err(FileError::of("change", &image))?;
     super::move_file(&image, root)
 }
@@ -114,25 +113,26 @@ fn stage_parent(root: &Path) -> PathBuf {
     }
 }
 
-/// Copies dpkg's settings and the hooks to where mmdebstrap's user can read them; gives the hooks in order.
-fn stage_files(source: &Source, stage: &Path) -> Result<Vec<PathBuf>, BaseError> {
-    let put = |name: &str, bytes: &[u8], mode| {
-        let path = stage.join(name);
-        fs::write(&path, bytes)
-            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
-            .map_err(FileError::of("write", &path))
-    };
-    let read = |path: &Path| fs::read(path).map_err(FileError::of("read", path));
-    put("dpkg.cfg", &read(&source.dpkg_cfg())?, 0o644)?;
-    put("pack-root", PACK_ROOT.as_bytes(), 0o755)?;
-    let hooks = source.hooks()?;
-    let mut staged = Vec::with_capacity(hooks.len());
-    for hook in hooks {
-        let name = format!("hook-{}", hook.file_name().unwrap_or_default().to_string_lossy());
-        put(&name, &read(&hook)?, 0o755)?;
-        staged.push(stage.join(name));
+/// Copies the directory `base` to where mmdebstrap's user can read it: hooks find their files beside them.
+fn stage_files(base: &Path, stage: &Path) -> Result<(), BaseError> {
+    for entry in WalkDir::new(base).min_depth(1).sort_by_file_name() {
+        let entry = entry.map_err(|error| FileError::of("read", base)(error.into()))?;
+        let to = stage.join(entry.path().strip_prefix(base).unwrap_or(entry.path()));
+        let copied = if entry.file_type().is_dir() {
+            fs::create_dir(&to).and_then(|()| fs::set_permissions(&to, Permissions::from_mode(0o755)))
+        } else {
+            fs::copy(entry.path(), &to).and_then(|_| {
+                let executable = fs::metadata(&to)?.permissions().mode() & 0o100 != 0;
+                fs::set_permissions(&to, Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
+            })
+        };
+        copied.map_err(FileError::of("copy", entry.path()))?;
     }
-    Ok(staged)
+    let pack_root = stage.join(PACK_ROOT_NAME);
+    fs::write(&pack_root, PACK_ROOT)
+        .and_then(|()| fs::set_permissions(&pack_root, Permissions::from_mode(0o755)))
+        .map_err(FileError::of("write", &pack_root))?;
+    Ok(())
 }
 
 /// What of this module decides about the result.
@@ -152,7 +152,7 @@ mod tests {
             sources: vec!["deb http://mirror.example/debian trixie main".to_owned()],
             keyring: Some(Path::new(KEYRING)),
             stage: Path::new("/stage"),
-            hooks: vec!["/stage/hook-10-accounts".into()],
+            hooks: vec!["hooks/10-accounts".into()],
             image: Path::new("/stage/root.ext4"),
             bytes: 1 << 30,
         };

@@ -1,0 +1,266 @@
+//! The base: a root file system with the distribution's packages, before anything of the stack is in it.
+//!
+//! There are two ways to one result. `bootstrap` installs the packages natively, `cloud` in a virtual machine that starts from
+//! the distribution's own cloud image. Either is kept by content, and made once.
+
+mod apt;
+mod bootstrap;
+mod cloud;
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use host::events::{Phase, Reporter};
+use host::files::{FileError, FileLock};
+use host::process::ProcessError;
+use release::arch::Arch;
+use release::download::{DownloadError, VerifyError};
+
+use crate::disk::{DiskError, Layout};
+use crate::ext4::{GrowError, ReadError};
+use crate::host_machine::HostMachine;
+use crate::inputs::{InputError, Key};
+use crate::kernel::KernelError;
+use crate::provision::ProvisionError;
+use crate::source::{Source, SourceError};
+use crate::sparse::{self, Range};
+
+pub use cloud::{CloudImage, Origin};
+
+/// The distribution's release.
+pub const SUITE: &str = "trixie";
+
+/// Bases that are kept. Switching between two branches and two kinds of base should not bootstrap again.
+const KEPT: usize = 3;
+
+/// The file in a base's directory.
+const ROOT: &str = "root.ext4";
+
+/// Where a base comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Base {
+    /// Packages, installed natively.
+    #[default]
+    Bootstrap,
+    /// The distribution's cloud image.
+    Cloud(Option<CloudImage>),
+}
+
+/// A base that is ready, locked against its removal.
+#[derive(Debug)]
+pub struct Ready {
+    /// The root file system, as large as the root partition.
+    pub root: PathBuf,
+    _lock: FileLock,
+}
+
+/// Why there is no base.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// The description of the image cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file cannot be made or moved.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A tool failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The cloud image cannot be downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The cloud image is not the pinned one.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The cloud image cannot be unpacked.
+    #[error(transparent)]
+    Image(#[from] vm::disk::DiskError),
+    /// The cloud image has no root partition.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The root file system cannot be grown.
+    #[error(transparent)]
+    Grow(#[from] GrowError),
+    /// The root file system cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The cloud image has no kernel that can be used.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The packages could not be installed in the virtual machine.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// No image is pinned for the architecture, or the table of pins is wrong.
+    #[error("no cloud image is pinned for {0}")]
+    NotPinned(Arch),
+}
+
+/// What a base is made with.
+pub struct Maker<'a> {
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// The image's description.
+    pub source: &'a Source,
+    /// The disk that the root file system is for.
+    pub layout: Layout,
+    /// The cache of all builds.
+    pub cache: &'a Path,
+    /// Directory for the logs of this build.
+    pub logs: &'a Path,
+    /// QEMU, for the kinds that need it.
+    pub machine: &'a HostMachine,
+    /// The guest's program, for the kinds that run it.
+    pub stackd: &'a Path,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+}
+
+impl Base {
+    /// Key of the base that [`Base::ensure`] would make.
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    pub fn key(&self, arch: Arch, source: &Source, layout: Layout) -> Result<String, BaseError> {
+        let key = Key::default()
+            .value("builder", crate::inputs::BUILDER_VERSION.to_le_bytes())
+            .value("arch", arch.as_str())
+            .value("bytes", layout.root.len.to_le_bytes());
+        // Modules of the initial RAM file system are taken from the base and do not change it.
+        let mut key = key.value("packages", source.packages.join("\n"));
+        for input in source.base_inputs()? {
+            let name = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            key = key.tree(&name, &input)?;
+        }
+        let key = match self {
+            Self::Bootstrap => bootstrap::key(key),
+            Self::Cloud(image) => cloud::key(key, arch, image.as_ref(), source)?,
+        };
+        Ok(key.finish())
+    }
+
+    /// Gives the base from the cache, or makes it. Two builds that want the same one wait for each other.
+    ///
+    /// # Errors
+    /// When it cannot be made; nothing of it is left then.
+    pub async fn ensure(&self, maker: &Maker<'_>, refresh: bool) -> Result<Ready, BaseError> {
+        let key = self.key(maker.arch, maker.source, maker.layout)?;
+        let bases = maker.cache.join("base");
+        fs::create_dir_all(&bases).map_err(FileError::of("create", &bases))?;
+        let lock = FileLock::acquire(&bases.join(format!("{key}.lock")), || {
+            maker
+                .reporter
+                .report(&host::events::Event::Notice("waiting for another build that makes the same base"));
+        })
+        .await?;
+        let dir = bases.join(&key);
+        let root = dir.join(ROOT);
+        if refresh || !root.exists() {
+            self.make(maker, &dir).await?;
+        }
+        touch(&dir)?;
+        prune(&bases)?;
+        Ok(Ready { root, _lock: lock })
+    }
+
+    async fn make(&self, maker: &Maker<'_>, dir: &Path) -> Result<(), BaseError> {
+        let phase = Phase::start(maker.reporter, "base", self.title());
+        let parent = dir.parent().unwrap_or(dir);
+        let work = tempfile::Builder::new()
+            .prefix(".new-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in(parent)
+            .map_err(FileError::of("create a directory in", parent))?;
+        let root = work.path().join(ROOT);
+        match self {
+            Self::Bootstrap => bootstrap::build(maker, &root, &phase).await?,
+            Self::Cloud(image) => cloud::build(maker, image.as_ref(), &root, &phase).await?,
+        }
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::of("remove", dir)(error).into());
+            }
+            _ => {}
+        }
+        host::files::publish(&work.keep(), dir)?;
+        phase.done();
+        Ok(())
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::Bootstrap => "Installing the base system",
+            Self::Cloud(_) => "Making the base from the cloud image",
+        }
+    }
+}
+
+/// Makes the directory the most recently used one.
+fn touch(dir: &Path) -> Result<(), FileError> {
+    let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+    File::open(dir).and_then(|dir| dir.set_times(now)).map_err(FileError::of("change", dir))
+}
+
+/// Removes all but the [`KEPT`] most recently used bases, and what a killed build has left. A base that is in use stays.
+fn prune(bases: &Path) -> Result<(), FileError> {
+    let list = || -> std::io::Result<Vec<_>> {
+        let mut dirs = Vec::new();
+        for entry in fs::read_dir(bases)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                dirs.push((metadata.modified()?, entry.path()));
+            }
+        }
+        dirs.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
+        Ok(dirs)
+    };
+    for (_, dir) in list().map_err(FileError::of("list", bases))?.into_iter().skip(KEPT) {
+        if let Some(_lock) = FileLock::try_acquire(&dir.with_extension("lock"))? {
+            fs::remove_dir_all(&dir).map_err(FileError::of("remove", &dir))?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves a file, to another file system if need be; holes stay holes.
+fn move_file(from: &Path, to: &Path) -> Result<(), BaseError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {}
+        result => return Ok(result.map_err(FileError::of("move", from))?),
+    }
+    let copy = || -> std::io::Result<()> {
+        let source = File::open(from)?;
+        let target = File::create_new(to)?;
+        let len = source.metadata()?.len();
+        target.set_len(len)?;
+        sparse::copy(&source, Range { start: 0, len }, &target, 0)?;
+        fs::remove_file(from)
+    };
+    Ok(copy().map_err(FileError::of("copy", from))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn the_bases_that_were_not_used_for_longest_are_removed() {
+        let bases = tempfile::tempdir().unwrap();
+        for age in 0..5_u64 {
+            let dir = bases.path().join(format!("base{age}"));
+            fs::create_dir(&dir).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(age * 60);
+            File::open(&dir).unwrap().set_times(std::fs::FileTimes::new().set_modified(used)).unwrap();
+        }
+        let _in_use = FileLock::try_acquire(&bases.path().join("base4.lock")).unwrap();
+        prune(bases.path()).unwrap();
+        let left: Vec<_> = (0..5).filter(|age| bases.path().join(format!("base{age}")).exists()).collect();
+        assert_eq!(left, [0, 1, 2, 4]);
+    }
+}

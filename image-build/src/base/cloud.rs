@@ -1,0 +1,163 @@
+//! The base made from the distribution's cloud image: its root file system is taken out and grown, and a virtual machine makes it
+//! the same set of packages that the bootstrap would install.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use host::events::Phase;
+use host::files::{FileError, FileLock};
+use release::arch::Arch;
+use release::download::{self, Pin};
+use serde::Deserialize;
+use url::Url;
+use vm::machine::DiskFile;
+
+use super::{BaseError, Maker};
+use crate::inputs::Key;
+use crate::kernel::Kernel;
+use crate::provision::Run;
+use crate::seed::Payload;
+use crate::source::Source;
+use crate::{disk, ext4};
+
+/// The pinned images by architecture.
+const PINS: &str = include_str!("../../cloud-images.toml");
+
+/// Where the base's description lies in the machine that makes it.
+const BASE_IN_GUEST: &str = "usr/lib/stack/base";
+
+/// Where the steps lie in that machine.
+const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
+
+/// A cloud image other than the pinned one, or the pinned one from another place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudImage {
+    /// Where it is.
+    pub origin: Origin,
+    /// Its SHA-512. `None` takes the pin for an address, and any content for a file.
+    pub sha512: Option<String>,
+}
+
+/// Where a cloud image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// On this machine.
+    File(PathBuf),
+    /// On a server.
+    Url(Url),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pinned {
+    url: Url,
+    sha512: String,
+}
+
+fn pinned(arch: Arch) -> Result<Pinned, BaseError> {
+    let mut pins: BTreeMap<Arch, Pinned> = toml::from_str(PINS).map_err(|_| BaseError::NotPinned(arch))?;
+    pins.remove(&arch).ok_or(BaseError::NotPinned(arch))
+}
+
+/// What of this module decides about the result: the image and the steps. A file without a digest counts by its content.
+pub(super) fn key(
+    key: Key,
+    arch: Arch,
+    image: Option<&CloudImage>,
+    source: &Source,
+) -> Result<Key, BaseError> {
+    let key = key.tree("cloud", &source.cloud())?;
+    match image {
+        Some(CloudImage { origin: Origin::File(path), sha512: None }) => Ok(key.tree("image", path)?),
+        Some(CloudImage { sha512: Some(sha512), .. }) => Ok(key.value("sha512", sha512)),
+        _ => Ok(key.value("sha512", pinned(arch)?.sha512)),
+    }
+}
+
+/// Makes the root file system at `root`.
+///
+/// # Errors
+/// When the image cannot be had or used, or the packages cannot be installed.
+pub(super) async fn build(
+    maker: &Maker<'_>,
+    image: Option<&CloudImage>,
+    root: &Path,
+    phase: &Phase<'_>,
+) -> Result<(), BaseError> {
+    let qcow2 = obtain(maker, image).await?;
+    let work = root.parent().unwrap_or(Path::new("."));
+    phase.detail("taking the root file system out of the image");
+    take_root(maker, &qcow2, work, root).await?;
+    ext4::grow(root, maker.layout.root.len).await?;
+    install(maker, work, root).await
+}
+
+/// The image as a file on this machine: the one that was named, or a verified download.
+async fn obtain(maker: &Maker<'_>, image: Option<&CloudImage>) -> Result<PathBuf, BaseError> {
+    let (url, sha512) = match image {
+        Some(CloudImage { origin: Origin::File(path), sha512 }) => {
+            if let Some(sha512) = sha512 {
+                Pin::Sha512(sha512.clone()).check(path)?;
+            }
+            return Ok(path.clone());
+        }
+        Some(CloudImage { origin: Origin::Url(url), sha512: Some(sha512) }) => (url.clone(), sha512.clone()),
+        Some(CloudImage { origin: Origin::Url(url), sha512: None }) => {
+            (url.clone(), pinned(maker.arch)?.sha512)
+        }
+        None => {
+            let Pinned { url, sha512 } = pinned(maker.arch)?;
+            (url, sha512)
+        }
+    };
+    let downloads = maker.cache.join("downloads");
+    fs::create_dir_all(&downloads).map_err(FileError::of("create", &downloads))?;
+    let target = downloads.join(format!("cloud-{}-{}.qcow2", maker.arch, &sha512[..sha512.len().min(16)]));
+    let _lock = FileLock::acquire(&target.with_extension("lock"), || ()).await?;
+    if !target.exists() {
+        let phase = download::phase(maker.reporter, &target);
+        download::fetch(&download::client()?, &url, &Pin::Sha512(sha512), &target, &phase).await?;
+        phase.done();
+    }
+    Ok(target)
+}
+
+/// Copies the root partition out of the image.
+async fn take_root(maker: &Maker<'_>, qcow2: &Path, work: &Path, root: &Path) -> Result<(), BaseError> {
+    let img = maker.machine.qemu.img();
+    let (disk, table) = (DiskFile::qcow2(qcow2), work.join("table"));
+    img.extract(&disk, 0, disk::TABLE_BYTES, &table).await?;
+    let range = disk::find_root(&table, maker.arch)?;
+    fs::remove_file(&table).map_err(FileError::of("remove", &table))?;
+    Ok(img.extract(&disk, range.start, range.len, root).await?)
+}
+
+/// Lets a machine install the packages and run the hooks.
+async fn install(maker: &Maker<'_>, work: &Path, root: &Path) -> Result<(), BaseError> {
+    let logs = maker.logs.join("base");
+    fs::create_dir_all(&logs).map_err(FileError::of("create", &logs))?;
+    let scratch = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
+    let disk = scratch.path().join("disk.raw");
+    let kernel = Kernel::read(&ext4::Reader::open(root, 0)?, maker.source)?;
+    let boot = kernel.write(scratch.path(), maker.stackd, &maker.source.cmdline)?;
+    disk::create(&disk, maker.layout, maker.arch, root)?;
+    let (base, steps) = (maker.source.base(), maker.source.cloud().join("steps.d"));
+    let run = Run {
+        machine: maker.machine,
+        disk: &disk,
+        boot: &boot,
+        payload: Payload {
+            seed: &maker.source.cloud_seed()?,
+            trees: &[(&base, BASE_IN_GUEST), (&steps, STEPS_IN_GUEST)],
+            stackd: maker.stackd,
+        },
+        work: scratch.path(),
+        logs: &logs,
+        reporter: maker.reporter,
+    };
+    run.run().await?;
+    ext4::check(&disk, maker.layout.root.start).await?;
+    disk::take_root(&disk, maker.layout, root)?;
+    Ok(())
+}

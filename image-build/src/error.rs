@@ -1,0 +1,148 @@
+//! Why there is no image, and what to do about it.
+
+use host::files::FileError;
+use host::process::ProcessError;
+use release::arch::Arch;
+use release::download::DownloadError;
+use vm::error::{Class, Explain};
+
+use crate::base::BaseError;
+use crate::disk::DiskError;
+use crate::ext4::ReadError;
+use crate::inputs::InputError;
+use crate::kernel::KernelError;
+use crate::packages::PackagesError;
+use crate::provision::ProvisionError;
+use crate::source::SourceError;
+use crate::space::NoSpace;
+use crate::stackd::StackdError;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Programs of the image's architecture do not run here.
+    #[error("an image for {arch} is built on a machine with that architecture")]
+    Foreign {
+        /// The image's architecture.
+        arch: Arch,
+    },
+    /// The description is wrong.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file cannot be made or moved.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A disk is too full.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
+    /// There is no usable QEMU.
+    #[error(transparent)]
+    Qemu(#[from] vm::qemu::QemuError),
+    /// The guest's program cannot be built.
+    #[error(transparent)]
+    Stackd(#[from] StackdError),
+    /// There is no base.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The base has nothing to boot.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The disk cannot be laid out.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The root file system cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The machine was not provisioned.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// The root file system is not clean after the machine has powered off.
+    #[error("the root file system is damaged after provisioning")]
+    RootDamaged(#[source] ProcessError),
+    /// What is installed cannot be told.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
+    /// The boot partition cannot be written.
+    #[error(transparent)]
+    Volume(#[from] vm::volume::VolumeError),
+    /// The image cannot be compressed, or is damaged.
+    #[error(transparent)]
+    Image(#[from] vm::disk::DiskError),
+    /// The finished image cannot be read back.
+    #[error(transparent)]
+    BootFiles(#[from] vm::boot_files::BootFilesError),
+}
+
+impl Explain for BuildError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Foreign { .. } | Self::NoSpace(_) => Class::HostUnsupported,
+            Self::Qemu(source) => source.class(),
+            Self::Provision(ProvisionError::Stalled { .. } | ProvisionError::TimedOut { .. }) => {
+                Class::TimedOut
+            }
+            Self::RootDamaged(_) => Class::VerificationFailed,
+            Self::Image(source) => source.class(),
+            Self::BootFiles(source) => source.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Foreign { arch } => {
+                Some(format!("run `cargo xtask build-image {arch}` on a {arch} machine, or fetch that image"))
+            }
+            Self::Source(_) => Some("`docs/image.md` lists the files of an image's description".to_owned()),
+            Self::NoSpace(full) => Some(format!(
+                "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",
+                full.path.display()
+            )),
+            Self::Qemu(source) => source.hint(),
+            Self::Stackd(StackdError::Cargo(_)) => {
+                Some("run `cargo build --release -p guest` to see the whole output".to_owned())
+            }
+            Self::Base(source) => base_hint(source),
+            Self::Provision(source) => provision_hint(source),
+            Self::Image(source) => source.hint(),
+            Self::BootFiles(source) => source.hint(),
+            _ => None,
+        }
+    }
+}
+
+fn base_hint(error: &BaseError) -> Option<String> {
+    match error {
+        BaseError::Process(ProcessError::NotFound { .. }) => {
+            Some("run `cargo xtask setup`, which installs what is missing".to_owned())
+        }
+        BaseError::Process(_) => Some(
+            "if packages cannot be fetched, check the network and `apt-get update`; with `--base cloud` the build needs no Debian host"
+                .to_owned(),
+        ),
+        BaseError::Download(DownloadError::Digest { .. }) | BaseError::Verify(_) => Some(
+            "another image than the pinned one is taken with `--cloud-image FILE|URL --cloud-sha512 DIGEST`".to_owned(),
+        ),
+        BaseError::Download(_) => Some(
+            "fetch the image by other means and name it with `--cloud-image FILE`, or build with `--base bootstrap`".to_owned(),
+        ),
+        BaseError::Provision(source) => provision_hint(source),
+        _ => None,
+    }
+}
+
+fn provision_hint(error: &ProvisionError) -> Option<String> {
+    let logs = error.logs()?.display();
+    match error {
+        ProvisionError::DiskWrite { .. } => Some(format!(
+            "free some space where the image is built and run it again; the logs are in `{logs}`"
+        )),
+        ProvisionError::Stalled { .. } | ProvisionError::TimedOut { .. } => Some(format!(
+            "look at what it did last in `{logs}`; a slow machine may need `--stall-timeout` or `--timeout`"
+        )),
+        _ => Some(format!("the whole output is in `{logs}`")),
+    }
+}

@@ -1,0 +1,167 @@
+//! What a guest that is being provisioned tells the host: one JSON object a line on a virtio-serial port, and markers on its
+//! console for everything that the port cannot tell.
+//!
+//! The guest's half of the protocol is in `guest/src/progress.rs`; both halves have the same lines in their tests.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the protocol that this program understands.
+pub const VERSION: u32 = 1;
+
+/// One message from the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// [`VERSION`] of the writer.
+    pub v: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened in the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// A step begins.
+    Start {
+        /// The step's file name.
+        step: String,
+        /// What it does, for people.
+        title: String,
+    },
+    /// A step printed a line.
+    Line {
+        /// The step's file name.
+        step: String,
+        /// The line without its end.
+        text: String,
+    },
+    /// A step did its job.
+    End {
+        /// The step's file name.
+        step: String,
+        /// How long it took by the guest's clock, in seconds.
+        seconds: f64,
+    },
+    /// A step failed, and with it the whole of provisioning.
+    Failed {
+        /// The step's file name.
+        step: String,
+        /// "exited with status 3" and the like.
+        status: String,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+    },
+    /// Everything is done; the machine powers off.
+    Done,
+}
+
+/// A line that is no message of this protocol.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Not JSON of a known shape.
+    #[error("not a progress message")]
+    Shape(#[from] serde_json::Error),
+    /// Written for another version of this program.
+    #[error("a progress message of version {0}, this program understands version {VERSION}")]
+    Version(u32),
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// When it is not a message of version [`VERSION`].
+pub fn parse(line: &[u8]) -> Result<Event, MessageError> {
+    let Message { v, event } = serde_json::from_slice(line)?;
+    if v == VERSION { Ok(event) } else { Err(MessageError::Version(v)) }
+}
+
+/// What a line on the guest's console means to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker<'a> {
+    /// A message for people.
+    Notice(&'a str),
+    /// Provisioning has ended well.
+    Done,
+    /// Provisioning has failed, and the diagnostics are on the console.
+    Failed,
+}
+
+/// Finds a marker in a line of the console. Other writers share the console, so a marker may follow other text.
+pub fn marker(line: &str) -> Option<Marker<'_>> {
+    const NOTICE: &str = "STACK_PROVISION: ";
+    if let Some(start) = line.find(NOTICE) {
+        return Some(Marker::Notice(line[start + NOTICE.len()..].trim_end()));
+    }
+    if line.contains("STACK_CLOUD_INIT_DONE") {
+        return Some(Marker::Done);
+    }
+    line.contains("STACK_CLOUD_INIT_FAILED").then_some(Marker::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_lines_that_the_guest_writes_are_understood() {
+        let step = || "30-database".to_owned();
+        let lines = [
+            (
+                r#"{"v":1,"event":"start","step":"30-database","title":"Initialise PostgreSQL"}"#,
+                Event::Start { step: step(), title: "Initialise PostgreSQL".into() },
+            ),
+            (
+                r#"{"v":1,"event":"line","step":"30-database","text":"creating \"pg_hba\""}"#,
+                Event::Line { step: step(), text: "creating \"pg_hba\"".into() },
+            ),
+            (
+                r#"{"v":1,"event":"end","step":"30-database","seconds":1.25}"#,
+                Event::End { step: step(), seconds: 1.25 },
+            ),
+            (
+                r#"{"v":1,"event":"failed","step":"30-database","status":"exited with status 3","tail":["no"]}"#,
+                Event::Failed {
+                    step: step(),
+                    status: "exited with status 3".into(),
+                    tail: vec!["no".into()],
+                },
+            ),
+            (r#"{"v":1,"event":"done"}"#, Event::Done),
+        ];
+        for (line, event) in lines {
+            assert_eq!(parse(line.as_bytes()).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_message_of_another_version_is_refused_by_number() {
+        let error = parse(br#"{"v":2,"event":"done"}"#).unwrap_err().to_string();
+        assert_eq!(error, "a progress message of version 2, this program understands version 1");
+    }
+
+    #[test]
+    fn markers_are_found_behind_what_others_print() {
+        assert_eq!(marker("[ 12.3] STACK_PROVISION: Seeding\r"), Some(Marker::Notice("Seeding")));
+        assert_eq!(marker("STACK_CLOUD_INIT_DONE"), Some(Marker::Done));
+        assert_eq!(marker("x STACK_CLOUD_INIT_FAILED"), Some(Marker::Failed));
+        assert_eq!(marker("Debian GNU/Linux 13"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+            let _ = marker(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(step in ".*", text in ".*") {
+            let message = Message { v: VERSION, event: Event::Line { step, text } };
+            let line = serde_json::to_string(&message).unwrap();
+            prop_assert_eq!(parse(line.as_bytes()).unwrap(), message.event);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Provisioning: a machine boots the disk, cloud-init does its work, the machine powers off.
+//!
+//! The host follows what the guest reports and gives up as soon as nothing good can come any more: a step has failed, QEMU has
+//! died, the host's disk is full, the guest is silent, or time is up. The machine never outlives the wait.
+
+mod tail;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use host::console::seconds;
+use host::events::{Event, Reporter};
+use host::files::FileError;
+use host::wait::Backoff;
+use vm::accel::AccelError;
+use vm::machine::{
+    Access, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, PORT_PROGRESS, PORT_QGA, PortEnd,
+    Topology,
+};
+use vm::process::{Launched, VmProcessError};
+use vm::qemu::QemuError;
+use vm::qmp::{self, Qmp, QmpError};
+use vm::runtime::{self, RuntimeDirError};
+
+use crate::host_machine::{Deadlines, HostMachine};
+use crate::seed::{Payload, SeedError};
+use tail::Tail;
+use watch::Watch;
+pub use watch::{State, StepFailure};
+
+/// How long QEMU may take to open its monitor.
+const MONITOR: Duration = Duration::from_secs(20);
+
+/// Ids of the disks with the seed and the bundle.
+const SEED: &str = "seed";
+const BUNDLE: &str = "bundle";
+
+/// The serial console's log.
+pub const CONSOLE_LOG: &str = "console.log";
+
+/// The guest's progress messages.
+pub const PROGRESS_LOG: &str = "progress.jsonl";
+
+/// What QEMU itself prints.
+pub const QEMU_LOG: &str = "qemu.log";
+
+/// Why provisioning did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// A step in the guest failed.
+    #[error("step {} {}{}", step_text(failure.step.as_deref()), failure.status, tail_text(&failure.tail))]
+    Step {
+        /// What the guest said.
+        failure: StepFailure,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// The guest did not give a sign of life for too long.
+    #[error("the guest hangs: nothing for {} in step {}{}", seconds(*.silence), step_text(step.as_deref()), tail_text(tail))]
+    Stalled {
+        /// The step that was running.
+        step: Option<String>,
+        /// How long it was silent.
+        silence: Duration,
+        /// The last lines of the step, or of the console.
+        tail: Vec<String>,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// It took too long.
+    #[error("provisioning is not done after {}; step {} was running{}", seconds(*.limit), step_text(step.as_deref()), tail_text(tail))]
+    TimedOut {
+        /// The step that was running.
+        step: Option<String>,
+        /// How long it could have taken.
+        limit: Duration,
+        /// The last lines of the step, or of the console.
+        tail: Vec<String>,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// The machine went off before its time: a kernel panic, or a power-off that nobody reported.
+    #[error("the machine went off in step {}, before provisioning was done{}", step_text(step.as_deref()), tail_text(tail))]
+    WentOff {
+        /// The step that was running.
+        step: Option<String>,
+        /// The last lines of the console.
+        tail: Vec<String>,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// QEMU ended with an error.
+    #[error("QEMU failed in step {}", step_text(step.as_deref()))]
+    Qemu {
+        /// The step that was running.
+        step: Option<String>,
+        /// How it ended.
+        #[source]
+        source: VmProcessError,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// The guest could not write to its disk, because the host's is full or broken.
+    #[error("the disk of the machine cannot be written in step {}: {reason}", step_text(step.as_deref()))]
+    DiskWrite {
+        /// The step that was running.
+        step: Option<String>,
+        /// What QEMU said.
+        reason: String,
+        /// Directory with the logs.
+        logs: PathBuf,
+    },
+    /// The machine cannot be described.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// QEMU does not know the machine.
+    #[error(transparent)]
+    Type(#[from] QemuError),
+    /// No accelerator could be tried.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
+    /// There is no place for QEMU's sockets.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeDirError),
+    /// QEMU could not be started.
+    #[error(transparent)]
+    Start(#[from] VmProcessError),
+    /// QEMU's monitor cannot be used.
+    #[error(transparent)]
+    Monitor(#[from] QmpError),
+    /// The volumes cannot be made.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl ProvisionError {
+    /// Directory with the logs, for failures of the guest.
+    pub fn logs(&self) -> Option<&Path> {
+        match self {
+            Self::Step { logs, .. }
+            | Self::Stalled { logs, .. }
+            | Self::TimedOut { logs, .. }
+            | Self::WentOff { logs, .. }
+            | Self::Qemu { logs, .. }
+            | Self::DiskWrite { logs, .. } => Some(logs),
+            _ => None,
+        }
+    }
+}
+
+fn step_text(step: Option<&str>) -> String {
+    step.map_or_else(|| "`boot`".to_owned(), |step| format!("`{step}`"))
+}
+
+fn tail_text(tail: &[String]) -> String {
+    if tail.is_empty() { String::new() } else { format!(":\n{}", tail.join("\n")) }
+}
+
+/// One provisioning run.
+pub struct Run<'a> {
+    /// Where it runs.
+    pub machine: &'a HostMachine,
+    /// The raw disk, which is changed.
+    pub disk: &'a Path,
+    /// Kernel, initial RAM file system and command line.
+    pub boot: &'a DirectBoot,
+    /// What goes in.
+    pub payload: Payload<'a>,
+    /// Directory for temporary files.
+    pub work: &'a Path,
+    /// Directory for the logs, which stay.
+    pub logs: &'a Path,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+}
+
+impl Run<'_> {
+    /// Provisions the disk. Dropping the future kills the machine.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not end well.
+    pub async fn run(&self) -> Result<(), ProvisionError> {
+        let (seed, bundle) = (self.work.join("seed.img"), self.work.join("bundle.img"));
+        self.payload.write_seed(&seed)?;
+        self.payload.write_bundle(&bundle, &self.work.join("bundle.tar"))?;
+
+        let decision = self.machine.accelerator(self.boot).await?;
+        if let Some(notice) = decision.notice() {
+            self.reporter.report(&Event::Notice(&notice));
+        }
+        let deadlines = self.machine.limits.on(decision.accelerator);
+
+        let short = runtime::ensure(&self.machine.home.qemu())?;
+        let sockets = tempfile::tempdir_in(&short).map_err(FileError::of("create a directory in", &short))?;
+        let topology = Topology::new(&self.machine.qemu, decision.accelerator, &self.machine.size)?
+            .disk(SEED, Access::Read)
+            .disk(BUNDLE, Access::Read)
+            .port(PORT_PROGRESS);
+        let machine = Machine::new(topology, self.launch(&seed, &bundle, sockets.path()))?;
+        let command = self.machine.qemu.command(&machine);
+        let launched = Launched::start(&command, &self.logs.join(QEMU_LOG))?;
+        self.follow(launched, &machine.launch().qmp, deadlines).await
+    }
+
+    fn launch(&self, seed: &Path, bundle: &Path, sockets: &Path) -> Launch {
+        let disks = [
+            (DISK_ROOT, DiskFile::raw(self.disk)),
+            (SEED, DiskFile::raw(seed)),
+            (BUNDLE, DiskFile::raw(bundle)),
+        ];
+        let ports = [
+            (PORT_QGA, PortEnd::Socket(sockets.join("qga"))),
+            (PORT_PROGRESS, PortEnd::File(self.logs.join(PROGRESS_LOG))),
+        ];
+        Launch {
+            name: "stack-emulator-build".to_owned(),
+            boot: self.boot.clone(),
+            disks: disks.map(|(id, file)| (id.to_owned(), file)).into(),
+            ports: BTreeMap::from(ports.map(|(name, end)| (name.to_owned(), end))),
+            console: self.logs.join(CONSOLE_LOG),
+            qmp: sockets.join("qmp"),
+        }
+    }
+
+    async fn follow(
+        &self,
+        mut launched: Launched,
+        monitor: &Path,
+        deadlines: Deadlines,
+    ) -> Result<(), ProvisionError> {
+        let mut observer = Observer {
+            watch: Watch::new(self.reporter, Instant::now()),
+            progress: Tail::new(&self.logs.join(PROGRESS_LOG)),
+            console: Tail::new(&self.logs.join(CONSOLE_LOG)),
+            logs: self.logs,
+        };
+        let verdict = tokio::select! {
+            verdict = observer.judge(deadlines) => verdict?,
+            trouble = disk_trouble(monitor) => trouble.map(Verdict::DiskWrite)?,
+            ended = launched.finished(deadlines.overall) => Verdict::Ended(ended),
+        };
+        let result = observer.result(verdict, &mut launched, deadlines).await;
+        if result.is_err() {
+            // Whatever is wrong with the guest, it has no more to say.
+            let _ = launched.kill().await;
+        }
+        result
+    }
+}
+
+/// What ended the wait.
+enum Verdict {
+    /// The guest said that it is done, or has failed.
+    Said,
+    /// The guest said nothing for too long.
+    Silent(Duration),
+    /// The guest's disk cannot be written.
+    DiskWrite(String),
+    /// QEMU ended, or is still running at the overall deadline.
+    Ended(Result<(), VmProcessError>),
+}
+
+struct Observer<'a> {
+    watch: Watch<'a>,
+    progress: Tail,
+    console: Tail,
+    logs: &'a Path,
+}
+
+impl Observer<'_> {
+    /// Reads what the guest has written since the last time.
+    fn poll(&mut self) -> Result<(), FileError> {
+        let Self { watch, progress, console, logs } = self;
+        let spoke = progress
+            .poll(|line| watch.progress(line))
+            .map_err(FileError::of("read", &logs.join(PROGRESS_LOG)))?;
+        let printed = console
+            .poll(|line| watch.console(line))
+            .map_err(FileError::of("read", &logs.join(CONSOLE_LOG)))?;
+        if spoke || printed {
+            watch.alive(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Follows the guest until it has said how provisioning went, or is silent for too long.
+    async fn judge(&mut self, deadlines: Deadlines) -> Result<Verdict, ProvisionError> {
+        let mut backoff = Backoff::default();
+        loop {
+            self.poll()?;
+            if *self.watch.state() != State::Running {
+                return Ok(Verdict::Said);
+            }
+            let silence = self.watch.silence(Instant::now());
+            if silence >= deadlines.stall {
+                return Ok(Verdict::Silent(silence));
+            }
+            backoff.pause().await;
+        }
+    }
+
+    /// Turns what ended the wait into a result. A guest that has spoken its last word is given time to power off.
+    async fn result(
+        mut self,
+        verdict: Verdict,
+        launched: &mut Launched,
+        deadlines: Deadlines,
+    ) -> Result<(), ProvisionError> {
+        let ended = match verdict {
+            Verdict::Ended(ended) => ended,
+            Verdict::Said => launched.finished(deadlines.power_off).await,
+            Verdict::Silent(silence) => return Err(self.stalled(silence)),
+            Verdict::DiskWrite(reason) => {
+                let (step, logs) = (self.step(), self.logs.to_owned());
+                return Err(ProvisionError::DiskWrite { step, reason, logs });
+            }
+        };
+        // What it wrote just before its end.
+        self.poll()?;
+        let (step, tail, logs) = (self.step(), self.watch.tail(), self.logs.to_owned());
+        match (self.watch.state().clone(), ended) {
+            (State::Failed(failure), _) => Err(ProvisionError::Step { failure, logs }),
+            (State::Done, Ok(())) => {
+                self.watch.off();
+                Ok(())
+            }
+            (State::Done, Err(VmProcessError::StillRunning { limit, .. })) => Err(self.stalled(limit)),
+            (State::Running, Ok(())) => Err(ProvisionError::WentOff { step, tail, logs }),
+            (State::Running, Err(VmProcessError::StillRunning { limit, .. })) => {
+                Err(ProvisionError::TimedOut { step, limit, tail, logs })
+            }
+            (_, Err(source)) => Err(ProvisionError::Qemu { step, source, logs }),
+        }
+    }
+
+    fn step(&self) -> Option<String> {
+        match self.watch.state() {
+            State::Done => Some("power-off".to_owned()),
+            _ => self.watch.step().map(str::to_owned),
+        }
+    }
+
+    fn stalled(&self, silence: Duration) -> ProvisionError {
+        ProvisionError::Stalled {
+            step: self.step(),
+            silence,
+            tail: self.watch.tail(),
+            logs: self.logs.to_owned(),
+        }
+    }
+}
+
+/// Waits until QEMU reports that a write failed, which stops the guest. Never ends while all is well.
+async fn disk_trouble(monitor: &Path) -> Result<String, ProvisionError> {
+    let qmp = match Qmp::connect(monitor, MONITOR).await {
+        Ok(qmp) => qmp,
+        // QEMU has died, which is noticed by whoever waits for it.
+        Err(QmpError::Closed(_) | QmpError::Connect { .. }) => return std::future::pending().await,
+        Err(error) => return Err(error.into()),
+    };
+    let mut events = qmp.events();
+    while let Some(event) = events.next().await {
+        if let qmp::Event::BLOCK_IO_ERROR { data, .. } = event {
+            return Ok(data.reason);
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask build-image`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use host::console::{Console, seconds};
+use host::events::{Event, Reporter};
+use image_build::base::{Base, CloudImage, Origin};
+use image_build::build::{Outcome, Request, build};
+use image_build::host_machine::Limits;
+use vm::home::Home;
+
+use crate::flags::{BaseKind, BuildImage};
+
+/// Directory of the repository that describes the image.
+const DESCRIPTION: &str = "cloud-init";
+
+impl BuildImage {
+    /// Builds the image.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        let json = self.json;
+        let outcome = build(&self.request()?, console).await?;
+        summary(&outcome, console);
+        if json {
+            let line = serde_json::to_string(&outcome)?;
+            writeln!(io::stdout(), "{line}").context("cannot write to stdout")?;
+        }
+        Ok(())
+    }
+
+    fn request(self) -> anyhow::Result<Request> {
+        let workspace = std::env::current_dir().context("the working directory is gone")?;
+        Ok(Request {
+            arch: self.arch,
+            source: self.cloud_init.unwrap_or_else(|| workspace.join(DESCRIPTION)),
+            base: base(self.base, self.cloud_image, self.cloud_sha512)?,
+            refresh_base: self.refresh_base,
+            force: self.force,
+            home: Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?,
+            output: self.output,
+            cache: host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?,
+            memory_mib: self.memory,
+            cpus: self.cpus,
+            limits: Limits { stall: self.stall_timeout, overall: self.timeout },
+            workspace,
+        })
+    }
+}
+
+fn base(kind: BaseKind, image: Option<Origin>, sha512: Option<String>) -> anyhow::Result<Base> {
+    match (kind, image) {
+        (BaseKind::Bootstrap, None) => Ok(Base::Bootstrap),
+        (BaseKind::Bootstrap, Some(_)) => anyhow::bail!("`--cloud-image` needs `--base cloud`"),
+        (BaseKind::Cloud, image) => Ok(Base::Cloud(
+            image.map(|origin| CloudImage { origin, sha512: sha512.map(|hex| hex.to_lowercase()) }),
+        )),
+    }
+}
+
+fn summary(outcome: &Outcome, console: &Console) {
+    let Outcome { image, bytes, packages, debian, .. } = outcome;
+    let state = if outcome.up_to_date { "is up to date" } else { "is built" };
+    let total: f64 = outcome.phases.iter().map(|timing| timing.seconds).sum();
+    let took = if outcome.up_to_date {
+        String::new()
+    } else {
+        format!(", {}", seconds(Duration::from_secs_f64(total)))
+    };
+    console.report(&Event::Notice(&format!(
+        "`{}` {state}: {:.1} MiB, Debian {debian}, {packages} packages{took}",
+        image.display(),
+        *bytes as f64 / f64::from(1 << 20),
+    )));
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask quickstart`: from a fresh clone to a running emulator.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use host::console::{Console, seconds};
+use host::events::{Event, Reporter, Timings};
+use release::arch::Arch;
+use vm::home::Home;
+use xshell::{Shell, cmd};
+
+use super::cargo::emulator_binary;
+use super::{build_image, build_qemu};
+use crate::flags::Quickstart;
+
+impl Quickstart {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let arch = Arch::host().context("there is no image for this machine's architecture")?;
+        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let timings = Timings::new(console);
+        build_qemu::ensure(&home, &timings).await?;
+        build_image::ensure(&home, arch, &timings).await?;
+        let emulator = emulator_binary().await?;
+
+        let program = emulator.clone();
+        // Its output is the user's: addresses on stdout, phases on stderr.
+        tokio::task::spawn_blocking(move || cmd!(Shell::new()?, "{program} start").quiet().run()).await??;
+        console.report(&Event::Notice(&format!(
+            "\nfrom clone to healthy in {}\nstop it with: {emulator} stop\nuse it as `emulator`: cargo install --path emulator",
+            seconds(start.elapsed()),
+            emulator = emulator.display(),
+        )));
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! `cargo xtask smoke`: proves an image through the built program.
+
+use host::console::Console;
+use host::packages::{self, Feature};
+
+use super::vm_tier::VmTier;
+use crate::flags::Smoke;
+
+/// The part of the VM tests' names that marks the smoke test.
+const SMOKE_TEST: &str = "smoke_the_image";
+
+impl Smoke {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        packages::ensure(&[Feature::Test], console).await?;
+        VmTier::prepare(self.arch, console).await?.run(&[SMOKE_TEST]).await
+    }
+}
