@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::events::{Event, Reporter};
+use host::events::{Event, Phase, Reporter};
 use host::files::{self, FileError};
 use release::download::{self, DownloadError, Pin};
 use url::Url;
@@ -71,6 +71,7 @@ async fn fetched(
 ) -> Result<Tarball, BuildError> {
     let client = download::client().map_err(BuildError::Client)?;
     let mut tried = Vec::new();
+    let phase = Phase::start(reporter, "fetch", "Fetching the source of QEMU");
     for source in &sources.list {
         let (path, pin) = (downloads.join(source.file_name()), Pin::Sha256(source.sha256.clone()));
         let urls = source.urls(roots);
@@ -79,14 +80,13 @@ async fn fetched(
             tried.push(Tried { place: archive.clone(), reason });
         }
         for url in urls {
-            let phase = download::phase(reporter, &path);
+            phase.detail(url.as_str());
             match download::fetch(&client, &url, &pin, &path, &phase).await {
                 Ok(()) => {
                     phase.done();
                     return Ok(Tarball { path, sha256: source.sha256.clone() });
                 }
                 Err(error) => {
-                    drop(phase);
                     let reason = reason(&error);
                     reporter.report(&Event::Notice(&format!("`{url}`: {reason}; trying the next source")));
                     tried.push(Tried { place: url.to_string(), reason });
