@@ -66,18 +66,18 @@ fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(method: Method, pairs: &[(&str, &'static str)]) -> Result<(), String> {
+    fn judged(method: &Method, pairs: &[(&str, &'static str)]) -> Result<(), String> {
         let headers =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        verdict(&method, &headers, "http://stack.test:26700").map_err(|error| error.to_string())
+        verdict(method, &headers, "http://stack.test:26700").map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_form_of_our_own_page_passes() {
         let host = ("host", "127.0.0.1:26700");
-        assert_eq!(judged(Method::POST, &[host, ("sec-fetch-site", "same-origin")]), Ok(()));
-        assert_eq!(judged(Method::POST, &[host, ("origin", "http://127.0.0.1:26700")]), Ok(()));
-        assert_eq!(judged(Method::POST, &[host]), Ok(()), "not a browser");
+        assert_eq!(judged(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(judged(&Method::POST, &[host, ("origin", "http://127.0.0.1:26700")]), Ok(()));
+        assert_eq!(judged(&Method::POST, &[host]), Ok(()), "not a browser");
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             ("origin", "http://127.0.0.1:3000"),
             ("origin", "null"),
         ] {
-            let refusal = judged(Method::POST, &[host, origin]).unwrap_err();
+            let refusal = judged(&Method::POST, &[host, origin]).unwrap_err();
             assert_eq!(refusal, "the form came from another site", "{origin:?}");
         }
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn following_a_link_from_anywhere_is_allowed() {
         assert_eq!(
-            judged(Method::GET, &[("host", "localhost:26700"), ("sec-fetch-site", "cross-site")]),
+            judged(&Method::GET, &[("host", "localhost:26700"), ("sec-fetch-site", "cross-site")]),
             Ok(())
         );
     }
@@ -112,11 +112,11 @@ mod tests {
             "shop.localhost:1",
             "stack.test:26700",
         ] {
-            assert_eq!(judged(Method::GET, &[("host", host)]), Ok(()), "{host}");
+            assert_eq!(judged(&Method::GET, &[("host", host)]), Ok(()), "{host}");
         }
         for host in ["evil.example:26700", "localhost.evil.example", "127.0.0.1.evil.example"] {
-            assert!(judged(Method::GET, &[("host", host)]).is_err(), "{host}");
+            assert!(judged(&Method::GET, &[("host", host)]).is_err(), "{host}");
         }
-        assert!(judged(Method::GET, &[]).is_err(), "no host at all");
+        assert!(judged(&Method::GET, &[]).is_err(), "no host at all");
     }
 }

@@ -1,10 +1,12 @@
 //! Each service's health and latency. It needs no sign-in: it shows no data, and it must work when the database, in which
 //! sessions are, does not.
 
+use std::time::{Duration, Instant};
+
 use askama::Template;
 use axum::{
-    extract::State,
-    http::{Method, StatusCode},
+    extract,
+    http::{HeaderMap, Method, StatusCode},
     response::Html,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -44,12 +46,28 @@ struct Service {
     id: &'static str,
     name: &'static str,
     purpose: &'static str,
-    state: Result<String, String>,
+    state: State,
+}
+
+/// What proves a service's health, or what is wrong.
+type State = Result<Proof, String>;
+
+/// What a healthy service is shown with.
+#[derive(Debug, PartialEq, Eq)]
+struct Proof {
+    figure: String,
+    caption: String,
+}
+
+impl Proof {
+    fn latency(latency: Duration, caption: &str) -> Self {
+        Self { figure: times::latency(latency), caption: caption.to_owned() }
+    }
 }
 
 pub(super) async fn page(
-    State(dashboard): State<Dashboard>,
-    headers: axum::http::HeaderMap,
+    extract::State(dashboard): extract::State<Dashboard>,
+    headers: HeaderMap,
 ) -> Result<Html<String>, PageError> {
     let (postgres, redis, backend, cron) = tokio::join!(
         probe::postgres(&dashboard.store),
@@ -69,13 +87,13 @@ pub(super) async fn page(
             id: "postgres",
             name: "PostgreSQL",
             purpose: "Projects, users and sessions",
-            state: of_probe(postgres),
+            state: of_probe(postgres, "from query to result"),
         },
         Service {
             id: "redis",
             name: "Redis",
             purpose: "Limits on attempts to sign in",
-            state: of_probe(redis),
+            state: of_probe(redis, "from PING to PONG"),
         },
         Service { id: "cron", name: "Cron", purpose: "Periodic tasks", state: of_cron(cron, now) },
     ];
@@ -96,26 +114,23 @@ pub(super) async fn page(
     })
 }
 
-async fn backend(dashboard: &Dashboard) -> Result<String, String> {
+async fn backend(dashboard: &Dashboard) -> State {
     let client = HttpClient::new(dashboard.settings.get().local_backend(), probe::DEADLINE);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     match client.send(Method::GET, "/health", Parts::new()).await {
         Ok(answer) if answer.status == StatusCode::OK => {
-            Ok(format!("answers in {}", times::latency(started.elapsed())))
+            Ok(Proof::latency(started.elapsed(), "from request to answer"))
         }
         Ok(answer) => Err(format!("answers {}", answer.status)),
         Err(error) => Err(report(&error)),
     }
 }
 
-fn of_probe(probe: Probe) -> Result<String, String> {
-    match probe {
-        Ok(latency) => Ok(format!("answers in {}", times::latency(latency))),
-        Err(error) => Err(report(&error)),
-    }
+fn of_probe(probe: Probe, caption: &str) -> State {
+    probe.map(|latency| Proof::latency(latency, caption)).map_err(|error| report(&error))
 }
 
-fn of_cron(last: Result<Option<LastRun>, StoreError>, now: OffsetDateTime) -> Result<String, String> {
+fn of_cron(last: Result<Option<LastRun>, StoreError>, now: OffsetDateTime) -> State {
     match last {
         Err(error) => Err(format!("unknown, because {}", report(&error))),
         Ok(None) => Err("has never run".to_owned()),
@@ -124,16 +139,14 @@ fn of_cron(last: Result<Option<LastRun>, StoreError>, now: OffsetDateTime) -> Re
             if now - run.at > cron::INTERVAL * CRON_PATIENCE {
                 return Err(format!("last ran {when}, and should every {} s", cron::INTERVAL.as_secs()));
             }
-            let took = times::latency(run.took);
-            Ok(format!("ran {when} in {took}: {}", run.summary))
+            let caption = format!("last run, which took {} and {}", times::latency(run.took), run.summary);
+            Ok(Proof { figure: when, caption })
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn run(seconds_ago: i64) -> (Result<Option<LastRun>, StoreError>, OffsetDateTime) {
@@ -149,10 +162,9 @@ mod tests {
     #[test]
     fn cron_is_healthy_while_its_last_run_is_recent() {
         let (recent, now) = run(170);
-        assert_eq!(
-            of_cron(recent, now).unwrap(),
-            "ran 2 min ago in 12.0 ms: deleted 0 sessions and 1 access tokens"
-        );
+        let proof = of_cron(recent, now).unwrap();
+        assert_eq!(proof.figure, "2 min ago");
+        assert_eq!(proof.caption, "last run, which took 12.0 ms and deleted 0 sessions and 1 access tokens");
     }
 
     #[test]
