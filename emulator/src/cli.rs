@@ -51,8 +51,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", default_value_t, help_heading = GLOBAL)]
     pub(crate) instance: InstanceName,
 
-    /// What to print on stdout
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t, help_heading = GLOBAL)]
+    /// What to print on stdout: for people, or one JSON document with a `schemaVersion`
+    #[arg(short, long, global = true, value_name = "table|json", value_enum, hide_possible_values = true)]
+    #[arg(default_value_t, help_heading = GLOBAL)]
     pub(crate) output: Format,
 
     /// Short for `--output json`
@@ -110,8 +111,8 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Starting what already runs is no error: it is reported as it is.
 
-Each port is the first of: `--port`, the variable that the image names for it, the port that an earlier
-`--port` chose for this instance, the image's default.
+Each port is the first of: `--port`, the variable that the image names for it, the port that
+an earlier `--port` chose for this instance, the image's default.
 
 Examples:
   emulator start
@@ -123,20 +124,26 @@ pub(crate) struct Start {
     #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
     pub(crate) ports: Vec<PortRequest>,
 
-    /// Accelerator: `auto` proves that the fast one works and falls back to `tcg`
+    /// Accelerator: `auto` proves that the fast one works, else takes `tcg`
     #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
     pub(crate) accel: Choice,
 
     /// Architecture of the image; by default this machine's
-    #[arg(long, env = "EMULATOR_ARCH", value_name = "amd64|arm64", help_heading = "Machine")]
+    #[arg(
+        long,
+        env = "EMULATOR_ARCH",
+        hide_env_values = true,
+        value_name = "amd64|arm64",
+        help_heading = "Machine"
+    )]
     pub(crate) arch: Option<Arch>,
 
     /// Virtual CPUs; by default the image's
-    #[arg(long, env = "EMULATOR_CPUS", value_name = "N", help_heading = "Machine")]
+    #[arg(long, env = "EMULATOR_CPUS", hide_env_values = true, value_name = "N", help_heading = "Machine")]
     pub(crate) cpus: Option<u32>,
 
     /// Memory in MiB; by default the image's
-    #[arg(long, env = "EMULATOR_RAM", value_name = "MIB", help_heading = "Machine")]
+    #[arg(long, env = "EMULATOR_RAM", hide_env_values = true, value_name = "MIB", help_heading = "Machine")]
     pub(crate) memory: Option<u64>,
 
     /// Image file to use instead of the one in the home
@@ -144,15 +151,15 @@ pub(crate) struct Start {
     pub(crate) image: Option<PathBuf>,
 
     /// Longest wait for the services, `90s` or `5m`; by default what the accelerator needs
-    #[arg(long, env = "EMULATOR_READY_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "EMULATOR_READY_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
 /// Flags of `stop`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The guest is asked to power off. If it does not, QEMU is told to end, and at last killed; each step is
-reported. Stopping what does not run is no error.
+The guest is asked to power off. If it does not, QEMU is told to end, and at last killed; each
+step is reported. Stopping what does not run is no error.
 
 Examples:
   emulator stop
@@ -172,8 +179,8 @@ pub(crate) struct Status {}
 /// Flags of `logs`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Sources: `serial` (the guest's console), `qemu`, and every service that the image names. Without a source:
-all services of a running instance, the console of a stopped one.
+Sources: `serial` (the guest's console), `qemu`, and every service that the image names.
+Without a source: all services of a running instance, the console of a stopped one.
 
 Examples:
   emulator logs
@@ -197,8 +204,8 @@ pub(crate) struct Logs {
 /// Flags of `reset`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything that was written since the first start is lost; the instance keeps its ports. A running instance
-is stopped.
+Everything that was written since the first start is lost; the instance keeps its ports. A
+running instance is stopped.
 
 Examples:
   emulator reset
@@ -219,7 +226,7 @@ Examples:
   emulator doctor -o json")]
 pub(crate) struct Doctor {
     /// Architecture of the image; by default this machine's
-    #[arg(long, env = "EMULATOR_ARCH", value_name = "amd64|arm64")]
+    #[arg(long, env = "EMULATOR_ARCH", hide_env_values = true, value_name = "amd64|arm64")]
     pub(crate) arch: Option<Arch>,
 }
 
@@ -257,7 +264,7 @@ pub(crate) fn grammar() -> clap::Command {
     let command = Cli::command();
     let groups = grouped(&command);
     command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{{options}}{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{GLOBAL}:\n{{options}}{{after-help}}"
     ))
 }
 
@@ -275,11 +282,10 @@ fn grouped(command: &clap::Command) -> String {
 }
 
 /// A duration for people (`90s`, `5m`), or a plain number of seconds.
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text),
-    }
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let unreadable = |_| format!("`{text}` is no duration: use `90s`, `5m` or a number of seconds");
+    seconds.or_else(|_| humantime::parse_duration(text)).map_err(unreadable)
 }
 
 #[cfg(test)]

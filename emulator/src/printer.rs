@@ -10,13 +10,11 @@ use serde::Serialize;
 /// change it.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
-/// What a command prints.
+/// What a command prints: a table for people, or JSON for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
     #[default]
     Table,
-    /// For programs: one document with a `schemaVersion`.
     Json,
 }
 

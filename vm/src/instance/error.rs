@@ -75,7 +75,10 @@ pub enum InstanceError {
     /// The instance would have to run.
     #[error("instance `{0}` is not running")]
     NotRunning(InstanceName),
-    /// There is nothing to show logs of.
+    /// It has never run.
+    #[error("instance `{0}` has no logs yet")]
+    NoLogs(InstanceName),
+    /// There is no such source of logs.
     #[error("there is no log source `{source_name}`: there is {}", known.join(", "))]
     UnknownSource {
         /// What was asked for.
@@ -125,7 +128,7 @@ impl Explain for InstanceError {
             Self::ImageChanged { .. } => Class::VerificationFailed,
             Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
             | Self::UnknownSource { .. } => Class::Usage,
-            Self::NotRunning(_) => Class::NotRunning,
+            Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
             Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
             Self::Vm(source) => source.class(),
             _ => Class::Failed,
@@ -158,7 +161,9 @@ impl Explain for InstanceError {
             Self::GuestFailed { .. } | Self::EndedEarly { .. } => {
                 Some("read `emulator logs serial` and `emulator logs qemu`".to_owned())
             }
-            Self::NotRunning(name) => Some(format!("start it with `emulator start{}`", instance_flag(name))),
+            Self::NotRunning(name) | Self::NoLogs(name) => {
+                Some(format!("start it with `emulator start{}`", instance_flag(name)))
+            }
             Self::Journal(_) => Some("read the console instead: `emulator logs serial`".to_owned()),
             Self::Inspect(InspectError::Process(source)) => source.hint(),
             Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),

@@ -103,6 +103,9 @@ impl Instance {
         alive: bool,
         take: &mut impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
+        if !alive && !path.exists() {
+            return Err(InstanceError::NoLogs(self.name.clone()));
+        }
         let mut tail = Tail::new(&path);
         let mut lines = tail.lines().map_err(FileError::of("read", &path))?;
         let mut follow = query.follow && alive;

@@ -1,0 +1,430 @@
+//! The built program as a user meets it: exit code, stdout and stderr. No virtual machine runs here.
+
+mod harness;
+
+use harness::Emulator;
+
+#[test]
+fn the_help_groups_the_commands() {
+    insta::assert_snapshot!(Emulator::new().run(&["--help"]), @r"
+    exit 0
+    --- stdout
+    A whole backend in one virtual machine, on 127.0.0.1
+
+    Usage: emulator [OPTIONS] <COMMAND>
+
+    Run the emulator:
+      start        Start the machine and wait until every service answers
+      stop         Power the machine off; the data stays
+      status       Show what runs, where, and how it is
+      logs         Show logs of the services, the serial console or QEMU
+      reset        Throw the instance's data away; the next start is from the pristine image
+
+    This program and this machine:
+      doctor       Check whether this machine can run the emulator
+      version      Show the version of this program and of the formats that it reads
+      completions  Print the completion script of a shell
+
+    Global options:
+          --instance <NAME>      Instance to act on: each has its own data, ports and machine [default:
+                                 default]
+      -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
+                                 `schemaVersion` [default: table]
+          --json                 Short for `--output json`
+      -q, --quiet                Show warnings and errors only
+      -v, --verbose              Show every detail
+      -h, --help                 Print help
+      -V, --version              Print version
+
+    Examples:
+      emulator start                        start, and return when every service answers
+      emulator status -o json               what runs, where, and how it is
+      emulator logs backend --follow        watch one service
+      emulator stop                         power off; the data stays
+      emulator start --instance feature-17 --port dashboard=auto --port backend=auto
+
+    Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.
+    --- stderr
+    ");
+}
+
+#[test]
+fn the_help_of_start_groups_its_flags() {
+    insta::assert_snapshot!(Emulator::new().run(&["start", "--help"]), @r"
+    exit 0
+    --- stdout
+    Start the machine and wait until every service answers
+
+    Usage: emulator start [OPTIONS]
+
+    Options:
+          --timeout <DURATION>  Longest wait for the services, `90s` or `5m`; by default what the
+                                accelerator needs [env: EMULATOR_READY_TIMEOUT]
+      -h, --help                Print help
+
+    Ports:
+          --port <NAME=PORT>  Host port of a service: a number, or `auto` for any free one; repeatable
+
+    Machine:
+          --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` proves that the fast one works, else takes
+                                      `tcg` [default: auto]
+          --arch <amd64|arm64>        Architecture of the image; by default this machine's [env:
+                                      EMULATOR_ARCH]
+          --cpus <N>                  Virtual CPUs; by default the image's [env: EMULATOR_CPUS]
+          --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
+          --image <FILE>              Image file to use instead of the one in the home
+
+    Global options:
+          --instance <NAME>      Instance to act on: each has its own data, ports and machine [default:
+                                 default]
+      -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
+                                 `schemaVersion` [default: table]
+          --json                 Short for `--output json`
+      -q, --quiet                Show warnings and errors only
+      -v, --verbose              Show every detail
+
+    Starting what already runs is no error: it is reported as it is.
+
+    Each port is the first of: `--port`, the variable that the image names for it, the port that
+    an earlier `--port` chose for this instance, the image's default.
+
+    Examples:
+      emulator start
+      emulator start --port backend=30001 --port dashboard=auto
+      emulator start --accel tcg --timeout 5m
+      emulator start -o json                ports, phases and seconds for a program
+    --- stderr
+    ");
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let emulator = Emulator::new();
+    for command in ["start", "stop", "status", "logs", "reset", "doctor", "version", "completions"] {
+        let shown = emulator.run(&[command, "--help"]);
+        assert!(shown.starts_with("exit 0\n"), "{shown}");
+        assert!(shown.contains("Examples:\n  emulator "), "{shown}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["begin"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: unrecognized subcommand 'begin'
+
+    Usage: emulator [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["status", "--instance", "../x"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value '../x' for '--instance <NAME>': `../x` is no instance name: use 1 to 32 lower-case letters, digits and hyphens, not first or last
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--port", "backend=http"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'backend=http' for '--port <NAME=PORT>': `http` is no port: use a number from 1 to 65535 or `auto`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--accel", "xen"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'xen' for '--accel <auto|kvm|hvf|tcg>': unknown accelerator `xen`: it is `auto`, `kvm`, `hvf` or `tcg`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--timeout", "soon"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'soon' for '--timeout <DURATION>': expected number at 0
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn the_status_of_what_was_never_started_is_3() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 3
+    --- stdout
+    instance  default
+    state     absent
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["status", "-o", "json"]), @r#"
+    exit 3
+    --- stdout
+    {
+      "schemaVersion": 1,
+      "instance": "default",
+      "state": "absent",
+      "healthy": null,
+      "reasons": [],
+      "startedBy": null,
+      "startedAt": null,
+      "arch": null,
+      "accelerator": null,
+      "acceleratorFallback": null,
+      "cpus": null,
+      "memoryMib": null,
+      "image": null,
+      "pid": null,
+      "ports": [],
+      "services": []
+    }
+    --- stderr
+    "#);
+}
+
+#[test]
+fn a_damaged_record_is_broken_with_the_reason_and_reset_is_the_way_out() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/instance.json", r#"{"schemaVersion": 1, "#);
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 1
+    --- stdout
+    instance  default
+    state     broken
+    reason    `[root]/home/instances/default/instance.json` is not a valid record: EOF while parsing a value at line 1 column 21
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["reset", "--yes"]), @r"
+    exit 0
+    --- stdout
+    `default` had no data
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 3
+    --- stdout
+    instance  default
+    state     absent
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_qemu_that_is_gone_is_broken_and_stop_tidies_up() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/live.json", include_str!("live.json"));
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 1
+    --- stdout
+    instance  default
+    state     broken
+    reason    QEMU (pid 1) is gone: it crashed, was killed, or this machine went down
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["stop", "--json"]), @r#"
+    exit 0
+    --- stdout
+    {
+      "schemaVersion": 1,
+      "instance": "default",
+      "state": "stopped",
+      "ending": "was-gone",
+      "seconds": 0.000546549
+    }
+    --- stderr
+    `default` is cleaned up: QEMU (pid 1) is gone: it crashed, was killed, or this machine went down
+    "#);
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 3
+    --- stdout
+    instance  default
+    state     absent
+    --- stderr
+    ");
+}
+
+#[test]
+fn stopping_and_resetting_what_does_not_run_is_no_error() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["stop"]), @r"
+    exit 0
+    --- stdout
+    `default` was not running
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["reset"]), @r"
+    exit 0
+    --- stdout
+    `default` had no data
+    --- stderr
+    ");
+}
+
+#[test]
+fn reset_needs_a_yes_where_nobody_can_be_asked() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/instance.json", include_str!("instance.json"));
+    insta::assert_snapshot!(emulator.run(&["reset"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: `reset` would throw away the data of instance `default`, and there is no terminal to ask on
+
+    hint: say so with `emulator reset --yes`
+    ");
+}
+
+#[test]
+fn logs_of_a_stopped_instance_are_those_of_its_last_run() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["logs"]), @r"
+    exit 3
+    --- stdout
+
+    --- stderr
+    error: instance `default` has no logs yet
+
+    hint: start it with `emulator start`
+    ");
+    emulator.write("instances/default/logs/serial.log", "one\n\u{1b}[32mtwo\u{1b}[0m\nthree\n");
+    insta::assert_snapshot!(emulator.run(&["logs", "-n", "2"]), @r"
+    exit 0
+    --- stdout
+    two
+    three
+    --- stderr
+    ");
+    insta::assert_snapshot!(emulator.run(&["logs", "serial", "--follow", "-n", "1", "-o", "json"]), @r#"
+    exit 0
+    --- stdout
+    {"schemaVersion":1,"source":"serial","time":null,"text":"three"}
+    --- stderr
+    "#);
+    insta::assert_snapshot!(emulator.run(&["logs", "backend"]), @r"
+    exit 3
+    --- stdout
+
+    --- stderr
+    error: instance `default` is not running
+
+    hint: start it with `emulator start`
+    ");
+}
+
+#[test]
+fn a_host_without_qemu_is_unsupported_and_told_what_to_do() {
+    let emulator = Emulator::new().without_programs();
+    insta::assert_snapshot!(emulator.run(&["start"]), @r"
+    exit 5
+    --- stdout
+
+    --- stderr
+    failed Look at QEMU and the image (0.00 s)
+    error: `qemu-system-x86_64` is neither in `[root]/home/qemu/current/bin` nor on `PATH`
+
+    hint: run `cargo xtask build-qemu` in a checkout, or install QEMU 8.2.0 or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)
+    ");
+    insta::assert_snapshot!(emulator.run(&["doctor", "-o", "json"]), @r#"
+    exit 5
+    --- stdout
+    {
+      "schemaVersion": 1,
+      "usable": false,
+      "checks": [
+        {
+          "name": "home",
+          "verdict": "ok",
+          "text": "`[root]/home` is private",
+          "hint": null
+        },
+        {
+          "name": "disk-space",
+          "verdict": "ok",
+          "text": "65.8 GiB free for `[root]/home`",
+          "hint": null
+        },
+        {
+          "name": "sockets",
+          "verdict": "ok",
+          "text": "in `[root]/stack-emulator/c8b5b08a203a27bd` (47 bytes long)",
+          "hint": null
+        },
+        {
+          "name": "qemu",
+          "verdict": "fail",
+          "text": "`qemu-system-x86_64` is neither in `[root]/home/qemu/current/bin` nor on `PATH`",
+          "hint": "run `cargo xtask build-qemu` in a checkout, or install QEMU 8.2.0 or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
+        }
+      ]
+    }
+    --- stderr
+    "#);
+}
+
+#[test]
+fn a_busy_lock_does_not_keep_anybody_from_looking() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/live.json", include_str!("live.json"));
+    let _held = emulator.lock("instances/.default.lock");
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 3
+    --- stdout
+    instance  default
+    state     stopping
+    --- stderr
+    ");
+}
+
+#[test]
+fn json_is_parseable_with_stderr_closed_and_the_exit_code_is_the_same() {
+    let emulator = Emulator::new().without_programs();
+    for (command, code) in [("status", 3), ("doctor", 5), ("version", 0), ("stop", 0)] {
+        let (status, stdout) = emulator.run_with_stderr_closed(&[command, "-o", "json"]);
+        assert_eq!(status, code, "{command}");
+        let document: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
+        assert_eq!(document["schemaVersion"], 1, "{command}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/logs/serial.log", &"line\n".repeat(100_000));
+    assert_eq!(emulator.run_into_closed_pipe(&["logs", "-n", "100000"]), 0);
+    assert_eq!(emulator.run_into_closed_pipe(&["version"]), 0);
+}
+
+#[test]
+fn a_full_disk_behind_stdout_is_an_error() {
+    let shown = Emulator::new().run_into("/dev/full", &["version"]);
+    insta::assert_snapshot!(shown, @r"
+    exit 1
+    --- stdout
+
+    --- stderr
+    error: cannot write to stdout
+      cause: No space left on device (os error 28)
+    ");
+}
+
+#[test]
+fn completions_exist_for_every_shell() {
+    let emulator = Emulator::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let shown = emulator.run(&["completions", shell]);
+        assert!(shown.starts_with("exit 0\n") && shown.contains("emulator"), "{shell}: {shown}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Runs the built program with a home of its own and shows what came of it.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
+
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+
+use insta::internals::SettingsBindDropGuard;
+use tempfile::TempDir;
+
+/// What differs from one run or machine to the next.
+const FILTERS: [(&str, &str); 5] = [
+    (r#""seconds": [0-9.e-]+"#, r#""seconds": [seconds]"#),
+    (r"\([0-9.]+ s\)", "([time])"),
+    (r"[0-9.]+ GiB free", "[free] GiB free"),
+    (r"stack-emulator/[0-9a-f]{16}", "stack-emulator/[hash]"),
+    (r"\([0-9]+ bytes long\)", "([length] bytes long)"),
+];
+
+/// The built program and a temporary home.
+pub(crate) struct Emulator {
+    home: TempDir,
+    programs: bool,
+    _filters: SettingsBindDropGuard,
+}
+
+impl Emulator {
+    /// With an empty home.
+    pub(crate) fn new() -> Self {
+        let mut settings = insta::Settings::clone_current();
+        for (pattern, shown) in FILTERS {
+            settings.add_filter(pattern, shown);
+        }
+        let home = tempfile::tempdir().unwrap();
+        Self { home, programs: true, _filters: settings.bind_to_scope() }
+    }
+
+    /// With a `PATH` that leads nowhere.
+    pub(crate) fn without_programs(self) -> Self {
+        Self { programs: false, ..self }
+    }
+
+    /// Puts a file into the home.
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.home.path().join("home").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Holds a lock file of the home as another command would.
+    pub(crate) fn lock(&self, path: &str) -> File {
+        let file = File::create(self.home.path().join("home").join(path)).unwrap();
+        file.lock().unwrap();
+        file
+    }
+
+    /// Exit code, stdout and stderr, with the temporary directory as `[root]`.
+    pub(crate) fn run(&self, args: &[&str]) -> String {
+        self.shown(&self.command(args).output().unwrap())
+    }
+
+    /// As [`Emulator::run`], with stdout going to `path`.
+    pub(crate) fn run_into(&self, path: &str, args: &[&str]) -> String {
+        let stdout = File::options().write(true).open(path).unwrap();
+        self.shown(&self.command(args).stdout(stdout).stderr(Stdio::piped()).output().unwrap())
+    }
+
+    /// Exit code and stdout of a process that has no stderr at all.
+    pub(crate) fn run_with_stderr_closed(&self, args: &[&str]) -> (i32, Vec<u8>) {
+        let program = env!("CARGO_BIN_EXE_emulator");
+        let mut command = self.prepared("/bin/sh");
+        command.args(["-c", r#"exec "$0" "$@" 2>&-"#, program]).args(args);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), output.stdout)
+    }
+
+    /// Exit code of a process whose stdout nobody reads.
+    pub(crate) fn run_into_closed_pipe(&self, args: &[&str]) -> i32 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.command(args).stdout(writer).status().unwrap().code().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.prepared(env!("CARGO_BIN_EXE_emulator"));
+        command.args(args);
+        command
+    }
+
+    fn prepared(&self, program: &str) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the test looks at exit code and both streams itself")]
+        let mut command = Command::new(program);
+        // Nothing of this machine's environment takes part.
+        command.env_clear().stdin(Stdio::null());
+        command.env("STACK_EMULATOR_HOME", self.home.path().join("home"));
+        command.env("XDG_RUNTIME_DIR", self.home.path());
+        command.env("PATH", if self.programs { "/usr/bin:/bin" } else { "/no/such/directory" });
+        command
+    }
+
+    fn shown(&self, output: &Output) -> String {
+        let root = self.home.path().to_str().unwrap();
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).replace(root, "[root]");
+            text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+        };
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        format!("exit {}\n--- stdout\n{out}\n--- stderr\n{err}", output.status.code().unwrap())
+    }
+}
