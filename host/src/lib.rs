@@ -9,5 +9,6 @@ pub mod digest;
 pub mod events;
 pub mod files;
 pub mod interrupt;
+pub mod packages;
 pub mod process;
 pub mod wait;
