@@ -139,12 +139,12 @@ pub enum Unusable {
     #[error("a trial guest ended in an internal error of the accelerator")]
     InternalError,
     /// QEMU ended itself.
-    #[error("QEMU {status} on a trial guest{}", reason_text(reason))]
+    #[error("QEMU {status} on a trial guest")]
     Died {
         /// "exited with status 1" or "was killed by signal 6".
         status: String,
         /// The last line of its log.
-        reason: String,
+        last_words: String,
     },
     /// The trial guest ended, but never said that it had come up.
     #[error("a trial guest ended before it had come up")]
@@ -157,11 +157,15 @@ pub enum Unusable {
     },
 }
 
-fn reason_text(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(" (`{reason}`)") }
-}
-
 impl Unusable {
+    /// The reason as fully as it is known: with what QEMU said last.
+    pub fn full(&self) -> String {
+        match self {
+            Self::Died { last_words, .. } if !last_words.is_empty() => format!("{self}: {last_words}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -183,7 +187,7 @@ impl Unusable {
 #[derive(Debug, thiserror::Error)]
 pub enum AccelError {
     /// The one that was asked for does not work here.
-    #[error("the accelerator `{accelerator}` cannot run this image here: {reason}")]
+    #[error("the accelerator `{accelerator}` cannot run this image here: {}", reason.full())]
     Unusable {
         /// What was asked for.
         accelerator: Accelerator,
@@ -374,6 +378,19 @@ mod tests {
         assert!(notice.contains("a trial guest said nothing for 4 s"), "{notice}");
         assert!(!notice.contains('\n'));
         assert_eq!(Decision { fallback: None, ..decision }.notice(), None);
+    }
+
+    #[test]
+    fn what_qemu_said_is_in_the_error_but_not_in_the_notice() {
+        let last_words = "kvm_buf_set_msrs: Assertion failed".to_owned();
+        let reason = Unusable::Died { status: "was killed by signal 6".to_owned(), last_words };
+        assert_eq!(reason.to_string(), "QEMU was killed by signal 6 on a trial guest");
+        let error = AccelError::Unusable { accelerator: Accelerator::Kvm, reason };
+        assert_eq!(
+            error.to_string(),
+            "the accelerator `kvm` cannot run this image here: QEMU was killed by signal 6 on a trial guest: \
+             kvm_buf_set_msrs: Assertion failed"
+        );
     }
 
     #[test]

@@ -346,3 +346,82 @@ fn check_paths(launch: &Launch) -> Result<(), MachineError> {
 fn plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn topology(arch: Arch, accelerator: Accelerator) -> Topology {
+        Topology {
+            arch,
+            machine_type: format!("{}-10.2", model::machine_family(arch)),
+            accelerator,
+            cpu_model: cpu_model(arch, accelerator).to_owned(),
+            cpus: 2,
+            memory_mib: 2048,
+            generation_id: model::has_generation_id(arch),
+            disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
+            ports: vec![PORT_QGA.to_owned()],
+        }
+    }
+
+    pub(super) fn launch() -> Launch {
+        Launch {
+            name: "stack-emulator default".to_owned(),
+            boot: DirectBoot {
+                kernel: "/boot/vmlinuz".into(),
+                initrd: "/boot/initrd".into(),
+                cmdline: "root=PARTLABEL=stack-root quiet,really".to_owned(),
+            },
+            disks: BTreeMap::from([(DISK_ROOT.to_owned(), DiskFile::qcow2("/i/disk.qcow2"))]),
+            ports: BTreeMap::from([(PORT_QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
+            console: "/i/console.log".into(),
+            qmp: "/run/e/qmp".into(),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Topology, &mut Launch)) -> MachineError {
+        let (mut topology, mut launch) = (topology(Arch::Amd64, Accelerator::Tcg), launch());
+        change(&mut topology, &mut launch);
+        Machine::new(topology, launch).unwrap_err()
+    }
+
+    #[test]
+    fn a_machine_whose_parts_fit_is_accepted() {
+        Machine::new(topology(Arch::Amd64, Accelerator::Tcg), launch()).unwrap();
+    }
+
+    #[test]
+    fn sizes_that_no_kernel_runs_in_are_refused() {
+        assert_eq!(refused(|topology, _| topology.cpus = 0), MachineError::NoCpu);
+        assert_eq!(refused(|topology, _| topology.memory_mib = 63), MachineError::LittleMemory(63));
+    }
+
+    #[test]
+    fn names_that_would_be_read_as_options_are_refused() {
+        let error = refused(|topology, _| topology.disks[0].id = "root,snapshot=on".to_owned());
+        assert_eq!(error, MachineError::BadDiskId("root,snapshot=on".to_owned()));
+        let error = refused(|topology, _| topology.ports[0] = "a b".to_owned());
+        assert_eq!(error, MachineError::BadPortName("a b".to_owned()));
+    }
+
+    #[test]
+    fn a_device_without_a_file_and_a_file_without_a_device_are_refused() {
+        let error = refused(|topology, _| *topology = topology.clone().disk("seed", Access::Read));
+        assert_eq!(error, MachineError::UnmatchedDisk("seed".to_owned()));
+        let end = PortEnd::File("/i/progress".into());
+        let error = refused(|_, launch| drop(launch.ports.insert(PORT_PROGRESS.to_owned(), end)));
+        assert_eq!(error, MachineError::UnmatchedPort(PORT_PROGRESS.to_owned()));
+        let error = refused(|topology, _| *topology = topology.clone().disk(DISK_ROOT, Access::Read));
+        assert_eq!(error, MachineError::Duplicate(DISK_ROOT.to_owned()));
+    }
+
+    #[test]
+    fn relative_paths_and_long_sockets_are_refused() {
+        let error = refused(|_, launch| launch.console = "console.log".into());
+        assert_eq!(error, MachineError::RelativePath("console.log".into()));
+        let long = PathBuf::from(format!("/{}", "s".repeat(SOCKET_PATH_LIMIT)));
+        let error = refused(|_, launch| launch.qmp = long.clone());
+        assert_eq!(error, MachineError::LongSocketPath(long));
+    }
+}

@@ -15,6 +15,9 @@ mod platform;
 /// Bytes at the end of a log that an error looks at.
 const TAIL_BYTES: u64 = 8192;
 
+/// How much later than its connections the end of a process may be noticed.
+const ECHO_LIMIT: Duration = Duration::from_millis(100);
+
 /// How long the kernel may take to end a process after SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -104,9 +107,9 @@ impl ProcessIdentity {
     /// # Errors
     /// When the operating system refuses to tell.
     pub fn of(pid: i32) -> Result<Option<Self>, VmProcessError> {
-        let started =
-            platform::started(pid).map_err(|source| VmProcessError::Io { action: "look at", pid, source })?;
-        Ok(started.map(|started| Self { pid, started }))
+        let entry =
+            platform::entry(pid).map_err(|source| VmProcessError::Io { action: "look at", pid, source })?;
+        Ok(entry.filter(|entry| !entry.ended).map(|entry| Self { pid, started: entry.started }))
     }
 
     /// Whether this very process still runs.
@@ -166,19 +169,15 @@ impl Launched {
     /// Starts `command` in a session of its own, with stdout and stderr appended to `log`.
     ///
     /// # Errors
-    /// When it cannot be started, or has ended before it could be looked at.
+    /// When it cannot be started.
     pub fn start(command: &Cmd, log: &Path) -> Result<Self, VmProcessError> {
-        let mut child = command.spawn_detached(log)?;
+        let child = command.spawn_detached(log)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        // Not reaped yet, so the pid is still this child's; a child that has ended already is told from its status.
-        let identity = ProcessIdentity::of(pid)?;
-        match identity {
-            Some(identity) => Ok(Self { child, identity, log: log.to_owned(), detached: false }),
-            None => {
-                let status = child.try_wait().ok().flatten();
-                Err(died(status.map_or_else(|| "ended".to_owned(), status_text), log))
-            }
-        }
+        // Not waited for yet, so the pid is this child's even if it has ended already.
+        let entry =
+            platform::entry(pid).map_err(|source| VmProcessError::Io { action: "look at", pid, source })?;
+        let started = entry.map_or(0, |entry| entry.started);
+        Ok(Self { child, identity: ProcessIdentity { pid, started }, log: log.to_owned(), detached: false })
     }
 
     /// The process.
@@ -200,7 +199,8 @@ impl Launched {
         }
     }
 
-    /// Runs `work` unless the process ends first.
+    /// Runs `work` unless the process ends first. When `work` fails because the process is ending, as by a connection
+    /// that breaks off, the process's end is the error.
     ///
     /// # Errors
     /// When the process ends first, with the end of its log; `work`'s own otherwise.
@@ -209,7 +209,13 @@ impl Launched {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         tokio::select! {
-            done = work => done,
+            done = work => match done {
+                Ok(value) => Ok(value),
+                Err(error) => match tokio::time::timeout(ECHO_LIMIT, self.death()).await {
+                    Ok(death) => Err(death.into()),
+                    Err(_) => Err(error),
+                },
+            },
             death = self.death() => Err(death.into()),
         }
     }
@@ -277,4 +283,107 @@ pub fn log_tail(path: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    fn start(dir: &Path, script: &str) -> Launched {
+        Launched::start(&Cmd::new("sh").arg("-c").arg(script), &dir.join("log")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_process_is_killed_when_its_guard_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let launched = start(dir.path(), "exec sleep 600");
+        let identity = launched.identity();
+        assert!(identity.is_alive().unwrap());
+        drop(launched);
+        identity.gone(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_detached_process_lives_on_until_it_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = start(dir.path(), "exec sleep 600").detach();
+        let limit = Duration::from_millis(30);
+        let still = identity.gone(limit).await.unwrap_err();
+        assert!(matches!(still, VmProcessError::StillRunning { .. }), "{still}");
+        identity.kill().await.unwrap();
+        assert!(!identity.is_alive().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_later_process_with_the_same_pid_is_neither_seen_nor_signalled() {
+        let dir = tempfile::tempdir().unwrap();
+        let launched = start(dir.path(), "exec sleep 600");
+        let identity = launched.identity();
+        let earlier = ProcessIdentity { started: identity.started - 1, ..identity };
+        assert!(!earlier.is_alive().unwrap());
+        earlier.kill().await.unwrap();
+        assert!(identity.is_alive().unwrap());
+        launched.kill().await.unwrap();
+        assert!(!identity.is_alive().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_record_of_a_process_survives_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let launched = start(dir.path(), "exec sleep 600");
+        let text = serde_json::to_string(&launched.identity()).unwrap();
+        assert_eq!(serde_json::from_str::<ProcessIdentity>(&text).unwrap(), launched.identity());
+    }
+
+    #[tokio::test]
+    async fn an_early_end_is_told_with_status_and_the_end_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launched = start(dir.path(), "seq 1 30; echo 'bad option' >&2; exit 1");
+        let death = launched.death().await.to_string();
+        assert!(death.starts_with("QEMU exited with status 1: 12\n13\n"), "{death}");
+        assert!(death.contains("\n30\nbad option; its log is `"), "{death}");
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_because_the_process_ends_is_told_as_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launched = start(dir.path(), "exit 3");
+        let echo = VmProcessError::StillRunning { pid: 0, limit: SOON };
+        let error = launched.race(async { Err::<(), _>(echo) }).await.unwrap_err();
+        assert!(matches!(error, VmProcessError::Died { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn work_that_is_done_before_the_process_ends_gives_its_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launched = start(dir.path(), "exec sleep 600");
+        assert_eq!(launched.race(async { Ok::<_, VmProcessError>(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_shut_down_ends_the_process_with_status_0() {
+        let dir = tempfile::tempdir().unwrap();
+        start(dir.path(), "exit 0").finished(SOON).await.unwrap();
+        let error = start(dir.path(), "kill -9 $$").finished(SOON).await.unwrap_err();
+        assert!(error.to_string().starts_with("QEMU was killed by signal 9"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn termination_is_asked_for_politely_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let ready = dir.path().join("ready");
+        let script = format!("trap 'exit 0' TERM; : > {}; while :; do sleep 0.01; done", ready.display());
+        let mut launched = start(dir.path(), &script);
+        wait::until(SOON, async || ready.exists().then_some(())).await.unwrap();
+        launched.identity().signal(Signal::Terminate).unwrap();
+        launched.finished(SOON).await.unwrap();
+    }
+
+    #[test]
+    fn nobody_has_an_impossible_pid() {
+        assert_eq!(ProcessIdentity::of(i32::MAX).unwrap(), None);
+        assert_eq!(log_tail(Path::new("/no/such/log")), "");
+    }
 }

@@ -351,3 +351,151 @@ async fn sync((sender, receiver): &mut (Sender, Receiver)) -> io::Result<bool> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::script::{Server, Step, answer, answer_with, say};
+
+    const SOON: Duration = Duration::from_secs(5);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// Answers a `guest-sync` with its number.
+    fn synced() -> Step {
+        answer_with("guest-sync", |command| format!(r#"{{"return": {}}}"#, command["arguments"]["id"]))
+    }
+
+    fn agent(steps: impl IntoIterator<Item = Step>) -> Server {
+        Server::start(vec![[synced()].into_iter().chain(steps).collect()])
+    }
+
+    /// Runs `/bin/job` against an agent that ends it with `status`.
+    async fn run(status: &'static str) -> Result<Completed, QgaError> {
+        let server = agent([
+            answer("guest-exec", r#"{"return": {"pid": 7}}"#),
+            answer("guest-exec-status", r#"{"return": {"exited": false}}"#),
+            answer("guest-exec-status", status),
+        ]);
+        Qga::new(server.path()).exec(&Exec::new("/bin/job"), SOON).await
+    }
+
+    #[tokio::test]
+    async fn old_answers_and_garbage_before_the_sync_are_passed_over() {
+        let server = Server::start(vec![vec![
+            Step::Say(b"half an ans\n\xff{\"return\": 1}\n{\"error\": {\"class\": \"GenericError\", \"desc\": \"old\"}}\n".to_vec()),
+            synced(),
+            answer("guest-ping", r#"{"return": {}}"#),
+        ]]);
+        Qga::new(server.path()).ready(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_after_a_missed_deadline_begins_a_new_connection() {
+        let server = Server::start(vec![
+            vec![synced(), Step::Hear("guest-ping")],
+            vec![say(r#"{"return": {"late": true}}"#), synced(), answer("guest-ping", r#"{"return": {}}"#)],
+        ]);
+        let mut qga = Qga::new(server.path());
+        let late = qga.ready(SHORT).await.unwrap_err();
+        assert!(matches!(late, QgaError::NoAnswer { .. } | QgaError::Closed(_)), "{late}");
+        qga.ready(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_passes_over_what_the_old_one_left() {
+        let server = Server::start(vec![
+            vec![synced(), Step::Hear("guest-ping")],
+            vec![say(r#"{"return": {}}"#), synced(), answer("guest-exec", r#"{"return": {"pid": 9}}"#)],
+        ]);
+        let mut qga = Qga::new(server.path());
+        let closed = qga.ready(SOON).await.unwrap_err();
+        assert!(matches!(closed, QgaError::Closed("guest-ping")), "{closed}");
+        let started = qga.call(Exec::new("/bin/true").command(), SOON).await.unwrap();
+        assert_eq!(started.pid, 9);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_run_is_given_up_at_the_deadline() {
+        let server = Server::start(vec![vec![]]);
+        let error = Qga::new(server.path()).ready(SHORT).await.unwrap_err();
+        assert_eq!(error.to_string(), "the guest agent gave no sign of life within 0.1 s");
+    }
+
+    #[tokio::test]
+    async fn a_program_gives_its_output_when_it_succeeds() {
+        let done =
+            run(r#"{"return": {"exited": true, "exitcode": 0, "out-data": "b3V0Cg=="}}"#).await.unwrap();
+        assert!(!done.truncated);
+        assert_eq!(done.success().unwrap(), b"out\n");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_tells_its_status_and_stderr() {
+        let done =
+            run(r#"{"return": {"exited": true, "exitcode": 3, "err-data": "bm8gbHVjawo="}}"#).await.unwrap();
+        let error = done.success().unwrap_err().to_string();
+        assert_eq!(error, "`/bin/job` exited with status 3 in the guest:\nno luck");
+    }
+
+    #[tokio::test]
+    async fn a_program_without_an_exit_status_has_failed() {
+        let killed = run(r#"{"return": {"exited": true, "signal": 9}}"#).await.unwrap();
+        assert_eq!(
+            killed.success().unwrap_err().to_string(),
+            "`/bin/job` was killed by signal 9 in the guest"
+        );
+        let unknown = run(r#"{"return": {"exited": true}}"#).await.unwrap();
+        assert_eq!(
+            unknown.success().unwrap_err().to_string(),
+            "`/bin/job` ended without a status in the guest"
+        );
+    }
+
+    #[tokio::test]
+    async fn output_that_the_agent_has_cut_is_marked() {
+        let cut = r#"{"return": {"exited": true, "exitcode": 0, "out-data": "", "out-truncated": true}}"#;
+        assert!(run(cut).await.unwrap().truncated);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_runs_on_is_given_up_at_the_deadline() {
+        let polls = (0..1000).map(|_| answer("guest-exec-status", r#"{"return": {"exited": false}}"#));
+        let start = [answer("guest-exec", r#"{"return": {"pid": 7}}"#)];
+        let server = agent(start.into_iter().chain(polls));
+        let error = Qga::new(server.path()).exec(&Exec::new("/bin/job"), SHORT).await.unwrap_err();
+        assert_eq!(error.class(), Class::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn arguments_environment_and_input_reach_the_agent() {
+        let server = agent([
+            answer_with("guest-exec", |command| {
+                let arguments = &command["arguments"];
+                assert_eq!(arguments["arg"], serde_json::json!(["a b"]));
+                assert_eq!(arguments["env"], serde_json::json!(["K=V"]));
+                assert_eq!(arguments["input-data"], "c2VjcmV0");
+                assert_eq!(arguments["capture-output"], true);
+                r#"{"return": {"pid": 7}}"#.to_owned()
+            }),
+            answer("guest-exec-status", r#"{"return": {"exited": true, "exitcode": 0}}"#),
+        ]);
+        let exec = Exec::new("/bin/job").args(["a b"]).env("K", "V").stdin("secret");
+        Qga::new(server.path()).exec(&exec, SOON).await.unwrap().success().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_carries_the_words_of_the_agent() {
+        let refusal = r#"{"error": {"class": "GenericError", "desc": "hwclock is missing"}}"#;
+        let server = agent([answer("guest-set-time", refusal), answer("guest-ping", r#"{"return": {}}"#)]);
+        let mut qga = Qga::new(server.path());
+        let error = qga.set_time(SystemTime::now(), SOON).await.unwrap_err();
+        assert_eq!(error.to_string(), "the guest agent refused `guest-set-time`: hwclock is missing");
+        qga.ready(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_is_sent_and_not_waited_for() {
+        let server = agent([Step::Hear("guest-shutdown")]);
+        Qga::new(server.path()).shutdown(SOON).await.unwrap();
+    }
+}

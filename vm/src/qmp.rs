@@ -357,3 +357,169 @@ fn decoded<T: DeserializeOwned>(command: &'static str, answer: Answer) -> Result
         Answer::Error(reason) => Err(QmpError::Refused { command: command.to_owned(), reason }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use host::process::Cmd;
+
+    use super::*;
+    use crate::process::Launched;
+    use crate::wire::script::{Server, Step, answer, say};
+
+    const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 2, "major": 10}, "package": "v10.2.2"}, "capabilities": ["oob"]}}"#;
+    const SOON: Duration = Duration::from_secs(5);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// A monitor that greets, leaves negotiation mode and then follows `steps`. Its first command after that has id 2.
+    fn monitor(steps: impl IntoIterator<Item = Step>) -> Server {
+        let opening = [say(GREETING), answer("qmp_capabilities", r#"{"return": {}, "id": 1}"#)];
+        Server::start(vec![opening.into_iter().chain(steps).collect()])
+    }
+
+    async fn client(server: &Server) -> Qmp {
+        Qmp::connect(&server.path(), SOON).await.unwrap()
+    }
+
+    const RUNNING: &str =
+        r#"{"return": {"status": "running", "singlestep": false, "running": true}, "id": 2}"#;
+
+    #[tokio::test]
+    async fn the_version_is_read_from_the_greeting() {
+        let server = monitor([]);
+        assert_eq!(client(&server).await.version(), Version::new(10, 2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_client_waits_for_a_monitor_that_is_not_there_yet() {
+        let server = monitor([]);
+        let (path, later) = (server.path(), server.dir().join("later"));
+        let connect = Qmp::connect(&later, SOON);
+        let (client, ()) = tokio::join!(connect, async {
+            tokio::task::yield_now().await;
+            std::fs::rename(&path, &later).unwrap();
+        });
+        client.unwrap();
+    }
+
+    #[tokio::test]
+    async fn garbage_and_unknown_messages_between_answers_are_passed_over() {
+        let server = monitor([
+            Step::Hear("query-status"),
+            Step::Say(
+                b"not json\n\xff\xfe\n\n{\"event\": \"FROM_THE_FUTURE\", \"data\": 1}\n[1, 2]\n".to_vec(),
+            ),
+            say(RUNNING),
+        ]);
+        assert_eq!(client(&server).await.status().await.unwrap(), RunState::running);
+    }
+
+    #[tokio::test]
+    async fn an_answer_after_its_deadline_is_not_taken_for_the_next_ones() {
+        let server = monitor([
+            Step::Hear("query-status"),
+            Step::Hear("query-status"),
+            say(r#"{"return": {"status": "paused", "singlestep": false, "running": false}, "id": 2}"#),
+            say(&RUNNING.replace("\"id\": 2", "\"id\": 3")),
+        ]);
+        let qmp = client(&server).await;
+        let late = qmp.execute_within(qmp::query_status {}, SHORT).await.unwrap_err();
+        assert_eq!(late.to_string(), "QEMU did not answer `query-status` within 0.1 s");
+        assert_eq!(late.class(), Class::TimedOut);
+        assert_eq!(qmp.status().await.unwrap(), RunState::running);
+    }
+
+    #[tokio::test]
+    async fn a_monitor_that_never_greets_is_given_up_at_the_deadline() {
+        let server = Server::start(vec![vec![]]);
+        let start = Instant::now();
+        let error = Qmp::connect(&server.path(), SHORT).await.unwrap_err();
+        assert!(matches!(error, QmpError::NoGreeting { .. }), "{error}");
+        assert!(start.elapsed() < SOON);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_off_ends_the_calls_that_wait() {
+        let steps = vec![
+            say(GREETING),
+            answer("qmp_capabilities", r#"{"return": {}, "id": 1}"#),
+            Step::Hear("query-status"),
+        ];
+        let server = Server::start(vec![steps, vec![]]);
+        let qmp = client(&server).await;
+        assert!(matches!(qmp.status().await, Err(QmpError::Closed("query-status"))));
+        assert!(matches!(qmp.cont().await, Err(QmpError::Closed("cont"))));
+        assert_eq!(qmp.events().next().await.map(drop), None);
+    }
+
+    #[tokio::test]
+    async fn quitting_is_done_when_the_connection_closes() {
+        let steps =
+            vec![say(GREETING), answer("qmp_capabilities", r#"{"return": {}, "id": 1}"#), Step::Hear("quit")];
+        let server = Server::start(vec![steps, vec![]]);
+        client(&server).await.quit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_carries_the_words_of_qemu() {
+        let refusal = r#"{"error": {"class": "SomethingNew", "desc": "not now"}, "id": 2}"#;
+        let server = monitor([answer("cont", refusal)]);
+        let error = client(&server).await.cont().await.unwrap_err();
+        assert_eq!(error.to_string(), "QEMU refused `cont`: not now");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_shape_is_an_error() {
+        let server = monitor([answer("query-status", r#"{"return": 42, "id": 2}"#)]);
+        let error = client(&server).await.status().await.unwrap_err();
+        assert!(matches!(error, QmpError::Answer { command: "query-status", .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_forward_is_open_only_when_the_monitor_says_nothing() {
+        let busy =
+            r#"{"return": "Could not set up host forwarding rule 'tcp:127.0.0.1:80-:8102'\r\n", "id": 3}"#;
+        let server = monitor([
+            crate::wire::script::answer_with("human-monitor-command", |command| {
+                assert_eq!(
+                    command["arguments"]["command-line"],
+                    "hostfwd_add net0 tcp:127.0.0.1:26701-:8102"
+                );
+                r#"{"return": "", "id": 2}"#.to_owned()
+            }),
+            answer("human-monitor-command", busy),
+        ]);
+        let qmp = client(&server).await;
+        qmp.add_forward(Forward::loopback(26701, 8102)).await.unwrap();
+        let error = qmp.add_forward(Forward::loopback(80, 8102)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "QEMU refused `hostfwd_add net0 tcp:127.0.0.1:80-:8102`: Could not set up host forwarding rule \
+             'tcp:127.0.0.1:80-:8102'"
+        );
+    }
+
+    #[tokio::test]
+    async fn events_reach_every_subscriber() {
+        let shutdown = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#;
+        let server = monitor([Step::Hear("cont"), say(shutdown), say(r#"{"return": {}, "id": 2}"#)]);
+        let qmp = client(&server).await;
+        let (mut one, mut two) = (qmp.events(), qmp.events());
+        qmp.cont().await.unwrap();
+        for events in [&mut one, &mut two] {
+            let event = events.next().await.unwrap();
+            assert!(matches!(event, Event::SHUTDOWN { ref data, .. } if data.guest), "{event:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_dies_before_it_listens_is_told_with_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let command = Cmd::new("sh").arg("-c").arg("echo 'no such machine' >&2; exit 1");
+        let mut launched = Launched::start(&command, &dir.path().join("log")).unwrap();
+        let error = launched.race(Qmp::connect(&dir.path().join("qmp"), SOON)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("QEMU exited with status 1: no such machine; its log is `"), "{text}");
+    }
+}

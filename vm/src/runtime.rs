@@ -99,7 +99,7 @@ fn check_private(dir: &Path) -> Result<(), RuntimeDirError> {
     let data = std::fs::symlink_metadata(dir).map_err(FileError::of("look at", dir))?;
     let user = rustix::process::getuid().as_raw();
     let mode = data.mode() & 0o7777;
-    if data.is_dir() && data.uid() == user && mode & 0o077 == 0 {
+    if data.is_dir() && data.uid() == user && mode & !0o700 == 0 {
         return Ok(());
     }
     Err(RuntimeDirError::NotPrivate { path: dir.to_owned(), user, owner: data.uid(), mode })

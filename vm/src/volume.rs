@@ -15,6 +15,7 @@ use host::files::PRIVATE_FILE;
 use crate::error::{Class, Explain};
 
 mod clock;
+mod dots;
 mod window;
 
 pub use window::Window;
@@ -172,7 +173,10 @@ impl Volume {
             let mut file = root.create_file(inner).map_err(failed(inner))?;
             file.write_all(content).and_then(|()| file.flush()).map_err(failed(inner))?;
         }
+        // Counted, so that the free space is on record.
+        volume.stats().map_err(failed("/"))?;
         volume.unmount().map_err(failed("/"))?;
+        dots::repair(&mut window, made.into_iter()).map_err(failed("/"))?;
         window.flush().map_err(failed("/"))
     }
 }

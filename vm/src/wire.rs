@@ -19,6 +19,9 @@ use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 
 use host::wait::Backoff;
 
+#[cfg(test)]
+pub(crate) mod script;
+
 /// Longest line that is taken, in bytes. The guest agent sends up to 16 MiB of output, base64 encoded.
 const LINE_LIMIT: usize = 64 << 20;
 

@@ -114,8 +114,8 @@ fn unusable(death: &VmProcessError) -> Unusable {
         VmProcessError::Died { status, .. } if status == "exited with status 0" => Unusable::Ended,
         VmProcessError::Died { status, tail, .. } => Unusable::Died {
             status: status.clone(),
-            reason: tail.lines().next_back().unwrap_or_default().to_owned(),
+            last_words: tail.lines().next_back().unwrap_or_default().to_owned(),
         },
-        other => Unusable::Died { status: "could not be started".to_owned(), reason: other.to_string() },
+        other => Unusable::Died { status: "could not be started".to_owned(), last_words: other.to_string() },
     }
 }

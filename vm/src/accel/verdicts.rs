@@ -69,7 +69,8 @@ mod tests {
     fn a_verdict_holds_for_its_kernel_and_qemu_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("qemu").join("accelerators.json");
-        let broken = Err(Unusable::Died { status: "was killed by signal 6".into(), reason: "assert".into() });
+        let broken =
+            Err(Unusable::Died { status: "was killed by signal 6".into(), last_words: "assert".into() });
         remember(&path, key("a", "6.1"), &broken).unwrap();
         remember(&path, key("b", "6.1"), &Ok(())).unwrap();
         assert_eq!(recall(&path, &key("a", "6.1")), Some(broken));

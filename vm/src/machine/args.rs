@@ -214,3 +214,163 @@ fn socket_chardev(id: &str, path: &Path) -> Value {
 fn file_chardev(id: &str, path: &Path) -> Value {
     Value::new("file").with("id", id).with("path", path).with("append", "on")
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    use super::super::tests::{launch, topology};
+    use super::super::{DISK_ROOT, PORT_PROGRESS};
+    use super::*;
+
+    const ALL: HostFeatures = HostFeatures { io_uring: true, sandbox: true };
+
+    /// One option a line.
+    fn shown(topology: &Topology, launch: &Launch, features: HostFeatures) -> String {
+        let args = all(topology, launch, features);
+        let mut text = String::new();
+        for arg in args {
+            let arg = arg.to_string_lossy().into_owned();
+            text.push(if arg.starts_with('-') { '\n' } else { ' ' });
+            text.push_str(&arg);
+        }
+        text
+    }
+
+    /// The options that the accelerator and the architecture decide.
+    fn board_of(arch: Arch, accelerator: Accelerator) -> String {
+        let text = shown(&topology(arch, accelerator), &launch(), ALL);
+        let board = ["-machine", "-accel", "-cpu"];
+        text.lines()
+            .filter(|line| board.iter().any(|name| line.starts_with(name)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn the_whole_command_line_of_an_instance() {
+        assert_snapshot!(shown(&topology(Arch::Amd64, Accelerator::Kvm), &launch(), ALL), @r"
+        -name stack-emulator default,debug-threads=on
+        -no-user-config
+        -nodefaults
+        -display none
+        -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+        -no-reboot
+        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        -accel kvm
+        -cpu host
+        -smp 2
+        -m 2048M
+        -rtc base=utc
+        -kernel /boot/vmlinuz
+        -initrd /boot/initrd
+        -append root=PARTLABEL=stack-root quiet,really
+        -chardev socket,id=qmp,path=/run/e/qmp,server=on,wait=off
+        -mon chardev=qmp,mode=control
+        -chardev file,id=console,path=/i/console.log,append=on
+        -serial chardev:console
+        -blockdev driver=file,node-name=root-file,filename=/i/disk.qcow2,discard=unmap,aio=io_uring
+        -blockdev driver=qcow2,node-name=root,file=root-file,discard=unmap,detect-zeroes=unmap
+        -device virtio-blk-pci,id=disk-root,drive=root,serial=root
+        -netdev user,id=net0
+        -device virtio-net-pci,netdev=net0,romfile=
+        -device virtio-serial-pci,id=ports
+        -chardev socket,id=port0,path=/run/e/qga,server=on,wait=off
+        -device virtserialport,bus=ports.0,nr=1,chardev=port0,name=org.qemu.guest_agent.0
+        -object rng-random,id=rng0,filename=/dev/urandom
+        -device virtio-rng-pci,rng=rng0
+        -device vmgenid,guid=auto
+        ");
+    }
+
+    #[test]
+    fn a_provisioning_machine_has_read_only_volumes_and_a_progress_port() {
+        let topology = topology(Arch::Amd64, Accelerator::Tcg).disk("seed", Access::Read).port(PORT_PROGRESS);
+        let mut launch = launch();
+        launch.disks.insert("seed".to_owned(), DiskFile::raw("/b/seed.img"));
+        launch.ports.insert(PORT_PROGRESS.to_owned(), PortEnd::Socket("/run/b/progress".into()));
+        let text = shown(&topology, &launch, HostFeatures::default());
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.contains("seed") || line.contains("port1")).collect();
+        assert_snapshot!(lines.join("\n"), @r"
+        -blockdev driver=file,node-name=seed-file,filename=/b/seed.img,read-only=on
+        -blockdev driver=raw,node-name=seed,file=seed-file,read-only=on
+        -device virtio-blk-pci,id=disk-seed,drive=seed,serial=seed
+        -chardev socket,id=port1,path=/run/b/progress,server=on,wait=off
+        -device virtserialport,bus=ports.0,nr=2,chardev=port1,name=org.stack.progress
+        ");
+    }
+
+    #[test]
+    fn each_accelerator_has_its_board_and_cpu() {
+        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Kvm), @r"
+        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        -accel kvm
+        -cpu host
+        ");
+        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Tcg), @r"
+        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        -accel tcg,thread=multi
+        -cpu max
+        ");
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Kvm), @r"
+        -machine virt-10.2,gic-version=max
+        -accel kvm
+        -cpu host
+        ");
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Hvf), @r"
+        -machine virt-10.2,gic-version=max
+        -accel hvf
+        -cpu host
+        ");
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Tcg), @r"
+        -machine virt-10.2,gic-version=max
+        -accel tcg,thread=multi
+        -cpu max
+        ");
+    }
+
+    #[test]
+    fn a_host_without_io_uring_and_sandbox_gets_neither() {
+        let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &launch(), HostFeatures::default());
+        assert!(!text.contains("io_uring") && !text.contains("-sandbox"), "{text}");
+    }
+
+    #[test]
+    fn commas_in_paths_are_doubled_where_options_are_parsed_and_nowhere_else() {
+        let mut launch = launch();
+        launch.disks.insert(DISK_ROOT.to_owned(), DiskFile::qcow2("/a,b/disk.qcow2"));
+        launch.boot.kernel = "/a,b/vmlinuz".into();
+        launch.qmp = "/a,b/qmp".into();
+        let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &launch, ALL);
+        assert!(text.contains("filename=/a,,b/disk.qcow2,discard=unmap"), "{text}");
+        assert!(text.contains("-kernel /a,b/vmlinuz\n"), "{text}");
+        assert!(text.contains("path=/a,,b/qmp,server=on"), "{text}");
+        assert!(text.contains("-append root=PARTLABEL=stack-root quiet,really\n"), "{text}");
+    }
+
+    /// QEMU's reading of a value: up to the first single comma, with doubled ones made single.
+    fn parsed(text: &OsStr) -> (Vec<u8>, bool) {
+        use std::os::unix::ffi::OsStrExt;
+        let mut value = Vec::new();
+        let mut bytes = text.as_bytes().iter().peekable();
+        while let Some(&byte) = bytes.next() {
+            if byte == b',' && bytes.next_if(|next| **next == b',').is_none() {
+                return (value, false);
+            }
+            value.push(byte);
+        }
+        (value, true)
+    }
+
+    proptest! {
+        #[test]
+        fn qemu_reads_back_every_value_as_it_was(bytes: Vec<u8>) {
+            use std::os::unix::ffi::OsStrExt;
+            let (value, whole) = parsed(&escaped(OsStr::from_bytes(&bytes)));
+            prop_assert!(whole);
+            prop_assert_eq!(value, bytes);
+        }
+    }
+}

@@ -1,9 +1,17 @@
 //! What differs between operating systems about processes.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{signal, started};
+pub(super) use linux::{entry, signal};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{signal, started};
+pub(super) use portable::{entry, signal};
+
+/// What the process table says about a pid.
+pub(super) struct Entry {
+    /// When the process started, in the platform's unit.
+    pub(super) started: u64,
+    /// Whether this is only what is left of it until its parent asks for its status.
+    pub(super) ended: bool,
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -15,14 +23,14 @@ mod linux {
     use rustix::io::Errno;
     use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
 
+    use super::Entry;
     use crate::process::{ProcessIdentity, Signal};
 
-    /// When the process with `pid` started, in clock ticks since the boot (field 22 of `/proc/<pid>/stat`); `None` when
-    /// there is none, or only what is left of one until its parent asks for its status.
-    pub(in crate::process) fn started(pid: i32) -> io::Result<Option<u64>> {
+    /// The process with `pid`, or `None`. It started so many clock ticks after the boot (field 22 of
+    /// `/proc/<pid>/stat`).
+    pub(in crate::process) fn entry(pid: i32) -> io::Result<Option<Entry>> {
         match Process::new(pid).and_then(|process| process.stat()) {
-            Ok(stat) if matches!(stat.state, 'Z' | 'X') => Ok(None),
-            Ok(stat) => Ok(Some(stat.starttime)),
+            Ok(stat) => Ok(Some(Entry { started: stat.starttime, ended: matches!(stat.state, 'Z' | 'X') })),
             Err(ProcError::NotFound(_)) => Ok(None),
             // The process ended between opening its directory and reading from it.
             Err(ProcError::Io(error, _)) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
@@ -53,7 +61,8 @@ mod linux {
             Err(Errno::SRCH) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok((started(process.pid)? == Some(process.started)).then_some(fd))
+        let same = entry(process.pid)?.is_some_and(|entry| entry.started == process.started);
+        Ok(same.then_some(fd))
     }
 }
 
@@ -65,11 +74,11 @@ mod portable {
     use rustix::process::{Pid, Signal as Number, kill_process};
     use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
+    use super::Entry;
     use crate::process::{ProcessIdentity, Signal};
 
-    /// When the process with `pid` started, in seconds since 1970; `None` when there is none, or only what is left of
-    /// one until its parent asks for its status.
-    pub(in crate::process) fn started(pid: i32) -> io::Result<Option<u64>> {
+    /// The process with `pid`, or `None`. It started so many seconds after the beginning of 1970.
+    pub(in crate::process) fn entry(pid: i32) -> io::Result<Option<Entry>> {
         let Ok(id) = u32::try_from(pid) else { return Ok(None) };
         let id = sysinfo::Pid::from_u32(id);
         let mut system = System::new();
@@ -78,12 +87,14 @@ mod portable {
             true,
             ProcessRefreshKind::nothing(),
         );
-        let process = system.process(id).filter(|process| process.status() != ProcessStatus::Zombie);
-        Ok(process.map(sysinfo::Process::start_time))
+        Ok(system.process(id).map(|process| Entry {
+            started: process.start_time(),
+            ended: process.status() == ProcessStatus::Zombie,
+        }))
     }
 
     pub(in crate::process) fn signal(process: ProcessIdentity, signal: Signal) -> io::Result<()> {
-        if started(process.pid)? != Some(process.started) {
+        if entry(process.pid)?.is_none_or(|entry| entry.started != process.started) {
             return Ok(());
         }
         let Some(pid) = Pid::from_raw(process.pid) else { return Ok(()) };
