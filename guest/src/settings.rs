@@ -37,6 +37,22 @@ pub(crate) struct Settings {
     pub(crate) cron_secret: Option<Secret>,
 }
 
+/// What holds without any variable.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: "host=/run/postgresql user=stack dbname=stack".to_owned(),
+            redis_url: "unix:///run/redis/redis.sock".to_owned(),
+            backend_port: 8102,
+            dashboard_port: 8101,
+            backend_url: "http://127.0.0.1:26701".to_owned(),
+            dashboard_url: "http://127.0.0.1:26700".to_owned(),
+            instance: None,
+            cron_secret: None,
+        }
+    }
+}
+
 /// Why the settings cannot be read.
 #[derive(Debug, Error)]
 pub(crate) enum SettingsError {
@@ -61,14 +77,14 @@ impl Settings {
                 value.parse().map_err(|source| SettingsError::Port { name, value: value.clone(), source })
             }
         };
+        let defaults = Self::default();
         Ok(Self {
-            database_url: text("DATABASE_URL")
-                .unwrap_or_else(|| "host=/run/postgresql user=stack dbname=stack".to_owned()),
-            redis_url: text("REDIS_URL").unwrap_or_else(|| "unix:///run/redis/redis.sock".to_owned()),
-            backend_port: port("STACK_BACKEND_PORT", 8102)?,
-            dashboard_port: port("STACK_DASHBOARD_PORT", 8101)?,
-            backend_url: text("STACK_BACKEND_URL").unwrap_or_else(|| "http://127.0.0.1:26701".to_owned()),
-            dashboard_url: text("STACK_DASHBOARD_URL").unwrap_or_else(|| "http://127.0.0.1:26700".to_owned()),
+            database_url: text("DATABASE_URL").unwrap_or(defaults.database_url),
+            redis_url: text("REDIS_URL").unwrap_or(defaults.redis_url),
+            backend_port: port("STACK_BACKEND_PORT", defaults.backend_port)?,
+            dashboard_port: port("STACK_DASHBOARD_PORT", defaults.dashboard_port)?,
+            backend_url: text("STACK_BACKEND_URL").unwrap_or(defaults.backend_url),
+            dashboard_url: text("STACK_DASHBOARD_URL").unwrap_or(defaults.dashboard_url),
             instance: text("STACK_INSTANCE"),
             cron_secret: text("CRON_SECRET").map(Secret::new),
         })
@@ -113,6 +129,12 @@ impl CurrentSettings {
     /// Reads the settings for the first time.
     pub(crate) fn load() -> Result<Self, SettingsError> {
         Ok(Self(Arc::new(RwLock::new(Arc::new(Settings::load()?)))))
+    }
+
+    /// Settings for a test, from no environment.
+    #[cfg(test)]
+    pub(crate) fn fixed(settings: Settings) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(settings))))
     }
 
     /// The settings of this moment.

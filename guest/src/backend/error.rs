@@ -65,7 +65,8 @@ pub(crate) enum ApiError {
     RouteNotFound,
     #[error("this address does not answer to this method")]
     MethodNotAllowed,
-    #[error("the store failed")]
+    /// The causes are for the journal: they may quote what somebody else stored.
+    #[error("the backend cannot reach its data, or failed to read it; its journal has the details")]
     Store(#[from] StoreError),
 }
 
@@ -121,14 +122,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
-        let text = match &self {
-            Self::Store(error) => {
-                error!(code, "{}", report(error));
-                // The causes are the journal's: they may quote what somebody else stored.
-                error.to_string()
-            }
-            error => error.to_string(),
-        };
+        if let Self::Store(error) = &self {
+            error!(code, "{}", report(error));
+        }
+        let text = self.to_string();
         let mut response = (status, Json(Body { code, error: &text })).into_response();
         if let Self::TooManyAttempts { retry_after_seconds } = self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
@@ -182,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_that_failed_tells_nothing_of_its_inside() {
-        insta::assert_snapshot!(rendered(ApiError::Store(StoreError::NotSeeded)).await, @r#"500 {"code":"INTERNAL_ERROR","error":"the internal project is missing: the seed has not run"}"#);
+        insta::assert_snapshot!(rendered(ApiError::Store(StoreError::NotSeeded)).await, @r#"500 {"code":"INTERNAL_ERROR","error":"the backend cannot reach its data, or failed to read it; its journal has the details"}"#);
     }
 
     #[test]

@@ -62,16 +62,22 @@ fn reload(backend: &Backend) {
 }
 
 fn router(backend: Backend) -> Router {
-    routes::public()
+    // Before the layer, so that a preflight, which no route has a method for, gets the layer's answer.
+    let public = routes::public().method_not_allowed_fallback(method_not_allowed);
+    let internal = routes::internal().method_not_allowed_fallback(method_not_allowed);
+    public
         // Frontends on other origins call these. They prove themselves by headers and never by cookies, so that any origin
         // may ask; the internal routes are for programs, and no page of any origin gets at them.
         .layer(cross_origin())
-        .merge(routes::internal())
+        .merge(internal)
         .fallback(async || ApiError::RouteNotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
         .with_state(backend)
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
 }
 
 fn cross_origin() -> CorsLayer {
@@ -90,4 +96,82 @@ fn cross_origin() -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(headers.map(HeaderName::from_static))
         .max_age(PREFLIGHT_LIFETIME)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, Response},
+    };
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{secret::Secret, settings::Settings};
+
+    /// A backend whose PostgreSQL and Redis are nowhere.
+    fn lonely_router() -> Router {
+        let settings = Settings {
+            database_url: "host=/nonexistent user=stack".to_owned(),
+            redis_url: "unix:///nonexistent/redis.sock".to_owned(),
+            cron_secret: Some(Secret::new("s3cret")),
+            ..Settings::default()
+        };
+        let store = Store::new(&settings).unwrap();
+        router(Backend { store, settings: CurrentSettings::fixed(settings) })
+    }
+
+    async fn answer(request: axum::http::request::Builder) -> Response<Body> {
+        lonely_router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn told(request: axum::http::request::Builder) -> String {
+        let answer = answer(request).await;
+        let status = answer.status().as_u16();
+        format!(
+            "{status} {}",
+            String::from_utf8_lossy(&answer.into_body().collect().await.unwrap().to_bytes())
+        )
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_told_in_json() {
+        insta::assert_snapshot!(told(Request::get("/nowhere")).await, @r#"404 {"code":"ROUTE_NOT_FOUND","error":"there is nothing at this address"}"#);
+        insta::assert_snapshot!(told(Request::put("/health")).await, @r#"405 {"code":"METHOD_NOT_ALLOWED","error":"this address does not answer to this method"}"#);
+    }
+
+    #[tokio::test]
+    async fn alive_and_able_to_work_are_two_questions() {
+        insta::assert_snapshot!(told(Request::get("/health")).await, @r#"200 {"status":"ok"}"#);
+        let told = told(Request::get("/health?db=1")).await;
+        let reasons = "PostgreSQL cannot be reached: error connecting to server: No such file or directory (os error 2); \
+                       Redis does not answer: No such file or directory (os error 2)";
+        let expected = format!(r#"503 {{"status":"unhealthy","code":"UNHEALTHY","error":"{reasons}""#);
+        assert!(told.starts_with(&expected), "{told}");
+    }
+
+    #[tokio::test]
+    async fn the_cron_secret_is_looked_at_before_anything_else() {
+        let path = "/api/v1/internal/cron/delete-expired-sessions";
+        for header in ["", "s3cret", "Bearer ", "Bearer s3crets", "Basic s3cret"] {
+            let told = told(Request::post(path).header("authorization", header)).await;
+            assert!(told.starts_with("401 "), "`{header}`: {told}");
+        }
+        let told = told(Request::post(path).header("authorization", "Bearer s3cret")).await;
+        assert!(told.starts_with("503 "), "past the check there is no database: {told}");
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_origins_may_call_the_public_routes_and_no_internal_one() {
+        let preflight = async |path| {
+            let request = Request::options(path)
+                .header("origin", "http://localhost:3000")
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", access::PROJECT_ID);
+            answer(request).await.headers().get("access-control-allow-origin").cloned()
+        };
+        assert_eq!(preflight("/api/v1/auth/password/sign-in").await.unwrap(), "*");
+        assert_eq!(preflight("/api/v1/internal/local-emulator/project").await, None);
+    }
 }

@@ -106,3 +106,92 @@ fn router(dashboard: Dashboard) -> Router {
     }
     router.with_state(dashboard)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, request::Builder},
+    };
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{local_admin, settings::Settings};
+
+    /// The answer of a dashboard whose PostgreSQL, Redis and backend are nowhere.
+    async fn answer(request: Builder) -> (StatusCode, axum::http::HeaderMap, String) {
+        let settings = Settings {
+            database_url: "host=/nonexistent user=stack".to_owned(),
+            redis_url: "unix:///nonexistent/redis.sock".to_owned(),
+            // Port 1 is nobody's.
+            backend_port: 1,
+            instance: Some("<shop>".to_owned()),
+            ..Settings::default()
+        };
+        let store = Store::new(&settings).unwrap();
+        let router = router(Dashboard { store, settings: CurrentSettings::fixed(settings) });
+        let request = request.header("host", "127.0.0.1:26700").body(Body::empty()).unwrap();
+        let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_sign_in_page_needs_no_database_and_shows_how_to_sign_in() {
+        let (status, headers, page) = answer(Request::get("/handler/sign-in")).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(page.contains(local_admin::EMAIL) && page.contains(local_admin::PASSWORD));
+        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'"));
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test]
+    async fn what_comes_from_outside_is_escaped() {
+        let (_, _, page) = answer(Request::get("/handler/sign-in")).await;
+        assert!(page.contains("&#60;shop&#62;") && !page.contains("<shop>"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn no_page_has_a_script_or_a_style_of_its_own() {
+        for path in ["/handler/sign-in", "/status", "/nowhere"] {
+            let (_, _, page) = answer(Request::get(path)).await;
+            for forbidden in ["<script", "<style", " style=", " onclick"] {
+                assert!(!page.contains(forbidden), "{path} has `{forbidden}`");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_session_every_page_leads_to_the_sign_in() {
+        for path in ["/projects", "/projects/internal", "/projects/internal/keys", "/projects/internal/users"]
+        {
+            let (status, headers, _) = answer(Request::get(path)).await;
+            assert_eq!(status, StatusCode::SEE_OTHER, "{path}");
+            assert_eq!(headers[header::LOCATION], "/handler/sign-in", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_status_page_works_when_nothing_else_does() {
+        let (status, _, page) =
+            answer(Request::get("/status").header("cookie", "stack-session-26700=stale")).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(page.contains("4 of 4 services are failing"), "{page}");
+        for service in ["backend", "postgres", "redis", "cron"] {
+            assert!(
+                page.contains(&format!(r#"data-service="{service}" data-state="failing""#)),
+                "{service}: {page}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_cannot_be_looked_up_is_an_error_and_not_a_sign_out() {
+        let (status, headers, page) =
+            answer(Request::get("/projects").header("cookie", "stack-session-26700=x")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(headers.get(header::SET_COOKIE).is_none());
+        assert!(page.contains("The database did not answer"), "{page}");
+    }
+}

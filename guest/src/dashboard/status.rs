@@ -176,8 +176,11 @@ mod tests {
 
     #[test]
     fn without_a_database_cron_is_unknown_and_not_healthy() {
-        let error =
-            of_cron(Err(StoreError::TimedOut { seconds: 2.0 }), OffsetDateTime::UNIX_EPOCH).unwrap_err();
-        assert_eq!(error, "unknown, because no answer within 2 s");
+        let error = of_cron(
+            Err(StoreError::TimedOut { service: "PostgreSQL", seconds: 2.0 }),
+            OffsetDateTime::UNIX_EPOCH,
+        )
+        .unwrap_err();
+        assert_eq!(error, "unknown, because PostgreSQL gave no answer within 2 s");
     }
 }

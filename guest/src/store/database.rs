@@ -45,7 +45,8 @@ impl Database {
             match pool.get().await {
                 // Drained while this request was waiting: the pool that took its place is open.
                 Err(PoolError::Closed) => {}
-                result => return result.map_err(StoreError::DatabaseUnavailable),
+                Err(PoolError::Backend(error)) => return Err(StoreError::DatabaseUnreachable(error)),
+                result => return result.map_err(StoreError::DatabasePool),
             }
         }
     }

@@ -48,14 +48,16 @@ pub(crate) enum StoreError {
     #[error("`REDIS_URL` is not the address of a Redis server")]
     RedisUrl(#[source] ::redis::RedisError),
     #[error("PostgreSQL cannot be reached")]
-    DatabaseUnavailable(#[source] deadpool_postgres::PoolError),
+    DatabaseUnreachable(#[source] tokio_postgres::Error),
+    #[error("no connection to PostgreSQL is to be had")]
+    DatabasePool(#[source] deadpool_postgres::PoolError),
     #[error("PostgreSQL refused a query")]
     Query(#[from] tokio_postgres::Error),
     #[error("Redis does not answer")]
     Redis(#[source] ::redis::RedisError),
-    #[error("no answer within {seconds} s")]
-    TimedOut { seconds: f64 },
-    #[error("the internal project is missing: the seed has not run")]
+    #[error("{service} gave no answer within {seconds} s")]
+    TimedOut { service: &'static str, seconds: f64 },
+    #[error("PostgreSQL has no project `internal`: the seed has not run")]
     NotSeeded,
     #[error("the password hash of a user cannot be read")]
     PasswordHash(#[source] argon2::password_hash::phc::Error),
@@ -69,7 +71,9 @@ impl StoreError {
     /// Whether a server is down or overloaded, as opposed to having answered with an error.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::Redis(_) | Self::TimedOut { .. } => true,
+            Self::DatabaseUnreachable(_) | Self::DatabasePool(_) | Self::Redis(_) | Self::TimedOut { .. } => {
+                true
+            }
             // An error that the server did not send comes from a connection that broke.
             Self::Query(error) => error.as_db_error().is_none() && error.is_closed(),
             _ => false,
@@ -77,10 +81,34 @@ impl StoreError {
     }
 }
 
-/// An error and its causes on one line.
+/// An error and its causes on one line. Some libraries repeat a cause's text in their own: it is said once.
 pub(crate) fn report(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let mut report = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !report.ends_with(&cause) {
+            report = format!("{report}: {cause}");
+        }
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("{text}")]
+    struct Link {
+        text: &'static str,
+        source: Option<Box<Link>>,
+    }
+
+    #[test]
+    fn a_report_has_every_cause_once() {
+        let end = Link { text: "no such file", source: None };
+        let middle = Link { text: "cannot connect: no such file", source: Some(Box::new(end)) };
+        let outer = Link { text: "cannot reach it", source: Some(Box::new(middle)) };
+        assert_eq!(report(&outer), "cannot reach it: cannot connect: no such file");
+    }
 }

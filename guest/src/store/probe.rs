@@ -12,7 +12,7 @@ pub(crate) type Probe = Result<Duration, StoreError>;
 
 /// A real query: the schema is there and the seed has run.
 pub(crate) async fn postgres(store: &Store) -> Probe {
-    within_deadline(async {
+    within_deadline("PostgreSQL", async {
         let row = store
             .database
             .query_one(r#"SELECT EXISTS (SELECT FROM "Project" WHERE "id" = $1)"#, &[&projects::INTERNAL])
@@ -24,7 +24,7 @@ pub(crate) async fn postgres(store: &Store) -> Probe {
 
 /// A real `PING`.
 pub(crate) async fn redis(store: &Store) -> Probe {
-    within_deadline(async {
+    within_deadline("Redis", async {
         let mut pipeline = redis::pipe();
         pipeline.ping().ignore();
         store.redis.run(&pipeline).await
@@ -32,11 +32,14 @@ pub(crate) async fn redis(store: &Store) -> Probe {
     .await
 }
 
-async fn within_deadline(probe: impl Future<Output = Result<(), StoreError>>) -> Probe {
+async fn within_deadline(
+    service: &'static str,
+    probe: impl Future<Output = Result<(), StoreError>>,
+) -> Probe {
     let started = Instant::now();
     tokio::time::timeout(DEADLINE, probe)
         .await
-        .unwrap_or(Err(StoreError::TimedOut { seconds: DEADLINE.as_secs_f64() }))
+        .unwrap_or(Err(StoreError::TimedOut { service, seconds: DEADLINE.as_secs_f64() }))
         .map(|()| started.elapsed())
 }
 
@@ -46,7 +49,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_never_answers_ends_at_its_deadline() {
-        let error = within_deadline(std::future::pending()).await.unwrap_err();
-        assert_eq!(error.to_string(), "no answer within 2 s");
+        let error = within_deadline("Redis", std::future::pending()).await.unwrap_err();
+        assert_eq!(error.to_string(), "Redis gave no answer within 2 s");
     }
 }

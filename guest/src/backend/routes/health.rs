@@ -65,9 +65,9 @@ pub(super) async fn health(State(backend): State<Backend>, Query(options): Query
 impl Report {
     fn of(postgres: Probe, redis: Probe) -> Self {
         let checks = Checks { postgres: Check::of(postgres), redis: Check::of(redis) };
-        let reasons: Vec<_> = [("PostgreSQL", &checks.postgres), ("Redis", &checks.redis)]
+        let reasons: Vec<_> = [&checks.postgres, &checks.redis]
             .into_iter()
-            .filter_map(|(name, check)| check.error.as_ref().map(|error| format!("{name}: {error}")))
+            .filter_map(|check| check.error.as_deref())
             .collect();
         let failure = (!reasons.is_empty()).then(|| Failure { code: "UNHEALTHY", error: reasons.join("; ") });
         let status = if failure.is_some() { "unhealthy" } else { "ok" };
@@ -105,10 +105,13 @@ mod tests {
 
     #[test]
     fn an_unhealthy_answer_says_what_failed_and_why() {
-        let report = Report::of(Err(StoreError::NotSeeded), Err(StoreError::TimedOut { seconds: 2.0 }));
+        let report = Report::of(
+            Err(StoreError::NotSeeded),
+            Err(StoreError::TimedOut { service: "Redis", seconds: 2.0 }),
+        );
         insta::assert_snapshot!(
             report.failure.unwrap().error,
-            @"PostgreSQL: the internal project is missing: the seed has not run; Redis: no answer within 2 s"
+            @"PostgreSQL has no project `internal`: the seed has not run; Redis gave no answer within 2 s"
         );
     }
 }
