@@ -1,1 +1,26 @@
-//! Placeholder of the room; its owner writes it.
+//! What the tests that boot virtual machines share: a home of their own around the real image and the real QEMU, the built
+//! program, requests through the forwarded ports, and commands inside the guest.
+//!
+//! A missing prerequisite panics with what to run; it never skips a test.
+
+pub mod api;
+pub mod emulator;
+pub mod guest;
+pub mod home;
+
+use std::path::PathBuf;
+
+/// Variable with the path of the built `emulator`.
+pub const EMULATOR_VARIABLE: &str = "VM_TESTS_EMULATOR";
+
+/// Variable with the home that holds the image and QEMU under test. It is only read.
+pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
+
+/// The path in an environment variable that `cargo xtask test` sets.
+///
+/// # Panics
+/// When the variable is missing.
+pub fn path_from_env(variable: &str) -> PathBuf {
+    let value = std::env::var_os(variable);
+    value.map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --only-vm`"))
+}

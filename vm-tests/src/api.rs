@@ -1,0 +1,83 @@
+//! Requests to the services through the forwarded ports.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::Value;
+
+/// An answer: status and body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body as JSON; a string where it is something else.
+    pub body: Value,
+}
+
+/// A client of one service.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: Client,
+    url: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Api {
+    /// A client of the service at `url`, without a proxy, as loopback wants.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn new(url: &str) -> Self {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build();
+        let url = url.trim_end_matches('/').to_owned();
+        Self { client: client.expect("a plain client can be made"), url, headers: Vec::new() }
+    }
+
+    /// The same client with one more header on every request.
+    #[must_use]
+    pub fn with(mut self, header: &'static str, value: &str) -> Self {
+        self.headers.push((header, value.to_owned()));
+        self
+    }
+
+    /// GETs `path`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path).send().await, path).await
+    }
+
+    /// POSTs `body` to `path`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::POST, path).json(body).send().await, path).await
+    }
+
+    /// DELETEs `path`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path).send().await, path).await
+    }
+
+    /// Whether anything answers at all.
+    pub async fn answers(&self, path: &str) -> bool {
+        self.request(Method::GET, path).send().await.is_ok()
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
+    }
+}
+
+async fn answer(response: reqwest::Result<Response>, path: &str) -> Answer {
+    let response = response.unwrap_or_else(|error| panic!("no answer to {path}: {error:?}"));
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap_or_else(|error| panic!("no whole answer to {path}: {error:?}"));
+    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}

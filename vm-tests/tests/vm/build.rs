@@ -1,0 +1,121 @@
+//! Image builds that fail: the step is named, the logs are kept, and neither an image nor a process is left.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use host::process::Cmd;
+use host::wait;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use vm_tests::emulator::{Run, finished};
+use vm_tests::path_from_env;
+
+/// Variable with the path of the built `xtask`.
+const XTASK_VARIABLE: &str = "VM_TESTS_XTASK";
+
+/// A build into a directory of its own, from a copy of the guest's files that the test may spoil.
+struct Build {
+    dir: tempfile::TempDir,
+}
+
+impl Build {
+    async fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("vm-test-build-").tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("cloud-init");
+        Cmd::new("cp").arg("-a").arg(source).arg(dir.path()).output().await.unwrap();
+        std::fs::create_dir(dir.path().join("out")).unwrap();
+        Self { dir }
+    }
+
+    /// Adds a step that the guest runs before all others.
+    fn add_step(&self, name: &str, script: &str) {
+        let path = self.dir.path().join("cloud-init/bundle/usr/lib/stack/steps.d").join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    fn spawn(&self, out: &Path, more: &[&str]) -> Child {
+        #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes and signals")]
+        let mut command = Command::new(path_from_env(XTASK_VARIABLE));
+        command.args(["build-image", "amd64", "--force", "--cloud-init"]).arg(self.dir.path().join("cloud-init"));
+        command.arg("--output").arg(out).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().unwrap()
+    }
+
+    /// The build failed, told where its logs are, and left nothing else.
+    async fn assert_failed(&self, run: Run, says: &[&str]) {
+        assert_ne!(run.code, 0, "{}", run.stderr);
+        for text in says {
+            assert!(run.stderr.contains(text), "no `{text}` in:\n{}", run.stderr);
+        }
+        let left: Vec<_> = std::fs::read_dir(self.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "left in the output directory: {left:?}");
+        self.assert_no_process().await;
+    }
+
+    async fn assert_no_process(&self) {
+        let mark = self.out().display().to_string();
+        let gone = async || processes_with(&mark).is_empty().then_some(());
+        let outcome = wait::until(Duration::from_secs(10), gone).await;
+        assert!(outcome.is_ok(), "still running: {:?}", processes_with(&mark));
+    }
+}
+
+/// Command lines of QEMU processes that mention `mark`.
+fn processes_with(mark: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains("qemu-system") && line.contains(mark)).collect()
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_named_with_its_last_lines() {
+    let build = Build::new().await;
+    build.add_step("00-broken", "#!/bin/sh\n# title: Break\necho 'relation \"users\" is missing' >&2\nexit 3\n");
+    let run = finished(build.spawn(&build.out(), &[])).await;
+    build.assert_failed(run, &["00-broken", "relation \"users\" is missing", "status 3", "log"]).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_is_ended_after_the_stall_timeout() {
+    let build = Build::new().await;
+    build.add_step("00-hang", "#!/bin/sh\n# title: Hang\nexec sleep infinity\n");
+    let run = finished(build.spawn(&build.out(), &["--stall-timeout", "60s"])).await;
+    build.assert_failed(run, &["00-hang", "log"]).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_build_leaves_no_image_and_no_process() {
+    let build = Build::new().await;
+    let child = build.spawn(&build.out(), &[]);
+    let mark = build.out().display().to_string();
+    let running = async || (!processes_with(&mark).is_empty()).then_some(());
+    wait::until(Duration::from_secs(600), running).await.expect("the build reaches its virtual machine");
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let run = finished(child).await;
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    build.assert_failed(run, &["interrupted"]).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_build_with_a_clear_error() {
+    let build = Build::new().await;
+    let small = build.out();
+    // A file system of its own that ends with the test's mount: 64 MiB hold no image.
+    Cmd::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&small).output().await.unwrap();
+    let run = finished(build.spawn(&small, &[])).await;
+    let unmounted = async || {
+        build.assert_failed(run, &["space"]).await;
+    };
+    unmounted().await;
+    Cmd::new("umount").arg(&small).output().await.unwrap();
+}

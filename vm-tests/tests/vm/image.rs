@@ -1,0 +1,80 @@
+//! The image as a file: sound, small, and bootable by firmware without any help from this project.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::process::Cmd;
+use host::wait;
+use release::arch::Arch;
+use vm_tests::home::TestHome;
+
+/// Largest image that may be published, in bytes.
+const LARGEST: u64 = 250 * 1024 * 1024;
+
+/// Where distributions put OVMF: code and the template of its variables.
+const OVMF: [(&str, &str); 3] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+];
+
+#[tokio::test]
+async fn the_image_is_sound_and_small() {
+    let home = TestHome::new(Arch::Amd64);
+    let image = home.home().image(Arch::Amd64);
+    let size = std::fs::metadata(&image).unwrap().len();
+    assert!(size <= LARGEST, "the image has {} MiB", size / 1024 / 1024);
+    Cmd::new(tool(&home, "qemu-img")).arg("check").arg(&image).output().await.unwrap();
+
+    let raw = home.scratch("image.raw");
+    let convert = Cmd::new(tool(&home, "qemu-img")).args(["convert", "-f", "qcow2", "-O", "raw"]);
+    convert.arg(&image).arg(&raw).output().await.unwrap();
+    let verdict = Cmd::new("sgdisk").arg("-v").arg(&raw).text().await.unwrap();
+    assert!(verdict.contains("No problems found"), "{verdict}");
+
+    let esp = home.scratch("esp.img");
+    let disk = gpt::GptConfig::new().writable(false).open(&raw).unwrap();
+    let partition = disk.partitions().values().find(|partition| partition.name == "esp").expect("there is an ESP");
+    let (start, size) = (partition.first_lba * 512, (partition.last_lba - partition.first_lba + 1) * 512);
+    window(&raw, start, size, &esp);
+    Cmd::new("fsck.fat").arg("-n").arg(&esp).output().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
+    let home = TestHome::new(Arch::Amd64);
+    let (code, variables) = OVMF.iter().find(|(code, _)| Path::new(code).is_file()).expect("OVMF is installed");
+    let own_variables = home.scratch("vars.fd");
+    std::fs::copy(variables, &own_variables).unwrap();
+    let overlay = home.scratch("overlay.qcow2");
+    let create = Cmd::new(tool(&home, "qemu-img")).args(["create", "-f", "qcow2", "-F", "qcow2", "-b"]);
+    create.arg(home.home().image(Arch::Amd64)).arg(&overlay).output().await.unwrap();
+
+    let console = home.scratch("console.log");
+    // What a user of another hypervisor would give and no more: memory, firmware, the disk on the default controller.
+    let qemu = Cmd::new(tool(&home, "qemu-system-x86_64"))
+        .args(["-m", "2048", "-display", "none", "-no-reboot"])
+        .args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={code}")])
+        .args(["-drive", &format!("if=pflash,format=raw,file={}", own_variables.display())])
+        .args(["-drive", &format!("format=qcow2,file={}", overlay.display())])
+        .args(["-serial", &format!("file:{}", console.display())]);
+    let prompt = async || std::fs::read_to_string(&console).is_ok_and(|text| text.contains("login:")).then_some(());
+    let outcome = tokio::select! {
+        ended = qemu.output() => Err(format!("QEMU ended: {ended:?}")),
+        login = wait::until(Duration::from_secs(300), prompt) => login.map_err(|error| error.to_string()),
+    };
+    outcome.unwrap_or_else(|why| panic!("{why}; console:\n{}", std::fs::read_to_string(&console).unwrap_or_default()));
+}
+
+/// A tool of the QEMU under test, or the host's.
+fn tool(home: &TestHome, name: &str) -> PathBuf {
+    let own = home.home().qemu().join("current/bin").join(name);
+    if own.is_file() { own } else { PathBuf::from(name) }
+}
+
+fn window(from: &Path, start: u64, size: u64, to: &Path) {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(from).unwrap();
+    file.seek(SeekFrom::Start(start)).unwrap();
+    std::io::copy(&mut file.take(size), &mut std::fs::File::create(to).unwrap()).unwrap();
+}

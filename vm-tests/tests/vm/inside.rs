@@ -1,0 +1,30 @@
+//! What the guest looks like from the inside: what listens, who may log in, which secrets there are.
+
+use vm_tests::emulator::Emulator;
+use vm_tests::guest::Guest;
+
+#[tokio::test]
+async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_placeholders() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    let guest = Guest::new(emulator.live().expect("it runs"));
+
+    let listening = guest.sh("ss -Hltn | awk '{print $4}' | sed 's/.*://' | sort -un | tr '\\n' ' '").await;
+    assert_eq!(listening, "8101 8102");
+    let datagrams = guest.sh("ss -Hlun | grep -vE '(127\\.|%eth|%en|:68 )' || true").await;
+    assert_eq!(datagrams, "");
+
+    let unlocked = guest.sh("awk -F: '$2 !~ /^[!*]/ {print $1}' /etc/shadow").await;
+    assert_eq!(unlocked, "", "an account that a password opens");
+    assert_eq!(guest.sh("command -v sshd || ls /etc/ssh/ssh_host_* 2>/dev/null || true").await, "");
+
+    let secrets = guest.sh("grep -ohE '[0-9a-f]{64}' /etc/stack/*.env | sort -u").await;
+    let placeholders = ["c", "d", "e", "f"].map(|digit| format!("{}{}", "0".repeat(32), digit.repeat(32)));
+    assert_eq!(secrets.lines().collect::<Vec<_>>(), placeholders);
+    let keys = guest.sh("find / -xdev -name '*.pem' -path '*private*' -o -xdev -name 'ssl-cert-snakeoil.key'").await;
+    assert_eq!(keys, "", "a private key that every copy of the image shares");
+
+    assert_eq!(guest.sh("systemctl --failed --no-legend --plain | cat").await, "");
+    assert_eq!(guest.sh("findmnt -no OPTIONS /run/stack/config | tr , '\\n' | grep -x ro").await, "ro");
+    emulator.finish().await;
+}

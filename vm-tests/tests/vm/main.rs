@@ -1,0 +1,11 @@
+//! Tests that boot the real image in the real QEMU through the built program.
+
+mod accelerator;
+mod browser;
+mod build;
+mod image;
+mod inside;
+mod lifecycle;
+mod recovery;
+mod smoke;
+mod streams;

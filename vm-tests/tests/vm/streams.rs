@@ -1,0 +1,37 @@
+//! Output that programs read: whole JSON with stderr closed and off a terminal, logs from every source.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use vm_tests::emulator::{Emulator, finished};
+
+#[tokio::test]
+async fn json_and_logs_work_off_a_terminal_with_stderr_closed() {
+    let emulator = Emulator::for_amd64();
+    let started = run_without_stderr(
+        &emulator,
+        &["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"],
+    )
+    .await;
+    assert_eq!(started["schemaVersion"], 1);
+    assert_eq!(started["startedBy"], "cold");
+    assert!(!started["phases"].as_array().expect("`phases` is an array").is_empty());
+    for command in [&["status", "-o", "json"][..], &["doctor", "-o", "json"], &["version", "-o", "json"]] {
+        assert_eq!(run_without_stderr(&emulator, command).await["schemaVersion"], 1, "{command:?}");
+    }
+    for source in ["backend", "dashboard", "cron", "postgres", "redis", "serial", "qemu"] {
+        let run = emulator.run(&["logs", source, "-n", "5"]).await.expect(0);
+        assert!(source == "qemu" || !run.stdout.is_empty(), "no log of {source}");
+        assert!(run.stdout.lines().count() <= 5, "{source}:\n{}", run.stdout);
+    }
+    emulator.finish().await;
+    let stopped = emulator.run(&["logs", "serial"]).await.expect(0);
+    assert!(!stopped.stdout.is_empty(), "the last run's log stays after stop");
+}
+
+/// Closed means closed: `2>&-`, not `/dev/null`.
+async fn run_without_stderr(emulator: &Emulator, args: &[&str]) -> Value {
+    let mut command = emulator.command_with_closed_stderr(args);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("sh starts");
+    finished(child).await.expect(0).json()
+}
