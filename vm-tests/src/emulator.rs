@@ -76,7 +76,10 @@ impl Emulator {
     /// A command that has not been started, with pipes for output, on ports of its own so that tests never meet a user's
     /// running emulator.
     pub fn command(&self, args: &[&str]) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes, closed streams and signals")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the tests check raw exit codes, closed streams and signals"
+        )]
         let mut command = Command::new(path_from_env(EMULATOR_VARIABLE));
         command.args(args).env(HOME_VARIABLE, self.home.home().root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -194,7 +197,10 @@ impl Started {
     /// When there is no such service.
     pub fn url(&self, name: &str) -> String {
         let ports = self.0["ports"].as_array().expect("`ports` is an array");
-        let port = ports.iter().find(|port| port["name"] == name).unwrap_or_else(|| panic!("no port `{name}`: {}", self.0));
+        let port = ports
+            .iter()
+            .find(|port| port["name"] == name)
+            .unwrap_or_else(|| panic!("no port `{name}`: {}", self.0));
         port["url"].as_str().expect("`url` is a string").to_owned()
     }
 }

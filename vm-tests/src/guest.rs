@@ -28,7 +28,8 @@ impl Guest {
         let mut agent = Qga::new(&self.live.qga);
         agent.ready(LIMIT).await.expect("the guest agent answers");
         let exec = Exec::new("/bin/sh").args(["-c", script]);
-        let completed = agent.exec(&exec, LIMIT).await.unwrap_or_else(|error| panic!("`{script}`: {error:?}"));
+        let completed =
+            agent.exec(&exec, LIMIT).await.unwrap_or_else(|error| panic!("`{script}`: {error:?}"));
         let stdout = completed.success().unwrap_or_else(|error| panic!("`{script}`: {error}"));
         String::from_utf8(stdout).expect("the script prints UTF-8").trim_end().to_owned()
     }

@@ -26,8 +26,13 @@ impl TestHome {
     pub fn new(arch: Arch) -> Self {
         let source = Home::new(path_from_env(SOURCE_HOME_VARIABLE));
         let image = source.image(arch);
-        assert!(image.is_file(), "there is no image at {}: run `cargo xtask build-image {arch}`", image.display());
-        let dir = tempfile::Builder::new().prefix("vm-test-").tempdir().expect("temporary directories can be made");
+        assert!(
+            image.is_file(),
+            "there is no image at {}: run `cargo xtask build-image {arch}`",
+            image.display()
+        );
+        let dir =
+            tempfile::Builder::new().prefix("vm-test-").tempdir().expect("temporary directories can be made");
         let home = Home::new(dir.path());
         std::fs::create_dir(home.images()).expect("the new home is writable");
         link(&image, &home.image(arch));
@@ -63,7 +68,8 @@ impl TestHome {
     /// When it cannot be read.
     pub fn manifest(&self) -> Manifest {
         let path = self.home.boot_files(self.arch).join("manifest.json");
-        Manifest::parse(&std::fs::read(path).expect("the boot files are there")).expect("the manifest is valid")
+        Manifest::parse(&std::fs::read(path).expect("the boot files are there"))
+            .expect("the manifest is valid")
     }
 
     /// A path for a file of the test's own.
@@ -73,5 +79,6 @@ impl TestHome {
 }
 
 fn link(from: &Path, to: &Path) {
-    symlink(from, to).unwrap_or_else(|error| panic!("cannot link {} to {}: {error}", to.display(), from.display()));
+    symlink(from, to)
+        .unwrap_or_else(|error| panic!("cannot link {} to {}: {error}", to.display(), from.display()));
 }

@@ -22,5 +22,7 @@ pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 /// When the variable is missing.
 pub fn path_from_env(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable);
-    value.map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --only-vm`"))
+    value
+        .map(PathBuf::from)
+        .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --only-vm`"))
 }

@@ -43,7 +43,9 @@ impl Build {
     fn spawn(&self, out: &Path, more: &[&str]) -> Child {
         #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes and signals")]
         let mut command = Command::new(path_from_env(XTASK_VARIABLE));
-        command.args(["build-image", "amd64", "--force", "--cloud-init"]).arg(self.dir.path().join("cloud-init"));
+        command
+            .args(["build-image", "amd64", "--force", "--cloud-init"])
+            .arg(self.dir.path().join("cloud-init"));
         command.arg("--output").arg(out).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().unwrap()
@@ -55,7 +57,8 @@ impl Build {
         for text in says {
             assert!(run.stderr.contains(text), "no `{text}` in:\n{}", run.stderr);
         }
-        let left: Vec<_> = std::fs::read_dir(self.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(self.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.is_empty(), "left in the output directory: {left:?}");
         self.assert_no_process().await;
     }
@@ -79,7 +82,10 @@ fn processes_with(mark: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_step_that_fails_is_named_with_its_last_lines() {
     let build = Build::new().await;
-    build.add_step("00-broken", "#!/bin/sh\n# title: Break\necho 'relation \"users\" is missing' >&2\nexit 3\n");
+    build.add_step(
+        "00-broken",
+        "#!/bin/sh\n# title: Break\necho 'relation \"users\" is missing' >&2\nexit 3\n",
+    );
     let run = finished(build.spawn(&build.out(), &[])).await;
     build.assert_failed(run, &["00-broken", "relation \"users\" is missing", "status 3", "log"]).await;
 }

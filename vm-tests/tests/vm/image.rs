@@ -34,7 +34,8 @@ async fn the_image_is_sound_and_small() {
 
     let esp = home.scratch("esp.img");
     let disk = gpt::GptConfig::new().writable(false).open(&raw).unwrap();
-    let partition = disk.partitions().values().find(|partition| partition.name == "esp").expect("there is an ESP");
+    let partition =
+        disk.partitions().values().find(|partition| partition.name == "esp").expect("there is an ESP");
     let (start, size) = (partition.first_lba * 512, (partition.last_lba - partition.first_lba + 1) * 512);
     window(&raw, start, size, &esp);
     Cmd::new("fsck.fat").arg("-n").arg(&esp).output().await.unwrap();
@@ -43,7 +44,8 @@ async fn the_image_is_sound_and_small() {
 #[tokio::test]
 async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
     let home = TestHome::new(Arch::Amd64);
-    let (code, variables) = OVMF.iter().find(|(code, _)| Path::new(code).is_file()).expect("OVMF is installed");
+    let (code, variables) =
+        OVMF.iter().find(|(code, _)| Path::new(code).is_file()).expect("OVMF is installed");
     let own_variables = home.scratch("vars.fd");
     std::fs::copy(variables, &own_variables).unwrap();
     let overlay = home.scratch("overlay.qcow2");
@@ -58,12 +60,15 @@ async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
         .args(["-drive", &format!("if=pflash,format=raw,file={}", own_variables.display())])
         .args(["-drive", &format!("format=qcow2,file={}", overlay.display())])
         .args(["-serial", &format!("file:{}", console.display())]);
-    let prompt = async || std::fs::read_to_string(&console).is_ok_and(|text| text.contains("login:")).then_some(());
+    let prompt =
+        async || std::fs::read_to_string(&console).is_ok_and(|text| text.contains("login:")).then_some(());
     let outcome = tokio::select! {
         ended = qemu.output() => Err(format!("QEMU ended: {ended:?}")),
         login = wait::until(Duration::from_secs(300), prompt) => login.map_err(|error| error.to_string()),
     };
-    outcome.unwrap_or_else(|why| panic!("{why}; console:\n{}", std::fs::read_to_string(&console).unwrap_or_default()));
+    outcome.unwrap_or_else(|why| {
+        panic!("{why}; console:\n{}", std::fs::read_to_string(&console).unwrap_or_default())
+    });
 }
 
 /// A tool of the QEMU under test, or the host's.

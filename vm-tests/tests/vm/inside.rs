@@ -21,7 +21,8 @@ async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_place
     let secrets = guest.sh("grep -ohE '[0-9a-f]{64}' /etc/stack/*.env | sort -u").await;
     let placeholders = ["c", "d", "e", "f"].map(|digit| format!("{}{}", "0".repeat(32), digit.repeat(32)));
     assert_eq!(secrets.lines().collect::<Vec<_>>(), placeholders);
-    let keys = guest.sh("find / -xdev -name '*.pem' -path '*private*' -o -xdev -name 'ssl-cert-snakeoil.key'").await;
+    let keys =
+        guest.sh("find / -xdev -name '*.pem' -path '*private*' -o -xdev -name 'ssl-cert-snakeoil.key'").await;
     assert_eq!(keys, "", "a private key that every copy of the image shares");
 
     assert_eq!(guest.sh("systemctl --failed --no-legend --plain | cat").await, "");

@@ -49,7 +49,10 @@ async fn a_busy_port_is_reported_with_its_owner_before_anything_starts() {
     let emulator = Emulator::for_amd64();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let run = emulator.run(&["start", "--port", &format!("backend={port}"), "--port", "dashboard=auto"]).await.expect(1);
+    let run = emulator
+        .run(&["start", "--port", &format!("backend={port}"), "--port", "dashboard=auto"])
+        .await
+        .expect(1);
     assert!(run.stderr.contains(&port.to_string()), "{}", run.stderr);
     assert!(run.stderr.contains(&std::process::id().to_string()), "{}", run.stderr);
     assert!(run.stderr.contains("hint:"), "{}", run.stderr);

@@ -16,7 +16,9 @@ async fn after_a_kill_of_qemu_status_says_so_and_start_recovers_with_the_data() 
     sign_up(&emulator, &started, "kept@example.com").await;
     let process = emulator.live().and_then(|live| live.process).expect("it runs");
     kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL).unwrap();
-    wait::until(Duration::from_secs(10), async || (!process.is_alive().unwrap()).then_some(())).await.unwrap();
+    wait::until(Duration::from_secs(10), async || (!process.is_alive().unwrap()).then_some(()))
+        .await
+        .unwrap();
 
     let status = emulator.run(&["status"]).await.expect(1);
     assert!(status.stdout.contains(&process.pid.to_string()), "{}", status.stdout);

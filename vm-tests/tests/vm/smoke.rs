@@ -61,7 +61,8 @@ async fn keys_are_checked(emulator: &Emulator, started: &Started) {
     for (access, header, _) in KEYS {
         let right = backend(emulator, started, access).get("/api/v1/projects/current").await;
         assert_eq!((right.status, &right.body["id"]), (200, &json!(PROJECT)), "{access}");
-        let wrong = started.api("backend").with("x-stack-project-id", PROJECT).with("x-stack-access-type", access);
+        let wrong =
+            started.api("backend").with("x-stack-project-id", PROJECT).with("x-stack-access-type", access);
         let wrong = wrong.with(header, &"0".repeat(64)).get("/api/v1/projects/current").await;
         assert_eq!(wrong.status, 401, "{access}: {:?}", wrong.body);
         assert!(wrong.body["code"].is_string() && wrong.body["error"].is_string(), "{:?}", wrong.body);
