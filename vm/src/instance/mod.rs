@@ -127,6 +127,10 @@ impl Instance {
         }
         if live.new_session && live.ready.is_none() {
             self.discard_session()?;
+            let record = record::read::<Record>(&self.dir.record())?;
+            if record.is_some_and(|record| record.created_at >= live.started_at) {
+                remove(&self.dir.record())?;
+            }
         }
         self.clear_live()
     }
@@ -173,5 +177,152 @@ fn remove(path: &Path) -> Result<bool, FileError> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(FileError::of("remove", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use host::events::Silent;
+    use host::process::Cmd;
+    use release::arch::Arch;
+    use time::OffsetDateTime;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+
+    use super::live::StartedBy;
+    use super::record::{ImageIdentity, SCHEMA_VERSION, Session};
+    use super::*;
+    use crate::accel::Accelerator;
+    use crate::process::{Launched, ProcessIdentity};
+
+    /// An instance with an overlay whose start was cut short.
+    struct CutShort {
+        home: tempfile::TempDir,
+        instance: Instance,
+    }
+
+    impl CutShort {
+        fn new(process: Option<ProcessIdentity>, new_session: bool) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
+            let dir = &instance.dir;
+            create_private_dir(dir.root()).unwrap();
+            fs::write(dir.overlay(), "data").unwrap();
+            let image = home.path().join("image");
+            fs::write(&image, "image").unwrap();
+            let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
+            let session = Some(Session { image, created_at: OffsetDateTime::UNIX_EPOCH });
+            let record = Record { session, ..Record::new(InstanceName::default()) };
+            record::write(&dir.record(), &record).unwrap();
+            let live = Live {
+                schema_version: SCHEMA_VERSION,
+                process,
+                qmp: home.path().join("qmp"),
+                qga: home.path().join("qga"),
+                arch: Arch::Amd64,
+                accelerator: Accelerator::Tcg,
+                fallback: None,
+                cpus: 2,
+                memory_mib: 2048,
+                image: "/image".into(),
+                ports: Vec::new(),
+                services: Vec::new(),
+                started_by: StartedBy::Cold,
+                new_session,
+                started_at: OffsetDateTime::UNIX_EPOCH,
+                ready: None,
+            };
+            record::write(&dir.live(), &live).unwrap();
+            Self { home, instance }
+        }
+
+        fn qmp(&self) -> PathBuf {
+            self.home.path().join("qmp")
+        }
+
+        fn has_data(&self) -> bool {
+            self.instance.dir.overlay().exists()
+        }
+    }
+
+    fn sleeper(dir: &Path) -> Launched {
+        Launched::start(&Cmd::new("sleep").arg("600"), &dir.join("log")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_first_start_leaves_no_process_and_no_overlay() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), true);
+        it.instance.recover_interrupted(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(!it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Absent));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_later_start_leaves_the_data() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        it.instance.recover_interrupted(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(Record { session: Some(_), .. })));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_inherited_the_pid_is_left_alone() {
+        let logs = tempfile::tempdir().unwrap();
+        let stranger = sleeper(logs.path());
+        let recorded = ProcessIdentity { started: stranger.identity().started + 1, ..stranger.identity() };
+        let it = CutShort::new(Some(recorded), false);
+        it.instance.stop(&Silent).await.unwrap();
+        assert!(stranger.identity().is_alive().unwrap());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_nobody_had_time_to_note_is_told_to_quit() {
+        let it = CutShort::new(None, false);
+        let listener = UnixListener::bind(it.qmp()).unwrap();
+        let monitor = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (read, mut write) = stream.into_split();
+                let version = r#"{"qemu":{"micro":2,"minor":2,"major":10},"package":""}"#;
+                let greeting = format!("{{\"QMP\":{{\"version\":{version},\"capabilities\":[]}}}}\n");
+                // The first connection only looks whether anybody is there.
+                let _ = write.write_all(greeting.as_bytes()).await;
+                let mut lines = BufReader::new(read).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let id = serde_json::from_str::<serde_json::Value>(&line).unwrap()["id"].clone();
+                    let answer = format!("{{\"return\":{{}},\"id\":{id}}}\n");
+                    write.write_all(answer.as_bytes()).await.unwrap();
+                    if line.contains("\"quit\"") {
+                        return;
+                    }
+                }
+            }
+        });
+        it.instance.stop(&Silent).await.unwrap();
+        monitor.await.unwrap();
+        assert!(it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
+    }
+
+    #[tokio::test]
+    async fn a_reset_leaves_the_ports_and_nothing_of_the_data() {
+        let it = CutShort::new(None, false);
+        let mut record: Record = record::read(&it.instance.dir.record()).unwrap().unwrap();
+        record.ports.insert("backend".into(), 30001);
+        record::write(&it.instance.dir.record(), &record).unwrap();
+        assert!(it.instance.reset(&Silent).await.unwrap());
+        assert!(!it.has_data());
+        let State::Stopped(kept) = it.instance.state().unwrap() else { panic!("not stopped") };
+        assert_eq!((kept.ports, kept.session), (record.ports, None));
+        assert!(!it.instance.reset(&Silent).await.unwrap());
     }
 }
