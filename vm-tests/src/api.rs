@@ -28,7 +28,7 @@ impl Api {
     /// # Panics
     /// When no client can be made.
     pub fn new(url: &str) -> Self {
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build();
+        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build();
         let url = url.trim_end_matches('/').to_owned();
         Self { client: client.expect("a plain client can be made"), url, headers: Vec::new() }
     }

@@ -6,7 +6,7 @@ use vm::instance::live::Live;
 use vm::qga::{Exec, Qga};
 
 /// Longest time that a command may take under software emulation.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A running guest.
 #[derive(Debug)]

@@ -21,8 +21,6 @@ pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 /// # Panics
 /// When the variable is missing.
 pub fn path_from_env(variable: &str) -> PathBuf {
-    let value = std::env::var_os(variable);
-    value
-        .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --only-vm`"))
+    let missing = || panic!("{variable} is not set: run `cargo xtask test --only-vm`");
+    std::env::var_os(variable).map_or_else(missing, PathBuf::from)
 }

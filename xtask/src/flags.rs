@@ -42,6 +42,9 @@ impl Cli {
 pub(crate) enum Task {
     BuildImage(BuildImage),
     BuildQemu(BuildQemu),
+    Quickstart(Quickstart),
+    Setup(Setup),
+    Smoke(Smoke),
     Test(Test),
 }
 
@@ -115,6 +118,56 @@ pub(crate) enum BaseKind {
     Bootstrap,
     /// Debian's official cloud image; packages are installed in a virtual machine.
     Cloud,
+}
+
+/// Installs what this host lacks for building and testing; every other task does its part of this by itself.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask setup
+  cargo xtask setup --check
+  cargo xtask setup --for build-qemu --for test")]
+pub(crate) struct Setup {
+    /// Only prints what is missing, and fails if anything is.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Looks at this part of the work only; may be given more than once.
+    #[arg(long = "for", value_name = "FEATURE", value_enum, default_value = "all")]
+    pub(crate) features: Vec<SetupFeature>,
+}
+
+/// A part of the work that needs something from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SetupFeature {
+    /// Compiling QEMU.
+    BuildQemu,
+    /// Making the base of an image from Debian's archive.
+    Bootstrap,
+    /// Making an image from a base.
+    Provision,
+    /// Running the checks and tests.
+    Test,
+    /// All of these.
+    All,
+}
+
+/// Goes from a fresh clone to a running, healthy emulator.
+///
+/// Installs what the host lacks, builds or finds QEMU, builds the image, starts it, and prints the addresses, how to stop
+/// it, and how long each part took. What is there already is not done again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask quickstart
+  STACK_EMULATOR_HOME=/tmp/try cargo xtask quickstart")]
+pub(crate) struct Quickstart {}
+
+/// Proves an image through the built `emulator`: start, status, HTTP checks, sign-in, keys, stop, nothing left running.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask smoke amd64")]
+pub(crate) struct Smoke {
+    /// Architecture of the image; it is built when it is missing.
+    pub(crate) arch: Arch,
 }
 
 /// Runs every check and every test, those with virtual machines included.

@@ -42,6 +42,9 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
     match task {
         Task::BuildImage(task) => task.run(console).await,
         Task::BuildQemu(task) => task.run(console).await,
+        Task::Setup(task) => task.run(console).await,
+        Task::Quickstart(task) => task.run(console).await,
+        Task::Smoke(task) => task.run(console).await,
         Task::Test(task) => task.run(console).await,
     }
 }

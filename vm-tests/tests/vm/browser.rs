@@ -13,7 +13,7 @@ use vm_tests::guest::Guest;
 use crate::smoke::backend;
 
 /// Longest wait for the driver, and for a page under software emulation.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Directory that screenshots are kept in, when somebody wants to look at them.
 const SCREENSHOTS_VARIABLE: &str = "VM_TESTS_SCREENSHOTS";

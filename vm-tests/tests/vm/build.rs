@@ -104,7 +104,7 @@ async fn an_interrupted_build_leaves_no_image_and_no_process() {
     let child = build.spawn(&build.out(), &[]);
     let mark = build.out().display().to_string();
     let running = async || (!processes_with(&mark).is_empty()).then_some(());
-    wait::until(Duration::from_secs(600), running).await.expect("the build reaches its virtual machine");
+    wait::until(Duration::from_mins(10), running).await.expect("the build reaches its virtual machine");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let run = finished(child).await;

@@ -64,7 +64,7 @@ async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
         async || std::fs::read_to_string(&console).is_ok_and(|text| text.contains("login:")).then_some(());
     let outcome = tokio::select! {
         ended = qemu.output() => Err(format!("QEMU ended: {ended:?}")),
-        login = wait::until(Duration::from_secs(300), prompt) => login.map_err(|error| error.to_string()),
+        login = wait::until(Duration::from_mins(5), prompt) => login.map_err(|error| error.to_string()),
     };
     outcome.unwrap_or_else(|why| {
         panic!("{why}; console:\n{}", std::fs::read_to_string(&console).unwrap_or_default())

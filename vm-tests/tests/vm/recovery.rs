@@ -32,7 +32,7 @@ async fn ctrl_c_during_start_leaves_nothing_running() {
     let emulator = Emulator::for_amd64();
     let child = emulator.spawn(&["start", "--port", "backend=auto", "--port", "dashboard=auto"]);
     let launched = async || emulator.live().and_then(|live| live.process);
-    let process = wait::until(Duration::from_secs(60), launched).await.expect("QEMU is started");
+    let process = wait::until(Duration::from_mins(1), launched).await.expect("QEMU is started");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let run = finished(child).await.expect(130);
@@ -46,7 +46,7 @@ async fn a_start_that_was_killed_is_cleaned_up_by_the_next() {
     let emulator = Emulator::for_amd64();
     let mut child = emulator.spawn(&["start", "--port", "backend=auto", "--port", "dashboard=auto"]);
     let launched = async || emulator.live().and_then(|live| live.process);
-    let orphan = wait::until(Duration::from_secs(60), launched).await.expect("QEMU is started");
+    let orphan = wait::until(Duration::from_mins(1), launched).await.expect("QEMU is started");
     child.kill().await.unwrap();
     assert!(orphan.is_alive().unwrap());
 
@@ -71,7 +71,7 @@ async fn a_service_that_fails_turns_health_and_status_and_its_return_turns_them_
 
     guest.sh("systemctl start stack-postgres").await;
     let healthy = async || (backend.get("/health?db=1").await.status == 200).then_some(());
-    wait::until(Duration::from_secs(60), healthy).await.expect("the backend finds the database again");
+    wait::until(Duration::from_mins(1), healthy).await.expect("the backend finds the database again");
     emulator.run(&["status"]).await.expect(0);
     emulator.finish().await;
 }

@@ -6,15 +6,41 @@ use std::time::Duration;
 use anyhow::Context;
 use host::console::{Console, seconds};
 use host::events::{Event, Reporter};
+use host::packages::{self, Feature};
 use image_build::base::{Base, CloudImage, Origin};
 use image_build::build::{Outcome, Request, build};
 use image_build::host_machine::Limits;
+use release::arch::Arch;
 use vm::home::Home;
 
 use crate::flags::{BaseKind, BuildImage};
 
 /// Directory of the repository that describes the image.
 const DESCRIPTION: &str = "cloud-init";
+
+/// Has an up-to-date image for `arch` in `home`, building it unless it is there.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> anyhow::Result<Outcome> {
+    packages::ensure(&[Feature::Bootstrap, Feature::Provision], reporter).await?;
+    let workspace = std::env::current_dir().context("the working directory is gone")?;
+    let request = Request {
+        arch,
+        source: workspace.join(DESCRIPTION),
+        base: Base::Bootstrap,
+        refresh_base: false,
+        force: false,
+        home: home.clone(),
+        output: None,
+        cache: host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?,
+        memory_mib: None,
+        cpus: None,
+        limits: Limits::default(),
+        workspace,
+    };
+    Ok(build(&request, reporter).await?)
+}
 
 impl BuildImage {
     /// Builds the image.
@@ -23,6 +49,11 @@ impl BuildImage {
     /// When it cannot be built.
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         let json = self.json;
+        let features = match self.base {
+            BaseKind::Bootstrap => &[Feature::Bootstrap, Feature::Provision][..],
+            BaseKind::Cloud => &[Feature::Provision],
+        };
+        packages::ensure(features, console).await?;
         let outcome = build(&self.request()?, console).await?;
         summary(&outcome, console);
         if json {

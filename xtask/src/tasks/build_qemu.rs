@@ -4,10 +4,24 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use host::console::Console;
+use host::events::Reporter;
+use host::packages::{self, Feature};
 use qemu_build::{Key, Request};
 use vm::home::Home;
 
 use crate::flags::BuildQemu;
+
+/// Has the pinned QEMU in `home`, building it unless it is there.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) async fn ensure(home: &Home, reporter: &dyn Reporter) -> anyhow::Result<()> {
+    packages::ensure(&[Feature::BuildQemu], reporter).await?;
+    let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
+    let request = Request { prefix_root: home.qemu(), cache, source: None, force: false, jobs: None };
+    qemu_build::build(&request, reporter).await?;
+    Ok(())
+}
 
 impl BuildQemu {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
@@ -15,6 +29,7 @@ impl BuildQemu {
             writeln!(std::io::stdout(), "{}", Key::of_this_host().await.as_str())?;
             return Ok(());
         }
+        packages::ensure(&[Feature::BuildQemu], console).await?;
         let prefix_root = match self.prefix_root {
             Some(root) => root,
             None => Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?.qemu(),

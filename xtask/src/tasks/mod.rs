@@ -3,4 +3,8 @@
 mod build_image;
 mod build_qemu;
 mod cargo;
+mod quickstart;
+mod setup;
+mod smoke;
 mod test;
+mod vm_tier;

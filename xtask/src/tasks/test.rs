@@ -1,15 +1,25 @@
 //! `cargo xtask test`: every check and every test.
 
 use host::console::Console;
+use host::packages::{self, Feature};
+use release::arch::Arch;
 
 use super::cargo::{cargo, cargo_with_env};
+use super::vm_tier::VmTier;
 use crate::flags::Test;
 
 impl Test {
-    pub(crate) async fn run(self, _console: &Console) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        checks().await?;
-        unit_tier(&names).await
+        packages::ensure(&[Feature::Test], console).await?;
+        if !self.only_vm {
+            checks().await?;
+            unit_tier(&names).await?;
+        }
+        if !self.no_vm {
+            VmTier::prepare(Arch::Amd64, console).await?.run(&names).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,41 @@
+//! `cargo xtask setup`: what this host lacks.
+
+use std::io::Write as _;
+
+use anyhow::bail;
+use host::console::Console;
+use host::packages::{self, Feature};
+
+use crate::flags::{Setup, SetupFeature};
+
+impl SetupFeature {
+    fn features(self) -> Vec<Feature> {
+        match self {
+            Self::BuildQemu => vec![Feature::BuildQemu],
+            Self::Bootstrap => vec![Feature::Bootstrap],
+            Self::Provision => vec![Feature::Provision],
+            Self::Test => vec![Feature::Test],
+            Self::All => Feature::ALL.to_vec(),
+        }
+    }
+}
+
+impl Setup {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        let features: Vec<Feature> = self.features.iter().copied().flat_map(SetupFeature::features).collect();
+        let missing = packages::missing(&features).await;
+        if missing.is_empty() {
+            console.line("nothing is missing");
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout();
+        for one in &missing {
+            writeln!(stdout, "{one}")?;
+        }
+        if self.check {
+            bail!("this host lacks {} of what the builds and tests need", missing.len());
+        }
+        packages::ensure(&features, console).await?;
+        Ok(())
+    }
+}
