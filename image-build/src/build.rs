@@ -20,7 +20,7 @@ use vm::home::Home;
 use vm::machine::DiskFile;
 use vm::qemu;
 
-use crate::base::{Base, Maker};
+use crate::base::{Base, Maker, Ready};
 use crate::disk::{self, Layout};
 use crate::error::BuildError;
 use crate::host_machine::{HostMachine, Limits};
@@ -121,9 +121,34 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     {
         return Ok(outcome);
     }
-    let job = Job { request, source: &source, layout, place: &place, reporter: &timings };
-    let (boot_files, logs) = job.run(inputs).await?;
-    Ok(outcome(&place, &boot_files, Some(logs), timings.taken()))
+    place.sweep()?;
+    require_space(request, &place)?;
+    let logs = new_logs(request)?;
+    let job = Job { request, source: &source, layout, place: &place, logs: &logs, reporter: &timings };
+    let files = job.run(inputs).await.inspect_err(|error| {
+        if error.logs().is_none() {
+            let text = format!("the logs of this build are in `{}`", logs.display());
+            reporter.report(&Event::Notice(&text));
+        }
+    })?;
+    Ok(outcome(&place, &files, Some(logs), timings.taken()))
+}
+
+/// Checks that there is room for the build.
+fn require_space(request: &Request, place: &Place) -> Result<(), BuildError> {
+    fs::create_dir_all(&request.cache).map_err(FileError::of("create", &request.cache))?;
+    space::require(&request.cache, "making a base", BASE_SPACE)??;
+    space::require(&place.dir, "building an image", IMAGE_SPACE)??;
+    Ok(())
+}
+
+/// A new directory for a build's logs.
+fn new_logs(request: &Request) -> Result<PathBuf, FileError> {
+    let format = format_description!("[year][month][day]-[hour][minute][second]");
+    let time = OffsetDateTime::now_utc().format(format).expect("the format has no unknown parts");
+    let dir = request.cache.join("logs").join(format!("build-{}-{time}", request.arch));
+    fs::create_dir_all(&dir).map_err(FileError::of("create", &dir))?;
+    Ok(dir)
 }
 
 /// Where the image and its boot files go.
@@ -212,36 +237,33 @@ struct Job<'a> {
     source: &'a Source,
     layout: Layout,
     place: &'a Place,
+    logs: &'a Path,
     reporter: &'a Timings<'a>,
 }
 
 impl Job<'_> {
-    async fn run(&self, inputs: BTreeMap<String, String>) -> Result<(BootFiles, PathBuf), BuildError> {
-        let Self { request, source, layout, place, reporter } = *self;
-        place.sweep()?;
-        self.require_space()?;
+    async fn run(&self, inputs: BTreeMap<String, String>) -> Result<BootFiles, BuildError> {
+        let Self { request, source, layout, place, logs, reporter } = *self;
         let machine =
             HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
-        let logs = self.logs()?;
         let work = tempfile::Builder::new()
             .prefix(&place.work_prefix)
             .tempdir_in(&place.dir)
             .map_err(FileError::of("create a directory in", &place.dir))?;
         let work = work.path();
 
-        let stackd =
-            stackd::build(request.arch, &request.workspace, &logs.join("cargo.log"), reporter).await?;
+        let stackd = stackd::path(request.arch, &request.workspace);
         let maker = Maker {
             arch: request.arch,
             source,
             layout,
             cache: &request.cache,
-            logs: &logs,
+            logs,
             machine: &machine,
             stackd: &stackd,
             reporter,
         };
-        let base = request.base.ensure(&maker, request.refresh_base).await?;
+        let base = self.programs_and_base(&maker).await?;
 
         let phase = Phase::start(reporter, "disk", "Laying out the disk");
         let disk = work.join("disk.raw");
@@ -261,7 +283,7 @@ impl Job<'_> {
         phase.done();
 
         let payload = Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd: &stackd };
-        let run = Run { machine: &machine, disk: &disk, boot: &boot, payload, work, logs: &logs, reporter };
+        let run = Run { machine: &machine, disk: &disk, boot: &boot, payload, work, logs, reporter };
         run.run().await?;
 
         let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
@@ -287,7 +309,22 @@ impl Job<'_> {
         host::files::publish(&image, &place.image)?;
         let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
         phase.done();
-        Ok((files, logs))
+        Ok(files)
+    }
+
+    /// Builds the guest's program and makes the base: at the same time, unless the base is made by that program.
+    async fn programs_and_base(&self, maker: &Maker<'_>) -> Result<Ready, BuildError> {
+        let Self { request, reporter, .. } = *self;
+        let log = maker.logs.join("cargo.log");
+        let program = async { Ok(stackd::build(request.arch, &request.workspace, &log, reporter).await?) };
+        let base = async { Ok(request.base.ensure(maker, request.refresh_base).await?) };
+        match request.base {
+            Base::Bootstrap => tokio::try_join!(program, base).map(|((), base)| base),
+            Base::Cloud(_) => {
+                program.await?;
+                base.await
+            }
+        }
     }
 
     fn size(&self) -> MachineSize {
@@ -297,23 +334,6 @@ impl Job<'_> {
             cpus: self.request.cpus.unwrap_or(own.cpus),
             disk_gib: own.disk_gib,
         }
-    }
-
-    fn require_space(&self) -> Result<(), BuildError> {
-        let cache = &self.request.cache;
-        fs::create_dir_all(cache).map_err(FileError::of("create", cache))?;
-        space::require(cache, "making a base", BASE_SPACE)??;
-        space::require(&self.place.dir, "building an image", IMAGE_SPACE)??;
-        Ok(())
-    }
-
-    /// A new directory for this build's logs.
-    fn logs(&self) -> Result<PathBuf, BuildError> {
-        let format = format_description!("[year][month][day]-[hour][minute][second]");
-        let time = OffsetDateTime::now_utc().format(format).expect("the format has no unknown parts");
-        let dir = self.request.cache.join("logs").join(format!("build-{}-{time}", self.request.arch));
-        fs::create_dir_all(&dir).map_err(FileError::of("create", &dir))?;
-        Ok(dir)
     }
 
     async fn build_info(&self) -> Result<Build, BuildError> {

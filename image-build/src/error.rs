@@ -1,5 +1,7 @@
 //! Why there is no image, and what to do about it.
 
+use std::path::Path;
+
 use host::files::FileError;
 use host::process::ProcessError;
 use release::arch::Arch;
@@ -74,6 +76,16 @@ pub enum BuildError {
     /// The finished image cannot be read back.
     #[error(transparent)]
     BootFiles(#[from] vm::boot_files::BootFilesError),
+}
+
+impl BuildError {
+    /// Directory with the logs, where the error names it.
+    pub fn logs(&self) -> Option<&Path> {
+        match self {
+            Self::Provision(source) | Self::Base(BaseError::Provision(source)) => source.logs(),
+            _ => None,
+        }
+    }
 }
 
 impl Explain for BuildError {

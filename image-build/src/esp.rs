@@ -102,7 +102,15 @@ mod tests {
         let mdir = Cmd::new("mdir").args(["-b", "-/", "-i", &drive]).text().await.unwrap();
         let mut files: Vec<_> = mdir.lines().filter(|line| !line.ends_with('/')).collect();
         files.sort_unstable();
-        insta::assert_snapshot!(files.join("\n"), @"");
+        insta::assert_snapshot!(files.join("\n"), @r"
+        ::/EFI/BOOT/BOOTX64.EFI
+        ::/emulator/initrd.fast
+        ::/emulator/initrd.generic
+        ::/emulator/manifest.json
+        ::/emulator/vmlinuz
+        ::/loader/entries/stack.conf
+        ::/loader/loader.conf
+        ");
 
         let esp = dir.path().join("esp");
         let dd = Cmd::new("dd").args(["bs=1M", "skip=1"]).arg(format!("count={}", layout.esp.len >> 20));

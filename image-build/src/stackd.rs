@@ -62,7 +62,12 @@ fn cargo(arch: Arch, workspace: &Path) -> Cmd {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
 }
 
-/// Builds the program and gives its path; cargo's output goes to `log`.
+/// Where [`build`] puts the program.
+pub fn path(arch: Arch, workspace: &Path) -> PathBuf {
+    workspace.join("target").join(target(arch)).join("release").join(PROGRAM)
+}
+
+/// Builds the program; cargo's output goes to `log`.
 ///
 /// # Errors
 /// When cargo fails; the error has the last lines.
@@ -71,11 +76,11 @@ pub async fn build(
     workspace: &Path,
     log: &Path,
     reporter: &dyn Reporter,
-) -> Result<PathBuf, StackdError> {
+) -> Result<(), StackdError> {
     let phase = Phase::start(reporter, "stackd", "Building the guest's program");
     cargo(arch, workspace).logged(log, |line| phase.detail(line)).await.map_err(StackdError::Cargo)?;
     phase.done();
-    Ok(workspace.join("target").join(target(arch)).join("release").join(PROGRAM))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ const PACK_ROOT: &str = include_str!("pack-root");
 /// Its name beside the copy of the base's directory.
 const PACK_ROOT_NAME: &str = "pack-root";
 
+/// What mmdebstrap would clean up after the hooks, in a root that is about to be thrown away. The last hook has done it in
+/// time.
+const SKIP: &str = "--skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp";
+
 /// The keys that Debian's archive is signed with, where package debian-archive-keyring puts them.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -44,7 +48,7 @@ struct Plan<'a> {
 impl Plan<'_> {
     fn mmdebstrap(&self) -> Cmd {
         let mut cmd = Cmd::new("mmdebstrap")
-            .args(["--variant=minbase", "--format=null"])
+            .args(["--variant=minbase", "--format=null", SKIP])
             .arg(format!("--architectures={}", self.arch))
             .arg(format!("--include={}", self.packages.join(",")))
             .arg(format!("--dpkgopt={}", self.stage.join(Source::DPKG_CFG).display()));
@@ -156,6 +160,17 @@ mod tests {
             image: Path::new("/stage/root.ext4"),
             bytes: 1 << 30,
         };
-        insta::assert_snapshot!(plan.mmdebstrap().argv().replace(" --", "\n--"), @"");
+        insta::assert_snapshot!(plan.mmdebstrap().argv().replace(" --", "\n--"), @r"
+        mmdebstrap
+        --variant=minbase
+        --format=null
+        --skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp
+        --architectures=amd64
+        --include=systemd,redis
+        --dpkgopt=/stage/dpkg.cfg
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+        --customize-hook=/stage/hooks/10-accounts
+        --customize-hook=/stage/pack-root trixie /dev/null 'deb http://mirror.example/debian trixie main'
+        ");
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask build-image`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -24,7 +25,7 @@ const DESCRIPTION: &str = "cloud-init";
 /// When it cannot be built.
 pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> anyhow::Result<Outcome> {
     packages::ensure(&[Feature::Bootstrap, Feature::Provision], reporter).await?;
-    let workspace = std::env::current_dir().context("the working directory is gone")?;
+    let workspace = workspace()?;
     let request = Request {
         arch,
         source: workspace.join(DESCRIPTION),
@@ -33,13 +34,22 @@ pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> 
         force: false,
         home: home.clone(),
         output: None,
-        cache: host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?,
+        cache: cache()?,
         memory_mib: None,
         cpus: None,
         limits: Limits::default(),
         workspace,
     };
     Ok(build(&request, reporter).await?)
+}
+
+/// The checkout: tasks run in its root.
+fn workspace() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("the working directory is gone")
+}
+
+fn cache() -> anyhow::Result<PathBuf> {
+    host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
 }
 
 impl BuildImage {
@@ -64,7 +74,7 @@ impl BuildImage {
     }
 
     fn request(self) -> anyhow::Result<Request> {
-        let workspace = std::env::current_dir().context("the working directory is gone")?;
+        let workspace = workspace()?;
         Ok(Request {
             arch: self.arch,
             source: self.cloud_init.unwrap_or_else(|| workspace.join(DESCRIPTION)),
@@ -73,7 +83,7 @@ impl BuildImage {
             force: self.force,
             home: Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?,
             output: self.output,
-            cache: host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?,
+            cache: cache()?,
             memory_mib: self.memory,
             cpus: self.cpus,
             limits: Limits { stall: self.stall_timeout, overall: self.timeout },
