@@ -56,10 +56,21 @@ impl Instance {
         Ok(Image { identity, boot })
     }
 
+    /// Proves that an overlay is there only when `record` knows what it stands on: another one may neither be written to
+    /// nor thrown away. To be asked before the live record promises that a failed start removes the overlay.
+    ///
+    /// # Errors
+    /// When it is there and unknown.
+    pub(super) fn check_overlay(&self, record: &Record) -> Result<(), InstanceError> {
+        let overlay = self.dir.overlay();
+        let unknown = record.session.is_none() && overlay.exists();
+        if unknown { Err(InstanceError::UnknownOverlay(overlay)) } else { Ok(()) }
+    }
+
     /// Makes sure that there is an overlay on `image`, and notes it in `record`.
     ///
     /// # Errors
-    /// When it cannot be made, or is there without anybody knowing what it stands on.
+    /// When it cannot be made.
     pub(super) async fn overlay(
         &self,
         record: &mut Record,
@@ -75,8 +86,6 @@ impl Instance {
                 img.rebase_onto_same(&DiskFile::qcow2(&overlay), &backing).await?;
                 session.image = image.clone();
             }
-            // Nobody knows what it stands on, so nobody may write to it, nor throw it away.
-            None if overlay.exists() => return Err(InstanceError::UnknownOverlay(overlay)),
             None => {
                 img.create_overlay(&backing, &overlay).await?;
                 record.session =
@@ -84,5 +93,123 @@ impl Instance {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use host::digest;
+    use host::events::Silent;
+    use release::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, RESUME_PROTOCOL};
+    use release::stack::Stack;
+
+    use super::super::name::InstanceName;
+    use super::super::start::StartOptions;
+    use super::*;
+    use crate::accel::Choice;
+    use crate::boot_files::ImageRecord;
+    use crate::error::{Class, Explain};
+    use crate::home::Home;
+    use crate::stamp::Stamp;
+
+    /// A home with an image whose boot files have been read out.
+    struct Fabricated {
+        home: tempfile::TempDir,
+        instance: Instance,
+    }
+
+    impl Fabricated {
+        fn new() -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
+            let it = Self { home, instance };
+            it.put(&it.instance.home.image(Arch::Amd64), &it.instance.home.boot_files(Arch::Amd64), "image");
+            it
+        }
+
+        fn put(&self, image: &Path, boot: &Path, content: &str) {
+            std::fs::create_dir_all(boot).unwrap();
+            std::fs::write(image, content).unwrap();
+            let sha256 = digest::of_bytes(content.as_bytes());
+            let record = ImageRecord { sha256, stamp: Stamp::of(image).unwrap() };
+            std::fs::write(boot.join("image.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+            std::fs::write(boot.join("manifest.json"), manifest().to_json()).unwrap();
+            std::fs::write(boot.join("vmlinuz"), "").unwrap();
+            std::fs::write(boot.join("initrd"), "").unwrap();
+        }
+
+        async fn image(&self, record: &Record, asked: Option<&Path>) -> Result<Image, InstanceError> {
+            // The boot files are there already, so nothing is asked of it.
+            let img = QemuImg::new("/no/such/qemu-img");
+            self.instance.image(record, asked, Arch::Amd64, &img).await
+        }
+
+        fn record(&self, identity: ImageIdentity) -> Record {
+            let session = Some(Session { image: identity, created_at: OffsetDateTime::UNIX_EPOCH });
+            Record { session, ..Record::new(self.instance.name.clone()) }
+        }
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            arch: Arch::Amd64,
+            build: Build { git_sha: "unknown".into(), time: "2026-01-01T00:00:00Z".into() },
+            debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
+            boot: Boot { kernel: "vmlinuz".into(), initrd: "initrd".into(), cmdline: "quiet".into() },
+            stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
+            resume_protocol: RESUME_PROTOCOL,
+            minimum_qemu: MINIMUM_QEMU.into(),
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn another_image_under_the_data_is_refused_with_both_digests_and_the_way_out() {
+        let it = Fabricated::new();
+        let first = it.image(&Record::new(InstanceName::default()), None).await.unwrap().identity;
+        let record = it.record(first.clone());
+        assert_eq!(it.image(&record, None).await.unwrap().identity, first);
+
+        let home = &it.instance.home;
+        it.put(&home.image(Arch::Amd64), &home.boot_files(Arch::Amd64), "IMAGE");
+        let error = it.image(&record, None).await.err().unwrap();
+        assert_eq!(error.class(), Class::VerificationFailed);
+        assert!(error.to_string().contains(&first.sha256), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("--image FILE") && hint.contains("emulator reset"), "{hint}");
+    }
+
+    #[tokio::test]
+    async fn the_same_image_in_another_place_is_accepted() {
+        let it = Fabricated::new();
+        let first = it.image(&Record::new(InstanceName::default()), None).await.unwrap().identity;
+        let moved = it.home.path().join("old.qcow2");
+        it.put(&moved, &it.instance.dir.boot_files(), "image");
+        let found = it.image(&it.record(first.clone()), Some(&moved)).await.unwrap().identity;
+        assert!(found.same_content(&first));
+        assert_eq!(found.path, moved);
+    }
+
+    #[tokio::test]
+    async fn an_overlay_that_no_record_knows_is_neither_used_nor_thrown_away() {
+        let it = Fabricated::new();
+        create_private_dir(it.instance.dir.root()).unwrap();
+        std::fs::write(it.instance.dir.overlay(), "data").unwrap();
+        let options = StartOptions {
+            accel: Choice::Auto,
+            arch: Some(Arch::Amd64),
+            cpus: None,
+            memory_mib: None,
+            image: None,
+            ports: Vec::new(),
+            variable: &|_| None,
+            timeout: None,
+        };
+        let error = it.instance.start(&options, &Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::UnknownOverlay(_)), "{error}");
+        assert!(it.instance.dir.overlay().exists());
     }
 }

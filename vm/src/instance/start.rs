@@ -106,6 +106,7 @@ impl Instance {
             State::Broken(faults) => self.despite(faults, options)?,
             _ => Record::new(self.name.clone()),
         };
+        self.check_overlay(&record)?;
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
         let outcome = self.boot(record, plan, options, begin, &timings).await;
