@@ -3,14 +3,17 @@
 //! The distribution's own one is made to find any root on any machine, with a shell, udev and dozens of
 //! modules; on an emulated CPU that alone takes 6 s. This one knows the machine that it runs on: it loads the few
 //! modules that lie beside it (`/modules/*.ko`, not compressed, in the order of their names), waits for the
-//! partition that `root=` on the kernel command line names, mounts it, mounts the volume with this start's
-//! settings while it is at it, and becomes the system's `/sbin/init`.
+//! partition that `root=` on the kernel command line names, mounts it, and becomes the system's `/sbin/init`. On the
+//! way it does what would need udev later: it mounts the volume with this start's settings, sets up the network
+//! card and names the ports to the host.
 //!
 //! With `stack.probe` on the command line it says so on the console and powers off: the proof that an
 //! accelerator really runs a guest.
 
 mod block;
 mod cmdline;
+mod network;
+mod ports;
 mod uevent;
 
 use std::ffi::CString;
@@ -29,7 +32,7 @@ use block::Wanted;
 use cmdline::Cmdline;
 
 /// What the host waits for on the serial console when it asks whether an accelerator works.
-pub const PROBE_MARKER: &str = "STACK_PROBE_OK";
+pub(crate) const PROBE_MARKER: &str = "STACK_PROBE_OK";
 
 /// What the console shows before the machine powers off because there is nothing to boot into.
 const FAILURE_MARKER: &str = "STACK_INIT_FAILED";
@@ -40,6 +43,13 @@ const CONFIG_LABEL: &str = "STACKCFG";
 /// Where that volume is mounted. `/run` moves into the new root with it.
 const CONFIG_DIR: &str = "/run/stack/config";
 
+/// The only units that systemd sees after a direct boot, once provisioning has put them there: a few dozen in place of four
+/// hundred that it would read first. Booted by other means, the system has all of Debian's.
+const DIRECT_UNITS: &str = "/usr/lib/stack/direct";
+
+/// A directory that does not exist.
+const NO_GENERATORS: &str = "/usr/lib/stack/direct/generators";
+
 const MODULES: &str = "/modules";
 const NEW_ROOT: &str = "/root";
 
@@ -48,7 +58,7 @@ const ROOT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs as process 1 and becomes the system's init. On failure it powers the machine off: a panic would leave it
 /// hanging, and the host sees at once that it has ended.
-pub fn run() {
+pub(crate) fn run() {
     if let Err(error) = boot() {
         let _ = console(&format!("{FAILURE_MARKER}: {error:#}"));
     }
@@ -67,9 +77,15 @@ fn boot() -> anyhow::Result<()> {
     let root = cmdline.root.as_deref().context("no `root=` on the kernel command line")?;
     let device = block::wait_for(&Wanted::parse(root)?, ROOT_DEADLINE)?;
     mount_root(&device, &cmdline)?;
-    // The settings are optional, and an unreadable volume must not keep the system down.
-    if let Err(error) = mount_config() {
-        console(&format!("settings volume: {error:#}"))?;
+    // None of these must keep the system down: somebody has to be able to look at what went wrong.
+    for (what, result) in [
+        ("settings volume", mount_config()),
+        ("network", set_up_network(&cmdline)),
+        ("ports", ports::link(Path::new("/sys/class/virtio-ports"), Path::new("/dev")).map_err(Into::into)),
+    ] {
+        if let Err(error) = result {
+            console(&format!("{what}: {error:#}"))?;
+        }
     }
     switch_root()?;
     Err(Command::exec(&mut init_command(&cmdline)).into())
@@ -143,6 +159,13 @@ fn mount_config() -> anyhow::Result<()> {
         .with_context(|| format!("cannot mount `{}`", device.display()))
 }
 
+fn set_up_network(cmdline: &Cmdline) -> anyhow::Result<()> {
+    let Some(text) = &cmdline.network else { return Ok(()) };
+    network::Settings::parse(text)
+        .with_context(|| format!("`ip={text}` is not a static configuration"))?
+        .apply()
+}
+
 /// Makes the mounted root the root, with the kernel's file systems moved along. What the initial RAM file system
 /// held is deleted first: nobody can reach it afterwards, and it would stay in memory, and in every snapshot of it.
 fn switch_root() -> anyhow::Result<()> {
@@ -164,6 +187,11 @@ fn init_command(cmdline: &Cmdline) -> Command {
     #[expect(clippy::disallowed_methods, reason = "this process becomes it; there is no child to report on")]
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1));
+    if Path::new(DIRECT_UNITS).is_dir() {
+        command.env("SYSTEMD_UNIT_PATH", DIRECT_UNITS);
+        // No unit of such a boot is generated, and systemd would wait for a dozen programs that find that out.
+        command.env("SYSTEMD_GENERATOR_PATH", NO_GENERATORS);
+    }
     command
 }
 

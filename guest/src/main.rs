@@ -5,8 +5,11 @@ mod checks;
 mod cron;
 mod dashboard;
 mod http_client;
+mod init;
 mod local_admin;
 mod migrate;
+mod progress;
+mod provision;
 mod secret;
 mod seed;
 mod service;
@@ -41,9 +44,16 @@ enum Program {
     WarmUp,
     /// Check the running services from the inside
     Smoke,
+    /// Run the steps that make an image out of a base system
+    Provision(provision::Provision),
 }
 
 fn main() -> anyhow::Result<()> {
+    // The kernel starts this program as `/init` of the fast initial RAM file system.
+    if std::process::id() == 1 {
+        init::run();
+        return Ok(());
+    }
     match Arguments::parse().program {
         Program::Backend => backend::run(),
         Program::Dashboard => dashboard::run(),
@@ -52,5 +62,6 @@ fn main() -> anyhow::Result<()> {
         Program::Seed => seed::run(),
         Program::WarmUp => warm_up::run(),
         Program::Smoke => smoke::run(),
+        Program::Provision(provision) => provision.run(),
     }
 }

@@ -9,10 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 /// Version of the protocol, in every message.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Name of the virtio-serial port that the host listens on.
-pub const PORT: &str = "org.stack.progress";
+pub(crate) const PORT: &str = "org.stack.progress";
 
 /// Where the kernel lists the ports, each with its name in a file.
 const SYS_PORTS: &str = "/sys/class/virtio-ports";
@@ -22,18 +22,18 @@ const WRITE_DEADLINE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// One message to the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub(crate) struct Message {
     /// [`VERSION`] of the writer.
-    pub v: u32,
+    pub(crate) v: u32,
     /// What happened.
     #[serde(flatten)]
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 /// What happened during provisioning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub enum Event {
+pub(crate) enum Event {
     /// A step begins.
     Start {
         /// The step's file name.
@@ -70,7 +70,7 @@ pub enum Event {
 
 impl Event {
     /// The line that the host reads, with its end.
-    pub fn to_line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let message = Message { v: VERSION, event: self.clone() };
         let mut line = serde_json::to_string(&message).expect("messages are made of strings and numbers");
         line.push('\n');
@@ -80,21 +80,21 @@ impl Event {
 
 /// The way to the host.
 #[derive(Debug)]
-pub struct Port(Option<File>);
+pub(crate) struct Port(Option<File>);
 
 impl Port {
     /// Opens the port; on a machine that has none, messages go nowhere.
     ///
     /// # Errors
     /// When there is one and it cannot be opened.
-    pub fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let Some(device) = find(Path::new(SYS_PORTS), PORT) else { return Ok(Self(None)) };
         let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
         OpenOptions::new().write(true).custom_flags(nonblocking).open(device).map(|file| Self(Some(file)))
     }
 
     /// Sends a message, or drops it when nobody reads: provisioning does not depend on being watched.
-    pub fn send(&mut self, event: &Event) {
+    pub(crate) fn send(&mut self, event: &Event) {
         let Some(port) = &mut self.0 else { return };
         let line = event.to_line();
         let mut rest = line.as_bytes();
@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn a_port_is_found_by_its_name() {
         let dir = tempfile::tempdir().unwrap();
-        for (device, name) in [("vport1p1", "org.qemu.guest_agent.0\n"), ("vport1p2", "org.stack.progress\n")] {
+        for (device, name) in [("vport1p1", "org.qemu.guest_agent.0\n"), ("vport1p2", "org.stack.progress\n")]
+        {
             fs::create_dir(dir.path().join(device)).unwrap();
             fs::write(dir.path().join(device).join("name"), name).unwrap();
         }

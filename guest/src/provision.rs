@@ -16,6 +16,7 @@ use anyhow::Context;
 use host::process::{Cmd, ProcessError};
 
 use crate::progress::{Event, Port};
+use crate::service;
 use step::Step;
 
 /// On the console before each message for people.
@@ -36,9 +37,9 @@ const DIAGNOSE: &str = "/usr/lib/stack/diagnose";
 /// The step that a failure outside of any step is reported for.
 const NO_STEP: &str = "provision";
 
-/// Run the steps that make an image out of a base system.
+/// What `stackd provision` is told.
 #[derive(Debug, clap::Args)]
-pub struct Provision {
+pub(crate) struct Provision {
     /// Directory with the steps.
     #[arg(default_value = "/usr/lib/stack/steps.d")]
     steps: PathBuf,
@@ -53,13 +54,17 @@ impl Provision {
     ///
     /// # Errors
     /// When a step fails; host and console know by then.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        service::run(self.all())?
+    }
+
+    async fn all(self) -> anyhow::Result<()> {
         let mut report = Report { port: Port::open().context("cannot open the progress port")? };
         let result = self.steps(&mut report).await;
         match &result {
             Ok(()) if self.last => {
                 report.port.send(&Event::Done);
-                report.console(DONE_MARKER);
+                console(DONE_MARKER);
             }
             Ok(()) => {}
             Err(failure) => report.failed(failure).await,
@@ -108,7 +113,7 @@ struct Report {
 
 impl Report {
     fn started(&mut self, step: &Step) {
-        self.console(&format!("{NOTICE_MARKER}: {}", step.title));
+        console(&format!("{NOTICE_MARKER}: {}", step.title));
         self.port.send(&Event::Start { step: step.name.clone(), title: step.title.clone() });
     }
 
@@ -121,21 +126,21 @@ impl Report {
         let (status, tail) = failure.parts();
         let step = failure.step.clone();
         self.port.send(&Event::Failed { step: step.clone(), status: status.clone(), tail: tail.clone() });
-        self.console(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
+        console(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
         for line in tail {
-            self.console(&line);
+            console(&line);
         }
-        let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), |line| self.console(line)).await;
+        let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), console).await;
         if let Err(error) = shown {
-            self.console(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
+            console(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
         }
-        self.console(FAILED_MARKER);
+        console(FAILED_MARKER);
     }
+}
 
-    /// Writes a line to the machine's console; one that cannot be written to has nobody who reads it.
-    fn console(&self, line: &str) {
-        if let Ok(mut console) = OpenOptions::new().write(true).open("/dev/console") {
-            let _ = writeln!(console, "{line}\r");
-        }
+/// Writes a line to the machine's console; one that cannot be written to has nobody who reads it.
+fn console(line: &str) {
+    if let Ok(mut console) = OpenOptions::new().write(true).open("/dev/console") {
+        let _ = writeln!(console, "{line}\r");
     }
 }

@@ -13,7 +13,7 @@ const SYS_BLOCK: &str = "/sys/class/block";
 
 /// Which block device is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// A partition by its name in the GPT.
     PartLabel(String),
     /// A device by its kernel name, "vda2".
@@ -25,7 +25,7 @@ impl Wanted {
     ///
     /// # Errors
     /// When it is neither `PARTLABEL=…` nor a path in `/dev`.
-    pub fn parse(root: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(root: &str) -> anyhow::Result<Self> {
         if let Some(label) = root.strip_prefix("PARTLABEL=") {
             return Ok(Self::PartLabel(label.to_owned()));
         }
@@ -50,7 +50,7 @@ impl Wanted {
 ///
 /// # Errors
 /// When `limit` passes first; the error lists the devices that are there.
-pub fn wait_for(wanted: &Wanted, limit: Duration) -> anyhow::Result<PathBuf> {
+pub(crate) fn wait_for(wanted: &Wanted, limit: Duration) -> anyhow::Result<PathBuf> {
     let start = Instant::now();
     // Listening begins before looking, so no device can come unnoticed in between.
     let events = Uevents::listen().context("cannot listen to the kernel's device events")?;
@@ -70,9 +70,11 @@ pub fn wait_for(wanted: &Wanted, limit: Duration) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When the devices cannot be listed.
-pub fn find_fat(label: &str) -> io::Result<Option<PathBuf>> {
+pub(crate) fn find_fat(label: &str) -> io::Result<Option<PathBuf>> {
     let disks = names()?.into_iter().filter(|name| !uevent(name).contains("DEVTYPE=partition"));
-    Ok(disks.map(|name| Path::new("/dev").join(name)).find(|path| fat_label(path).is_some_and(|is| is == label)))
+    Ok(disks
+        .map(|name| Path::new("/dev").join(name))
+        .find(|path| fat_label(path).is_some_and(|is| is == label)))
 }
 
 fn fat_label(path: &Path) -> Option<String> {

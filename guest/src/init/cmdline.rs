@@ -2,30 +2,33 @@
 
 /// The parameters that matter before the root is mounted; see bootparam(7).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cmdline {
+pub(crate) struct Cmdline {
     /// `root=`: the device with the root file system.
-    pub root: Option<String>,
+    pub(crate) root: Option<String>,
     /// `rootfstype=`.
-    pub root_type: Option<String>,
+    pub(crate) root_type: Option<String>,
     /// `rootflags=`: mount options.
-    pub root_flags: Option<String>,
+    pub(crate) root_flags: Option<String>,
     /// `rw` rather than `ro`; the later one counts.
-    pub writable: bool,
+    pub(crate) writable: bool,
+    /// `ip=`: settings of the network card.
+    pub(crate) network: Option<String>,
     /// `init=`: the program to become.
-    pub init: Option<String>,
+    pub(crate) init: Option<String>,
     /// `stack.probe`: prove that the machine runs, and end.
-    pub probe: bool,
+    pub(crate) probe: bool,
 }
 
 impl Cmdline {
     /// Parses the text of `/proc/cmdline`. Parameters for others are skipped.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut cmdline = Self::default();
         for word in text.split_whitespace() {
             match word.split_once('=') {
                 Some(("root", value)) => cmdline.root = Some(value.to_owned()),
                 Some(("rootfstype", value)) => cmdline.root_type = Some(value.to_owned()),
                 Some(("rootflags", value)) => cmdline.root_flags = Some(value.to_owned()),
+                Some(("ip", value)) => cmdline.network = Some(value.to_owned()),
                 Some(("init", value)) => cmdline.init = Some(value.to_owned()),
                 Some(_) => {}
                 None => match word {

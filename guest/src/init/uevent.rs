@@ -14,17 +14,16 @@ const KERNEL_GROUP: u32 = 1;
 
 /// A socket that the kernel sends a message to for every change of a device.
 #[derive(Debug)]
-pub struct Uevents(OwnedFd);
+pub(crate) struct Uevents(OwnedFd);
 
 impl Uevents {
     /// Starts to listen.
     ///
     /// # Errors
     /// When the kernel gives no such socket.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
         bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
         Ok(Self(socket))
     }
@@ -34,16 +33,15 @@ impl Uevents {
     ///
     /// # Errors
     /// When the socket fails.
-    pub fn wait(&self, limit: Duration) -> io::Result<()> {
+    pub(crate) fn wait(&self, limit: Duration) -> io::Result<()> {
         let limit = Timespec::try_from(limit).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit))?;
         let mut message = [0; 4096];
         loop {
             match recv(&self.0, message.as_mut_slice(), RecvFlags::empty()) {
-                Ok(_) => {}
+                // Without room for all messages the kernel drops some: something has happened all the same.
+                Ok(_) | Err(rustix::io::Errno::NOBUFS) => {}
                 Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                // The kernel dropped messages because there were too many: something has happened all the same.
-                Err(rustix::io::Errno::NOBUFS) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -12,19 +12,19 @@ const TITLE_WITHIN: usize = 3;
 
 /// A step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its name, "30-database".
-    pub name: String,
+    pub(crate) name: String,
     /// What it does, for people; the name when it does not say.
-    pub title: String,
+    pub(crate) title: String,
 }
 
 /// A directory of steps that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the steps in `{}`", dir.display())]
-pub struct ListError {
+pub(crate) struct ListError {
     dir: PathBuf,
     #[source]
     source: io::Error,
@@ -34,11 +34,10 @@ pub struct ListError {
 ///
 /// # Errors
 /// When the directory or a file in it cannot be read.
-pub fn list(dir: &Path) -> Result<Vec<Step>, ListError> {
+pub(crate) fn list(dir: &Path) -> Result<Vec<Step>, ListError> {
     let read = || {
-        let mut steps = fs::read_dir(dir)?
-            .map(|entry| Step::open(entry?.path()))
-            .collect::<io::Result<Vec<_>>>()?;
+        let mut steps =
+            fs::read_dir(dir)?.map(|entry| Step::open(entry?.path())).collect::<io::Result<Vec<_>>>()?;
         steps.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(steps)
     };
