@@ -204,12 +204,18 @@ impl BootFiles {
             .tempdir_in(parent)
             .map_err(FileError::of("create a directory in", parent))?;
         let esp = work.path().join("esp");
+        // Both read the whole image or much of it, so the second has it in memory.
+        let hashed = tokio::task::spawn_blocking({
+            let image = image.to_owned();
+            move || digest::of_file(&image)
+        });
         let (offset, length) = find_esp(image, work.path(), img).await?;
         img.extract(&DiskFile::qcow2(image), offset, length, &esp).await?;
         let manifest = unpack(image, arch, &esp, work.path())?;
         fs::remove_file(&esp).map_err(FileError::of("remove", &esp))?;
 
-        let sha256 = digest::of_file(image).map_err(FileError::of("read", image))?;
+        let sha256 = hashed.await.map_err(std::io::Error::other).flatten();
+        let sha256 = sha256.map_err(FileError::of("read", image))?;
         let image = ImageRecord { sha256, stamp };
         let record = serde_json::to_vec_pretty(&image).expect("the record serialises");
         write_atomic(&work.path().join(RECORD), &record, PUBLIC_FILE)?;

@@ -209,6 +209,8 @@ impl Launched {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         tokio::select! {
+            // What is done is done, even if the process has ended in the meantime.
+            biased;
             done = work => match done {
                 Ok(value) => Ok(value),
                 Err(error) => match tokio::time::timeout(ECHO_LIMIT, self.death()).await {

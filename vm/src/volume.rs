@@ -29,14 +29,25 @@ const GRANULE: u64 = 64 << 10;
 /// Size of a cluster: what a file takes on the volume is a multiple of it.
 const CLUSTER: u32 = 4096;
 
-/// Size of a cluster of an EFI system partition. FAT32 needs 65,525 clusters, which are 32 MiB then.
-const ESP_CLUSTER: u32 = 512;
+/// Size of the smallest cluster.
+const SMALLEST_CLUSTER: u32 = 512;
 
 /// Fewest clusters that make a file system FAT32 (Microsoft's FAT specification, "FAT type determination").
 const FAT32_CLUSTERS: u64 = 65_525;
 
-/// Smallest EFI system partition that is FAT32, with room for both allocation tables.
-pub const ESP_MINIMUM: u64 = (FAT32_CLUSTERS * (ESP_CLUSTER as u64 + 8)).next_multiple_of(1 << 20);
+/// Smallest EFI system partition that is FAT32.
+pub const ESP_MINIMUM: u64 = fat32_size(SMALLEST_CLUSTER).next_multiple_of(1 << 20);
+
+/// Bytes that a FAT32 of the fewest clusters takes: each costs its own size and an entry in both allocation tables.
+const fn fat32_size(cluster: u32) -> u64 {
+    FAT32_CLUSTERS * (cluster as u64 + 2 * 4)
+}
+
+/// Size of a cluster of an EFI system partition of `length` bytes: as large as FAT32 allows, up to a page.
+fn esp_cluster(length: u64) -> u32 {
+    let fits = |cluster: &u32| length >= fat32_size(*cluster).next_multiple_of(1 << 20);
+    [CLUSTER, 2048, 1024].into_iter().find(fits).unwrap_or(SMALLEST_CLUSTER)
+}
 
 /// Longest volume label in bytes.
 const LABEL_LENGTH: usize = 11;
@@ -156,7 +167,7 @@ impl Volume {
         let mut options =
             FormatVolumeOptions::new().volume_label(label).volume_id(clock::VOLUME_ID).total_sectors(sectors);
         options = match fat {
-            Some(fat) => options.fat_type(fat).bytes_per_cluster(ESP_CLUSTER),
+            Some(fat) => options.fat_type(fat).bytes_per_cluster(esp_cluster(length)),
             None => options.bytes_per_cluster(CLUSTER),
         };
         fatfs::format_volume(&mut window, options).map_err(failed("/"))?;
@@ -306,6 +317,19 @@ mod tests {
         let report = tool("fsck.fat", &["-n", "-v"], &alone).await;
         assert!(report.contains("32 bits/entry") || report.contains("32 bit"), "{report}");
         assert!(bytes[end..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn every_size_of_an_efi_system_partition_is_fat32() {
+        let dir = tempfile::tempdir().unwrap();
+        for mib in [33, 66, 67, 128, 129, 130, 256, 257, 258] {
+            let disk = dir.path().join(format!("{mib}"));
+            let length = mib << 20;
+            File::create(&disk).unwrap().set_len(length).unwrap();
+            Volume::new("ESP").unwrap().write_esp(&disk, 0, length).unwrap();
+            let reader = Reader::whole(&disk).unwrap();
+            assert_eq!(reader.volume.fat_type(), FatType::Fat32, "{mib} MiB");
+        }
     }
 
     #[test]

@@ -65,9 +65,7 @@ pub(super) async fn ask(program: &Path, dir: &Path) -> Result<Capabilities, QmpE
     let capabilities = launched
         .race(async {
             let qmp = Qmp::connect(&socket, START_LIMIT).await?;
-            let capabilities = query(&qmp, &sample).await?;
-            qmp.quit().await?;
-            Ok(capabilities)
+            query(&qmp, &sample).await
         })
         .await;
     launched.kill().await?;
