@@ -29,14 +29,20 @@ impl BuildQemu {
             writeln!(std::io::stdout(), "{}", Key::of_this_host().await.as_str())?;
             return Ok(());
         }
-        packages::ensure(&[Feature::BuildQemu], console).await?;
         let prefix_root = match self.prefix_root {
             Some(root) => root,
             None => Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?.qemu(),
         };
         let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
         let request = Request { prefix_root, cache, source: self.source, force: self.force, jobs: self.jobs };
-        let built = qemu_build::build(&request, console).await?;
+        let existing = if request.force { None } else { qemu_build::existing(&request.prefix_root).await? };
+        let built = match existing {
+            Some(built) => built,
+            None => {
+                packages::ensure(&[Feature::BuildQemu], console).await?;
+                qemu_build::build(&request, console).await?
+            }
+        };
         let state = if built.fresh { "built" } else { "is there already" };
         console.line(&format!("QEMU {} {state}: `{}`", built.key, built.prefix.display()));
         Ok(())

@@ -25,7 +25,11 @@ impl Quickstart {
 
         let program = emulator.clone();
         // Its output is the user's: addresses on stdout, phases on stderr.
-        tokio::task::spawn_blocking(move || cmd!(Shell::new()?, "{program} start").quiet().run()).await??;
+        let run = move || -> anyhow::Result<()> {
+            let sh = Shell::new()?;
+            Ok(cmd!(sh, "{program} start").quiet().run()?)
+        };
+        tokio::task::spawn_blocking(run).await??;
         console.report(&Event::Notice(&format!(
             "\nfrom clone to healthy in {}\nstop it with: {emulator} stop\nuse it as `emulator`: cargo install --path emulator",
             seconds(start.elapsed()),
