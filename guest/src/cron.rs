@@ -34,6 +34,9 @@ const TASKS: [Task; 1] = [DELETE_EXPIRED_SESSIONS];
 /// From the start of one round to the start of the next. A round right at the start makes the status page true at once.
 pub(crate) const INTERVAL: Duration = Duration::from_mins(1);
 
+/// To the next round when one failed: the backend or its database is probably just starting.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Runs the cron service until it is told to stop.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
@@ -56,7 +59,9 @@ async fn rounds(settings: CurrentSettings) -> anyhow::Result<()> {
                 }
                 Event::Stop => return Ok(()),
             },
-            _ = ticks.tick() => round(&settings.get()).await,
+            _ = ticks.tick() => if !round(&settings.get()).await {
+                ticks.reset_after(RETRY);
+            },
         }
     }
 }
@@ -67,14 +72,19 @@ fn reload(settings: &CurrentSettings) {
     }
 }
 
-async fn round(settings: &Settings) {
+/// Runs every task, and answers whether all of them succeeded.
+async fn round(settings: &Settings) -> bool {
+    let mut succeeded = true;
     for task in TASKS {
         match call(settings, &task).await {
             Ok(answer) => info!(task = task.name, "{answer}"),
-            // The next round tries again; until then the status page shows how old the last success is.
-            Err(error) => warn!(task = task.name, "{error:#}"),
+            Err(error) => {
+                warn!(task = task.name, "{error:#}");
+                succeeded = false;
+            }
         }
     }
+    succeeded
 }
 
 async fn call(settings: &Settings, task: &Task) -> anyhow::Result<String> {

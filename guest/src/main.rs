@@ -18,6 +18,8 @@ mod smoke;
 mod store;
 mod warm_up;
 
+use std::{io::Write as _, process::ExitCode};
+
 use clap::{Parser, Subcommand};
 
 /// Every program inside the virtual machine.
@@ -48,13 +50,24 @@ enum Program {
     Provision(provision::Provision),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     // The kernel starts this program as `/init` of the fast initial RAM file system.
     if std::process::id() == 1 {
         init::run();
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
-    match Arguments::parse().program {
+    match run(Arguments::parse().program) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if this fails.
+            let _ = writeln!(std::io::stderr(), "error: {}", store::report(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: Program) -> anyhow::Result<()> {
+    match program {
         Program::Backend => backend::run(),
         Program::Dashboard => dashboard::run(),
         Program::Cron => cron::run(),

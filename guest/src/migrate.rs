@@ -39,9 +39,9 @@ async fn migrate(client: &mut Client) -> anyhow::Result<()> {
         .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
         .await
         .context("the lock of the migrations cannot be taken")?;
-    // Grouped: all that are missing in one transaction, so that a failure leaves the schema as it was.
+    // Each in a transaction of its own and not all in one: so the error names the file that failed, which leaves no trace.
     let report = migrations::runner()
-        .set_grouped(true)
+        .set_grouped(false)
         .run_async(client)
         .await
         .context("the database's schema cannot be brought up to date")?;
