@@ -49,20 +49,34 @@ pub struct Built {
     pub fresh: bool,
 }
 
+/// The pinned QEMU in `prefix_root`, if it is there and works; `current` then names it.
+///
+/// # Errors
+/// When `current` cannot be changed.
+pub async fn existing(prefix_root: &Path) -> Result<Option<Built>, BuildError> {
+    let key = Key::of_this_host().await;
+    let prefix = prefix_root.join(key.as_str());
+    if prefix::verify(&prefix, &Sources::pinned().version).await.is_err() {
+        return Ok(None);
+    }
+    prefix::make_current(&prefix)?;
+    Ok(Some(Built { prefix, key: key.as_str().to_owned(), fresh: false }))
+}
+
 /// Gives the pinned QEMU: the one that is there if it works, else a new one. Several processes may ask at once; one builds,
 /// the others wait. Afterwards `current` in the prefix root names it.
 ///
 /// # Errors
 /// When no source can be had, a step of the build fails, or the result does not run.
 pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Built, BuildError> {
+    if !request.force
+        && let Some(built) = existing(&request.prefix_root).await?
+    {
+        return Ok(built);
+    }
     let sources = Sources::pinned();
     let key = Key::of_this_host().await;
     let prefix = request.prefix_root.join(key.as_str());
-    let built = |fresh| Built { prefix: prefix.clone(), key: key.as_str().to_owned(), fresh };
-    if !request.force && prefix::verify(&prefix, &sources.version).await.is_ok() {
-        prefix::make_current(&prefix)?;
-        return Ok(built(false));
-    }
 
     // A tarball that was named on purpose is looked at first: if it is the wrong one, nothing is touched.
     let given = request.source.as_deref().map(|path| obtain::given(&sources, path)).transpose()?;
@@ -70,9 +84,10 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Built, 
     files::create_private_dir(&dir)?;
     let wait = || reporter.report(&Event::Notice("another `build-qemu` is running; waiting for it to end"));
     let _lock = FileLock::acquire(&dir.join("lock"), wait).await?;
-    if !request.force && prefix::verify(&prefix, &sources.version).await.is_ok() {
-        prefix::make_current(&prefix)?;
-        return Ok(built(false));
+    if !request.force
+        && let Some(built) = existing(&request.prefix_root).await?
+    {
+        return Ok(built);
     }
 
     let work = Work::new(&dir, &key, reporter);
@@ -91,7 +106,7 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Built, 
     prefix::make_current(&prefix)?;
     // Unfinished builds of other keys will not be finished any more.
     remove_directories(&dir)?;
-    Ok(built(true))
+    Ok(Built { prefix, key: key.as_str().to_owned(), fresh: true })
 }
 
 /// An unfinished build: everything lives in `<cache>/qemu-build/<key>/`.

@@ -7,6 +7,7 @@ mod abi;
 mod archive;
 mod build;
 mod error;
+pub mod fallback;
 mod firmware;
 mod key;
 mod ninja;
@@ -16,6 +17,6 @@ mod recipe;
 mod sources;
 mod tree;
 
-pub use build::{Built, Request, build};
+pub use build::{Built, Request, build, existing};
 pub use error::{BuildError, Tried};
 pub use key::Key;

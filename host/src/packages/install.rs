@@ -55,21 +55,32 @@ impl InstallError {
 /// # Errors
 /// When there is no manager, no way to become root without a password, or the installation fails.
 pub async fn install_packages(packages: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
+    install_with_apt_options(packages, &[], phase).await
+}
+
+/// Like [`install_packages`]; where the manager is apt, it gets these options too, and fetches its lists with them first.
+///
+/// # Errors
+/// As [`install_packages`].
+pub async fn install_with_apt_options(
+    packages: &[String],
+    options: &[String],
+    phase: &Phase<'_>,
+) -> Result<(), InstallError> {
     if packages.is_empty() {
         return Ok(());
     }
     let manager = Manager::of_this_host().ok_or(InstallError::NoManager)?;
     let runner = Runner { packages, phase, log: log()?, sudo: sudo(manager, packages).await? };
-    let mut refreshed = false;
-    if manager.has_no_lists() {
-        runner.run(manager.refresh()).await?;
-        refreshed = true;
+    let refresh_first = !options.is_empty() || manager.has_no_lists();
+    if refresh_first {
+        runner.run(manager.refresh(options)).await?;
     }
-    let first = runner.run(Some(manager.install(packages))).await;
-    match (first, manager.refresh()) {
-        (Err(_), Some(refresh)) if !refreshed => {
+    let install = || runner.run(Some(manager.install(packages, options)));
+    match (install().await, manager.refresh(options)) {
+        (Err(_), Some(refresh)) if !refresh_first => {
             runner.run(Some(refresh)).await?;
-            runner.run(Some(manager.install(packages))).await
+            install().await
         }
         (result, _) => result,
     }
@@ -95,7 +106,7 @@ async fn sudo(manager: Manager, packages: &[String]) -> Result<bool, InstallErro
         Ok(_) => Ok(true),
         Err(_) => Err(InstallError::NeedsRoot {
             packages: packages.to_vec(),
-            command: manager.install(packages).join(" "),
+            command: manager.install(packages, &[]).join(" "),
         }),
     }
 }

@@ -45,8 +45,8 @@ impl Manager {
         self != Self::Brew
     }
 
-    /// Command that installs `packages` without asking anything.
-    pub(super) fn install(self, packages: &[String]) -> Vec<String> {
+    /// Command that installs `packages` without asking anything; `options` are for apt.
+    pub(super) fn install(self, packages: &[String], options: &[String]) -> Vec<String> {
         let arguments: &[&str] = match self {
             Self::Apt => &[
                 "env",
@@ -65,13 +65,15 @@ impl Manager {
             Self::Pacman => &["pacman", "-S", "--needed", "--noconfirm"],
             Self::Brew => &["brew", "install"],
         };
-        arguments.iter().map(ToString::to_string).chain(packages.iter().cloned()).collect()
+        let options = if self == Self::Apt { options } else { &[] };
+        arguments.iter().map(ToString::to_string).chain(options.iter().chain(packages).cloned()).collect()
     }
 
-    /// Command that brings the lists of packages up to date, for managers that do not do it by themselves.
-    pub(super) fn refresh(self) -> Option<Vec<String>> {
-        let arguments = ["apt-get", "-q", "-o", APT_LOCK_SECONDS, "update"];
-        (self == Self::Apt).then(|| arguments.map(str::to_owned).to_vec())
+    /// Command that brings the lists of packages up to date, for managers that do not do it by themselves; `options` are for
+    /// apt.
+    pub(super) fn refresh(self, options: &[String]) -> Option<Vec<String>> {
+        let arguments = ["apt-get", "-q", "-o", APT_LOCK_SECONDS, "update"].map(str::to_owned);
+        (self == Self::Apt).then(|| arguments.iter().chain(options).cloned().collect())
     }
 
     /// Whether it has no lists of packages at all, as in a fresh container.
@@ -92,13 +94,22 @@ mod tests {
     #[test]
     fn every_manager_installs_without_asking() {
         let packages = ["a".to_owned(), "b".to_owned()];
-        let commands = Manager::ALL.map(|manager| manager.install(&packages).join(" "));
+        let commands = Manager::ALL.map(|manager| manager.install(&packages, &[]).join(" "));
         insta::assert_snapshot!(commands.join("\n"), @r"
         env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends --no-remove install a b
         dnf -y --setopt=install_weak_deps=False install a b
         pacman -S --needed --noconfirm a b
         brew install a b
         ");
+    }
+
+    #[test]
+    fn options_of_apt_are_for_apt_only() {
+        let (packages, options) = (["a".to_owned()], ["-tnew".to_owned()]);
+        assert!(Manager::Apt.install(&packages, &options).ends_with(&["-tnew".to_owned(), "a".to_owned()]));
+        assert_eq!(Manager::Brew.install(&packages, &options), ["brew", "install", "a"]);
+        assert_eq!(Manager::Apt.refresh(&options).unwrap().last().unwrap(), "-tnew");
+        assert_eq!(Manager::Dnf.refresh(&options), None);
     }
 
     #[test]
