@@ -1,25 +1,31 @@
 //! `cargo xtask build-qemu`: the pinned QEMU from source.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use host::console::Console;
-use host::events::Reporter;
+use host::events::{Event, Reporter};
 use host::packages::{self, Feature};
-use qemu_build::{Key, Request};
+use qemu_build::{BuildError, Built, Key, Request, fallback};
 use vm::home::Home;
 
 use crate::flags::BuildQemu;
 
-/// Has the pinned QEMU in `home`, building it unless it is there.
+/// Has a QEMU that works: the pinned one in `home`, built unless it is there; or, when no source of it can be had, the host's
+/// own.
 ///
 /// # Errors
-/// When it cannot be built.
+/// When there is neither.
 pub(crate) async fn ensure(home: &Home, reporter: &dyn Reporter) -> anyhow::Result<()> {
-    packages::ensure(&[Feature::BuildQemu], reporter).await?;
-    let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
-    let request = Request { prefix_root: home.qemu(), cache, source: None, force: false, jobs: None };
-    qemu_build::build(&request, reporter).await?;
+    let request =
+        Request { prefix_root: home.qemu(), cache: cache()?, source: None, force: false, jobs: None };
+    let Err(error) = build(&request, reporter).await else { return Ok(()) };
+    if !matches!(error.downcast_ref(), Some(BuildError::NoSource { .. })) {
+        return Err(error);
+    }
+    reporter.report(&Event::Warning(&error.to_string()));
+    fallback::ensure(reporter).await?;
     Ok(())
 }
 
@@ -33,18 +39,26 @@ impl BuildQemu {
             Some(root) => root,
             None => Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?.qemu(),
         };
-        let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
-        let request = Request { prefix_root, cache, source: self.source, force: self.force, jobs: self.jobs };
-        let existing = if request.force { None } else { qemu_build::existing(&request.prefix_root).await? };
-        let built = match existing {
-            Some(built) => built,
-            None => {
-                packages::ensure(&[Feature::BuildQemu], console).await?;
-                qemu_build::build(&request, console).await?
-            }
-        };
+        let request =
+            Request { prefix_root, cache: cache()?, source: self.source, force: self.force, jobs: self.jobs };
+        let built = build(&request, console).await?;
         let state = if built.fresh { "built" } else { "is there already" };
-        console.line(&format!("QEMU {} {state}: `{}`", built.key, built.prefix.display()));
+        console.report(&Event::Notice(&format!("QEMU {} {state}: `{}`", built.key, built.prefix.display())));
         Ok(())
     }
+}
+
+/// Prepares the host only when something is to be built.
+async fn build(request: &Request, reporter: &dyn Reporter) -> anyhow::Result<Built> {
+    if !request.force
+        && let Some(built) = qemu_build::existing(&request.prefix_root).await?
+    {
+        return Ok(built);
+    }
+    packages::ensure(&[Feature::BuildQemu], reporter).await?;
+    Ok(qemu_build::build(request, reporter).await?)
+}
+
+fn cache() -> anyhow::Result<PathBuf> {
+    host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
 }
