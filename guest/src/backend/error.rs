@@ -59,6 +59,8 @@ pub(crate) enum ApiError {
     CursorInvalid,
     #[error("{0}")]
     Unreadable(String),
+    #[error("a text has a null byte in it")]
+    NullByte,
     #[error("the request's body is larger than any request of this API")]
     BodyTooLarge,
     #[error("there is nothing at this address")]
@@ -67,7 +69,7 @@ pub(crate) enum ApiError {
     MethodNotAllowed,
     /// The causes are for the journal: they may quote what somebody else stored.
     #[error("the backend cannot reach its data, or failed to read it; its journal has the details")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
 }
 
 /// The body of every failure.
@@ -107,7 +109,7 @@ impl ApiError {
             Self::FilePathInvalid { .. } => (StatusCode::BAD_REQUEST, "INVALID_FILE_PATH"),
             Self::LimitOutOfRange { .. } => (StatusCode::BAD_REQUEST, "INVALID_LIMIT"),
             Self::CursorInvalid => (StatusCode::BAD_REQUEST, "INVALID_CURSOR"),
-            Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "SCHEMA_ERROR"),
+            Self::Unreadable(_) | Self::NullByte => (StatusCode::BAD_REQUEST, "SCHEMA_ERROR"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
@@ -131,6 +133,15 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
         }
         response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NullByte => Self::NullByte,
+            error => Self::Store(error),
+        }
     }
 }
 

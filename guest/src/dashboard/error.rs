@@ -26,9 +26,18 @@ pub(super) enum PageError {
     #[error("the form cannot be read")]
     Unreadable,
     #[error("the store failed")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     #[error("the page cannot be written")]
     Template(#[from] askama::Error),
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NullByte => Self::Unreadable,
+            error => Self::Store(error),
+        }
+    }
 }
 
 #[derive(Template)]

@@ -15,6 +15,7 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use thiserror::Error;
+use tokio_postgres::error::SqlState;
 
 use self::{database::Database, redis::Redis};
 use crate::settings::Settings;
@@ -52,7 +53,9 @@ pub(crate) enum StoreError {
     #[error("no connection to PostgreSQL is to be had")]
     DatabasePool(#[source] deadpool_postgres::PoolError),
     #[error("PostgreSQL refused a query")]
-    Query(#[from] tokio_postgres::Error),
+    Query(#[source] tokio_postgres::Error),
+    #[error("a text has a null byte in it, and PostgreSQL stores none")]
+    NullByte,
     #[error("Redis does not answer")]
     Redis(#[source] ::redis::RedisError),
     #[error("{service} gave no answer within {seconds} s")]
@@ -65,6 +68,16 @@ pub(crate) enum StoreError {
     PasswordHashing(#[source] argon2::password_hash::Error),
     #[error("the kernel's random generator failed")]
     Random(#[source] getrandom::Error),
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if error.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
+            Self::NullByte
+        } else {
+            Self::Query(error)
+        }
+    }
 }
 
 impl StoreError {
