@@ -278,18 +278,22 @@ impl Qga {
         self.call(qga::guest_set_time { time: Some(nanoseconds) }, limit).await.map(drop)
     }
 
-    /// Asks the guest to power off. The agent answers only when it cannot, so that the machine's end is the answer to
-    /// wait for.
+    /// Asks the guest to power off, and returns when it goes down: the agent answers only when it cannot. The channel stays
+    /// open until then, since QEMU drops what a client has sent last when it closes.
     ///
     /// # Errors
-    /// When the agent does not run or its channel is closed.
+    /// When there is no sign of life from the agent within `limit`, or it refuses.
     pub async fn shutdown(&mut self, limit: Duration) -> Result<(), QgaError> {
-        let (mut sender, _receiver) = match self.channel.take() {
+        let mut channel = match self.channel.take() {
             Some(channel) => channel,
             None => wire::within(limit, synced(&self.path)).await.ok_or(QgaError::Silent(limit))??,
         };
         let command = qga::guest_shutdown { mode: Some(GuestShutdownMode::Powerdown) };
-        sender.send(command, None).await.map_err(|_| QgaError::Closed("guest-shutdown"))
+        match exchange(&mut channel, command).await {
+            Ok(Some(Answer::Error(reason))) => Err(QgaError::Refused { command: "guest-shutdown", reason }),
+            // An answer, or the end of the channel: the agent is going down with the machine.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -494,8 +498,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shutdown_is_sent_and_not_waited_for() {
-        let server = agent([Step::Hear("guest-shutdown")]);
+    async fn a_shutdown_is_over_when_the_channel_is_closed() {
+        let server = Server::start(vec![vec![synced(), Step::Hear("guest-shutdown")], Vec::new()]);
         Qga::new(server.path()).shutdown(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_that_the_agent_refuses_is_an_error() {
+        let refusal = r#"{"error": {"class": "GenericError", "desc": "no shutdown program"}}"#;
+        let server = agent([answer("guest-shutdown", refusal)]);
+        let error = Qga::new(server.path()).shutdown(SOON).await.unwrap_err();
+        assert_eq!(error.to_string(), "the guest agent refused `guest-shutdown`: no shutdown program");
     }
 }

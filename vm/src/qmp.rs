@@ -366,16 +366,14 @@ mod tests {
 
     use super::*;
     use crate::process::Launched;
-    use crate::wire::script::{Server, Step, answer, say};
+    use crate::wire::script::{GREETING, Server, Step, answer, monitor_opening, say};
 
-    const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 2, "major": 10}, "package": "v10.2.2"}, "capabilities": ["oob"]}}"#;
     const SOON: Duration = Duration::from_secs(5);
     const SHORT: Duration = Duration::from_millis(50);
 
-    /// A monitor that greets, leaves negotiation mode and then follows `steps`. Its first command after that has id 2.
+    /// A monitor that opens and then follows `steps`.
     fn monitor(steps: impl IntoIterator<Item = Step>) -> Server {
-        let opening = [say(GREETING), answer("qmp_capabilities", r#"{"return": {}, "id": 1}"#)];
-        Server::start(vec![opening.into_iter().chain(steps).collect()])
+        Server::start(vec![monitor_opening().into_iter().chain(steps).collect()])
     }
 
     async fn client(server: &Server) -> Qmp {

@@ -73,7 +73,8 @@ impl Start {
 fn people(report: &Report<'_>) -> String {
     let head = match (report.already_running, report.seconds) {
         (false, Some(taken)) => {
-            format!("`{}` is ready ({})", report.instance, seconds(Duration::from_secs_f64(taken)))
+            let taken = seconds(Duration::from_secs_f64(taken));
+            format!("`{}` is ready on `{}` ({taken})", report.instance, report.accelerator)
         }
         _ => format!("`{}` runs already", report.instance),
     };

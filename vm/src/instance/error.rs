@@ -141,10 +141,15 @@ impl Explain for InstanceError {
                 "to keep the data, start with the old image: `emulator start{0} --image FILE`; to drop it: `emulator reset{0}`",
                 instance_flag(name)
             )),
-            Self::Broken { name, .. } => Some(format!(
-                "put the files back, or drop the instance's data with `emulator reset{}`",
-                instance_flag(name)
-            )),
+            Self::Broken { name, faults } => {
+                let flag = instance_flag(name);
+                let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
+                    format!(", start with a copy of it: `emulator start{flag} --image FILE`,")
+                } else {
+                    String::new()
+                };
+                Some(format!("put it back{other} or drop the instance's data: `emulator reset{flag}`"))
+            }
             Self::UnknownOverlay(path) => {
                 Some(format!("move `{}` away if its data matters, else delete it", path.display()))
             }

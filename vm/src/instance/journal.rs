@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_message_that_is_no_text_is_still_shown() {
-        let entry = line(r#"{"__CURSOR":"s=3","__REALTIME_TIMESTAMP":"1","MESSAGE":[104,105,27,255]}"#);
+        let entry = line(r#"{"__CURSOR":"s=3","__REALTIME_TIMESTAMP":"1","MESSAGE":[104,105,255]}"#);
         assert_eq!(entry.text, "hi\u{fffd}");
     }
 }

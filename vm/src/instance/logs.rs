@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::files::FileError;
 use host::wait::Backoff;
@@ -26,6 +26,9 @@ pub const QEMU: &str = "qemu";
 
 /// Pause between two reads of the guest's journal: each runs a program in the guest.
 const JOURNAL_PACE: Duration = Duration::from_millis(500);
+
+/// How long the guest agent may fail while its journal is followed.
+const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,12 +145,21 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         let mut journal = Journal::new(Qga::new(&live.qga), services);
         let mut pace = tokio::time::interval(JOURNAL_PACE);
+        let mut failing: Option<Instant> = None;
         loop {
             pace.tick().await;
             let lines = match journal.read(query.lines).await {
-                Ok(lines) => lines,
-                // The agent goes down with the instance, which is where following ends.
+                Ok(lines) => {
+                    failing = None;
+                    lines
+                }
                 Err(_) if query.follow && !self.runs()? => return Ok(()),
+                // The agent goes down before the machine that follows it, and shares its channel with other commands.
+                Err(_)
+                    if query.follow && failing.get_or_insert_with(Instant::now).elapsed() < SILENCE_LIMIT =>
+                {
+                    Vec::new()
+                }
                 Err(error) => return Err(error),
             };
             for line in lines {

@@ -188,14 +188,13 @@ mod tests {
     use host::process::Cmd;
     use release::arch::Arch;
     use time::OffsetDateTime;
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::UnixListener;
 
     use super::live::StartedBy;
     use super::record::{ImageIdentity, SCHEMA_VERSION, Session};
     use super::*;
     use crate::accel::Accelerator;
     use crate::process::{Launched, ProcessIdentity};
+    use crate::wire::script::{Server, answer_with, monitor_opening};
 
     /// An instance with an overlay whose start was cut short.
     struct CutShort {
@@ -287,28 +286,16 @@ mod tests {
     #[tokio::test]
     async fn a_qemu_that_nobody_had_time_to_note_is_told_to_quit() {
         let it = CutShort::new(None, false);
-        let listener = UnixListener::bind(it.qmp()).unwrap();
-        let monitor = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (read, mut write) = stream.into_split();
-                let version = r#"{"qemu":{"micro":2,"minor":2,"major":10},"package":""}"#;
-                let greeting = format!("{{\"QMP\":{{\"version\":{version},\"capabilities\":[]}}}}\n");
-                // The first connection only looks whether anybody is there.
-                let _ = write.write_all(greeting.as_bytes()).await;
-                let mut lines = BufReader::new(read).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    let id = serde_json::from_str::<serde_json::Value>(&line).unwrap()["id"].clone();
-                    let answer = format!("{{\"return\":{{}},\"id\":{id}}}\n");
-                    write.write_all(answer.as_bytes()).await.unwrap();
-                    if line.contains("\"quit\"") {
-                        return;
-                    }
-                }
-            }
+        let link = it.qmp();
+        let quit = answer_with("quit", move |_| {
+            fs::remove_file(&link).unwrap();
+            r#"{"return": {}, "id": 2}"#.to_owned()
         });
+        // The first connection only looks whether anybody is there.
+        let server = Server::start(vec![Vec::new(), monitor_opening().into_iter().chain([quit]).collect()]);
+        std::os::unix::fs::symlink(server.path(), it.qmp()).unwrap();
         it.instance.stop(&Silent).await.unwrap();
-        monitor.await.unwrap();
+        assert!(!it.qmp().exists());
         assert!(it.has_data());
         assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
     }

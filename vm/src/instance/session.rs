@@ -125,11 +125,15 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
             let it = Self { home, instance };
-            it.put(&it.instance.home.image(Arch::Amd64), &it.instance.home.boot_files(Arch::Amd64), "image");
+            Self::put(
+                &it.instance.home.image(Arch::Amd64),
+                &it.instance.home.boot_files(Arch::Amd64),
+                "image",
+            );
             it
         }
 
-        fn put(&self, image: &Path, boot: &Path, content: &str) {
+        fn put(image: &Path, boot: &Path, content: &str) {
             std::fs::create_dir_all(boot).unwrap();
             std::fs::write(image, content).unwrap();
             let sha256 = digest::of_bytes(content.as_bytes());
@@ -174,7 +178,7 @@ mod tests {
         assert_eq!(it.image(&record, None).await.unwrap().identity, first);
 
         let home = &it.instance.home;
-        it.put(&home.image(Arch::Amd64), &home.boot_files(Arch::Amd64), "IMAGE");
+        Fabricated::put(&home.image(Arch::Amd64), &home.boot_files(Arch::Amd64), "IMAGE");
         let error = it.image(&record, None).await.err().unwrap();
         assert_eq!(error.class(), Class::VerificationFailed);
         assert!(error.to_string().contains(&first.sha256), "{error}");
@@ -187,7 +191,7 @@ mod tests {
         let it = Fabricated::new();
         let first = it.image(&Record::new(InstanceName::default()), None).await.unwrap().identity;
         let moved = it.home.path().join("old.qcow2");
-        it.put(&moved, &it.instance.dir.boot_files(), "image");
+        Fabricated::put(&moved, &it.instance.dir.boot_files(), "image");
         let found = it.image(&it.record(first.clone()), Some(&moved)).await.unwrap().identity;
         assert!(found.same_content(&first));
         assert_eq!(found.path, moved);

@@ -150,7 +150,9 @@ impl Instance {
         let chooser = Chooser { home: &self.home, qemu: &qemu, boot: &boot };
         let decision = chooser.choose(options.accel).await?;
         phase.done();
-        if let Some(notice) = decision.notice() {
+        // Said when it is news: right after the trial, and to whoever has not been told by an earlier start.
+        let news = decision.trial.is_some() || record.session.is_none();
+        if let Some(notice) = decision.notice().filter(|_| news) {
             reporter.report(&Event::Notice(&notice));
         }
 

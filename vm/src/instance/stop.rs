@@ -49,6 +49,8 @@ impl Stopped {
 /// How long each step of the ladder may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
+    /// The power button's effect, before the guest agent is asked too.
+    pub(super) button: Duration,
     /// The guest agent's sign of life.
     pub(super) agent: Duration,
     /// The monitor's greeting.
@@ -63,6 +65,7 @@ impl Limits {
     /// For a guest that is `scale` times slower than under hardware acceleration.
     pub(super) fn scaled(scale: u32) -> Self {
         Self {
+            button: Duration::from_secs(1) * scale,
             agent: Duration::from_secs(1) * scale,
             monitor: Duration::from_secs(1),
             power_off: Duration::from_secs(10) * scale,
@@ -86,12 +89,10 @@ impl Ladder<'_> {
             return Ok(Ending::WasGone);
         }
         let Limits { power_off, terminate, .. } = self.limits;
-        let cause = match self.ask_guest().await {
-            Ok(()) => match self.process.gone(power_off).await {
-                Ok(()) => return Ok(Ending::PoweredOff),
-                Err(_) => format!("the guest did not power off within {:.0} s", power_off.as_secs_f64()),
-            },
-            Err(cause) => cause,
+        let cause = match tokio::time::timeout(power_off, self.power_off()).await {
+            Ok(Ok(())) => return Ok(Ending::PoweredOff),
+            Ok(Err(cause)) => cause,
+            Err(_) => format!("the guest did not power off within {:.0} s", power_off.as_secs_f64()),
         };
         reporter.report(&Event::Warning(&format!("{cause}: telling QEMU to end (SIGTERM)")));
         self.process.signal(Signal::Terminate)?;
@@ -104,13 +105,33 @@ impl Ladder<'_> {
         Ok(Ending::Killed)
     }
 
-    /// Asks by way of the guest agent, and with the power button where there is no agent.
-    async fn ask_guest(&self) -> Result<(), String> {
-        let Err(agent) = Qga::new(self.qga).shutdown(self.limits.agent).await else { return Ok(()) };
-        let press = async { Qmp::connect(self.qmp, self.limits.monitor).await?.system_powerdown().await };
-        press
-            .await
-            .map_err(|button: QmpError| format!("the guest cannot be asked to power off ({agent}; {button})"))
+    /// Presses the power button, and asks the guest agent too when that shows no effect: a guest that is still booting, or
+    /// has lost its button's daemon, may heed only one of them. Returns when the process is gone, or nobody can be asked.
+    async fn power_off(&self) -> Result<(), String> {
+        let pressed = self.press_button().await;
+        if pressed.is_ok() && self.process.gone(self.limits.button).await.is_ok() {
+            return Ok(());
+        }
+        let mut qga = Qga::new(self.qga);
+        let asked = tokio::select! {
+            gone = self.gone() => return gone,
+            asked = qga.shutdown(self.limits.agent) => asked,
+        };
+        match (pressed, asked) {
+            (Err(button), Err(agent)) => {
+                Err(format!("the guest cannot be asked to power off ({button}; {agent})"))
+            }
+            _ => self.gone().await,
+        }
+    }
+
+    async fn press_button(&self) -> Result<(), QmpError> {
+        Qmp::connect(self.qmp, self.limits.monitor).await?.system_powerdown().await
+    }
+
+    /// Waits for as long as the caller's deadline lets it.
+    async fn gone(&self) -> Result<(), String> {
+        self.process.gone(self.limits.power_off).await.map_err(|error| error.to_string())
     }
 }
 
@@ -153,11 +174,10 @@ mod tests {
     use std::sync::Mutex;
 
     use host::process::Cmd;
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::UnixListener;
 
     use super::*;
     use crate::process::Launched;
+    use crate::wire::script::{Server, answer, answer_with, monitor_opening};
 
     #[derive(Default)]
     struct Warnings(Mutex<Vec<String>>);
@@ -171,6 +191,7 @@ mod tests {
     }
 
     const QUICK: Limits = Limits {
+        button: Duration::from_secs(5),
         agent: Duration::from_millis(50),
         monitor: Duration::from_secs(5),
         power_off: Duration::from_secs(20),
@@ -196,15 +217,20 @@ mod tests {
             Self { dir, launched }
         }
 
+        /// Nobody listens there, unless a test puts a link.
+        fn qga(&self) -> PathBuf {
+            self.dir.path().join("qga")
+        }
+
+        /// Nobody listens there.
         fn qmp(&self) -> PathBuf {
             self.dir.path().join("qmp")
         }
 
-        async fn descend(&self, limits: Limits) -> (Ending, Vec<String>) {
+        async fn descend(&self, qmp: &Path, limits: Limits) -> (Ending, Vec<String>) {
             let warnings = Warnings::default();
-            let qga = self.dir.path().join("qga");
             let process = self.launched.identity();
-            let ladder = Ladder { process, qmp: &self.qmp(), qga: &qga, limits };
+            let ladder = Ladder { process, qmp, qga: &self.qga(), limits };
             let ending = ladder.descend(&warnings).await.unwrap();
             assert!(!process.is_alive().unwrap());
             let said = warnings.0.into_inner().unwrap();
@@ -218,42 +244,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_agent_the_power_button_is_pressed() {
+    async fn the_power_button_needs_no_agent() {
         let victim = Victim::new(":").await;
-        let listener = UnixListener::bind(victim.qmp()).unwrap();
         let process = victim.launched.identity();
-        let monitor = tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (read, mut write) = stream.into_split();
-            let greeting = r#"{"QMP":{"version":{"qemu":{"micro":2,"minor":2,"major":10},"package":""},"capabilities":[]}}"#;
-            write.write_all(format!("{greeting}\n").as_bytes()).await.unwrap();
-            let mut lines = BufReader::new(read).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                let id = serde_json::from_str::<serde_json::Value>(&line).unwrap()["id"].clone();
-                write.write_all(format!("{{\"return\":{{}},\"id\":{id}}}\n").as_bytes()).await.unwrap();
-                if line.contains("system_powerdown") {
-                    process.signal(Signal::Kill).unwrap();
-                }
-            }
+        let button = answer_with("system_powerdown", move |_| {
+            process.signal(Signal::Kill).unwrap();
+            r#"{"return": {}, "id": 2}"#.to_owned()
         });
-        assert_eq!(victim.descend(QUICK).await, (Ending::PoweredOff, Vec::new()));
-        monitor.abort();
+        let server = Server::start(vec![monitor_opening().into_iter().chain([button]).collect()]);
+        assert_eq!(victim.descend(&server.path(), QUICK).await, (Ending::PoweredOff, Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_ignores_its_button_is_asked_through_its_agent() {
+        let victim = Victim::new(":").await;
+        let process = victim.launched.identity();
+        let button = answer("system_powerdown", r#"{"return": {}, "id": 2}"#);
+        let monitor = Server::start(vec![monitor_opening().into_iter().chain([button]).collect()]);
+        let sync =
+            answer_with("guest-sync", |command| format!("{{\"return\": {}}}", command["arguments"]["id"]));
+        let shutdown = answer_with("guest-shutdown", move |_| {
+            process.signal(Signal::Kill).unwrap();
+            String::new()
+        });
+        let agent = Server::start(vec![vec![sync, shutdown]]);
+        std::os::unix::fs::symlink(agent.path(), victim.qga()).unwrap();
+        let limits = Limits { button: Duration::from_millis(50), agent: Duration::from_secs(5), ..QUICK };
+        assert_eq!(victim.descend(&monitor.path(), limits).await, (Ending::PoweredOff, Vec::new()));
     }
 
     #[tokio::test]
     async fn a_guest_that_cannot_be_asked_is_terminated_and_the_reason_is_said() {
         let victim = Victim::new(":").await;
         let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
-        let (ending, said) = victim.descend(limits).await;
+        let (ending, said) = victim.descend(&victim.qmp(), limits).await;
         assert_eq!(ending, Ending::Terminated);
-        insta::assert_snapshot!(said.join("\n"), @"the guest cannot be asked to power off (the guest agent gave no sign of life within 0.1 s; QEMU's monitor at `[dir]/qmp` did not greet within 0.1 s): telling QEMU to end (SIGTERM)");
+        insta::assert_snapshot!(said.join("\n"), @"the guest cannot be asked to power off (QEMU's monitor at `[dir]/qmp` did not greet within 0.1 s; the guest agent gave no sign of life within 0.1 s): telling QEMU to end (SIGTERM)");
     }
 
     #[tokio::test]
     async fn what_ignores_even_that_is_killed() {
         let victim = Victim::new("trap '' TERM").await;
         let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
-        let (ending, said) = victim.descend(limits).await;
+        let (ending, said) = victim.descend(&victim.qmp(), limits).await;
         assert_eq!(ending, Ending::Killed);
         assert_eq!(said[1], "QEMU did not end within 0 s: killing it (SIGKILL)");
     }
@@ -262,6 +295,6 @@ mod tests {
     async fn a_process_that_is_gone_needs_no_step() {
         let victim = Victim::new(":").await;
         victim.launched.identity().kill().await.unwrap();
-        assert_eq!(victim.descend(QUICK).await, (Ending::WasGone, Vec::new()));
+        assert_eq!(victim.descend(&victim.qmp(), QUICK).await, (Ending::WasGone, Vec::new()));
     }
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use anstream::adapter::strip_str;
+
 /// A reader that gives each line of a growing file once.
 ///
 /// The guest's console is made for a terminal: colours and cursor movements are taken out, so that what is shown of it
@@ -64,7 +66,7 @@ pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
 /// The line without escape sequences and other control characters.
 pub(super) fn plain(line: &str) -> String {
     let visible = |c: &char| !c.is_control() || *c == '\t';
-    console::strip_ansi_codes(line).chars().filter(visible).collect::<String>().trim_end().to_owned()
+    strip_str(line).to_string().chars().filter(visible).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -102,5 +104,6 @@ mod tests {
     fn what_a_terminal_would_obey_is_taken_out() {
         assert_eq!(plain("[\u{1b}[0;32m  OK  \u{1b}[0m] Started\u{1b}[K\r"), "[  OK  ] Started");
         assert_eq!(plain("\u{7}a\tb"), "a\tb");
+        assert_eq!(plain("\u{1b}c\u{1b}[?7l\u{1b}[!p\u{1b}[2JBooting"), "Booting");
     }
 }

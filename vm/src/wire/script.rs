@@ -20,6 +20,14 @@ pub(crate) enum Step {
     Hear(&'static str),
 }
 
+/// What a monitor says first.
+pub(crate) const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 2, "major": 10}, "package": "v10.2.2"}, "capabilities": ["oob"]}}"#;
+
+/// A monitor greets and leaves negotiation mode. The first command after that has id 2.
+pub(crate) fn monitor_opening() -> [Step; 2] {
+    [say(GREETING), answer("qmp_capabilities", r#"{"return": {}, "id": 1}"#)]
+}
+
 /// Sends a line.
 pub(crate) fn say(line: &str) -> Step {
     Step::Say(format!("{line}\n").into_bytes())
