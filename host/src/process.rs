@@ -189,6 +189,8 @@ impl Cmd {
         let stdin = group.child.stdin.take();
         let mut out = group.child.stdout.take().expect("stdout was piped");
         let mut err = group.child.stderr.take().expect("stderr was piped");
+        // Declared after the pipes, so dropped before them: a child that says good-bye must not die of SIGPIPE.
+        let mut group = group;
         let feed = async {
             if let (Some(mut pipe), Some(bytes)) = (stdin, self.stdin.as_deref()) {
                 // A child that does not read its input to the end reports why by its exit status.
@@ -239,6 +241,8 @@ impl Cmd {
         let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())
             .map_err(|source| self.io(source))?;
         let mut reader = BufReader::new(reader);
+        // Declared after the pipe, so dropped before it: a child that says good-bye must not die of SIGPIPE.
+        let mut group = group;
         let mut tail = std::collections::VecDeque::with_capacity(LOG_TAIL_LINES);
         let mut raw = Vec::new();
         loop {

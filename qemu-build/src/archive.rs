@@ -5,7 +5,9 @@ use url::Url;
 
 /// Roots of the archives, each once, in apt's order, ending in a slash. Empty on a host without apt.
 pub(crate) async fn roots() -> Vec<Url> {
-    let listing = Cmd::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]).text().await;
+    // Without release information the set-up counts even where no list has been fetched yet, as in a fresh container.
+    let query = ["indextargets", "--no-release-info", "--format", "$(REPO_URI)"];
+    let listing = Cmd::new("apt-get").args(query).text().await;
     listing.map_or_else(|_| Vec::new(), |text| parse(&text))
 }
 

@@ -86,6 +86,8 @@ async fn install(reporter: &dyn Reporter) -> Result<(), FallbackError> {
         Some(Manager::Brew) => &["qemu"],
     };
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    // Which releases the host's sources carry is in the lists.
+    packages::fetch_lists_if_none(&phase).await?;
     match backports().await? {
         Some(backports) => packages::install_with_apt_options(&names, &backports.options(), &phase).await?,
         None => packages::install_packages(&names, &phase).await?,

@@ -5,7 +5,7 @@
 //! per target: two downloads into one `.part` would spoil it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -226,10 +226,13 @@ impl Transfer<'_> {
 
     async fn receive(&self) -> Result<(), DownloadError> {
         let mut hasher = self.pin.hasher();
-        let mut options = File::options();
-        options.create(true).truncate(false).read(true).write(true);
-        let mut file = options.open(&self.part).map_err(|source| self.write_error(source))?;
-        let mut have = hash_rest(&mut file, hasher.as_mut()).map_err(|source| self.write_error(source))?;
+        let mut have = match File::open(&self.part) {
+            Ok(mut part) => {
+                hash_rest(&mut part, hasher.as_mut()).map_err(|source| self.write_error(source))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(source) => return Err(self.write_error(source)),
+        };
 
         let mut request = self.client.get(self.url.clone());
         if have > 0 {
@@ -248,13 +251,15 @@ impl Transfer<'_> {
                 // The server knows no ranges, or ours does not fit: this is the whole file again.
                 have = 0;
                 hasher.reset();
-                file.rewind().and_then(|()| file.set_len(0)).map_err(|source| self.write_error(source))?;
             }
             // Nothing is left to send: the part is whole, or too long, which the digest tells.
-            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return self.finish(&file, hasher),
+            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return self.finish(hasher),
             status => return Err(DownloadError::Status { url: self.url.to_string(), status }),
         }
 
+        let mut options = File::options();
+        options.create(true).write(true).append(have > 0).truncate(have == 0);
+        let mut file = options.open(&self.part).map_err(|source| self.write_error(source))?;
         let total = response.content_length().map(|length| have + length);
         let mut body = response.bytes_stream();
         while let Some(block) = body.next().await {
@@ -264,17 +269,16 @@ impl Transfer<'_> {
             have += block.len() as u64;
             self.phase.progress(have, total, Unit::Bytes);
         }
-        self.finish(&file, hasher)
+        self.finish(hasher)
     }
 
-    fn finish(&self, file: &File, hasher: Box<dyn DynDigest + Send>) -> Result<(), DownloadError> {
+    fn finish(&self, hasher: Box<dyn DynDigest + Send>) -> Result<(), DownloadError> {
         let found = hex::encode(hasher.finalize());
         if found != self.pin.hex() {
             fs::remove_file(&self.part).map_err(|source| self.write_error(source))?;
             let expected = self.pin.hex().to_owned();
             return Err(DownloadError::Digest { url: self.url.to_string(), expected, found });
         }
-        file.sync_all().map_err(|source| self.write_error(source))?;
         host::files::publish(&self.part, self.target)
             .map_err(|error| DownloadError::Write { path: error.path, source: error.source })
     }
@@ -488,6 +492,18 @@ mod tests {
         let server = server(&content(), &[Manner::Ranges]).await;
         get_from(&server, &target).await.unwrap();
         assert_eq!(fs::read(&target).unwrap(), content());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = server(&content(), &[Manner::Ranges]).await;
+        // A port that was free a moment ago and that nobody listens on.
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        server.url.set_port(Some(closed.port())).unwrap();
+        let error = get_from(&server, &dir.path().join("file")).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Unreachable { .. }), "{error:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]

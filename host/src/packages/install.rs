@@ -14,18 +14,16 @@ pub enum InstallError {
     #[error("this host has none of apt, dnf, pacman and brew")]
     NoManager,
     /// Neither root nor allowed to become root without a password.
-    #[error("installing `{}` needs root, and `sudo` asks for a password", packages.join(" "))]
+    #[error("`{command}` needs root, and `sudo` asks for a password")]
     NeedsRoot {
-        /// What is wanted.
-        packages: Vec<String>,
         /// The command that root would run.
         command: String,
     },
     /// The package manager or cargo failed.
-    #[error("cannot install `{}`; the whole log is `{}`", packages.join(" "), log.display())]
+    #[error("cannot {task}; the whole log is `{}`", log.display())]
     Failed {
-        /// What was wanted.
-        packages: Vec<String>,
+        /// "install `a`", "fetch the lists of packages".
+        task: String,
         /// Everything that was printed.
         log: PathBuf,
         /// The command and its last lines.
@@ -71,44 +69,41 @@ pub async fn install_with_apt_options(
         return Ok(());
     }
     let manager = Manager::of_this_host().ok_or(InstallError::NoManager)?;
-    let runner = Runner { packages, phase, log: log()?, sudo: sudo(manager, packages).await? };
+    let install = manager.install(packages, options);
+    let runner = Runner::of(manager, &install, phase).await?;
     let refresh_first = !options.is_empty() || manager.has_no_lists();
     if refresh_first {
-        runner.run(manager.refresh(options)).await?;
+        runner.refresh(manager, options).await?;
     }
-    let install = || runner.run(Some(manager.install(packages, options)));
-    match (install().await, manager.refresh(options)) {
-        (Err(_), Some(refresh)) if !refresh_first => {
-            runner.run(Some(refresh)).await?;
-            install().await
-        }
-        (result, _) => result,
+    let task = format!("install `{}`", packages.join(" "));
+    let first = runner.run(&task, &install).await;
+    if first.is_ok() || refresh_first || manager.refresh(options).is_none() {
+        return first;
     }
+    runner.refresh(manager, options).await?;
+    runner.run(&task, &install).await
 }
 
-/// Installs programs with cargo, each in the version that its author tested.
+/// Fetches the lists of packages where the manager has none at all, as in a fresh container.
+///
+/// # Errors
+/// When there is no way to become root without a password, or the lists cannot be fetched.
+pub async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), InstallError> {
+    let Some(manager) = Manager::of_this_host().filter(|manager| manager.has_no_lists()) else {
+        return Ok(());
+    };
+    let command = manager.refresh(&[]).unwrap_or_default();
+    Runner::of(manager, &command, phase).await?.refresh(manager, &[]).await
+}
+
+/// Installs programs with cargo, each with the dependencies that its author tested.
 pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
+    let runner = Runner { phase, log: log()?, sudo: false };
     for name in names {
-        let names = [name.clone()];
-        let runner = Runner { packages: &names, phase, log: log()?, sudo: false };
-        let command = ["cargo", "install", "--locked", name.as_str()];
-        runner.run(Some(command.map(str::to_owned).to_vec())).await?;
+        let command = ["cargo", "install", "--locked", name.as_str()].map(str::to_owned);
+        runner.run(&format!("install `{name}`"), &command).await?;
     }
     Ok(())
-}
-
-/// Whether commands must go through `sudo`.
-async fn sudo(manager: Manager, packages: &[String]) -> Result<bool, InstallError> {
-    if !manager.wants_root() || rustix::process::geteuid().is_root() {
-        return Ok(false);
-    }
-    match Cmd::new("sudo").args(["-n", "true"]).output().await {
-        Ok(_) => Ok(true),
-        Err(_) => Err(InstallError::NeedsRoot {
-            packages: packages.to_vec(),
-            command: manager.install(packages, &[]).join(" "),
-        }),
-    }
 }
 
 /// The log that installations are added to.
@@ -118,22 +113,37 @@ fn log() -> Result<PathBuf, FileError> {
     Ok(dir.join("setup.log"))
 }
 
+/// Runs commands of a package manager, as root where it wants that.
 struct Runner<'a> {
-    packages: &'a [String],
     phase: &'a Phase<'a>,
     log: PathBuf,
     sudo: bool,
 }
 
-impl Runner<'_> {
-    async fn run(&self, command: Option<Vec<String>>) -> Result<(), InstallError> {
-        let Some(command) = command else { return Ok(()) };
+impl<'a> Runner<'a> {
+    /// A runner for `manager`; `command` is what people are told to run when there is no way to become root.
+    async fn of(manager: Manager, command: &[String], phase: &'a Phase<'a>) -> Result<Self, InstallError> {
+        let sudo = manager.wants_root() && !rustix::process::geteuid().is_root();
+        if sudo && Cmd::new("sudo").args(["-n", "true"]).output().await.is_err() {
+            return Err(InstallError::NeedsRoot { command: command.join(" ") });
+        }
+        Ok(Self { phase, log: log()?, sudo })
+    }
+
+    async fn refresh(&self, manager: Manager, options: &[String]) -> Result<(), InstallError> {
+        match manager.refresh(options) {
+            Some(command) => self.run("fetch the lists of packages", &command).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run(&self, task: &str, command: &[String]) -> Result<(), InstallError> {
         let sudo: &[&str] = if self.sudo { &["sudo", "-n"] } else { &[] };
-        let mut words = sudo.iter().map(ToString::to_string).chain(command);
+        let mut words = sudo.iter().copied().chain(command.iter().map(String::as_str));
         let program = words.next().expect("no command is empty");
         let run = Cmd::new(program).args(words).env("LC_ALL", "C.UTF-8");
         run.logged(&self.log, |line| self.phase.detail(line)).await.map_err(|source| InstallError::Failed {
-            packages: self.packages.to_vec(),
+            task: task.to_owned(),
             log: self.log.clone(),
             source,
         })

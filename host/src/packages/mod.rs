@@ -13,7 +13,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Deserialize;
 
-pub use install::{InstallError, install_packages, install_with_apt_options};
+pub use install::{InstallError, fetch_lists_if_none, install_packages, install_with_apt_options};
 pub use manager::Manager;
 use table::{Fix, Prerequisite};
 
