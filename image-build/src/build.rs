@@ -198,7 +198,7 @@ async fn inputs(
         ("base", request.base.key(request.arch, source, layout)?),
         ("builder", BUILDER_VERSION.to_string()),
         ("cloud-init", Key::default().tree("cloud-init", source.dir())?.finish()),
-        ("stackd", stackd::key(&request.workspace).await?),
+        ("stackd", stackd::key(request.arch, &request.workspace).await?),
     ];
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())
 }

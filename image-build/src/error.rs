@@ -14,7 +14,7 @@ use crate::ext4::ReadError;
 use crate::inputs::InputError;
 use crate::kernel::KernelError;
 use crate::packages::PackagesError;
-use crate::provision::ProvisionError;
+use crate::provision::{ProvisionError, Trouble};
 use crate::source::SourceError;
 use crate::space::NoSpace;
 use crate::stackd::StackdError;
@@ -82,7 +82,8 @@ impl BuildError {
     /// Directory with the logs, where the error names it.
     pub fn logs(&self) -> Option<&Path> {
         match self {
-            Self::Provision(source) | Self::Base(BaseError::Provision(source)) => source.logs(),
+            Self::Provision(ProvisionError::Guest(failure))
+            | Self::Base(BaseError::Provision(ProvisionError::Guest(failure))) => Some(&failure.logs),
             _ => None,
         }
     }
@@ -93,9 +94,10 @@ impl Explain for BuildError {
         match self {
             Self::Foreign { .. } | Self::NoSpace(_) => Class::HostUnsupported,
             Self::Qemu(source) => source.class(),
-            Self::Provision(ProvisionError::Stalled { .. } | ProvisionError::TimedOut { .. }) => {
-                Class::TimedOut
-            }
+            Self::Provision(ProvisionError::Guest(failure)) => match failure.trouble {
+                Trouble::Silent(_) | Trouble::TimedOut(_) => Class::TimedOut,
+                _ => Class::Failed,
+            },
             Self::RootDamaged(_) => Class::VerificationFailed,
             Self::Image(source) => source.class(),
             Self::BootFiles(source) => source.class(),
@@ -147,14 +149,21 @@ fn base_hint(error: &BaseError) -> Option<String> {
 }
 
 fn provision_hint(error: &ProvisionError) -> Option<String> {
-    let logs = error.logs()?.display();
-    match error {
-        ProvisionError::DiskWrite { .. } => Some(format!(
-            "free some space where the image is built and run it again; the logs are in `{logs}`"
-        )),
-        ProvisionError::Stalled { .. } | ProvisionError::TimedOut { .. } => Some(format!(
-            "look at what it did last in `{logs}`; a slow machine may need `--stall-timeout` or `--timeout`"
-        )),
-        _ => Some(format!("the whole output is in `{logs}`")),
-    }
+    let failure = match error {
+        ProvisionError::Guest(failure) => failure,
+        ProvisionError::Type(source) => return source.hint(),
+        ProvisionError::Accel(source) => return source.hint(),
+        ProvisionError::Runtime(source) => return source.hint(),
+        _ => return None,
+    };
+    let logs = failure.logs.display();
+    Some(match failure.trouble {
+        Trouble::DiskWrite(_) => {
+            format!("free some space where the image is built and run it again; the logs are in `{logs}`")
+        }
+        Trouble::Silent(_) | Trouble::TimedOut(_) => format!(
+            "look in `{logs}` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`"
+        ),
+        _ => format!("the whole output is in `{logs}`"),
+    })
 }

@@ -10,10 +10,10 @@ use vm::qemu::{Qemu, QemuError};
 
 /// How long a guest may be silent on a host that runs it natively. Building an initial RAM file system is the longest
 /// that a step says nothing.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// How long the whole of provisioning may take on such a host.
-const OVERALL: Duration = Duration::from_secs(10 * 60);
+const OVERALL: Duration = Duration::from_mins(10);
 
 /// How long a guest may take to power off there.
 const POWER_OFF: Duration = Duration::from_secs(30);

@@ -3,14 +3,14 @@
 //! The host follows what the guest reports and gives up as soon as nothing good can come any more: a step has failed, QEMU has
 //! died, the host's disk is full, the guest is silent, or time is up. The machine never outlives the wait.
 
+mod failure;
 mod tail;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use host::console::seconds;
 use host::events::{Event, Reporter};
 use host::files::FileError;
 use host::wait::Backoff;
@@ -26,9 +26,9 @@ use vm::runtime::{self, RuntimeDirError};
 
 use crate::host_machine::{Deadlines, HostMachine};
 use crate::seed::{Payload, SeedError};
+pub use failure::{GuestFailure, Trouble};
 use tail::Tail;
-use watch::Watch;
-pub use watch::{State, StepFailure};
+use watch::{State, StepFailure, Watch};
 
 /// How long QEMU may take to open its monitor.
 const MONITOR: Duration = Duration::from_secs(20);
@@ -49,69 +49,9 @@ pub const QEMU_LOG: &str = "qemu.log";
 /// Why provisioning did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// A step in the guest failed.
-    #[error("step {} {}{}", step_text(failure.step.as_deref()), failure.status, tail_text(&failure.tail))]
-    Step {
-        /// What the guest said.
-        failure: StepFailure,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
-    /// The guest did not give a sign of life for too long.
-    #[error("the guest hangs: nothing for {} in step {}{}", seconds(*.silence), step_text(step.as_deref()), tail_text(tail))]
-    Stalled {
-        /// The step that was running.
-        step: Option<String>,
-        /// How long it was silent.
-        silence: Duration,
-        /// The last lines of the step, or of the console.
-        tail: Vec<String>,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
-    /// It took too long.
-    #[error("provisioning is not done after {}; step {} was running{}", seconds(*.limit), step_text(step.as_deref()), tail_text(tail))]
-    TimedOut {
-        /// The step that was running.
-        step: Option<String>,
-        /// How long it could have taken.
-        limit: Duration,
-        /// The last lines of the step, or of the console.
-        tail: Vec<String>,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
-    /// The machine went off before its time: a kernel panic, or a power-off that nobody reported.
-    #[error("the machine went off in step {}, before provisioning was done{}", step_text(step.as_deref()), tail_text(tail))]
-    WentOff {
-        /// The step that was running.
-        step: Option<String>,
-        /// The last lines of the console.
-        tail: Vec<String>,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
-    /// QEMU ended with an error.
-    #[error("QEMU failed in step {}", step_text(step.as_deref()))]
-    Qemu {
-        /// The step that was running.
-        step: Option<String>,
-        /// How it ended.
-        #[source]
-        source: VmProcessError,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
-    /// The guest could not write to its disk, because the host's is full or broken.
-    #[error("the disk of the machine cannot be written in step {}: {reason}", step_text(step.as_deref()))]
-    DiskWrite {
-        /// The step that was running.
-        step: Option<String>,
-        /// What QEMU said.
-        reason: String,
-        /// Directory with the logs.
-        logs: PathBuf,
-    },
+    /// The guest was started, and it did not end as it should.
+    #[error(transparent)]
+    Guest(#[from] Box<GuestFailure>),
     /// The machine cannot be described.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -136,29 +76,6 @@ pub enum ProvisionError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-}
-
-impl ProvisionError {
-    /// Directory with the logs, for failures of the guest.
-    pub fn logs(&self) -> Option<&Path> {
-        match self {
-            Self::Step { logs, .. }
-            | Self::Stalled { logs, .. }
-            | Self::TimedOut { logs, .. }
-            | Self::WentOff { logs, .. }
-            | Self::Qemu { logs, .. }
-            | Self::DiskWrite { logs, .. } => Some(logs),
-            _ => None,
-        }
-    }
-}
-
-fn step_text(step: Option<&str>) -> String {
-    step.map_or_else(|| "`boot`".to_owned(), |step| format!("`{step}`"))
-}
-
-fn tail_text(tail: &[String]) -> String {
-    if tail.is_empty() { String::new() } else { format!(":\n{}", tail.join("\n")) }
 }
 
 /// One provisioning run.
@@ -314,44 +231,39 @@ impl Observer<'_> {
         let ended = match verdict {
             Verdict::Ended(ended) => ended,
             Verdict::Said => launched.finished(deadlines.power_off).await,
-            Verdict::Silent(silence) => return Err(self.stalled(silence)),
-            Verdict::DiskWrite(reason) => {
-                let (step, logs) = (self.step(), self.logs.to_owned());
-                return Err(ProvisionError::DiskWrite { step, reason, logs });
-            }
+            Verdict::Silent(silence) => return Err(self.failure(Trouble::Silent(silence))),
+            Verdict::DiskWrite(reason) => return Err(self.failure(Trouble::DiskWrite(reason))),
         };
         // What it wrote just before its end.
         self.poll()?;
-        let (step, tail, logs) = (self.step(), self.watch.tail(), self.logs.to_owned());
-        match (self.watch.state().clone(), ended) {
-            (State::Failed(failure), _) => Err(ProvisionError::Step { failure, logs }),
+        match (self.watch.state(), ended) {
+            (State::Failed(StepFailure { status, .. }), _) => {
+                let trouble = Trouble::Step(status.clone());
+                Err(self.failure(trouble))
+            }
             (State::Done, Ok(())) => {
                 self.watch.off();
                 Ok(())
             }
-            (State::Done, Err(VmProcessError::StillRunning { limit, .. })) => Err(self.stalled(limit)),
-            (State::Running, Ok(())) => Err(ProvisionError::WentOff { step, tail, logs }),
-            (State::Running, Err(VmProcessError::StillRunning { limit, .. })) => {
-                Err(ProvisionError::TimedOut { step, limit, tail, logs })
+            (State::Done, Err(VmProcessError::StillRunning { limit, .. })) => {
+                Err(self.failure(Trouble::Silent(limit)))
             }
-            (_, Err(source)) => Err(ProvisionError::Qemu { step, source, logs }),
+            (State::Running, Ok(())) => Err(self.failure(Trouble::WentOff)),
+            (State::Running, Err(VmProcessError::StillRunning { limit, .. })) => {
+                Err(self.failure(Trouble::TimedOut(limit)))
+            }
+            (_, Err(source)) => Err(self.failure(Trouble::Qemu(source))),
         }
     }
 
-    fn step(&self) -> Option<String> {
-        match self.watch.state() {
-            State::Done => Some("power-off".to_owned()),
-            _ => self.watch.step().map(str::to_owned),
-        }
-    }
-
-    fn stalled(&self, silence: Duration) -> ProvisionError {
-        ProvisionError::Stalled {
-            step: self.step(),
-            silence,
-            tail: self.watch.tail(),
-            logs: self.logs.to_owned(),
-        }
+    /// What is known about the guest when `trouble` came.
+    fn failure(&self, trouble: Trouble) -> ProvisionError {
+        let (step, tail) = match self.watch.state() {
+            State::Failed(failure) => (failure.step.clone(), failure.tail.clone()),
+            State::Done => (Some("power-off".to_owned()), self.watch.tail()),
+            State::Running => (self.watch.step().map(str::to_owned), self.watch.tail()),
+        };
+        Box::new(GuestFailure { trouble, step, tail, logs: self.logs.to_owned() }).into()
     }
 }
 

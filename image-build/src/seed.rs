@@ -10,7 +10,7 @@ use vm::volume::{Volume, VolumeError};
 use crate::bundle::{Bundle, STACKD_PATH};
 use crate::inputs::InputError;
 
-/// Label by which cloud-init finds its instructions (NoCloud data source).
+/// Label by which cloud-init finds its instructions (`NoCloud` data source).
 const SEED_LABEL: &str = "CIDATA";
 
 /// Label by which the instructions find the bundle.
@@ -36,7 +36,7 @@ pub enum SeedError {
 /// What goes into a guest: trees with the place where each belongs, and the guest's program.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
-    /// Files of the NoCloud seed.
+    /// Files of the `NoCloud` seed.
     pub seed: &'a [(&'a str, Vec<u8>)],
     /// Directories on the host, each with its place in the guest ("" is the root).
     pub trees: &'a [(&'a Path, &'a str)],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use release::stack::{Stack, StackError};
 
-/// Files of the NoCloud seed.
+/// Files of the `NoCloud` seed.
 pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
 
 /// The list of packages.
@@ -119,7 +119,7 @@ impl Source {
         self.dir.join("cloud")
     }
 
-    /// The files of the NoCloud seed by name.
+    /// The files of the `NoCloud` seed by name.
     ///
     /// # Errors
     /// When one cannot be read.
@@ -127,7 +127,7 @@ impl Source {
         seed(&self.dir)
     }
 
-    /// The files of the NoCloud seed that turns the distribution's cloud image into a base.
+    /// The files of the `NoCloud` seed that turns the distribution's cloud image into a base.
     ///
     /// # Errors
     /// When one cannot be read.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use host::events::{Phase, Reporter};
 use host::process::{Cmd, ProcessError};
 use release::arch::Arch;
+use serde::Deserialize;
 
 use crate::inputs::{InputError, Key};
 
@@ -13,9 +14,6 @@ const PACKAGE: &str = "guest";
 
 /// Name of the program.
 pub const PROGRAM: &str = "stackd";
-
-/// Files besides the package itself that decide what cargo makes of it.
-const WORKSPACE_INPUTS: [&str; 3] = ["Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
 
 /// Why the guest's program could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -26,19 +24,68 @@ pub enum StackdError {
     /// cargo failed, or is not there.
     #[error("cannot build the guest's program `{PROGRAM}`")]
     Cargo(#[source] ProcessError),
+    /// cargo describes the workspace in a way that this program does not know.
+    #[error("the answer of `cargo metadata` makes no sense")]
+    Metadata(#[source] serde_json::Error),
 }
 
-/// Key of the program that a build would make: its sources, the workspace's settings, the compiler.
+/// Key of the program that a build would make: the compiler, the crates that go into it with their versions and features, the
+/// sources of those in this workspace, and the release profile. The whole of `Cargo.lock` is no part of it, because it
+/// changes with every other program's crates.
 ///
 /// # Errors
-/// When a source cannot be read or there is no compiler.
-pub async fn key(workspace: &Path) -> Result<String, StackdError> {
-    let rustc = Cmd::new("rustc").arg("-vV").current_dir(workspace);
-    let mut key = Key::default().value("rustc", rustc.output().await.map_err(StackdError::Cargo)?);
-    for input in WORKSPACE_INPUTS {
-        key = key.tree(input, &workspace.join(input))?;
+/// When a source cannot be read, or cargo or the compiler fails.
+pub async fn key(arch: Arch, workspace: &Path) -> Result<String, StackdError> {
+    let run = |cmd: Cmd| async move { cmd.current_dir(workspace).text().await.map_err(StackdError::Cargo) };
+    let rustc = run(Cmd::new("rustc").arg("-vV")).await?;
+    let tree = Cmd::new("cargo").args(["tree", "--locked", "--package", PACKAGE, "--edges", "normal,build"]);
+    let tree = run(tree.args(["--prefix", "none", "--format", "{p} {f}", "--target", &target(arch)])).await?;
+    let metadata =
+        run(Cmd::new("cargo").args(["metadata", "--locked", "--no-deps", "--format-version", "1"])).await?;
+    let members = members(&metadata, &tree)?;
+
+    let mut crates: Vec<_> =
+        tree.lines().map(|line| line.replace(&*workspace.to_string_lossy(), "")).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    let mut key = Key::default().value("rustc", rustc).value("crates", crates.join("\n"));
+    key = key.value("profile", release_profile(&workspace.join("Cargo.toml"))?);
+    for (name, dir) in members {
+        key = key.tree(&name, &dir)?;
     }
-    Ok(key.tree(PACKAGE, &workspace.join(PACKAGE))?.finish())
+    Ok(key.finish())
+}
+
+/// Names and directories of the workspace's own packages that are in a listing of `cargo tree`, sorted.
+fn members(metadata: &str, tree: &str) -> Result<Vec<(String, PathBuf)>, StackdError> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        manifest_path: PathBuf,
+    }
+    let Metadata { packages } = serde_json::from_str(metadata).map_err(StackdError::Metadata)?;
+    let mut members: Vec<_> = packages
+        .into_iter()
+        .filter_map(|package| Some((package.name, package.manifest_path.parent()?.to_owned())))
+        .filter(|(_, dir)| tree.contains(&format!("({})", dir.display())))
+        .collect();
+    members.sort_unstable();
+    Ok(members)
+}
+
+/// The release profile in the workspace's manifest, as text.
+fn release_profile(manifest: &Path) -> Result<String, StackdError> {
+    let text = std::fs::read_to_string(manifest)
+        .map_err(|source| InputError { path: manifest.to_owned(), source })?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error| InputError { path: manifest.to_owned(), source: std::io::Error::other(error) })?;
+    let profile = table.get("profile").and_then(|profiles| profiles.get("release"));
+    Ok(profile.map(ToString::to_string).unwrap_or_default())
 }
 
 /// The target triple of programs that run in a guest.
@@ -95,23 +142,47 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn the_key_follows_the_sources() {
-        let workspace = tempfile::tempdir().unwrap();
-        for input in WORKSPACE_INPUTS {
-            std::fs::write(workspace.path().join(input), "").unwrap();
+    /// A workspace with the guest, a library that it uses, and another one.
+    fn workspace() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"guest\", \"used\", \"other\"]\n");
+        put("rust-toolchain.toml", include_str!("../../rust-toolchain.toml"));
+        for (name, dependencies) in
+            [("guest", "used = { path = \"../used\" }\n"), ("used", ""), ("other", "")]
+        {
+            let text =
+                format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\n{dependencies}");
+            put(&format!("{name}/Cargo.toml"), &text);
+            put(&format!("{name}/src/lib.rs"), "");
         }
-        std::fs::write(
-            workspace.path().join("rust-toolchain.toml"),
-            include_str!("../../rust-toolchain.toml"),
-        )
-        .unwrap();
-        let source = workspace.path().join(PACKAGE);
-        std::fs::create_dir(&source).unwrap();
-        std::fs::write(source.join("main.rs"), "fn main() {}").unwrap();
-        let first = key(workspace.path()).await.unwrap();
-        assert_eq!(key(workspace.path()).await.unwrap(), first);
-        std::fs::write(source.join("main.rs"), "fn main() { }").unwrap();
-        assert_ne!(key(workspace.path()).await.unwrap(), first);
+        let versions = ["guest", "other", "used"].map(|name| {
+            let dependencies = if name == "guest" { "dependencies = [\n \"used\",\n]\n" } else { "" };
+            format!("[[package]]\nname = \"{name}\"\nversion = \"0.0.0\"\n{dependencies}\n")
+        });
+        put("Cargo.lock", &format!("version = 4\n\n{}", versions.concat()));
+        dir
+    }
+
+    #[tokio::test]
+    async fn the_key_follows_what_goes_into_the_program_and_nothing_else() {
+        let dir = workspace();
+        let key = async || key(Arch::Amd64, dir.path()).await.unwrap();
+        let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
+        let first = key().await;
+
+        write("other/src/lib.rs", "// changed");
+        assert_eq!(key().await, first, "a crate that is not in the program");
+        write("used/src/lib.rs", "// changed");
+        let second = key().await;
+        assert_ne!(second, first, "a crate of the workspace that is in the program");
+
+        let manifest = std::fs::read_to_string(dir.path().join("Cargo.toml")).unwrap();
+        write("Cargo.toml", &format!("{manifest}[profile.release]\nlto = true\n"));
+        assert_ne!(key().await, second, "the release profile");
     }
 }

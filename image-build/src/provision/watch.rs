@@ -20,7 +20,7 @@ const POWER_OFF: (&str, &str) = ("power-off", "Powering the machine off");
 
 /// How provisioning stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// Under way.
     Running,
     /// Ended well; the machine powers off.
@@ -31,13 +31,13 @@ pub enum State {
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepFailure {
+pub(super) struct StepFailure {
     /// The step's file name; `None` when the guest could not say.
-    pub step: Option<String>,
+    pub(super) step: Option<String>,
     /// "exited with status 3" and the like.
-    pub status: String,
+    pub(super) status: String,
     /// The last lines that it printed.
-    pub tail: Vec<String>,
+    pub(super) tail: Vec<String>,
 }
 
 /// The observer of one guest.
