@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use host::files::FileError;
 use host::process::Cmd;
 use release::arch::Arch;
-use release::manifest::MINIMUM_QEMU;
+use release::manifest::{MINIMUM_QEMU, Manifest};
 
 use crate::disk::QemuImg;
 use crate::error::{Class, Explain};
@@ -78,6 +78,9 @@ pub enum QemuError {
         /// The machine type without its version.
         family: &'static str,
     },
+    /// The image does not say which version it needs.
+    #[error("the image's manifest names no version of QEMU")]
+    Requirement(#[from] NoVersion),
     /// What is known about QEMU cannot be kept.
     #[error(transparent)]
     File(#[from] FileError),
@@ -90,6 +93,7 @@ impl Explain for QemuError {
     fn class(&self) -> Class {
         match self {
             Self::File(_) => Class::Failed,
+            Self::Requirement(_) => Class::VerificationFailed,
             _ => Class::HostUnsupported,
         }
     }
@@ -102,7 +106,7 @@ impl Explain for QemuError {
             )),
             Self::BadVariable { variable, .. } => Some(format!("correct `{variable}`, or unset it")),
             Self::Ask { source, .. } => source.hint(),
-            Self::File(_) => None,
+            Self::Requirement(_) | Self::File(_) => None,
             Self::Runtime(source) => source.hint(),
         }
     }
@@ -129,11 +133,25 @@ impl Qemu {
         let img = img_beside(home, Some(&system))?;
         let digest = cache::digest(home, &system)?;
         let capabilities = cache::capabilities(home, &system, &digest).await?;
-        let minimum = MINIMUM_QEMU.parse().expect("the minimum is a version");
-        if capabilities.version < minimum {
-            return Err(QemuError::TooOld { path: system, found: capabilities.version, minimum });
+        let qemu = Self { arch, system, img, digest, capabilities };
+        qemu.at_least(MINIMUM_QEMU.parse().expect("the minimum is a version"))?;
+        Ok(qemu)
+    }
+
+    /// Checks that this QEMU can run the image that `manifest` is from.
+    ///
+    /// # Errors
+    /// When the image needs a newer one.
+    pub fn can_run(&self, manifest: &Manifest) -> Result<(), QemuError> {
+        self.at_least(manifest.minimum_qemu.parse()?)
+    }
+
+    fn at_least(&self, minimum: Version) -> Result<(), QemuError> {
+        let found = self.version();
+        if found >= minimum {
+            return Ok(());
         }
-        Ok(Self { arch, system, img, digest, capabilities })
+        Err(QemuError::TooOld { path: self.system.clone(), found, minimum })
     }
 
     /// Architecture of its guests.

@@ -142,3 +142,33 @@ impl From<Value> for Message {
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, work).await.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn answers_are_told_from_everything_else() {
+        let message = |text: &str| Message::from(serde_json::from_str::<Value>(text).unwrap());
+        assert!(matches!(message(r#"{"return": {}, "id": 4}"#), Message::Answer(Some(4), Answer::Return(_))));
+        assert!(matches!(message(r#"{"return": 5}"#), Message::Answer(None, Answer::Return(_))));
+        let error = message(r#"{"error": {"class": "New", "desc": "no"}, "id": 1}"#);
+        assert!(matches!(error, Message::Answer(Some(1), Answer::Error(reason)) if reason == "no"));
+        assert!(matches!(message(r#"{"event": "STOP"}"#), Message::Other(_)));
+        assert!(matches!(message("[]"), Message::Other(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_parser_panic(line in prop_oneof![
+            any::<Vec<u8>>(),
+            r#"\{"(return|error|event|id)": ?[0-9a-z{}\[\]",: ]{0,40}\}"#.prop_map(String::into_bytes),
+        ]) {
+            if let Ok(value) = serde_json::from_slice::<Value>(&line) {
+                let _ = Message::from(value);
+            }
+        }
+    }
+}
