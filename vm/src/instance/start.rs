@@ -138,6 +138,7 @@ impl Instance {
         let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
         let qemu = Qemu::find(&self.home, arch).await?;
         let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
+        qemu.can_run(&image.boot.manifest)?;
         phase.done();
 
         let stack = &image.boot.manifest.stack;
