@@ -17,7 +17,9 @@ use crate::flags::{Cli, Task};
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::stderr(cli.verbosity());
-    let outcome = match unless_interrupted(run(cli.task, &console)).await {
+    // The future of all tasks together is too big for the stack.
+    let work = Box::pin(run(cli.task, &console));
+    let outcome = match unless_interrupted(work).await {
         Ok(Ok(result)) => result,
         Ok(Err(signal @ Interrupted(number))) => {
             console.error(&signal, None);
