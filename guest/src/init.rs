@@ -17,8 +17,7 @@ mod ports;
 mod uevent;
 
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +27,7 @@ use anyhow::Context;
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
+use crate::console;
 use block::Wanted;
 use cmdline::Cmdline;
 
@@ -60,7 +60,7 @@ const ROOT_DEADLINE: Duration = Duration::from_mins(1);
 /// hanging, and the host sees at once that it has ended.
 pub(crate) fn run() {
     if let Err(error) = boot() {
-        let _ = console(&format!("{FAILURE_MARKER}: {error:#}"));
+        let _ = console::line(&format!("{FAILURE_MARKER}: {error:#}"));
     }
     let _ = reboot(RebootCommand::PowerOff);
 }
@@ -71,7 +71,7 @@ fn boot() -> anyhow::Result<()> {
     let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read `/proc/cmdline`")?;
     let cmdline = Cmdline::parse(&cmdline);
     if cmdline.probe {
-        return console(PROBE_MARKER);
+        return console::line(PROBE_MARKER).context("cannot write to the console");
     }
     load_modules(Path::new(MODULES))?;
     let root = cmdline.root.as_deref().context("no `root=` on the kernel command line")?;
@@ -81,10 +81,11 @@ fn boot() -> anyhow::Result<()> {
     for (what, result) in [
         ("settings volume", mount_config()),
         ("network", set_up_network(&cmdline)),
+        ("type information", hide_type_information()),
         ("ports", ports::link(Path::new("/sys/class/virtio-ports"), Path::new("/dev")).map_err(Into::into)),
     ] {
         if let Err(error) = result {
-            console(&format!("{what}: {error:#}"))?;
+            console::line(&format!("{what}: {error:#}"))?;
         }
     }
     switch_root()?;
@@ -166,6 +167,17 @@ fn set_up_network(cmdline: &Cmdline) -> anyhow::Result<()> {
         .apply()
 }
 
+/// Covers the kernel's type information (BTF), which only programs for its BPF machine need. systemd tries such programs
+/// before anything else, to learn that no unit here uses them; without the information it learns so 1 s earlier.
+fn hide_type_information() -> anyhow::Result<()> {
+    let dir = "/sys/kernel/btf";
+    if !Path::new(dir).is_dir() {
+        return Ok(());
+    }
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("none", dir, "tmpfs", flags, None).with_context(|| format!("cannot cover `{dir}`"))
+}
+
 /// Makes the mounted root the root, with the kernel's file systems moved along. What the initial RAM file system
 /// held is deleted first: nobody can reach it afterwards, and it would stay in memory, and in every snapshot of it.
 fn switch_root() -> anyhow::Result<()> {
@@ -193,14 +205,6 @@ fn init_command(cmdline: &Cmdline) -> Command {
         command.env("SYSTEMD_GENERATOR_PATH", NO_GENERATORS);
     }
     command
-}
-
-fn console(line: &str) -> anyhow::Result<()> {
-    let mut console = OpenOptions::new().write(true).open("/dev/console")?;
-    console.write_all(format!("{line}\n").as_bytes())?;
-    // The last bytes must have left the serial port before the machine is powered off.
-    rustix::termios::tcdrain(&console)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod backend;
 mod checks;
+mod console;
 mod cron;
 mod dashboard;
 mod http_client;
@@ -10,6 +11,7 @@ mod local_admin;
 mod migrate;
 mod progress;
 mod provision;
+mod ready;
 mod secret;
 mod seed;
 mod service;
@@ -44,6 +46,8 @@ enum Program {
     Seed,
     /// Call every endpoint once, so that nothing is cold
     WarmUp,
+    /// Wait until the services answer, and tell the console
+    Ready,
     /// Check the running services from the inside
     Smoke,
     /// Run the steps that make an image out of a base system
@@ -74,6 +78,7 @@ fn run(program: Program) -> anyhow::Result<()> {
         Program::Migrate => migrate::run(),
         Program::Seed => seed::run(),
         Program::WarmUp => warm_up::run(),
+        Program::Ready => ready::run(),
         Program::Smoke => smoke::run(),
         Program::Provision(provision) => provision.run(),
     }

@@ -7,8 +7,6 @@
 
 mod step;
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +14,7 @@ use anyhow::Context;
 use host::process::{Cmd, ProcessError};
 
 use crate::progress::{Event, Port};
-use crate::service;
+use crate::{console, service};
 use step::Step;
 
 /// On the console before each message for people.
@@ -64,7 +62,7 @@ impl Provision {
         match &result {
             Ok(()) if self.last => {
                 report.port.send(&Event::Done);
-                console(DONE_MARKER);
+                show(DONE_MARKER);
             }
             Ok(()) => {}
             Err(failure) => report.failed(failure).await,
@@ -113,7 +111,7 @@ struct Report {
 
 impl Report {
     fn started(&mut self, step: &Step) {
-        console(&format!("{NOTICE_MARKER}: {}", step.title));
+        show(&format!("{NOTICE_MARKER}: {}", step.title));
         self.port.send(&Event::Start { step: step.name.clone(), title: step.title.clone() });
     }
 
@@ -126,21 +124,19 @@ impl Report {
         let (status, tail) = failure.parts();
         let step = failure.step.clone();
         self.port.send(&Event::Failed { step: step.clone(), status: status.clone(), tail: tail.clone() });
-        console(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
+        show(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
         for line in tail {
-            console(&line);
+            show(&line);
         }
-        let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), console).await;
+        let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), show).await;
         if let Err(error) = shown {
-            console(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
+            show(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
         }
-        console(FAILED_MARKER);
+        show(FAILED_MARKER);
     }
 }
 
-/// Writes a line to the machine's console; one that cannot be written to has nobody who reads it.
-fn console(line: &str) {
-    if let Ok(mut console) = OpenOptions::new().write(true).open("/dev/console") {
-        let _ = writeln!(console, "{line}\r");
-    }
+/// Shows a line on the machine's console; one that cannot be written to has nobody who reads it.
+fn show(line: &str) {
+    let _ = console::line(line);
 }
