@@ -1,7 +1,7 @@
 //! The base made from packages: mmdebstrap installs them natively, and its last hook packs the result into a file
 //! system.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,9 @@ const PACK_ROOT_NAME: &str = "pack-root";
 /// time.
 const SKIP: &str = "--skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp";
 
-/// The keys that Debian's archive is signed with, where package debian-archive-keyring puts them.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// The keys that Debian's archive is signed with, where old and new versions of package debian-archive-keyring put them.
+const KEYRINGS: [&str; 2] =
+    ["/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg"];
 
 /// Everything that one call of mmdebstrap is made from.
 struct Plan<'a> {
@@ -80,24 +81,30 @@ impl Plan<'_> {
 /// When mmdebstrap fails; its output is in the log, the last lines in the error.
 pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> Result<(), BaseError> {
     // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
-    // what is in it. The directory has a random name, and nobody else may write into it.
+    // what is in it. So that user may pass through this directory and write the image, whose name nobody else can find out.
     let parent = stage_parent(root);
     let stage = tempfile::Builder::new()
         .prefix("stack-base-")
-        .permissions(Permissions::from_mode(0o755))
+        .permissions(Permissions::from_mode(0o711))
         .tempdir_in(&parent)
         .map_err(FileError::of("create a directory in", &parent))?;
     stage_files(&maker.source.base(), stage.path())?;
-    let image = stage.path().join("root.ext4");
-    File::create_new(&image)
-        .and_then(|file| file.set_permissions(Permissions::from_mode(0o666)))
-        .map_err(FileError::of("create", &image))?;
+    let image = tempfile::Builder::new()
+        .prefix("root-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(stage.path())
+        .and_then(|image| {
+            // The umask may have taken bits away.
+            image.as_file().set_permissions(Permissions::from_mode(0o666))?;
+            Ok(image.into_temp_path())
+        })
+        .map_err(FileError::of("create a file in", stage.path()))?;
 
     let plan = Plan {
         arch: maker.arch,
         packages: &maker.source.packages,
         sources: Archives::of_host().await?.sources(SUITE),
-        keyring: Some(Path::new(KEYRING)).filter(|path| path.exists()),
+        keyring: KEYRINGS.iter().map(Path::new).find(|path| path.exists()),
         stage: stage.path(),
         hooks: maker.source.hooks()?,
         image: &image,
@@ -154,7 +161,7 @@ mod tests {
             arch: Arch::Amd64,
             packages: &["systemd".to_owned(), "redis".to_owned()],
             sources: vec!["deb http://mirror.example/debian trixie main".to_owned()],
-            keyring: Some(Path::new(KEYRING)),
+            keyring: Some(Path::new(KEYRINGS[1])),
             stage: Path::new("/stage"),
             hooks: vec!["hooks/10-accounts".into()],
             image: Path::new("/stage/root.ext4"),
