@@ -408,6 +408,7 @@ fn a_reader_that_has_gone_is_no_error() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // Only Linux has `/dev/full`.
 fn a_full_disk_behind_stdout_is_an_error() {
     let shown = Emulator::new().run_into("/dev/full", &["version"]);
     insta::assert_snapshot!(shown, @r"

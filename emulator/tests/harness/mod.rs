@@ -60,6 +60,7 @@ impl Emulator {
     }
 
     /// As [`Emulator::run`], with stdout going to `path`.
+    #[cfg(target_os = "linux")]
     pub(crate) fn run_into(&self, path: &str, args: &[&str]) -> String {
         let stdout = File::options().write(true).open(path).unwrap();
         self.shown(&self.command(args).stdout(stdout).stderr(Stdio::piped()).output().unwrap())
