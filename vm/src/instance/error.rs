@@ -60,6 +60,14 @@ pub enum InstanceError {
         /// The end of the serial console.
         console: String,
     },
+    /// The guest's kernel reports that a CPU of it stands still.
+    #[error("the guest hangs: `{line}`{}", console_text(console))]
+    GuestHangs {
+        /// The line that says so.
+        line: String,
+        /// The end of the serial console.
+        console: String,
+    },
     /// QEMU ended before the services were ready.
     #[error("QEMU ended before the services were ready{}", console_text(console))]
     EndedEarly {
@@ -163,7 +171,7 @@ impl Explain for InstanceError {
             Self::NotReady { .. } => {
                 Some("read `emulator logs serial`, or wait longer with `--timeout 5m`".to_owned())
             }
-            Self::GuestFailed { .. } | Self::EndedEarly { .. } => {
+            Self::GuestFailed { .. } | Self::GuestHangs { .. } | Self::EndedEarly { .. } => {
                 Some("read `emulator logs serial` and `emulator logs qemu`".to_owned())
             }
             Self::NotRunning(name) | Self::NoLogs(name) => {

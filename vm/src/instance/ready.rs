@@ -34,16 +34,21 @@ pub(super) const CONSOLE_LINES: usize = 15;
 const FAILURES: [&str; 3] =
     ["Kernel panic - not syncing", "You are in emergency mode", "STACK_CLOUD_INIT_FAILED"];
 
-/// Waits until every port with a health path is healthy. The console's lines become details of `phase`.
+/// What a guest's kernel prints when a CPU of it has not taken part for 21 s: here, a timer interrupt that the emulation lost
+/// on a busy host. It does not recover by itself.
+const HANG: &str = "detected stalls on CPUs/tasks";
+
+/// Waits until every port with a health path is healthy. The console's new lines become details of `phase`.
 ///
 /// # Errors
 /// When the guest reports a failure or `limit` passes first.
 pub(super) async fn wait(
     ports: &[PublishedPort],
-    console: &Path,
+    console: Tail,
     limit: Duration,
     phase: &Phase<'_>,
 ) -> Result<(), InstanceError> {
+    let log = console.path().to_owned();
     let (answers, latest) = watch::channel(Vec::<Health>::new());
     let services =
         try_join_all(ports.iter().filter(|port| port.health.is_some()).map(|port| healthy(port, &answers)));
@@ -53,11 +58,16 @@ pub(super) async fn wait(
             Err(_) => Err(InstanceError::NotReady {
                 limit,
                 unhealthy: missing(ports, &latest.borrow()),
-                console: console_end(console),
+                console: console_end(&log),
             }),
         },
         line = failure(console, phase) => {
-            Err(InstanceError::GuestFailed { line, console: console_end(console) })
+            let console = console_end(&log);
+            Err(if line.contains(HANG) {
+                InstanceError::GuestHangs { line, console }
+            } else {
+                InstanceError::GuestFailed { line, console }
+            })
         }
     }
 }
@@ -103,14 +113,13 @@ fn missing(ports: &[PublishedPort], known: &[Health]) -> Vec<Health> {
 }
 
 /// Follows the console until it shows that the guest cannot go on.
-async fn failure(console: &Path, phase: &Phase<'_>) -> String {
-    let mut tail = Tail::new(console);
+async fn failure(mut console: Tail, phase: &Phase<'_>) -> String {
     let mut backoff = Backoff::default();
     loop {
         // A console that cannot be read tells nothing; health and the deadline still do.
-        for line in tail.lines().unwrap_or_default() {
+        for line in console.lines().unwrap_or_default() {
             phase.detail(&line);
-            if FAILURES.iter().any(|marker| line.contains(marker)) {
+            if line.contains(HANG) || FAILURES.iter().any(|marker| line.contains(marker)) {
                 return line;
             }
         }
@@ -158,7 +167,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("serial.log");
         std::fs::write(&path, console).unwrap();
-        wait(&[port], &path, limit, &Phase::start(&Silent, "services", "Services")).await
+        wait(&[port], Tail::new(&path), limit, &Phase::start(&Silent, "services", "Services")).await
     }
 
     #[tokio::test]
@@ -187,5 +196,13 @@ mod tests {
         let console = "fine\n[    1.0] Kernel panic - not syncing: VFS\n";
         let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
         assert!(matches!(error, InstanceError::GuestFailed { line, .. } if line.contains("VFS")));
+    }
+
+    #[tokio::test]
+    async fn a_guest_whose_kernel_reports_a_stall_hangs() {
+        let port = service(&[BUSY]).await;
+        let console = "[   23.3] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\n";
+        let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
+        assert!(matches!(error, InstanceError::GuestHangs { .. }), "{error}");
     }
 }

@@ -16,6 +16,7 @@ use super::ports::{PortChoice, PortRequest, PublishedPort, Wishes};
 use super::record::{self, Record, SCHEMA_VERSION};
 use super::session::Image;
 use super::state::{Fault, State, Viewer, inspect};
+use super::tail::Tail;
 use super::{Instance, config, ports, ready};
 use crate::accel::{Choice, Chooser, Decision};
 use crate::machine::{Access, DISK_ROOT, DiskFile, Launch, Machine, PORT_QGA, PortEnd, Topology};
@@ -109,7 +110,13 @@ impl Instance {
         self.check_overlay(&record)?;
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
-        let outcome = self.boot(record, plan, options, begin, &timings).await;
+        let mut outcome = self.boot(record.clone(), &plan, options, begin, &timings).await;
+        if let Err(InstanceError::GuestHangs { line, .. }) = &outcome {
+            // Nothing that a person did: the same boot works the next time. The console of this one is kept.
+            reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
+            self.clean_up().await?;
+            outcome = self.boot(record, &plan, options, begin, &timings).await;
+        }
         if outcome.is_err() {
             self.clean_up().await?;
         }
@@ -171,7 +178,7 @@ impl Instance {
     async fn boot(
         &self,
         mut record: Record,
-        plan: Plan,
+        plan: &Plan,
         options: &StartOptions<'_>,
         (begin, started_at): (Instant, OffsetDateTime),
         timings: &Timings<'_>,
@@ -204,7 +211,7 @@ impl Instance {
         record.ports = ports::remembered(&plan.ports, &options.ports, &record.ports);
         record::write(&self.dir.record(), &record)?;
         self.write_config(&plan.ports)?;
-        let machine = self.machine(&plan, &live)?;
+        let machine = self.machine(plan, &live)?;
         phase.done();
 
         let phase = Phase::start(timings, "launch", "Launch QEMU");
@@ -215,8 +222,8 @@ impl Instance {
         phase.done();
 
         let phase = Phase::start(timings, "boot", "Boot until every service answers");
-        let console = self.dir.serial_log();
-        self.unless_ended(&mut qemu, ready::wait(&live.ports, &console, plan.limit, &phase)).await?;
+        let console = Tail::new(&self.dir.serial_log());
+        self.unless_ended(&mut qemu, ready::wait(&live.ports, console, plan.limit, &phase)).await?;
         phase.done();
 
         let (at, seconds) = (OffsetDateTime::now_utc(), begin.elapsed().as_secs_f64());
@@ -298,7 +305,10 @@ impl Instance {
         }
         let limit = options.timeout.unwrap_or(READY_LIMIT * live.accelerator.patience());
         let phase = Phase::start(reporter, "services", "Ask the services");
-        ready::wait(&live.ports, &self.dir.serial_log(), limit, &phase).await?;
+        // A stall that it has survived, as of a laptop that slept, is no news.
+        let console = self.dir.serial_log();
+        let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;
+        ready::wait(&live.ports, console, limit, &phase).await?;
         phase.done();
         Ok(Started { live, already_running: true })
     }

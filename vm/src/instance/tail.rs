@@ -23,6 +23,21 @@ impl Tail {
         Self { path: path.to_owned(), offset: 0, partial: Vec::new() }
     }
 
+    /// A reader of what is written to the file at `path` from now on.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(super) fn from_now_on(path: &Path) -> io::Result<Self> {
+        let mut tail = Self::new(path);
+        tail.lines()?;
+        Ok(tail)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The complete lines since the last call.
     ///
     /// # Errors
