@@ -65,7 +65,7 @@ impl Limits {
     /// For a guest that is `scale` times slower than under hardware acceleration.
     pub(super) fn scaled(scale: u32) -> Self {
         Self {
-            button: Duration::from_secs(1) * scale,
+            button: Duration::from_millis(250) * scale,
             agent: Duration::from_secs(1) * scale,
             monitor: Duration::from_secs(1),
             power_off: Duration::from_secs(10) * scale,
