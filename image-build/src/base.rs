@@ -22,6 +22,7 @@ use crate::ext4::{GrowError, ReadError};
 use crate::host_machine::HostMachine;
 use crate::inputs::{InputError, Key};
 use crate::kernel::KernelError;
+use crate::leftovers;
 use crate::provision::ProvisionError;
 use crate::source::{Source, SourceError};
 use crate::sparse::{self, Range};
@@ -169,8 +170,10 @@ impl Base {
     async fn make(&self, maker: &Maker<'_>, dir: &Path) -> Result<(), BaseError> {
         let phase = Phase::start(maker.reporter, "base", self.title());
         let parent = dir.parent().unwrap_or(dir);
+        let prefix = format!(".{}-", dir.file_name().unwrap_or_default().to_string_lossy());
+        leftovers::sweep(parent, &prefix)?;
         let work = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(&prefix)
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(parent)
             .map_err(FileError::of("create a directory in", parent))?;
@@ -204,7 +207,7 @@ fn touch(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|dir| dir.set_times(now)).map_err(FileError::of("change", dir))
 }
 
-/// Removes all but the [`KEPT`] most recently used bases, and what a killed build has left. A base that is in use stays.
+/// Removes all but the [`KEPT`] most recently used bases. A base that is in use stays.
 fn prune(bases: &Path) -> Result<(), FileError> {
     let list = || -> std::io::Result<Vec<_>> {
         let mut dirs = Vec::new();

@@ -30,7 +30,7 @@ use crate::packages::{self, Installed};
 use crate::provision::Run;
 use crate::seed::Payload;
 use crate::source::Source;
-use crate::{esp, ext4, space, stackd};
+use crate::{esp, ext4, leftovers, space, stackd};
 
 /// Version of [`Outcome`] as JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -41,6 +41,9 @@ const BASE_SPACE: u64 = 3 << 30;
 
 /// Free space that a build needs beside the image: the raw disk with what provisioning writes, and the compressed one.
 const IMAGE_SPACE: u64 = 3 << 30;
+
+/// Builds whose logs are kept.
+const LOGS_KEPT: usize = 10;
 
 /// What is to be built, and how.
 #[derive(Debug, Clone)]
@@ -121,7 +124,7 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     {
         return Ok(outcome);
     }
-    place.sweep()?;
+    leftovers::sweep(&place.dir, &place.work_prefix)?;
     require_space(request, &place)?;
     let logs = new_logs(request)?;
     let job = Job { request, source: &source, layout, place: &place, logs: &logs, reporter: &timings };
@@ -146,8 +149,10 @@ fn require_space(request: &Request, place: &Place) -> Result<(), BuildError> {
 fn new_logs(request: &Request) -> Result<PathBuf, FileError> {
     let format = format_description!("[year][month][day]-[hour][minute][second]");
     let time = OffsetDateTime::now_utc().format(format).expect("the format has no unknown parts");
-    let dir = request.cache.join("logs").join(format!("build-{}-{time}", request.arch));
+    let (logs, prefix) = (request.cache.join("logs"), format!("build-{}-", request.arch));
+    let dir = logs.join(format!("{prefix}{time}"));
     fs::create_dir_all(&dir).map_err(FileError::of("create", &dir))?;
+    leftovers::keep_last(&logs, &prefix, LOGS_KEPT)?;
     Ok(dir)
 }
 
@@ -174,17 +179,6 @@ impl Place {
             work_prefix: format!(".build-{arch}-"),
             dir,
         }
-    }
-
-    /// Removes what builds left that were killed. The lock is held, so none of it is in use.
-    fn sweep(&self) -> Result<(), FileError> {
-        let entries = fs::read_dir(&self.dir).map_err(FileError::of("list", &self.dir))?;
-        for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&self.work_prefix) {
-                fs::remove_dir_all(entry.path()).map_err(FileError::of("remove", &entry.path()))?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -167,3 +167,56 @@ fn provision_hint(error: &ProvisionError) -> Option<String> {
         _ => format!("the whole output is in `{logs}`"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use host::console::render_error;
+
+    use super::*;
+    use crate::provision::GuestFailure;
+
+    fn rendered(error: &BuildError) -> String {
+        render_error(error, error.hint().as_deref(), false)
+    }
+
+    #[test]
+    fn a_full_disk_is_told_before_anything_is_built() {
+        let full =
+            NoSpace { path: "/home".into(), what: "building an image", needed: 3 << 30, available: 1 << 30 };
+        insta::assert_snapshot!(rendered(&full.into()), @r"
+        error: `/home` has 1024 MiB of free space, but building an image needs 3072 MiB
+
+        hint: free some space in `/home`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk
+        ");
+    }
+
+    #[test]
+    fn a_guest_that_hangs_tells_where_to_look() {
+        let failure = GuestFailure {
+            trouble: Trouble::Silent(Duration::from_secs(90)),
+            step: Some("60-migrations".into()),
+            tail: vec!["waiting".into()],
+            logs: "/logs".into(),
+        };
+        let error = BuildError::from(ProvisionError::from(Box::new(failure)));
+        assert_eq!(error.class(), Class::TimedOut);
+        insta::assert_snapshot!(rendered(&error), @r"
+        error: the guest hangs in step `60-migrations`: no sign of life for 90.0 s:
+        waiting
+
+        hint: look in `/logs` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`
+        ");
+    }
+
+    #[test]
+    fn a_missing_tool_names_the_task_that_installs_it() {
+        let missing = ProcessError::NotFound { program: "mmdebstrap".into() };
+        insta::assert_snapshot!(rendered(&BuildError::from(BaseError::from(missing))), @r"
+        error: `mmdebstrap` is not installed or not on `PATH`
+
+        hint: run `cargo xtask setup`, which installs what is missing
+        ");
+    }
+}

@@ -14,6 +14,7 @@ pub mod host_machine;
 pub mod initrd;
 pub mod inputs;
 pub mod kernel;
+mod leftovers;
 pub mod modules;
 pub mod packages;
 pub mod progress;

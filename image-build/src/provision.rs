@@ -283,3 +283,55 @@ async fn disk_trouble(monitor: &Path) -> Result<String, ProvisionError> {
     }
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests {
+    use host::events::Silent;
+
+    use super::*;
+
+    const DEADLINES: Deadlines = Deadlines {
+        stall: Duration::from_millis(100),
+        overall: Duration::from_secs(60),
+        power_off: Duration::from_secs(60),
+    };
+
+    fn observer(logs: &Path) -> Observer<'_> {
+        Observer {
+            watch: Watch::new(&Silent, Instant::now()),
+            progress: Tail::new(&logs.join(PROGRESS_LOG)),
+            console: Tail::new(&logs.join(CONSOLE_LOG)),
+            logs,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_falls_silent_is_given_up_with_its_step() {
+        let logs = tempfile::tempdir().unwrap();
+        let start = r#"{"v":1,"event":"start","step":"60-migrations","title":"Create the tables"}"#;
+        std::fs::write(logs.path().join(PROGRESS_LOG), format!("{start}\n")).unwrap();
+        let mut observer = observer(logs.path());
+        let Verdict::Silent(silence) = observer.judge(DEADLINES).await.unwrap() else { panic!("not silent") };
+        assert!(silence >= DEADLINES.stall);
+        let error = observer.failure(Trouble::Silent(Duration::from_secs(90))).to_string();
+        assert_eq!(error, "the guest hangs in step `60-migrations`: no sign of life for 90.0 s");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_prints_lives_on_until_it_says_how_it_went() {
+        let logs = tempfile::tempdir().unwrap();
+        let mut observer = observer(logs.path());
+        let guest = async {
+            // Longer in all than a guest may be silent.
+            for step in 0..8 {
+                tokio::time::sleep(DEADLINES.stall / 4).await;
+                let text = format!("{step} boot\n");
+                std::fs::write(logs.path().join(CONSOLE_LOG), text.repeat(step + 1)).unwrap();
+            }
+            std::fs::write(logs.path().join(PROGRESS_LOG), "{\"v\":1,\"event\":\"done\"}\n").unwrap();
+        };
+        let (verdict, ()) = tokio::join!(observer.judge(DEADLINES), guest);
+        assert!(matches!(verdict.unwrap(), Verdict::Said));
+        assert_eq!(observer.watch.state(), &State::Done);
+    }
+}
