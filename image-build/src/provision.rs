@@ -292,8 +292,8 @@ mod tests {
 
     const DEADLINES: Deadlines = Deadlines {
         stall: Duration::from_millis(100),
-        overall: Duration::from_secs(60),
-        power_off: Duration::from_secs(60),
+        overall: Duration::from_mins(1),
+        power_off: Duration::from_mins(1),
     };
 
     fn observer(logs: &Path) -> Observer<'_> {
