@@ -1,14 +1,11 @@
 //! Copies between files that keep holes.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{SeekFrom, copy_file_range, seek};
+use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
-
-/// Bytes copied by one system call; large enough to cost nothing, small enough to stay interruptible.
-const CHUNK: usize = 64 << 20;
 
 /// A stretch of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,26 +17,23 @@ pub struct Range {
 }
 
 /// Copies `range` of `from` to `offset` of `to`, data only: what is a hole in `from` is left as it is in `to`. The
-/// kernel copies, or shares the blocks where the file system can. Gives the number of bytes copied.
+/// standard library lets the kernel copy, or share the blocks, where both file systems can. Uses the files' positions.
+/// Gives the number of bytes copied.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn copy(from: &File, range: Range, to: &File, offset: u64) -> io::Result<u64> {
+pub fn copy(mut from: &File, range: Range, mut to: &File, offset: u64) -> io::Result<u64> {
     let end = range.start + range.len;
     let mut position = range.start;
     let mut copied = 0;
     while let Some(data) = next_data(from, position, end)? {
-        let (mut source, mut target) = (data.start, offset + (data.start - range.start));
-        let stop = data.start + data.len;
-        while source < stop {
-            let want = usize::try_from(stop - source).unwrap_or(CHUNK).min(CHUNK);
-            let done = copy_file_range(from, Some(&mut source), to, Some(&mut target), want)?;
-            if done == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+        from.seek(io::SeekFrom::Start(data.start))?;
+        to.seek(io::SeekFrom::Start(offset + (data.start - range.start)))?;
+        if io::copy(&mut from.take(data.len), &mut to)? != data.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         copied += data.len;
-        position = stop;
+        position = data.start + data.len;
     }
     Ok(copied)
 }
@@ -73,9 +67,25 @@ pub fn allocated(file: &File) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn files_on_different_file_systems_are_copied_too() {
+        let mut from = tempfile::tempfile_in("/dev/shm").unwrap();
+        from.write_all(b"data").unwrap();
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let to = tempfile::tempfile_in(dir).unwrap();
+        let device = |file: &File| file.metadata().unwrap().dev();
+        assert_ne!(device(&from), device(&to), "the test needs two file systems");
+        assert_eq!(copy(&from, Range { start: 1, len: 3 }, &to, 2).unwrap(), 3);
+        let mut read = [0; 5];
+        to.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(&read, b"\0\0ata");
+    }
 
     #[test]
     fn data_arrives_at_the_offset_and_holes_stay_holes() {
