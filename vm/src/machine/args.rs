@@ -312,7 +312,7 @@ mod tests {
         assert_snapshot!(board_of(Arch::Amd64, Accelerator::Tcg), @r"
         -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
         -accel tcg,thread=multi
-        -cpu max
+        -cpu max,la57=off,erms=off,fsrm=off
         ");
         assert_snapshot!(board_of(Arch::Arm64, Accelerator::Kvm), @r"
         -machine virt-10.2,gic-version=max

@@ -21,10 +21,13 @@ pub(super) const fn has_generation_id(arch: Arch) -> bool {
 /// The value of `-cpu`.
 ///
 /// With hardware help the guest gets the host's CPU: snapshots never leave the machine that they were taken on. In
-/// software it gets everything that QEMU can emulate.
+/// software it gets everything that QEMU can emulate but what makes the emulation slower: five levels of page tables
+/// instead of four, and the claim that string instructions are fast, upon which kernel and libc copy with what is
+/// emulated byte by byte (`docs/vm.md` has the figures).
 pub const fn cpu_model(arch: Arch, accelerator: Accelerator) -> &'static str {
     match (arch, accelerator) {
         (_, Accelerator::Kvm | Accelerator::Hvf) => "host",
-        (_, Accelerator::Tcg) => "max",
+        (Arch::Amd64, Accelerator::Tcg) => "max,la57=off,erms=off,fsrm=off",
+        (Arch::Arm64, Accelerator::Tcg) => "max",
     }
 }
