@@ -108,7 +108,7 @@ impl Explain for BuildError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Foreign { arch } => {
-                Some(format!("run `cargo xtask build-image {arch}` on a {arch} machine, or fetch that image"))
+                Some(format!("run `cargo xtask build-image {arch}` on such a machine, or fetch its image"))
             }
             Self::Source(_) => Some("`docs/image.md` lists the files of an image's description".to_owned()),
             Self::NoSpace(full) => Some(format!(
