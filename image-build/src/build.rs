@@ -2,35 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use host::events::{Event, Phase, Reporter, Timing, Timings};
+use host::events::{Event, Reporter, Timing, Timings};
 use host::files::{FileError, FileLock};
-use host::process::Cmd;
 use release::arch::Arch;
-use release::manifest::{self, Boot, Build, Debian, Manifest};
-use release::stack::MachineSize;
 use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use vm::boot_files::BootFiles;
-use vm::disk::Conversion;
 use vm::home::Home;
-use vm::machine::DiskFile;
 use vm::qemu;
 
-use crate::base::{Base, Maker, Ready};
-use crate::disk::{self, Layout};
+use crate::base::Base;
+use crate::disk::Layout;
 use crate::error::BuildError;
-use crate::host_machine::{HostMachine, Limits};
+use crate::host_machine::Limits;
 use crate::inputs::{BUILDER_VERSION, Key};
-use crate::kernel::Kernel;
-use crate::packages::{self, Installed};
-use crate::provision::Run;
-use crate::seed::Payload;
+use crate::job::Job;
+use crate::place::Place;
 use crate::source::Source;
-use crate::{esp, ext4, leftovers, space, stackd};
+use crate::{leftovers, space, stackd};
 
 /// Version of [`Outcome`] as JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -112,7 +104,7 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     let layout = Layout::of_size(source.stack.machine.disk_gib);
     let inputs = inputs(request, &source, layout).await?;
 
-    let place = Place::of(request);
+    let place = Place::of(&request.home, request.arch, request.output.as_deref());
     fs::create_dir_all(&place.dir).map_err(FileError::of("create", &place.dir))?;
     let _lock = FileLock::acquire(&place.lock, || {
         reporter.report(&Event::Notice("waiting for another build of the same image"));
@@ -156,32 +148,6 @@ fn new_logs(request: &Request) -> Result<PathBuf, FileError> {
     Ok(dir)
 }
 
-/// Where the image and its boot files go.
-struct Place {
-    dir: PathBuf,
-    image: PathBuf,
-    boot_files: PathBuf,
-    lock: PathBuf,
-    /// Start of the names of working directories.
-    work_prefix: String,
-}
-
-impl Place {
-    fn of(request: &Request) -> Self {
-        let arch = request.arch;
-        let (image, boot_files) = (request.home.image(arch), request.home.boot_files(arch));
-        let dir = request.output.clone().unwrap_or_else(|| request.home.images());
-        let within = |path: &Path| dir.join(path.file_name().unwrap_or_default());
-        Self {
-            image: within(&image),
-            boot_files: within(&boot_files),
-            lock: dir.join(format!(".build-{arch}.lock")),
-            work_prefix: format!(".build-{arch}-"),
-            dir,
-        }
-    }
-}
-
 /// Keys of everything that the image is made from.
 async fn inputs(
     request: &Request,
@@ -222,176 +188,5 @@ fn outcome(place: &Place, files: &BootFiles, logs: Option<PathBuf>, phases: Vec<
         packages: files.manifest.debian.packages.len(),
         logs,
         phases,
-    }
-}
-
-/// A build that has something to do.
-struct Job<'a> {
-    request: &'a Request,
-    source: &'a Source,
-    layout: Layout,
-    place: &'a Place,
-    logs: &'a Path,
-    reporter: &'a Timings<'a>,
-}
-
-impl Job<'_> {
-    async fn run(&self, inputs: BTreeMap<String, String>) -> Result<BootFiles, BuildError> {
-        let Self { request, source, layout, place, logs, reporter } = *self;
-        let machine =
-            HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
-        let work = tempfile::Builder::new()
-            .prefix(&place.work_prefix)
-            .tempdir_in(&place.dir)
-            .map_err(FileError::of("create a directory in", &place.dir))?;
-        let work = work.path();
-
-        let stackd = stackd::path(request.arch, &request.workspace);
-        let maker = Maker {
-            arch: request.arch,
-            source,
-            layout,
-            cache: &request.cache,
-            logs,
-            machine: &machine,
-            stackd: &stackd,
-            reporter,
-        };
-        let base = self.programs_and_base(&maker).await?;
-
-        let phase = Phase::start(reporter, "disk", "Laying out the disk");
-        let disk = work.join("disk.raw");
-        let (kernel, boot) = {
-            let (disk, root, work) = (disk.clone(), base.root.clone(), work.to_owned());
-            let (source, stackd, arch) = (source.clone(), stackd.clone(), request.arch);
-            blocking(move || -> Result<_, BuildError> {
-                let kernel = Kernel::read(&ext4::Reader::open(&root, 0)?, &source)?;
-                let boot = kernel.write(&work, &stackd, &source.cmdline)?;
-                disk::create(&disk, layout, arch, &root)?;
-                Ok((kernel, boot))
-            })
-            .await?
-        };
-        // From here on the base may be removed by others.
-        drop(base);
-        phase.done();
-
-        let payload = Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd: &stackd };
-        let run = Run { machine: &machine, disk: &disk, boot: &boot, payload, work, logs, reporter };
-        run.run().await?;
-
-        let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
-        ext4::check(&disk, layout.root.start).await.map_err(BuildError::RootDamaged)?;
-        let build = self.build_info().await?;
-        {
-            let (disk, initrd, arch, source) =
-                (disk.clone(), boot.initrd.clone(), request.arch, source.clone());
-            blocking(move || write_esp(&disk, layout, arch, &kernel, &initrd, &source, build, inputs))
-                .await?;
-        }
-        phase.done();
-
-        let image = work.join(request.arch.image_file());
-        let phase = Phase::start(reporter, "compress", "Compressing the image");
-        let img = machine.qemu.img();
-        let from = DiskFile::raw(&disk);
-        img.convert(&Conversion { from: &from, to: &image, compress: true }).await?;
-        img.check(&image).await?;
-        phase.done();
-
-        let phase = Phase::start(reporter, "publish", "Putting the image in its place");
-        host::files::publish(&image, &place.image)?;
-        let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
-        phase.done();
-        Ok(files)
-    }
-
-    /// Builds the guest's program and makes the base: at the same time, unless the base is made by that program.
-    async fn programs_and_base(&self, maker: &Maker<'_>) -> Result<Ready, BuildError> {
-        let Self { request, reporter, .. } = *self;
-        let log = maker.logs.join("cargo.log");
-        let program = async { Ok(stackd::build(request.arch, &request.workspace, &log, reporter).await?) };
-        let base = async { Ok(request.base.ensure(maker, request.refresh_base).await?) };
-        match request.base {
-            Base::Bootstrap => tokio::try_join!(program, base).map(|((), base)| base),
-            Base::Cloud(_) => {
-                program.await?;
-                base.await
-            }
-        }
-    }
-
-    fn size(&self) -> MachineSize {
-        let own = self.source.stack.machine;
-        MachineSize {
-            memory_mib: self.request.memory_mib.unwrap_or(own.memory_mib),
-            cpus: self.request.cpus.unwrap_or(own.cpus),
-            disk_gib: own.disk_gib,
-        }
-    }
-
-    async fn build_info(&self) -> Result<Build, BuildError> {
-        let time = OffsetDateTime::now_utc().replace_nanosecond(0).expect("zero is a nanosecond");
-        Ok(Build {
-            git_sha: git_sha(&self.request.workspace).await,
-            time: time.format(&Rfc3339).expect("a time of this millennium has the format"),
-        })
-    }
-}
-
-/// The commit that the checkout is at. Building from an unpacked archive is fine: then there is none.
-async fn git_sha(workspace: &Path) -> String {
-    let git = |args: &[&str]| Cmd::new("git").args(args).current_dir(workspace);
-    let Ok(sha) = git(&["rev-parse", "HEAD"]).text().await else { return "unknown".to_owned() };
-    match git(&["status", "--porcelain"]).text().await {
-        Ok(changes) if changes.is_empty() => sha,
-        _ => format!("{sha}-dirty"),
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "everything that the partition is made from, once")]
-fn write_esp(
-    disk: &Path,
-    layout: Layout,
-    arch: Arch,
-    kernel: &Kernel,
-    initrd: &Path,
-    source: &Source,
-    build: Build,
-    inputs: BTreeMap<String, String>,
-) -> Result<(), BuildError> {
-    let root = ext4::Reader::open(disk, layout.root.start)?;
-    let Installed { release, packages } = packages::installed(&root)?;
-    let manifest = Manifest {
-        format_version: manifest::FORMAT_VERSION,
-        arch,
-        build,
-        debian: Debian { version: release, packages },
-        boot: Boot {
-            kernel: esp::KERNEL.to_owned(),
-            initrd: esp::FAST_INITRD.to_owned(),
-            cmdline: source.cmdline.clone(),
-        },
-        stack: source.stack.clone(),
-        resume_protocol: manifest::RESUME_PROTOCOL,
-        minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
-        inputs,
-    };
-    let parts = esp::Parts {
-        loader: &root.read(esp::loader_in_root(arch))?,
-        kernel: &kernel.image,
-        fast_initrd: &fs::read(initrd).map_err(FileError::of("read", initrd))?,
-        generic_initrd: &kernel.generic_initrd,
-        manifest: &manifest.to_json(),
-    };
-    esp::volume(arch, parts)?.write_esp(disk, layout.esp.start, layout.esp.len)?;
-    Ok(())
-}
-
-/// Runs work that blocks on another thread, so that signals and bars stay alive.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -95,7 +95,7 @@ impl Explain for BuildError {
             Self::Foreign { .. } | Self::NoSpace(_) => Class::HostUnsupported,
             Self::Qemu(source) => source.class(),
             Self::Provision(ProvisionError::Guest(failure)) => match failure.trouble {
-                Trouble::Silent(_) | Trouble::TimedOut(_) => Class::TimedOut,
+                Trouble::Silent(_) | Trouble::CpuStall | Trouble::TimedOut(_) => Class::TimedOut,
                 _ => Class::Failed,
             },
             Self::RootDamaged(_) => Class::VerificationFailed,
@@ -164,6 +164,7 @@ fn provision_hint(error: &ProvisionError) -> Option<String> {
         Trouble::Silent(_) | Trouble::TimedOut(_) => format!(
             "look in `{logs}` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`"
         ),
+        Trouble::CpuStall => format!("run it again when the machine is less busy; the logs are in `{logs}`"),
         _ => format!("the whole output is in `{logs}`"),
     })
 }

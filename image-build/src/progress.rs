@@ -85,6 +85,8 @@ pub enum Marker<'a> {
     Done,
     /// Provisioning has failed, and the diagnostics are on the console.
     Failed,
+    /// The kernel reports that a CPU stands still.
+    CpuStall,
 }
 
 /// Finds a marker in a line of the console. Other writers share the console, so a marker may follow other text.
@@ -96,7 +98,11 @@ pub fn marker(line: &str) -> Option<Marker<'_>> {
     if line.contains("STACK_CLOUD_INIT_DONE") {
         return Some(Marker::Done);
     }
-    line.contains("STACK_CLOUD_INIT_FAILED").then_some(Marker::Failed)
+    if line.contains("STACK_CLOUD_INIT_FAILED") {
+        return Some(Marker::Failed);
+    }
+    // Written by the kernel's RCU, with the name of its flavour before.
+    line.contains("detected stalls on CPUs/tasks").then_some(Marker::CpuStall)
 }
 
 #[cfg(test)]
@@ -147,6 +153,8 @@ mod tests {
         assert_eq!(marker("[ 12.3] STACK_PROVISION: Seeding\r"), Some(Marker::Notice("Seeding")));
         assert_eq!(marker("STACK_CLOUD_INIT_DONE"), Some(Marker::Done));
         assert_eq!(marker("x STACK_CLOUD_INIT_FAILED"), Some(Marker::Failed));
+        let stall = "[   23.3] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:";
+        assert_eq!(marker(stall), Some(Marker::CpuStall));
         assert_eq!(marker("Debian GNU/Linux 13"), None);
     }
 

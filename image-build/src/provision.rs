@@ -78,6 +78,13 @@ pub enum ProvisionError {
     File(#[from] FileError),
 }
 
+impl ProvisionError {
+    /// Whether it is the emulation's fault, so that another run from a fresh disk may well succeed.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Guest(failure) if matches!(failure.trouble, Trouble::CpuStall))
+    }
+}
+
 /// One provisioning run.
 pub struct Run<'a> {
     /// Where it runs.
@@ -176,6 +183,8 @@ enum Verdict {
     Said,
     /// The guest said nothing for too long.
     Silent(Duration),
+    /// The guest's kernel said that a CPU stands still.
+    CpuStall,
     /// The guest's disk cannot be written.
     DiskWrite(String),
     /// QEMU ended, or is still running at the overall deadline.
@@ -210,8 +219,10 @@ impl Observer<'_> {
         let mut backoff = Backoff::default();
         loop {
             self.poll()?;
-            if *self.watch.state() != State::Running {
-                return Ok(Verdict::Said);
+            match self.watch.state() {
+                State::Running => {}
+                State::CpuStall => return Ok(Verdict::CpuStall),
+                State::Done | State::Failed(_) => return Ok(Verdict::Said),
             }
             let silence = self.watch.silence(Instant::now());
             if silence >= deadlines.stall {
@@ -232,6 +243,7 @@ impl Observer<'_> {
             Verdict::Ended(ended) => ended,
             Verdict::Said => launched.finished(deadlines.power_off).await,
             Verdict::Silent(silence) => return Err(self.failure(Trouble::Silent(silence))),
+            Verdict::CpuStall => return Err(self.failure(Trouble::CpuStall)),
             Verdict::DiskWrite(reason) => return Err(self.failure(Trouble::DiskWrite(reason))),
         };
         // What it wrote just before its end.
@@ -248,8 +260,8 @@ impl Observer<'_> {
             (State::Done, Err(VmProcessError::StillRunning { limit, .. })) => {
                 Err(self.failure(Trouble::Silent(limit)))
             }
-            (State::Running, Ok(())) => Err(self.failure(Trouble::WentOff)),
-            (State::Running, Err(VmProcessError::StillRunning { limit, .. })) => {
+            (State::Running | State::CpuStall, Ok(())) => Err(self.failure(Trouble::WentOff)),
+            (State::Running | State::CpuStall, Err(VmProcessError::StillRunning { limit, .. })) => {
                 Err(self.failure(Trouble::TimedOut(limit)))
             }
             (_, Err(source)) => Err(self.failure(Trouble::Qemu(source))),
@@ -261,7 +273,7 @@ impl Observer<'_> {
         let (step, tail) = match self.watch.state() {
             State::Failed(failure) => (failure.step.clone(), failure.tail.clone()),
             State::Done => (Some("power-off".to_owned()), self.watch.tail()),
-            State::Running => (self.watch.step().map(str::to_owned), self.watch.tail()),
+            State::Running | State::CpuStall => (self.watch.step().map(str::to_owned), self.watch.tail()),
         };
         Box::new(GuestFailure { trouble, step, tail, logs: self.logs.to_owned() }).into()
     }

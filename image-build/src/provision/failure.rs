@@ -27,6 +27,8 @@ pub enum Trouble {
     Step(String),
     /// There was no sign of life for this long.
     Silent(Duration),
+    /// A CPU of the guest stands still: it lost a timer interrupt, which happens under emulation on a busy host.
+    CpuStall,
     /// Provisioning was not done after this time.
     TimedOut(Duration),
     /// The machine went off before its time: a kernel panic, or a power-off that nobody reported.
@@ -45,6 +47,7 @@ impl fmt::Display for GuestFailure {
             Trouble::Silent(time) => {
                 write!(f, "the guest hangs in step `{step}`: no sign of life for {}", seconds(*time))
             }
+            Trouble::CpuStall => write!(f, "a CPU of the guest stands still in step `{step}`"),
             Trouble::TimedOut(limit) => {
                 write!(f, "provisioning is not done after {}: step `{step}` is running", seconds(*limit))
             }

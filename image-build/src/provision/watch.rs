@@ -27,6 +27,8 @@ pub(super) enum State {
     Done,
     /// Ended badly.
     Failed(StepFailure),
+    /// Will not end: a CPU of the guest stands still.
+    CpuStall,
 }
 
 /// A step that failed.
@@ -116,7 +118,8 @@ impl<'a> Watch<'a> {
                 self.state =
                     State::Failed(StepFailure { step: self.step.take(), status: "failed".to_owned(), tail });
             }
-            Some(Marker::Failed) | None => {}
+            Some(Marker::CpuStall) if self.state == State::Running => self.state = State::CpuStall,
+            Some(Marker::Failed | Marker::CpuStall) | None => {}
         }
         push(&mut self.console_tail, line.into_owned());
     }

@@ -1,0 +1,245 @@
+//! A build that has something to do: its stages in order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use host::events::{Event, Phase, Reporter, Timings};
+use host::files::FileError;
+use host::process::Cmd;
+use release::arch::Arch;
+use release::manifest::{self, Boot, Build, Debian, Manifest};
+use release::stack::MachineSize;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use vm::boot_files::BootFiles;
+use vm::disk::Conversion;
+use vm::machine::DiskFile;
+
+use crate::base::{Base, Maker, Ready};
+use crate::build::Request;
+use crate::disk::{self, Layout};
+use crate::error::BuildError;
+use crate::host_machine::HostMachine;
+use crate::kernel::Kernel;
+use crate::packages::{self, Installed};
+use crate::place::Place;
+use crate::provision::Run;
+use crate::seed::Payload;
+use crate::source::Source;
+use crate::{esp, ext4, stackd};
+
+/// A disk whose system is complete, and what it boots with.
+struct Provisioned {
+    disk: PathBuf,
+    /// The directory that the disk is in.
+    _dir: TempDir,
+    kernel: Kernel,
+    /// The fast initial RAM file system.
+    initrd: PathBuf,
+}
+
+/// A build that has something to do.
+pub(crate) struct Job<'a> {
+    /// What was asked for.
+    pub(crate) request: &'a Request,
+    /// The image's description.
+    pub(crate) source: &'a Source,
+    /// Where things are on the disk.
+    pub(crate) layout: Layout,
+    /// Where the image goes.
+    pub(crate) place: &'a Place,
+    /// Directory for the logs.
+    pub(crate) logs: &'a Path,
+    /// Who is told.
+    pub(crate) reporter: &'a Timings<'a>,
+}
+
+impl Job<'_> {
+    /// Runs all stages; the manifest gets `inputs`.
+    pub(crate) async fn run(&self, inputs: BTreeMap<String, String>) -> Result<BootFiles, BuildError> {
+        let Self { request, source, layout, place, logs, reporter } = *self;
+        let machine =
+            HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
+        let work = tempfile::Builder::new()
+            .prefix(&place.work_prefix)
+            .tempdir_in(&place.dir)
+            .map_err(FileError::of("create a directory in", &place.dir))?;
+        let work = work.path();
+
+        let stackd = stackd::path(request.arch, &request.workspace);
+        let maker = Maker {
+            arch: request.arch,
+            source,
+            layout,
+            cache: &request.cache,
+            logs,
+            machine: &machine,
+            stackd: &stackd,
+            reporter,
+        };
+        let base = self.programs_and_base(&maker).await?;
+        let provisioned = match self.provisioned(&maker, base, &logs.join("machine"), work).await {
+            Err(BuildError::Provision(error)) if error.is_passing() => {
+                let text = error.to_string();
+                let what = text.lines().next().unwrap_or_default().trim_end_matches(':');
+                reporter.report(&Event::Notice(&format!("{what}: starting again from a fresh disk")));
+                let base = request.base.ensure(&maker, false).await?;
+                self.provisioned(&maker, base, &logs.join("machine-again"), work).await?
+            }
+            result => result?,
+        };
+        let Provisioned { disk, _dir, kernel, initrd } = provisioned;
+
+        let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
+        ext4::check(&disk, layout.root.start).await.map_err(BuildError::RootDamaged)?;
+        let build = self.build_info().await?;
+        {
+            let (disk, arch, source) = (disk.clone(), request.arch, source.clone());
+            blocking(move || write_esp(&disk, layout, arch, &kernel, &initrd, &source, build, inputs))
+                .await?;
+        }
+        phase.done();
+
+        let image = work.join(request.arch.image_file());
+        let phase = Phase::start(reporter, "compress", "Compressing the image");
+        let img = machine.qemu.img();
+        let from = DiskFile::raw(&disk);
+        img.convert(&Conversion { from: &from, to: &image, compress: true }).await?;
+        img.check(&image).await?;
+        phase.done();
+
+        let phase = Phase::start(reporter, "publish", "Putting the image in its place");
+        host::files::publish(&image, &place.image)?;
+        let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
+        phase.done();
+        Ok(files)
+    }
+
+    /// Lays out a disk with a copy of the base, and lets a machine provision it.
+    async fn provisioned(
+        &self,
+        maker: &Maker<'_>,
+        base: Ready,
+        logs: &Path,
+        work: &Path,
+    ) -> Result<Provisioned, BuildError> {
+        let Self { request, source, layout, reporter, .. } = *self;
+        fs::create_dir_all(logs).map_err(FileError::of("create", logs))?;
+        let phase = Phase::start(reporter, "disk", "Laying out the disk");
+        let dir = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
+        let work = dir.path().to_owned();
+        let disk = work.join("disk.raw");
+        let (kernel, boot) = {
+            let (disk, root, work) = (disk.clone(), base.root.clone(), work.clone());
+            let (source, stackd, arch) = (source.clone(), maker.stackd.to_owned(), request.arch);
+            blocking(move || -> Result<_, BuildError> {
+                let kernel = Kernel::read(&ext4::Reader::open(&root, 0)?, &source)?;
+                let boot = kernel.write(&work, &stackd, &source.cmdline)?;
+                disk::create(&disk, layout, arch, &root)?;
+                Ok((kernel, boot))
+            })
+            .await?
+        };
+        // From here on the base may be removed by others.
+        drop(base);
+        phase.done();
+
+        let payload =
+            Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd: maker.stackd };
+        let run =
+            Run { machine: maker.machine, disk: &disk, boot: &boot, payload, work: &work, logs, reporter };
+        run.run().await?;
+        Ok(Provisioned { disk, _dir: dir, kernel, initrd: boot.initrd })
+    }
+
+    /// Builds the guest's program and makes the base: at the same time, unless the base is made by that program.
+    async fn programs_and_base(&self, maker: &Maker<'_>) -> Result<Ready, BuildError> {
+        let Self { request, reporter, .. } = *self;
+        let log = maker.logs.join("cargo.log");
+        let program = async { Ok(stackd::build(request.arch, &request.workspace, &log, reporter).await?) };
+        let base = async { Ok(request.base.ensure(maker, request.refresh_base).await?) };
+        match request.base {
+            Base::Bootstrap => tokio::try_join!(program, base).map(|((), base)| base),
+            Base::Cloud(_) => {
+                program.await?;
+                base.await
+            }
+        }
+    }
+
+    fn size(&self) -> MachineSize {
+        let own = self.source.stack.machine;
+        MachineSize {
+            memory_mib: self.request.memory_mib.unwrap_or(own.memory_mib),
+            cpus: self.request.cpus.unwrap_or(own.cpus),
+            disk_gib: own.disk_gib,
+        }
+    }
+
+    async fn build_info(&self) -> Result<Build, BuildError> {
+        let time = OffsetDateTime::now_utc().replace_nanosecond(0).expect("zero is a nanosecond");
+        Ok(Build {
+            git_sha: git_sha(&self.request.workspace).await,
+            time: time.format(&Rfc3339).expect("a time of this millennium has the format"),
+        })
+    }
+}
+
+/// The commit that the checkout is at. Building from an unpacked archive is fine: then there is none.
+async fn git_sha(workspace: &Path) -> String {
+    let git = |args: &[&str]| Cmd::new("git").args(args).current_dir(workspace);
+    let Ok(sha) = git(&["rev-parse", "HEAD"]).text().await else { return "unknown".to_owned() };
+    match git(&["status", "--porcelain"]).text().await {
+        Ok(changes) if changes.is_empty() => sha,
+        _ => format!("{sha}-dirty"),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that the partition is made from, once")]
+fn write_esp(
+    disk: &Path,
+    layout: Layout,
+    arch: Arch,
+    kernel: &Kernel,
+    initrd: &Path,
+    source: &Source,
+    build: Build,
+    inputs: BTreeMap<String, String>,
+) -> Result<(), BuildError> {
+    let root = ext4::Reader::open(disk, layout.root.start)?;
+    let Installed { release, packages } = packages::installed(&root)?;
+    let manifest = Manifest {
+        format_version: manifest::FORMAT_VERSION,
+        arch,
+        build,
+        debian: Debian { version: release, packages },
+        boot: Boot {
+            kernel: esp::KERNEL.to_owned(),
+            initrd: esp::FAST_INITRD.to_owned(),
+            cmdline: source.cmdline.clone(),
+        },
+        stack: source.stack.clone(),
+        resume_protocol: manifest::RESUME_PROTOCOL,
+        minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
+        inputs,
+    };
+    let parts = esp::Parts {
+        loader: &root.read(esp::loader_in_root(arch))?,
+        kernel: &kernel.image,
+        fast_initrd: &fs::read(initrd).map_err(FileError::of("read", initrd))?,
+        generic_initrd: &kernel.generic_initrd,
+        manifest: &manifest.to_json(),
+    };
+    esp::volume(arch, parts)?.write_esp(disk, layout.esp.start, layout.esp.len)?;
+    Ok(())
+}
+
+/// Runs work that blocks on another thread, so that signals and bars stay alive.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

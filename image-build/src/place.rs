@@ -1,0 +1,51 @@
+//! Where an image and its boot files go.
+
+use std::path::{Path, PathBuf};
+
+use release::arch::Arch;
+use vm::home::Home;
+
+/// Where the image and its boot files go.
+pub(crate) struct Place {
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// The image itself.
+    pub(crate) image: PathBuf,
+    /// What is read out of it.
+    pub(crate) boot_files: PathBuf,
+    /// The lock of whoever builds it.
+    pub(crate) lock: PathBuf,
+    /// Start of the names of working directories.
+    pub(crate) work_prefix: String,
+}
+
+impl Place {
+    /// The place in `output`, or in the home's own directory.
+    pub(crate) fn of(home: &Home, arch: Arch, output: Option<&Path>) -> Self {
+        let (image, boot_files) = (home.image(arch), home.boot_files(arch));
+        let dir = output.map_or_else(|| home.images(), Path::to_owned);
+        let within = |path: &Path| dir.join(path.file_name().unwrap_or_default());
+        Self {
+            image: within(&image),
+            boot_files: within(&boot_files),
+            lock: dir.join(format!(".build-{arch}.lock")),
+            work_prefix: format!(".build-{arch}-"),
+            dir,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_directory_takes_the_same_names() {
+        let home = Home::new("/home");
+        let own = Place::of(&home, Arch::Amd64, None);
+        assert_eq!((own.image, own.boot_files), (home.image(Arch::Amd64), home.boot_files(Arch::Amd64)));
+        let other = Place::of(&home, Arch::Amd64, Some(Path::new("/srv")));
+        assert_eq!(other.image, Path::new("/srv/stack-emulator-amd64.qcow2"));
+        assert_eq!(other.boot_files, Path::new("/srv/stack-emulator-amd64.boot"));
+    }
+}
