@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use host::console::Verbosity;
 use release::arch::Arch;
 use vm::accel::Choice;
 use vm::instance::name::InstanceName;
 use vm::instance::ports::PortRequest;
+use vm::instance::start::MachineOptions;
+use vm::snapshot::Strategy;
 
 use crate::printer::Format;
 
@@ -19,8 +22,8 @@ const GLOBAL: &str = "Global options";
 
 /// The commands by what they are for, in the order of `--help`.
 const GROUPS: [(&str, &[&str]); 2] = [
-    ("Run the emulator", &["start", "stop", "status", "logs", "reset"]),
-    ("This program and this machine", &["doctor", "version", "completions"]),
+    ("Run the emulator", &["start", "stop", "status", "logs", "rotate", "reset"]),
+    ("This program and this machine", &["capture", "doctor", "version", "completions"]),
 ];
 
 /// A whole backend in one virtual machine, on 127.0.0.1.
@@ -31,7 +34,7 @@ Examples:
   emulator start                        start, and return when every service answers
   emulator status -o json               what runs, where, and how it is
   emulator logs backend --follow        watch one service
-  emulator stop                         power off; the data stays
+  emulator stop                         suspend; the next start goes on from here
   emulator start --instance feature-17 --port dashboard=auto --port backend=auto
 
 Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.")]
@@ -90,26 +93,35 @@ impl Global {
 pub(crate) enum Command {
     /// Start the machine and wait until every service answers
     Start(Start),
-    /// Power the machine off; the data stays
+    /// Suspend the machine; the next start goes on where it was
     Stop(Stop),
     /// Show what runs, where, and how it is
     Status(Status),
     /// Show logs of the services, the serial console or QEMU
     Logs(Logs),
-    /// Throw the instance's data away; the next start is from the pristine image
+    /// Give the running instance new secrets
+    Rotate(Rotate),
+    /// Throw the instance's data away; the next start is a new session with new secrets
     Reset(Reset),
+    /// Make the snapshot that new sessions begin with
+    Capture(Capture),
     /// Check whether this machine can run the emulator
     Doctor(Doctor),
     /// Show the version of this program and of the formats that it reads
     Version(Version),
     /// Print the completion script of a shell
     Completions(Completions),
+    /// Keep a running instance's clock right (started by `start`, ends with the machine)
+    #[command(hide = true)]
+    Watch(Watch),
 }
 
 /// Flags of `start`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Starting what already runs is no error: it is reported as it is.
+Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
+with its data and secrets. A new session begins with a snapshot, made on this machine the first
+time, and gets secrets of its own: see them with `emulator status --show-secrets`.
 
 Each port is the first of: `--port`, the variable that the image names for it, the port that
 an earlier `--port` chose for this instance, the image's default.
@@ -118,12 +130,36 @@ Examples:
   emulator start
   emulator start --port backend=30001 --port dashboard=auto
   emulator start --accel tcg --timeout 5m
+  emulator start --no-snapshot          boot, in place of going on from saved memory
   emulator start -o json                ports, phases and seconds for a program")]
 pub(crate) struct Start {
     /// Host port of a service: a number, or `auto` for any free one; repeatable
     #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
     pub(crate) ports: Vec<PortRequest>,
 
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+
+    /// Boot, in place of going on from saved memory
+    #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    pub(crate) no_snapshot: bool,
+
+    /// How a new session's snapshot keeps memory; by default the first that is possible here
+    #[arg(long, value_name = "template|mapped-ram", help_heading = "Snapshot")]
+    pub(crate) strategy: Option<Strategy>,
+
+    /// Leave the image's well-known placeholders in a new session, in place of secrets of its own
+    #[arg(long, env = "EMULATOR_NO_ROTATION", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    pub(crate) no_rotation: bool,
+
+    /// Longest wait for the services when going on from saved memory, `10s`
+    #[arg(long, env = "EMULATOR_SNAPSHOT_READY_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = duration, help_heading = "Snapshot")]
+    pub(crate) snapshot_timeout: Option<Duration>,
+}
+
+/// Flags of every command that may boot a machine.
+#[derive(Debug, Args)]
+pub(crate) struct Machine {
     /// Accelerator: `auto` proves that the fast one works, else takes `tcg`
     #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
     pub(crate) accel: Choice,
@@ -150,21 +186,42 @@ pub(crate) struct Start {
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Longest wait for the services, `90s` or `5m`; by default what the accelerator needs
+    /// Longest wait for a machine that boots, `90s` or `5m`; by default what the accelerator needs
     #[arg(long, env = "EMULATOR_READY_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Machine {
+    /// The same, as the library takes it.
+    pub(crate) fn options(&self) -> MachineOptions {
+        MachineOptions {
+            accel: self.accel,
+            arch: self.arch,
+            cpus: self.cpus,
+            memory_mib: self.memory,
+            image: self.image.clone(),
+            timeout: self.timeout,
+        }
+    }
 }
 
 /// Flags of `stop`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The guest is asked to power off. If it does not, QEMU is told to end, and at last killed; each
-step is reported. Stopping what does not run is no error.
+The machine is stopped as it is, and its memory kept beside its disk: the next `start` goes on from
+there. Where that cannot be done, and with `--shutdown`, the guest is asked to power off. If it
+does not, QEMU is told to end, and at last killed; each step is reported. The data stays in any case.
+Stopping what does not run is no error.
 
 Examples:
   emulator stop
+  emulator stop --shutdown              let the guest shut down; the next start boots it
   emulator stop --instance feature-17")]
-pub(crate) struct Stop {}
+pub(crate) struct Stop {
+    /// Power off by the guest's own shutdown; the next start boots from the disk
+    #[arg(long)]
+    pub(crate) shutdown: bool,
+}
 
 /// Flags of `status`.
 #[derive(Debug, Args)]
@@ -173,8 +230,50 @@ Exit codes: 0 running and healthy, 1 unhealthy or broken, 3 not running.
 
 Examples:
   emulator status
+  emulator status --show-secrets        with the keys that clients need
   emulator status -o json")]
-pub(crate) struct Status {}
+pub(crate) struct Status {
+    /// Show the values of the session's secrets
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+}
+
+/// Flags of `rotate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The secrets that the instance had are refused from then on. Services and sessions of users go on.
+
+Examples:
+  emulator rotate
+  emulator status --show-secrets        the new ones")]
+pub(crate) struct Rotate {}
+
+/// Flags of `capture`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`start` does this by itself when there is no snapshot that fits. A snapshot fits one image, one QEMU and
+one machine; it never leaves this computer. Instances are not touched.
+
+Examples:
+  emulator capture
+  emulator capture --force              in place of the one that there is
+  emulator capture --strategy mapped-ram --memory 4096")]
+pub(crate) struct Capture {
+    /// How memory is kept; by default the first that is possible here
+    #[arg(long, value_name = "template|mapped-ram")]
+    pub(crate) strategy: Option<Strategy>,
+
+    /// Make one even if there is one that fits
+    #[arg(long, env = "EMULATOR_FORCE_CAPTURE", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+/// Flags of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {}
 
 /// Flags of `logs`.
 #[derive(Debug, Args)]
@@ -204,8 +303,8 @@ pub(crate) struct Logs {
 /// Flags of `reset`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything that was written since the first start is lost; the instance keeps its ports. A
-running instance is stopped.
+Everything that was written since the first start is lost, and the session's secrets with it; the
+instance keeps its ports. A running instance is stopped.
 
 Examples:
   emulator reset
@@ -301,7 +400,8 @@ mod tests {
     fn every_command_is_in_exactly_one_group_of_the_help() {
         let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         let command = Cli::command();
-        let existing: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let existing: Vec<&str> = shown.map(clap::Command::get_name).collect();
         assert_eq!(grouped, existing);
     }
 

@@ -48,8 +48,9 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
     match unless_interrupted(Box::pin(run(&cli.command, &context))).await.map_err(CommandError::Runtime)? {
         Ok(outcome) => outcome,
         Err(signal) => {
-            // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
-            if matches!(cli.command, Command::Start(_)) {
+            // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up. A machine whose stop was
+            // dropped goes on.
+            if matches!(cli.command, Command::Start(_) | Command::Stop(_)) {
                 context.instance().recover_interrupted(console).await?;
             }
             Err(signal.into())
@@ -60,8 +61,11 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
 async fn run(command: &Command, context: &Context<'_>) -> Result<Exit, CommandError> {
     match command {
         Command::Start(start) => start.run(context).await,
-        Command::Stop(_) => commands::stop::run(context).await,
-        Command::Status(_) => commands::status::run(context).await,
+        Command::Stop(stop) => stop.run(context).await,
+        Command::Status(status) => status.run(context).await,
+        Command::Rotate(_) => commands::rotate::run(context).await,
+        Command::Capture(capture) => capture.run(context).await,
+        Command::Watch(_) => commands::watch::run(context).await,
         Command::Logs(logs) => logs.run(context).await,
         Command::Reset(reset) => reset.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+/// Hexadecimal digits of a digest.
+pub const LENGTH: usize = 64;
+
 /// SHA-256 of `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))

@@ -76,7 +76,7 @@ pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(FileError::of("create", dir))
 }
 
-/// An exclusive lock between processes, held until dropped or until the process ends, however it ends.
+/// A lock between processes, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
@@ -114,6 +114,17 @@ impl FileLock {
         }
     }
 
+    /// Takes the lock at `path` together with others that take it in this way, waiting for whoever has it alone. That one
+    /// must hold it for moments only: the thread waits with it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn shared(path: &Path) -> Result<Self, FileError> {
+        let file = Self::open(path)?;
+        file.lock_shared().map_err(FileError::of("lock", path))?;
+        Ok(Self(file))
+    }
+
     fn open(path: &Path) -> Result<File, FileError> {
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true);
@@ -140,6 +151,16 @@ mod tests {
     fn a_failed_write_names_the_path() {
         let error = write_atomic(Path::new("/no/such/dir/file"), b"", PUBLIC_FILE).unwrap_err();
         assert_eq!(error.to_string(), "cannot write `/no/such/dir/file`");
+    }
+
+    #[test]
+    fn a_lock_is_held_by_several_who_share_it_or_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) = (FileLock::shared(&path).unwrap(), FileLock::shared(&path).unwrap());
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        drop((first, second));
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
     }
 
     #[tokio::test]

@@ -11,4 +11,5 @@ pub mod files;
 pub mod interrupt;
 pub mod packages;
 pub mod process;
+pub mod sparse;
 pub mod wait;

@@ -25,7 +25,7 @@ use crate::kernel::KernelError;
 use crate::leftovers;
 use crate::provision::ProvisionError;
 use crate::source::{Source, SourceError};
-use crate::sparse::{self, Range};
+use host::sparse::{self, Range};
 
 pub use cloud::{CloudImage, Origin};
 

@@ -14,7 +14,7 @@ use gpt::{GptConfig, GptDisk, GptError};
 use release::arch::Arch;
 
 use crate::ext4::ROOT_LABEL;
-use crate::sparse::{self, Range};
+use host::sparse::{self, Range};
 
 /// Name of the EFI system partition, and label of its file system in capitals.
 pub const ESP_NAME: &str = "esp";

@@ -24,5 +24,4 @@ pub mod provision;
 pub mod seed;
 pub mod source;
 pub mod space;
-pub mod sparse;
 pub mod stackd;

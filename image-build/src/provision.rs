@@ -16,8 +16,8 @@ use host::files::FileError;
 use host::wait::Backoff;
 use vm::accel::AccelError;
 use vm::machine::{
-    Access, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, PORT_PROGRESS, PORT_QGA, PortEnd,
-    Topology,
+    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS, PORT_QGA,
+    PortEnd, Topology,
 };
 use vm::process::{Launched, VmProcessError};
 use vm::qemu::QemuError;
@@ -144,6 +144,8 @@ impl Run<'_> {
         Launch {
             name: "stack-emulator-build".to_owned(),
             boot: self.boot.clone(),
+            memory: Memory::Anonymous,
+            begin: Begin::Boot,
             disks: disks.map(|(id, file)| (id.to_owned(), file)).into(),
             ports: BTreeMap::from(ports.map(|(name, end)| (name.to_owned(), end))),
             console: self.logs.join(CONSOLE_LOG),

@@ -116,21 +116,6 @@ impl QemuImg {
         Ok(())
     }
 
-    /// Notes in the overlay that `backing` is its backing image now. Nothing is copied: it must have the content of the one
-    /// before.
-    ///
-    /// # Errors
-    /// When `qemu-img` fails.
-    pub async fn rebase_onto_same(&self, overlay: &DiskFile, backing: &DiskFile) -> Result<(), DiskError> {
-        let cmd = self.cmd("rebase").args(["-q", "-u", "-f", overlay.format.as_str()]);
-        cmd.args(["-F", backing.format.as_str(), "-b"])
-            .arg(&backing.path)
-            .arg(&overlay.path)
-            .output()
-            .await?;
-        Ok(())
-    }
-
     /// Makes an empty image of `bytes` bytes.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use host::files::FileError;
 use host::process::ProcessError;
 
 use crate::accel::AccelError;
+use crate::agent::AgentError;
 use crate::boot_files::BootFilesError;
 use crate::disk::DiskError;
 use crate::machine::MachineError;
@@ -12,6 +13,7 @@ use crate::qemu::QemuError;
 use crate::qga::QgaError;
 use crate::qmp::QmpError;
 use crate::runtime::RuntimeDirError;
+use crate::snapshot::error::SnapshotError;
 use crate::volume::VolumeError;
 
 /// The kind of a failure, coarse enough to choose an exit status by.
@@ -78,6 +80,8 @@ macro_rules! errors {
 errors! {
     /// No working accelerator.
     Accel(AccelError),
+    /// The guest's own agent does not do what it should.
+    Agent(AgentError),
     /// The image's boot files cannot be had.
     BootFiles(BootFilesError),
     /// A disk image cannot be made or read.
@@ -96,6 +100,8 @@ errors! {
     Qmp(QmpError),
     /// No place for sockets.
     Runtime(RuntimeDirError),
+    /// A snapshot cannot be made.
+    Snapshot(SnapshotError),
     /// The QEMU process does not live as it should.
     Vm(VmProcessError),
     /// A FAT volume cannot be made or read.

@@ -55,6 +55,11 @@ impl Home {
         self.0.join("instances")
     }
 
+    /// One directory a snapshot.
+    pub fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
+    }
+
     /// QEMU builds, one prefix each, and what is known about them.
     pub fn qemu(&self) -> PathBuf {
         self.0.join("qemu")

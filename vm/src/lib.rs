@@ -3,18 +3,26 @@
 //! Never prints: what happens is reported as [`host::events`].
 
 pub mod accel;
+pub mod agent;
 pub mod boot_files;
+mod clock;
+pub mod console;
 pub mod disk;
 pub mod doctor;
 pub mod error;
 pub mod home;
 pub mod instance;
 pub mod machine;
+pub mod memory;
+mod migration;
 pub mod process;
 pub mod qemu;
 pub mod qga;
 pub mod qmp;
 pub mod runtime;
+pub mod snapshot;
+pub mod stack_machine;
 pub mod stamp;
+mod tail;
 pub mod volume;
 mod wire;

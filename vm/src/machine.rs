@@ -31,6 +31,9 @@ pub const PORT_QGA: &str = "org.qemu.guest_agent.0";
 /// Name of the virtio-serial port on which a provisioning guest reports its progress.
 pub const PORT_PROGRESS: &str = "org.stack.progress";
 
+/// Id of the memory, whatever holds it: it is part of a snapshot.
+pub const MEMORY: &str = "ram";
+
 /// Id and serial number of the disk that the guest boots from.
 pub const DISK_ROOT: &str = "root";
 
@@ -85,6 +88,10 @@ pub struct Launch {
     pub name: String,
     /// Kernel that is started without firmware.
     pub boot: DirectBoot,
+    /// What holds the guest's memory.
+    pub memory: Memory,
+    /// Where the guest begins.
+    pub begin: Begin,
     /// File behind each disk, by the disk's id.
     pub disks: BTreeMap<String, DiskFile>,
     /// Host's end of each virtio-serial port, by the port's name.
@@ -93,6 +100,25 @@ pub struct Launch {
     pub console: PathBuf,
     /// Unix socket of the monitor.
     pub qmp: PathBuf,
+}
+
+/// What holds a guest's memory on the host. The guest cannot see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// Memory of QEMU's own.
+    Anonymous,
+    /// A file of the memory's size, written to by the guest: of QEMU's own file system or, as `/proc/self/fd/N`, one that
+    /// it inherits.
+    Shared(PathBuf),
+}
+
+/// Where a guest begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At its kernel's first instruction, at once.
+    Boot,
+    /// Where a saved state left off: QEMU waits for that state, and then to be told to go on.
+    State,
 }
 
 /// A kernel that is started without firmware.
@@ -113,6 +139,8 @@ pub struct DiskFile {
     pub path: PathBuf,
     /// How it is written.
     pub format: DiskFormat,
+    /// What is below it, where it is an overlay: named here, whatever its own header says, so that an image may be moved.
+    pub backing: Option<Box<DiskFile>>,
 }
 
 /// Format of a disk image. Always given, never guessed: a guest could write another format's header.
@@ -138,12 +166,23 @@ impl DiskFormat {
 impl DiskFile {
     /// A qcow2 file.
     pub fn qcow2(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), format: DiskFormat::Qcow2 }
+        Self { path: path.into(), format: DiskFormat::Qcow2, backing: None }
     }
 
     /// A raw file.
     pub fn raw(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), format: DiskFormat::Raw }
+        Self { path: path.into(), format: DiskFormat::Raw, backing: None }
+    }
+
+    /// The same file as an overlay of `backing`.
+    #[must_use]
+    pub fn on(self, backing: Self) -> Self {
+        Self { backing: Some(Box::new(backing)), ..self }
+    }
+
+    /// The file and all that is below it.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |file| file.backing.as_deref())
     }
 }
 
@@ -330,10 +369,14 @@ fn unmatched<'a, T>(names: impl Iterator<Item = &'a str>, ends: &BTreeMap<String
 }
 
 fn check_paths(launch: &Launch) -> Result<(), MachineError> {
-    let disks = launch.disks.values().map(|file| file.path.as_path());
+    let disks = launch.disks.values().flat_map(DiskFile::chain).map(|file| file.path.as_path());
     let ports = launch.ports.values().map(PortEnd::path);
+    let memory = match &launch.memory {
+        Memory::Shared(path) => Some(path.as_path()),
+        Memory::Anonymous => None,
+    };
     let own = [&launch.boot.kernel, &launch.boot.initrd, &launch.console, &launch.qmp].map(PathBuf::as_path);
-    if let Some(path) = own.into_iter().chain(disks).chain(ports).find(|path| !path.is_absolute()) {
+    if let Some(path) = own.into_iter().chain(memory).chain(disks).chain(ports).find(|path| !path.is_absolute()) {
         return Err(MachineError::RelativePath(path.to_owned()));
     }
     let sockets = launch.ports.values().filter(|end| matches!(end, PortEnd::Socket(_))).map(PortEnd::path);
@@ -373,6 +416,8 @@ mod tests {
                 initrd: "/boot/initrd".into(),
                 cmdline: "root=PARTLABEL=stack-root quiet,really".to_owned(),
             },
+            memory: Memory::Anonymous,
+            begin: Begin::Boot,
             disks: BTreeMap::from([(DISK_ROOT.to_owned(), DiskFile::qcow2("/i/disk.qcow2"))]),
             ports: BTreeMap::from([(PORT_QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
             console: "/i/console.log".into(),

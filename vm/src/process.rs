@@ -146,6 +146,15 @@ impl ProcessIdentity {
         wait::until(limit, gone).await.map_err(still_running)?
     }
 
+    /// Waits for as long as the process lives, without looking at it all the time.
+    ///
+    /// # Errors
+    /// When the operating system refuses to tell.
+    pub async fn ended(self) -> Result<(), VmProcessError> {
+        let io = |source| VmProcessError::Io { action: "wait for", pid: self.pid, source };
+        platform::ended(self).await.map_err(io)
+    }
+
     /// Kills the process and proves that it is gone.
     ///
     /// # Errors

@@ -72,6 +72,9 @@ pub enum QmpError {
         /// Why, in QEMU's words.
         reason: String,
     },
+    /// QEMU takes the paths of some files as text only.
+    #[error("`{}` is not valid UTF-8, and QEMU takes no other name for this file", .0.display())]
+    Path(PathBuf),
     /// The answer is not of the type that QEMU's schema gives.
     #[error("QEMU's answer to `{command}` makes no sense")]
     Answer {

@@ -67,20 +67,25 @@ struct RawError {
     desc: String,
 }
 
+/// Connects to the socket at `path` as [`open`] does, and speaks lines of JSON there.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn connect(path: &Path) -> io::Result<(Sender, Receiver)> {
+    let (read, write) = open(path).await?.into_split();
+    let codec = AnyDelimiterCodec::new_with_max_length(vec![b'\n', SENTINEL], b"\n".to_vec(), LINE_LIMIT);
+    Ok((Sender(write), Receiver(FramedRead::new(read, codec))))
+}
+
 /// Connects to the socket at `path` as soon as somebody listens there. Never gives up: race it against a deadline.
 ///
 /// # Errors
 /// When the socket cannot be connected to for another reason than that nobody listens yet.
-pub(crate) async fn connect(path: &Path) -> io::Result<(Sender, Receiver)> {
+pub(crate) async fn open(path: &Path) -> io::Result<UnixStream> {
     let mut backoff = Backoff::default();
     loop {
         match UnixStream::connect(path).await {
-            Ok(stream) => {
-                let (read, write) = stream.into_split();
-                let codec =
-                    AnyDelimiterCodec::new_with_max_length(vec![b'\n', SENTINEL], b"\n".to_vec(), LINE_LIMIT);
-                return Ok((Sender(write), Receiver(FramedRead::new(read, codec))));
-            }
+            Ok(stream) => return Ok(stream),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {

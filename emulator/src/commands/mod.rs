@@ -1,10 +1,13 @@
 //! One command a file: each adds `run` to its flags, or has it alone where there are none.
 
+mod capture;
 mod completions;
 mod doctor;
 mod logs;
 mod reset;
+pub(crate) mod rotate;
 mod start;
-pub(crate) mod status;
-pub(crate) mod stop;
+mod status;
+mod stop;
 pub(crate) mod version;
+pub(crate) mod watch;

@@ -1,7 +1,7 @@
 //! `emulator start`.
 
 use host::console::seconds;
-use host::events::Timing;
+use host::events::{Event, Reporter, Timing};
 use release::arch::Arch;
 use serde::Serialize;
 use std::time::Duration;
@@ -9,11 +9,16 @@ use vm::accel::Accelerator;
 use vm::instance::live::StartedBy;
 use vm::instance::start::{StartOptions, Started};
 
+use super::watch;
 use crate::cli::Start;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::views::{PortView, addresses, port_views};
+
+/// What everybody should know who has switched rotation off.
+const PLACEHOLDERS: &str = "the secrets are the image's placeholders, which everybody knows: `emulator reset` and a start without \
+     `--no-rotation` give the next session its own";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +27,10 @@ struct Report<'a> {
     state: &'static str,
     already_running: bool,
     started_by: StartedBy,
+    /// Why it was booted, where it should have gone on from saved memory.
+    cold_because: Option<&'a str>,
+    /// Whether the services have secrets of this session, or the image's placeholders.
+    rotated: bool,
     arch: Arch,
     accelerator: Accelerator,
     accelerator_fallback: Option<&'a str>,
@@ -39,21 +48,28 @@ impl Start {
     /// Starts the instance and says where it is found.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let options = StartOptions {
-            accel: self.accel,
-            arch: self.arch,
-            cpus: self.cpus,
-            memory_mib: self.memory,
-            image: self.image.clone(),
+            machine: self.machine.options(),
             ports: self.ports.clone(),
             variable: &|name| std::env::var(name).ok(),
-            timeout: self.timeout,
+            warm_timeout: self.snapshot_timeout,
+            warm: !self.no_snapshot,
+            strategy: self.strategy,
+            rotate: !self.no_rotation,
         };
         let Started { live, already_running } = context.instance().start(&options, context.console).await?;
+        if !already_running {
+            watch::spawn(context);
+        }
+        if !live.rotated && !live.secrets.is_empty() {
+            context.console.report(&Event::Warning(PLACEHOLDERS));
+        }
         let report = Report {
             instance: context.name.as_str(),
             state: "running",
             already_running,
             started_by: live.started_by,
+            cold_because: live.cold_because.as_deref(),
+            rotated: live.rotated,
             arch: live.arch,
             accelerator: live.accelerator,
             accelerator_fallback: live.fallback.as_deref(),

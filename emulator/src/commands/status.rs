@@ -10,8 +10,10 @@ use time::format_description::well_known::Rfc3339;
 use vm::accel::Accelerator;
 use vm::instance::health::{self, Health};
 use vm::instance::live::{Live, StartedBy};
+use vm::instance::record::Secrets;
 use vm::instance::state::State;
 
+use crate::cli::Status;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -30,6 +32,10 @@ struct Report<'a> {
     healthy: Option<bool>,
     reasons: Vec<String>,
     started_by: Option<StartedBy>,
+    cold_because: Option<&'a str>,
+    /// Whether the services have secrets of this session, or the image's placeholders; null when nothing runs.
+    rotated: Option<bool>,
+    secrets: Vec<SecretView<'a>>,
     #[serde(with = "time::serde::rfc3339::option")]
     started_at: Option<OffsetDateTime>,
     arch: Option<Arch>,
@@ -43,12 +49,48 @@ struct Report<'a> {
     services: Vec<Health>,
 }
 
-/// Looks at the instance, asks its services, and says how it is.
-pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let state = context.instance().state()?;
-    let (label, exit, live, mut reasons) = match &state {
+/// A secret of the running stack, its value only when it was asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SecretView<'a> {
+    name: &'a str,
+    /// Variable that programs look for it in.
+    env: &'a str,
+    value: Option<String>,
+}
+
+impl Status {
+    /// Looks at the instance, asks its services, and says how it is.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let state = context.instance().state()?;
+        let values = if self.show_secrets { context.instance().secrets()? } else { None };
+        let secrets = match &state {
+            State::Running(live) => self.secrets(live, values.as_ref()),
+            _ => Vec::new(),
+        };
+        tell(context, &state, secrets).await
+    }
+
+    /// What the services have: the session's values, or the placeholders.
+    fn secrets<'a>(&self, live: &'a Live, values: Option<&Secrets>) -> Vec<SecretView<'a>> {
+        let value = |secret: &release::stack::Secret| match live.rotated {
+            true => Some(values?.get(&secret.name)?.reveal().to_owned()),
+            false => Some(secret.placeholder.clone()),
+        };
+        let view = |secret: &'a release::stack::Secret| SecretView {
+            name: &secret.name,
+            env: &secret.env,
+            value: value(secret).filter(|_| self.show_secrets),
+        };
+        live.secrets.iter().map(view).collect()
+    }
+}
+
+async fn tell(context: &Context<'_>, state: &State, secrets: Vec<SecretView<'_>>) -> Result<Exit, CommandError> {
+    let (label, exit, live, mut reasons) = match state {
         State::Absent => ("absent", Exit::NotRunning, None, Vec::new()),
         State::Stopped(_) => ("stopped", Exit::NotRunning, None, Vec::new()),
+        State::Suspended(_) => ("suspended", Exit::NotRunning, None, Vec::new()),
         State::Stopping(_) => ("stopping", Exit::NotRunning, None, Vec::new()),
         State::Starting(live) => ("starting", Exit::Failed, Some(live), Vec::new()),
         State::Running(live) => ("running", Exit::Ok, Some(live), Vec::new()),
@@ -65,7 +107,8 @@ pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))
     }));
     let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
-    let report = report(context.name.as_str(), label, live, reasons, services);
+    let mut report = report(context.name.as_str(), label, live, reasons, services);
+    report.secrets = secrets;
     context.printer.print(&report, people).map_err(CommandError::Stdout)?;
     Ok(exit)
 }
@@ -83,6 +126,9 @@ fn report<'a>(
         healthy: live.map(|_| reasons.is_empty()),
         reasons,
         started_by: live.map(|live| live.started_by),
+        cold_because: live.and_then(|live| live.cold_because.as_deref()),
+        rotated: live.map(|live| live.rotated),
+        secrets: Vec::new(),
         started_at: live.map(|live| live.started_at),
         arch: live.map(|live| live.arch),
         accelerator: live.map(|live| live.accelerator),
@@ -93,6 +139,15 @@ fn report<'a>(
         pid: live.and_then(|live| live.process).map(|process| process.pid),
         ports: live.map_or_else(Vec::new, |live| port_views(&live.ports)),
         services,
+    }
+}
+
+fn began(by: StartedBy, because: Option<&str>) -> String {
+    match (by, because) {
+        (StartedBy::Snapshot, _) => "from a snapshot".to_owned(),
+        (StartedBy::Suspended, _) => "where it was suspended".to_owned(),
+        (StartedBy::Cold, None) => "with a boot".to_owned(),
+        (StartedBy::Cold, Some(because)) => format!("with a boot, since {because}"),
     }
 }
 
@@ -114,6 +169,14 @@ fn people(report: &Report<'_>) -> String {
     if let Some(at) = report.started_at.and_then(|at| at.truncate_to_second().format(&Rfc3339).ok()) {
         rows.push(("started", at));
     }
+    if let Some(by) = report.started_by {
+        rows.push(("began", began(by, report.cold_because)));
+    }
+    match report.rotated {
+        Some(true) => rows.push(("secrets", "this session's own".to_owned())),
+        Some(false) => rows.push(("secrets", "the image's placeholders, which everybody knows".to_owned())),
+        None => {}
+    }
     if let Some(pid) = report.pid {
         rows.push(("pid", pid.to_string()));
     }
@@ -121,6 +184,9 @@ fn people(report: &Report<'_>) -> String {
     if report.ports.is_empty() {
         return head;
     }
+    let shown: Vec<_> =
+        report.secrets.iter().filter_map(|secret| Some([secret.env.to_owned(), secret.value.clone()?])).collect();
+    let secrets = if shown.is_empty() { String::new() } else { format!("\n\n{}", table(["SECRET", "VALUE"], shown)) };
     let health = |name: &str| match report.services.iter().find(|service| service.name == name) {
         Some(Health { healthy: true, .. }) => "healthy",
         Some(_) => "unhealthy",
@@ -130,5 +196,5 @@ fn people(report: &Report<'_>) -> String {
         .ports
         .iter()
         .map(|port| [port.name.to_owned(), port.url.clone(), health(port.name).to_owned()]);
-    format!("{head}\n\n{}", table(["SERVICE", "URL", "HEALTH"], ports))
+    format!("{head}\n\n{}{secrets}", table(["SERVICE", "URL", "HEALTH"], ports))
 }

@@ -2,8 +2,9 @@
 
 use host::console::seconds;
 use serde::Serialize;
-use vm::instance::stop::{Ending, Stopped};
+use vm::instance::stop::{Ending, How, Stopped};
 
+use crate::cli::Stop;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -17,18 +18,22 @@ struct Report<'a> {
     stopped: &'a Stopped,
 }
 
-/// Stops the instance and says how it ended.
-pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let stopped = context.instance().stop(context.console).await?;
-    let instance = context.name.as_str();
-    let report = Report { instance, state: "stopped", stopped: &stopped };
-    let people = |_: &Report<'_>| match stopped.ending {
-        Ending::WasStopped => format!("`{instance}` was not running"),
-        Ending::WasGone => {
-            format!("`{instance}` was not running any more: what it left behind is cleaned up")
-        }
-        _ => format!("`{instance}` is stopped ({})", seconds(stopped.duration())),
-    };
-    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-    Ok(Exit::Ok)
+impl Stop {
+    /// Stops the instance and says how it ended.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let how = if self.shutdown { How::PowerOff } else { How::Suspend };
+        let stopped = context.instance().stop(how, context.console).await?;
+        let instance = context.name.as_str();
+        let state = if stopped.ending == Ending::Suspended { "suspended" } else { "stopped" };
+        let report = Report { instance, state, stopped: &stopped };
+        let people = |_: &Report<'_>| match stopped.ending {
+            Ending::WasStopped => format!("`{instance}` was not running"),
+            Ending::WasGone => {
+                format!("`{instance}` was not running any more: what it left behind is cleaned up")
+            }
+            _ => format!("`{instance}` is {state} ({})", seconds(stopped.duration())),
+        };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
 }

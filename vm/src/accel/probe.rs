@@ -9,7 +9,7 @@ use host::wait::Backoff;
 use release::stack::MachineSize;
 
 use super::{AccelError, Accelerator, Chooser, Unusable};
-use crate::machine::{DirectBoot, Launch, Machine, Topology};
+use crate::machine::{Begin, DirectBoot, Launch, Machine, Memory, Topology};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Event, Qmp, QmpError, RunState};
 use crate::runtime;
@@ -62,6 +62,8 @@ fn trial(chooser: &Chooser<'_>, accelerator: Accelerator, dir: &Path) -> Result<
     let launch = Launch {
         name: "stack-emulator-trial".to_owned(),
         boot: DirectBoot { cmdline: format!("{} {PROBE_PARAMETER}", boot.cmdline), ..boot.clone() },
+        memory: Memory::Anonymous,
+        begin: Begin::Boot,
         disks: BTreeMap::new(),
         ports: BTreeMap::new(),
         console: dir.join("console"),

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::name::InstanceName;
 use crate::home::Home;
+use crate::snapshot::SnapshotDir;
 
 /// The directory of one instance, which need not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceDir {
+    home: Home,
     root: PathBuf,
     lock: PathBuf,
 }
@@ -17,7 +19,7 @@ impl InstanceDir {
     pub fn new(home: &Home, name: &InstanceName) -> Self {
         let root = home.instances().join(name.as_str());
         let lock = home.instances().join(format!(".{name}.lock"));
-        Self { root, lock }
+        Self { home: home.clone(), root, lock }
     }
 
     /// The directory itself.
@@ -29,6 +31,11 @@ impl InstanceDir {
     /// holds it too; no name starts with a dot, so it is never taken for an instance.
     pub fn lock(&self) -> &Path {
         &self.lock
+    }
+
+    /// The snapshot called `name` of the same home.
+    pub fn snapshot(&self, name: &str) -> SnapshotDir {
+        self.home.snapshot(name)
     }
 
     /// The durable record.
@@ -46,7 +53,27 @@ impl InstanceDir {
         self.root.join("overlay.qcow2")
     }
 
-    /// The STACKCFG volume, made anew for every start.
+    /// That the instance is suspended, and on what condition it can go on. Written last, and removed before it goes on.
+    pub fn suspension(&self) -> PathBuf {
+        self.root.join("suspended.json")
+    }
+
+    /// The memory of a suspended machine that shared it.
+    pub fn memory(&self) -> PathBuf {
+        self.root.join("memory")
+    }
+
+    /// The devices of a suspended machine that shared its memory.
+    pub fn devices(&self) -> PathBuf {
+        self.root.join("devices")
+    }
+
+    /// Memory and devices of a suspended machine that did not.
+    pub fn savevm(&self) -> PathBuf {
+        self.root.join("savevm.raw")
+    }
+
+    /// The STACKCFG volume, made anew for every cold start.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.img")
     }
@@ -59,6 +86,21 @@ impl InstanceDir {
     /// Logs of the last two runs.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
+    }
+
+    /// Held by the process that keeps the guest's clock right.
+    pub fn watch_lock(&self) -> PathBuf {
+        self.root.join(".watch.lock")
+    }
+
+    /// What that process has to say.
+    pub fn watch_log(&self) -> PathBuf {
+        self.logs().join("watch.log")
+    }
+
+    /// Logs of the last resume that failed.
+    pub fn failed_resume(&self) -> PathBuf {
+        self.root.join("failed-resume")
     }
 
     /// The guest's serial console.

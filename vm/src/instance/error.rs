@@ -11,6 +11,7 @@ use super::name::InstanceName;
 use super::ports::{BusyPort, PortError};
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
+use crate::console::{GuestTrouble, shown};
 use crate::error::{Class, Error, Explain};
 
 /// Why an instance does not do what a command asked of it.
@@ -43,7 +44,7 @@ pub enum InstanceError {
     #[error(transparent)]
     Ports(#[from] PortError),
     /// The deadline passed before every service answered.
-    #[error("the services are not ready after {:.0} s: {}{}", limit.as_secs_f64(), unhealthy_text(unhealthy), console_text(console))]
+    #[error("the services are not ready after {:.0} s: {}{}", limit.as_secs_f64(), unhealthy_text(unhealthy), shown(console))]
     NotReady {
         /// How long was waited.
         limit: Duration,
@@ -53,23 +54,10 @@ pub enum InstanceError {
         console: String,
     },
     /// The guest says that it cannot go on.
-    #[error("the guest reports a failure: `{line}`{}", console_text(console))]
-    GuestFailed {
-        /// The line that says so.
-        line: String,
-        /// The end of the serial console.
-        console: String,
-    },
-    /// The guest's kernel reports that a CPU of it stands still.
-    #[error("the guest hangs: `{line}`{}", console_text(console))]
-    GuestHangs {
-        /// The line that says so.
-        line: String,
-        /// The end of the serial console.
-        console: String,
-    },
+    #[error(transparent)]
+    Guest(#[from] GuestTrouble),
     /// QEMU ended before the services were ready.
-    #[error("QEMU ended before the services were ready{}", console_text(console))]
+    #[error("QEMU ended before the services were ready{}", shown(console))]
     EndedEarly {
         /// How it ended.
         #[source]
@@ -80,6 +68,15 @@ pub enum InstanceError {
     /// A QEMU whose start was cut short does not end.
     #[error("a QEMU whose start was cut short is still there")]
     Orphan(#[source] host::wait::TimedOut),
+    /// The operating system gives no random bytes.
+    #[error("cannot get random bytes for the secrets")]
+    Random(#[source] std::io::Error),
+    /// There are no secrets to renew.
+    #[error("instance `{0}` was started without secrets of its own")]
+    NotRotated(InstanceName),
+    /// The machine cannot be suspended: its memory is in no file.
+    #[error("its memory cannot be saved: this QEMU has no way to")]
+    CannotSuspend,
     /// The instance would have to run.
     #[error("instance `{0}` is not running")]
     NotRunning(InstanceName),
@@ -116,17 +113,6 @@ fn unhealthy_text(unhealthy: &[Health]) -> String {
         .iter()
         .map(|health| format!("{} {}", health.url, health.reason.as_deref().unwrap_or("has not been asked")));
     each.collect::<Vec<_>>().join("; ")
-}
-
-fn console_text(console: &str) -> String {
-    let mut text = String::new();
-    if !console.trim().is_empty() {
-        text.push_str("\nlast lines of the guest's console:");
-        for line in console.lines() {
-            let _ = write!(text, "\n  {line}");
-        }
-    }
-    text
 }
 
 impl Explain for InstanceError {
@@ -171,7 +157,7 @@ impl Explain for InstanceError {
             Self::NotReady { .. } => {
                 Some("read `emulator logs serial`, or wait longer with `--timeout 5m`".to_owned())
             }
-            Self::GuestFailed { .. } | Self::GuestHangs { .. } | Self::EndedEarly { .. } => {
+            Self::Guest(_) | Self::EndedEarly { .. } => {
                 Some("read `emulator logs serial` and `emulator logs qemu`".to_owned())
             }
             Self::NotRunning(name) | Self::NoLogs(name) => {
@@ -179,12 +165,33 @@ impl Explain for InstanceError {
             }
             Self::Journal(_) => Some("read the console instead: `emulator logs serial`".to_owned()),
             Self::Inspect(InspectError::Process(source)) => source.hint(),
+            Self::NotRotated(name) => {
+                let flag = instance_flag(name);
+                Some(format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`"))
+            }
             Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
             Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
             Self::Vm(source) => source.hint(),
-            Self::UnknownSource { .. } | Self::Inspect(_) | Self::Record(_) | Self::File(_) => None,
+            Self::Random(_)
+            | Self::CannotSuspend
+            | Self::UnknownSource { .. }
+            | Self::Inspect(_) | Self::Record(_) | Self::File(_) => None,
         }
     }
+}
+
+/// An error and its causes without the ends of logs that some of them show.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut lines: Vec<String> = Vec::new();
+    for error in chain {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join(": ")
 }
 
 /// The flag that names the instance in a command of a hint; nothing for the default one.
@@ -216,6 +223,7 @@ macro_rules! through_vm {
 
 through_vm!(
     crate::accel::AccelError,
+    crate::agent::AgentError,
     crate::boot_files::BootFilesError,
     crate::disk::DiskError,
     crate::machine::MachineError,
@@ -224,5 +232,6 @@ through_vm!(
     crate::qga::QgaError,
     crate::qmp::QmpError,
     crate::runtime::RuntimeDirError,
+    crate::snapshot::error::SnapshotError,
     crate::volume::VolumeError,
 );

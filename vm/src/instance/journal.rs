@@ -92,7 +92,7 @@ impl<'a> Journal<'a> {
         Line {
             source: service.map_or_else(String::new, |service| service.name.clone()),
             time: OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok(),
-            text: super::tail::plain(&text),
+            text: crate::tail::plain(&text),
         }
     }
 }

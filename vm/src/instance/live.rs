@@ -6,14 +6,16 @@
 use std::path::PathBuf;
 
 use host::events::Timing;
+use protocol::Hooks;
 use release::arch::Arch;
-use release::stack::Service;
+use release::stack::{self, Service};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::ports::PublishedPort;
 use crate::accel::Accelerator;
 use crate::process::ProcessIdentity;
+use crate::snapshot::Fingerprint;
 
 /// How a running instance came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,10 @@ use crate::process::ProcessIdentity;
 pub enum StartedBy {
     /// The guest booted from its disk.
     Cold,
+    /// It goes on from a snapshot, as a machine of its own.
+    Snapshot,
+    /// It goes on where this instance was suspended.
+    Suspended,
 }
 
 /// What runs now.
@@ -33,8 +39,10 @@ pub struct Live {
     pub process: Option<ProcessIdentity>,
     /// Socket of the monitor.
     pub qmp: PathBuf,
-    /// Socket of the guest agent.
+    /// Socket of QEMU's guest agent.
     pub qga: PathBuf,
+    /// Socket of the guest's own agent.
+    pub agent: PathBuf,
     /// Architecture of the guest.
     pub arch: Arch,
     /// What runs the guest's instructions.
@@ -51,8 +59,24 @@ pub struct Live {
     pub ports: Vec<PublishedPort>,
     /// The services whose journals can be read.
     pub services: Vec<Service>,
+    /// The stack's secrets, as the manifest describes them.
+    pub secrets: Vec<stack::Secret>,
+    /// What has to be done for daemons that cannot take secrets while they run.
+    pub hooks: Hooks,
+    /// Whether the services have secrets of this session, or the image's placeholders.
+    pub rotated: bool,
+    /// What a suspended machine has to find again.
+    pub fingerprint: Fingerprint,
+    /// QEMU's file descriptor of the guest's memory; none where QEMU has it for itself.
+    pub memory: Option<i32>,
+    /// Whether QEMU can write memory that it has for itself.
+    pub can_map_memory: bool,
+    /// The volume with settings that the guest has mounted.
+    pub config: PathBuf,
     /// How it was started.
     pub started_by: StartedBy,
+    /// Why it was booted, where it should have gone on from saved memory.
+    pub cold_because: Option<String>,
     /// Whether this start made the overlay, so that it goes again if the start fails.
     pub new_session: bool,
     /// When the start began.

@@ -15,8 +15,8 @@ use super::error::InstanceError;
 use super::journal::Journal;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
-use super::tail::Tail;
 use crate::qga::Qga;
+use crate::tail::Tail;
 
 /// Name of the guest's serial console among the sources.
 pub const SERIAL: &str = "serial";

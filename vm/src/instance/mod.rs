@@ -16,6 +16,7 @@ use crate::home::Home;
 use crate::qmp::Qmp;
 use crate::runtime;
 
+pub mod capture;
 pub mod config;
 pub mod dir;
 pub mod error;
@@ -29,11 +30,15 @@ pub mod ports;
 mod ready;
 pub mod record;
 pub mod reset;
+pub mod rotate;
+mod secrets;
 mod session;
 pub mod start;
 pub mod state;
 pub mod stop;
-mod tail;
+mod suspend;
+pub mod suspension;
+mod watch;
 
 use dir::InstanceDir;
 use error::InstanceError;
@@ -77,6 +82,15 @@ impl Instance {
         &self.dir
     }
 
+    /// Values of the session's secrets; none where there is no session or it has the image's placeholders.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn secrets(&self) -> Result<Option<record::Secrets>, InstanceError> {
+        let record = record::read::<Record>(&self.dir.record())?;
+        Ok(record.and_then(|record| record.session?.secrets))
+    }
+
     /// The state that it is in now.
     ///
     /// # Errors
@@ -85,7 +99,7 @@ impl Instance {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
     }
 
-    /// Tidies up after a start that a signal has cut short, unless another command has begun to work on the instance.
+    /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.
     ///
     /// # Errors
     /// When QEMU cannot be ended, or a file cannot be removed.
@@ -94,11 +108,15 @@ impl Instance {
             return Ok(());
         }
         let Some(_lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
-        if let State::Broken(faults) = inspect(&self.dir, Viewer::Holder)?
-            && faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. }))
-        {
-            self.clean_up().await?;
-            reporter.report(&Event::Notice("the start was undone: nothing is left running"));
+        match inspect(&self.dir, Viewer::Holder)? {
+            State::Broken(faults)
+                if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
+            {
+                self.clean_up().await?;
+                reporter.report(&Event::Notice("the start was undone: nothing is left running"));
+            }
+            State::Running(live) => self.unpause(&live, reporter).await?,
+            _ => {}
         }
         Ok(())
     }
@@ -138,6 +156,7 @@ impl Instance {
     /// Removes the overlay, then the record's mention of it: in this order, since a record without an overlay is noticed
     /// and put right by doing this again.
     fn discard_session(&self) -> Result<bool, InstanceError> {
+        suspension::forget(&self.dir)?;
         let had = remove(&self.dir.overlay())?;
         remove(&self.dir.config())?;
         if let Some(mut record) = record::read::<Record>(&self.dir.record())? {
@@ -149,13 +168,7 @@ impl Instance {
 
     /// Removes what only a running instance has. QEMU must be gone.
     fn clear_live(&self) -> Result<(), InstanceError> {
-        let sockets = runtime::path_for(self.dir.root())?;
-        match fs::remove_dir_all(&sockets) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(FileError::of("remove", &sockets)(error).into());
-            }
-            _ => {}
-        }
+        remove_dir(&runtime::path_for(self.dir.root())?)?;
         remove(&self.dir.live())?;
         Ok(())
     }
@@ -177,6 +190,14 @@ fn remove(path: &Path) -> Result<bool, FileError> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(FileError::of("remove", path)(error)),
+    }
+}
+
+/// Removes a directory with all that is in it, if it is there.
+fn remove_dir(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -212,7 +233,7 @@ mod tests {
             let image = home.path().join("image");
             fs::write(&image, "image").unwrap();
             let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
-            let session = Some(Session { image, created_at: OffsetDateTime::UNIX_EPOCH });
+            let session = Some(Session::new(image, None, None));
             let record = Record { session, ..Record::new(InstanceName::default()) };
             record::write(&dir.record(), &record).unwrap();
             let live = Live {
@@ -220,6 +241,7 @@ mod tests {
                 process,
                 qmp: home.path().join("qmp"),
                 qga: home.path().join("qga"),
+                agent: home.path().join("agent"),
                 arch: Arch::Amd64,
                 accelerator: Accelerator::Tcg,
                 fallback: None,
@@ -228,7 +250,15 @@ mod tests {
                 image: "/image".into(),
                 ports: Vec::new(),
                 services: Vec::new(),
+                secrets: Vec::new(),
+                hooks: protocol::Hooks::default(),
+                rotated: true,
+                fingerprint: crate::snapshot::fingerprint::tests::sample(),
+                memory: None,
+                can_map_memory: false,
+                config: home.path().join("config"),
                 started_by: StartedBy::Cold,
+                cold_because: None,
                 new_session,
                 started_at: OffsetDateTime::UNIX_EPOCH,
                 ready: None,
@@ -278,7 +308,7 @@ mod tests {
         let stranger = sleeper(logs.path());
         let recorded = ProcessIdentity { started: stranger.identity().started + 1, ..stranger.identity() };
         let it = CutShort::new(Some(recorded), false);
-        it.instance.stop(&Silent).await.unwrap();
+        it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
         assert!(stranger.identity().is_alive().unwrap());
         assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
     }
@@ -294,7 +324,7 @@ mod tests {
         // The first connection only looks whether anybody is there.
         let server = Server::start(vec![Vec::new(), monitor_opening().into_iter().chain([quit]).collect()]);
         std::os::unix::fs::symlink(server.path(), it.qmp()).unwrap();
-        it.instance.stop(&Silent).await.unwrap();
+        it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
         assert!(!it.qmp().exists());
         assert!(it.has_data());
         assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));

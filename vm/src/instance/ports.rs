@@ -91,6 +91,22 @@ pub struct PublishedPort {
 }
 
 impl PublishedPort {
+    /// A port of the manifest at its default place.
+    pub fn by_default(port: &Port) -> Self {
+        Self::at(port, port.host)
+    }
+
+    /// A port of the manifest at this port of the host.
+    fn at(port: &Port, host: u16) -> Self {
+        Self {
+            name: port.name.clone(),
+            guest: port.guest,
+            host,
+            variable: port.env.clone(),
+            health: port.health.clone(),
+        }
+    }
+
     /// Where a person finds it: by address, because `localhost` may mean `::1`.
     pub fn url(&self) -> String {
         format!("http://{LOOPBACK}:{}", self.host)
@@ -212,13 +228,7 @@ pub fn resolve(ports: &[Port], wishes: &Wishes<'_>) -> Result<Vec<PublishedPort>
             let (first, second) = (twin.name.clone(), port.name.clone());
             return Err(PortError::Clash { first, second, port: host });
         }
-        published.push(PublishedPort {
-            name: port.name.clone(),
-            guest: port.guest,
-            host,
-            variable: port.env.clone(),
-            health: port.health.clone(),
-        });
+        published.push(PublishedPort::at(port, host));
     }
     Ok(published)
 }

@@ -1,20 +1,19 @@
 //! Waiting until an instance is ready: every health path answers 200, before the guest reports a failure and before the
 //! deadline. That QEMU may end meanwhile is the other side of the caller's race.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use host::events::Phase;
-use host::wait::Backoff;
 use tokio::sync::watch;
 
 use super::error::InstanceError;
 use super::health::{self, Health};
 use super::ports::PublishedPort;
-use super::tail::{Tail, last_lines};
+use crate::console;
+use crate::tail::Tail;
 
 /// Pause between the starts of two requests to one service. A request that reaches a guest whose network is not up yet
 /// hangs until it is repeated seconds later, so the next one is sent without waiting for it.
@@ -25,18 +24,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Most requests to one service that are under way at once.
 const IN_FLIGHT: usize = 8;
-
-/// Lines of the console that an error shows.
-pub(super) const CONSOLE_LINES: usize = 15;
-
-/// What a guest prints on its console when it cannot go on: the kernel's panic, systemd's emergency mode, cloud-init's end
-/// as the image's own user-data reports it.
-const FAILURES: [&str; 3] =
-    ["Kernel panic - not syncing", "You are in emergency mode", "STACK_CLOUD_INIT_FAILED"];
-
-/// What a guest's kernel prints when a CPU of it has not taken part for 21 s: here, a timer interrupt that the emulation lost
-/// on a busy host. It does not recover by itself.
-const HANG: &str = "detected stalls on CPUs/tasks";
 
 /// Waits until every port with a health path is healthy. The console's new lines become details of `phase`.
 ///
@@ -58,23 +45,11 @@ pub(super) async fn wait(
             Err(_) => Err(InstanceError::NotReady {
                 limit,
                 unhealthy: missing(ports, &latest.borrow()),
-                console: console_end(&log),
+                console: console::end(&log),
             }),
         },
-        line = failure(console, phase) => {
-            let console = console_end(&log);
-            Err(if line.contains(HANG) {
-                InstanceError::GuestHangs { line, console }
-            } else {
-                InstanceError::GuestFailed { line, console }
-            })
-        }
+        trouble = console::trouble(console, phase) => Err(trouble.into()),
     }
-}
-
-/// The last lines of the console, for an error.
-pub(super) fn console_end(console: &Path) -> String {
-    last_lines(console, CONSOLE_LINES).unwrap_or_default().join("\n")
 }
 
 /// Asks one service until it is healthy, and notes each answer.
@@ -112,21 +87,6 @@ fn missing(ports: &[PublishedPort], known: &[Health]) -> Vec<Health> {
     all.filter(|health| !health.healthy).collect()
 }
 
-/// Follows the console until it shows that the guest cannot go on.
-async fn failure(mut console: Tail, phase: &Phase<'_>) -> String {
-    let mut backoff = Backoff::default();
-    loop {
-        // A console that cannot be read tells nothing; health and the deadline still do.
-        for line in console.lines().unwrap_or_default() {
-            phase.detail(&line);
-            if line.contains(HANG) || FAILURES.iter().any(|marker| line.contains(marker)) {
-                return line;
-            }
-        }
-        backoff.pause().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use host::events::Silent;
@@ -135,6 +95,7 @@ mod tests {
 
     use super::super::ports::LOOPBACK;
     use super::*;
+    use crate::console::GuestTrouble;
 
     async fn service(answers: &'static [&'static str]) -> PublishedPort {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
@@ -195,7 +156,7 @@ mod tests {
         let port = service(&[BUSY]).await;
         let console = "fine\n[    1.0] Kernel panic - not syncing: VFS\n";
         let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
-        assert!(matches!(error, InstanceError::GuestFailed { line, .. } if line.contains("VFS")));
+        assert!(matches!(error, InstanceError::Guest(GuestTrouble::Failed { line, .. }) if line.contains("VFS")));
     }
 
     #[tokio::test]
@@ -203,6 +164,6 @@ mod tests {
         let port = service(&[BUSY]).await;
         let console = "[   23.3] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\n";
         let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
-        assert!(matches!(error, InstanceError::GuestHangs { .. }), "{error}");
+        assert!(matches!(error, InstanceError::Guest(GuestTrouble::Hangs { .. })), "{error}");
     }
 }

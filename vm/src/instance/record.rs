@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::files::{self, PRIVATE_FILE};
+use protocol::Secret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -37,9 +38,28 @@ pub struct Record {
 pub struct Session {
     /// The image below the overlay.
     pub image: ImageIdentity,
+    /// The snapshot whose frozen disk is between the image and the overlay; none where the overlay is on the image itself.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// The stack's secrets in this session by their names in the manifest; none where the image's placeholders stay.
+    #[serde(default)]
+    pub secrets: Option<Secrets>,
+    /// How many machines have been started on the overlay. Memory that was saved with another number is of another disk.
+    #[serde(default)]
+    pub generation: u64,
     /// When the overlay was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// The values of a stack's secrets, by their names in the manifest.
+pub type Secrets = BTreeMap<String, Secret>;
+
+impl Session {
+    /// A session that begins now, on `image` or on a snapshot of it.
+    pub fn new(image: ImageIdentity, snapshot: Option<String>, secrets: Option<Secrets>) -> Self {
+        Self { image, snapshot, secrets, generation: 0, created_at: OffsetDateTime::now_utc() }
+    }
 }
 
 /// Which image, by content. A qcow2 overlay is garbage on top of any other one.

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use host::files::create_private_dir;
 use release::arch::Arch;
-use time::OffsetDateTime;
 
 use super::Instance;
 use super::error::InstanceError;
 use super::record::{ImageIdentity, Record, Session};
+use super::secrets;
+use super::start::{MachinePlan, Origin, Plan};
 use crate::boot_files::BootFiles;
 use crate::disk::QemuImg;
 use crate::machine::DiskFile;
@@ -67,32 +68,45 @@ impl Instance {
         if unknown { Err(InstanceError::UnknownOverlay(overlay)) } else { Ok(()) }
     }
 
-    /// Makes sure that there is an overlay on `image`, and notes it in `record`.
+    /// The session of a machine that is about to be started: the one that there was, or a new one with a new overlay and, if
+    /// `rotate`, secrets of its own.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub(super) async fn overlay(
+    /// When the overlay cannot be made, or there are no random bytes.
+    pub(super) async fn prepare_session(
         &self,
-        record: &mut Record,
-        image: &ImageIdentity,
-        img: &QemuImg,
-    ) -> Result<(), InstanceError> {
-        let overlay = self.dir.overlay();
-        let backing = DiskFile::qcow2(&image.path);
-        match &mut record.session {
-            Some(session) if session.image == *image => {}
-            Some(session) => {
-                // The same content in another place: the overlay names its image by path.
-                img.rebase_onto_same(&DiskFile::qcow2(&overlay), &backing).await?;
-                session.image = image.clone();
-            }
+        session: Option<Session>,
+        plan: &Plan,
+        origin: &Origin,
+        rotate: bool,
+    ) -> Result<Session, InstanceError> {
+        let MachinePlan { qemu, image, .. } = &plan.machine;
+        let (manifest, image) = (&image.boot.manifest, &image.identity);
+        let mut session = match session {
+            // The same content, perhaps in another place.
+            Some(session) => Session { image: image.clone(), ..session },
             None => {
-                img.create_overlay(&backing, &overlay).await?;
-                record.session =
-                    Some(Session { image: image.clone(), created_at: OffsetDateTime::now_utc() });
+                let (snapshot, below) = match origin.frozen_disk() {
+                    Some((snapshot, disk)) => (Some(snapshot.name()), disk),
+                    None => (None, image.path.clone()),
+                };
+                qemu.img().create_overlay(&DiskFile::qcow2(below), &self.dir.overlay()).await?;
+                let secrets = if rotate { Some(secrets::fresh(&manifest.stack.secrets)?) } else { None };
+                Session::new(image.clone(), snapshot, secrets)
             }
-        }
-        Ok(())
+        };
+        session.generation += 1;
+        Ok(session)
+    }
+
+    /// The disk of a session with all that is below it.
+    pub(super) fn root_disk(&self, session: &Session) -> DiskFile {
+        let image = DiskFile::qcow2(&session.image.path);
+        let below = match &session.snapshot {
+            Some(name) => DiskFile::qcow2(self.home.snapshot(name).disk()).on(image),
+            None => image,
+        };
+        DiskFile::qcow2(self.dir.overlay()).on(below)
     }
 }
 
@@ -106,7 +120,7 @@ mod tests {
     use release::stack::Stack;
 
     use super::super::name::InstanceName;
-    use super::super::start::StartOptions;
+    use super::super::start::{MachineOptions, StartOptions};
     use super::*;
     use crate::accel::Choice;
     use crate::boot_files::ImageRecord;
@@ -151,7 +165,7 @@ mod tests {
         }
 
         fn record(&self, identity: ImageIdentity) -> Record {
-            let session = Some(Session { image: identity, created_at: OffsetDateTime::UNIX_EPOCH });
+            let session = Some(Session::new(identity, None, None));
             Record { session, ..Record::new(self.instance.name.clone()) }
         }
     }
@@ -203,14 +217,20 @@ mod tests {
         create_private_dir(it.instance.dir.root()).unwrap();
         std::fs::write(it.instance.dir.overlay(), "data").unwrap();
         let options = StartOptions {
-            accel: Choice::Auto,
-            arch: Some(Arch::Amd64),
-            cpus: None,
-            memory_mib: None,
-            image: None,
+            machine: MachineOptions {
+                accel: Choice::Auto,
+                arch: Some(Arch::Amd64),
+                cpus: None,
+                memory_mib: None,
+                image: None,
+                timeout: None,
+            },
             ports: Vec::new(),
             variable: &|_| None,
-            timeout: None,
+            warm_timeout: None,
+            warm: false,
+            strategy: None,
+            rotate: true,
         };
         let error = it.instance.start(&options, &Silent).await.unwrap_err();
         assert!(matches!(error, InstanceError::UnknownOverlay(_)), "{error}");

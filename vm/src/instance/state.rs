@@ -17,6 +17,8 @@ pub enum State {
     Absent,
     /// It can be started.
     Stopped(Record),
+    /// It can be started, and its memory was kept when it was stopped. Whether that still fits is for a start to tell.
+    Suspended(Record),
     /// A command is starting it right now.
     Starting(Live),
     /// QEMU has ended, and the command that made it end is tidying up.
@@ -46,6 +48,8 @@ pub enum Fault {
     NoOverlay(PathBuf),
     /// The image below the overlay is gone.
     NoImage(PathBuf),
+    /// The snapshot's disk between the image and the overlay is gone.
+    NoSnapshot(PathBuf),
     /// The image below the overlay has another size than when the overlay was made.
     ImageChanged(PathBuf),
 }
@@ -80,6 +84,9 @@ impl fmt::Display for Fault {
             }
             Self::NoOverlay(path) => write!(f, "its disk `{}` is gone", path.display()),
             Self::NoImage(path) => write!(f, "the image `{}` below its disk is gone", path.display()),
+            Self::NoSnapshot(path) => {
+                write!(f, "the disk `{}` of the snapshot that it began with is gone", path.display())
+            }
             Self::ImageChanged(path) => {
                 write!(f, "the image `{}` is not the one that its disk was made on", path.display())
             }
@@ -155,8 +162,13 @@ fn inspect_disk(dir: &InstanceDir) -> State {
             }
             Some(_) => {}
         }
+        let snapshot = session.snapshot.as_ref().map(|name| dir.snapshot(name).disk());
+        faults.extend(snapshot.filter(|disk| size(disk).is_none()).map(Fault::NoSnapshot));
     }
-    if faults.is_empty() { State::Stopped(record) } else { State::Broken(faults) }
+    if !faults.is_empty() {
+        return State::Broken(faults);
+    }
+    if dir.suspension().exists() { State::Suspended(record) } else { State::Stopped(record) }
 }
 
 fn size(path: &Path) -> Option<u64> {
@@ -195,6 +207,7 @@ mod tests {
             process,
             qmp: "/run/qmp".into(),
             qga: "/run/qga".into(),
+            agent: "/run/agent".into(),
             arch: release::arch::Arch::Amd64,
             accelerator: Accelerator::Tcg,
             fallback: None,
@@ -203,6 +216,14 @@ mod tests {
             image: "/image".into(),
             ports: Vec::new(),
             services: Vec::new(),
+            secrets: Vec::new(),
+            hooks: protocol::Hooks::default(),
+            rotated: true,
+            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            memory: None,
+                can_map_memory: false,
+            config: "/config".into(),
+            cold_because: None,
             started_by: StartedBy::Cold,
             new_session: false,
             started_at: at,
@@ -222,7 +243,7 @@ mod tests {
 
         fn with_session(self, image: PathBuf) -> Self {
             let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
-            let session = Session { image, created_at: OffsetDateTime::UNIX_EPOCH };
+            let session = Session::new(image, None, None);
             let record = Record { session: Some(session), ..Record::new(InstanceName::default()) };
             record::write(&self.dir.record(), &record).unwrap();
             self

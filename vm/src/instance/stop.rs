@@ -7,7 +7,8 @@ use host::events::{Event, Phase, Reporter};
 use serde::Serialize;
 
 use super::Instance;
-use super::error::InstanceError;
+use super::error::{InstanceError, one_line};
+use super::live::Live;
 use super::state::{Fault, State, Viewer, inspect};
 use crate::process::{ProcessIdentity, Signal, VmProcessError};
 use crate::qga::Qga;
@@ -21,6 +22,8 @@ pub enum Ending {
     WasStopped,
     /// QEMU had ended without being told to; what it left behind is cleaned up.
     WasGone,
+    /// The machine was suspended: memory and devices are kept beside its disk.
+    Suspended,
     /// The guest powered itself off.
     PoweredOff,
     /// QEMU ended on SIGTERM.
@@ -135,12 +138,21 @@ impl Ladder<'_> {
     }
 }
 
+/// How an instance is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// So that the next start goes on where it was; powered off where that cannot be done, which is told.
+    Suspend,
+    /// By the guest's own shutdown.
+    PowerOff,
+}
+
 impl Instance {
-    /// Powers the instance off and proves that nothing of it runs any more. Its data stays.
+    /// Stops the instance and proves that nothing of it runs any more. Its data stays.
     ///
     /// # Errors
     /// When QEMU outlives even SIGKILL, or the instance's files cannot be read or removed.
-    pub async fn stop(&self, reporter: &dyn Reporter) -> Result<Stopped, InstanceError> {
+    pub async fn stop(&self, how: How, reporter: &dyn Reporter) -> Result<Stopped, InstanceError> {
         let start = Instant::now();
         let ended = |ending| Stopped { ending, seconds: start.elapsed().as_secs_f64() };
         if !self.dir.root().exists() {
@@ -150,12 +162,11 @@ impl Instance {
         let ending = match inspect(&self.dir, Viewer::Holder)? {
             State::Running(live) => {
                 let Some(process) = live.process else { return Ok(ended(Ending::WasStopped)) };
-                let limits = Limits::scaled(live.accelerator.patience());
-                let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
-                let phase = Phase::start(reporter, "stop", "Power off");
-                let ending = ladder.descend(reporter).await?;
+                let ending = match how {
+                    How::Suspend if self.suspended(&live, process, reporter).await => Ending::Suspended,
+                    _ => power_off(&live, process, reporter).await?,
+                };
                 self.clear_live()?;
-                phase.done();
                 ending
             }
             State::Broken(faults) if faults.iter().any(Fault::heals) => {
@@ -166,6 +177,36 @@ impl Instance {
         };
         Ok(ended(ending))
     }
+
+    /// Suspends the machine, or says why it cannot be.
+    async fn suspended(&self, live: &Live, process: ProcessIdentity, reporter: &dyn Reporter) -> bool {
+        let phase = Phase::start(reporter, "suspend", "Suspend");
+        match self.suspend(live, process, reporter).await {
+            Ok(()) => {
+                phase.done();
+                true
+            }
+            Err(error) => {
+                drop(phase);
+                let text = format!("cannot suspend ({}): powering off", one_line(&error));
+                reporter.report(&Event::Warning(&text));
+                false
+            }
+        }
+    }
+}
+
+async fn power_off(
+    live: &Live,
+    process: ProcessIdentity,
+    reporter: &dyn Reporter,
+) -> Result<Ending, VmProcessError> {
+    let limits = Limits::scaled(live.accelerator.patience());
+    let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
+    let phase = Phase::start(reporter, "stop", "Power off");
+    let ending = ladder.descend(reporter).await?;
+    phase.done();
+    Ok(ending)
 }
 
 #[cfg(test)]

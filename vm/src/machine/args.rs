@@ -5,7 +5,9 @@ use std::path::Path;
 
 use release::arch::Arch;
 
-use super::{Access, DirectBoot, Disk, DiskFile, HostFeatures, Launch, NETDEV, PortEnd, Topology};
+use super::{
+    Access, Begin, DirectBoot, Disk, DiskFile, HostFeatures, Launch, MEMORY, Memory, NETDEV, PortEnd, Topology,
+};
 use crate::accel::Accelerator;
 
 /// One option's value: comma-separated properties, in which a comma within a value is doubled.
@@ -66,6 +68,7 @@ pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) 
     let mut args = Args::default();
     process(&mut args, launch, features);
     board(&mut args, topology);
+    memory(&mut args, topology, &launch.memory);
     boot(&mut args, &launch.boot);
     args.0.extend(monitor(&launch.qmp));
     console(&mut args, &launch.console);
@@ -100,10 +103,14 @@ fn process(args: &mut Args, launch: &Launch, features: HostFeatures) {
     }
     // A guest that reboots ends the process: every boot is a start of ours, with ports and configuration of its own.
     args.flag("-no-reboot");
+    if launch.begin == Begin::State {
+        args.flag("-S");
+        args.plain("-incoming", "defer");
+    }
 }
 
 fn board(args: &mut Args, topology: &Topology) {
-    let machine = Value::new(&topology.machine_type);
+    let machine = Value::new(&topology.machine_type).with("memory-backend", MEMORY);
     args.option(
         "-machine",
         match topology.arch {
@@ -127,6 +134,16 @@ fn board(args: &mut Args, topology: &Topology) {
     args.option("-rtc", Value::new("base=utc"));
 }
 
+/// An object of one id whatever it is made of, so that a state that was saved with one kind can be loaded with another.
+fn memory(args: &mut Args, topology: &Topology, memory: &Memory) {
+    let object = match memory {
+        Memory::Anonymous => Value::new("memory-backend-ram"),
+        Memory::Shared(path) => Value::new("memory-backend-file").with("mem-path", path).with("share", "on"),
+    };
+    let size = format!("{}M", topology.memory_mib);
+    args.option("-object", object.with("id", MEMORY).with("size", size));
+}
+
 fn boot(args: &mut Args, boot: &DirectBoot) {
     args.plain("-kernel", &boot.kernel);
     args.plain("-initrd", &boot.initrd);
@@ -147,11 +164,32 @@ fn console(args: &mut Args, file: &Path) {
 }
 
 fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) {
-    let writable = disk.access == Access::Write;
+    // From the lowest to the one that the guest sees: QEMU wants to know a node before it is referred to.
+    let chain: Vec<&DiskFile> = file.chain().collect();
+    for (depth, file) in chain.into_iter().enumerate().rev() {
+        nodes(args, disk, file, depth, features);
+    }
+    args.option(
+        "-device",
+        Value::new("virtio-blk-pci")
+            .with("id", format!("disk-{}", disk.id))
+            .with("drive", &disk.id)
+            .with("serial", &disk.id),
+    );
+}
+
+/// Name of the node that is so many below the one that the guest sees.
+fn node(disk: &Disk, depth: usize) -> String {
+    if depth == 0 { disk.id.clone() } else { format!("{}-{depth}", disk.id) }
+}
+
+fn nodes(args: &mut Args, disk: &Disk, file: &DiskFile, depth: usize, features: HostFeatures) {
+    let writable = disk.access == Access::Write && depth == 0;
+    let name = node(disk, depth);
     args.option(
         "-blockdev",
         Value::new("driver=file")
-            .with("node-name", format!("{}-file", disk.id))
+            .with("node-name", format!("{name}-file"))
             .with("filename", &file.path)
             .with_if(!writable, "read-only", "on")
             .with_if(writable, "discard", "unmap")
@@ -160,19 +198,13 @@ fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) 
     args.option(
         "-blockdev",
         Value::new(format!("driver={}", file.format.as_str()))
-            .with("node-name", &disk.id)
-            .with("file", format!("{}-file", disk.id))
+            .with("node-name", &name)
+            .with("file", format!("{name}-file"))
+            .with_if(file.backing.is_some(), "backing", node(disk, depth + 1))
             .with_if(!writable, "read-only", "on")
             // What the guest trims, or overwrites with zeroes, takes no space on the host.
             .with_if(writable, "discard", "unmap")
             .with_if(writable, "detect-zeroes", "unmap"),
-    );
-    args.option(
-        "-device",
-        Value::new("virtio-blk-pci")
-            .with("id", format!("disk-{}", disk.id))
-            .with("drive", &disk.id)
-            .with("serial", &disk.id),
     );
 }
 

@@ -1,9 +1,9 @@
 //! What differs between operating systems about processes.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{entry, signal};
+pub(super) use linux::{ended, entry, signal};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{entry, signal};
+pub(super) use portable::{ended, entry, signal};
 
 /// What the process table says about a pid.
 pub(super) struct Entry {
@@ -22,6 +22,8 @@ mod linux {
     use procfs::process::Process;
     use rustix::io::Errno;
     use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
 
     use super::Entry;
     use crate::process::{ProcessIdentity, Signal};
@@ -49,6 +51,14 @@ mod linux {
         match pidfd_send_signal(&fd, number) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the process has ended: its handle becomes readable then.
+    pub(in crate::process) async fn ended(process: ProcessIdentity) -> io::Result<()> {
+        match open(process)? {
+            Some(fd) => AsyncFd::register_with_interest(fd, Interest::READABLE)?.readable().await.map(drop),
+            None => Ok(()),
         }
     }
 
@@ -91,6 +101,15 @@ mod portable {
             started: process.start_time(),
             ended: process.status() == ProcessStatus::Zombie,
         }))
+    }
+
+    /// Waits until the process has ended.
+    pub(in crate::process) async fn ended(process: ProcessIdentity) -> io::Result<()> {
+        const PACE: std::time::Duration = std::time::Duration::from_secs(1);
+        while entry(process.pid)?.is_some_and(|entry| !entry.ended && entry.started == process.started) {
+            tokio::time::sleep(PACE).await;
+        }
+        Ok(())
     }
 
     pub(in crate::process) fn signal(process: ProcessIdentity, signal: Signal) -> io::Result<()> {

@@ -11,7 +11,7 @@ use anstream::adapter::strip_str;
 /// The guest's console is made for a terminal: colours and cursor movements are taken out, so that what is shown of it
 /// cannot move the cursor of whoever reads it.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     path: PathBuf,
     offset: u64,
     partial: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// A reader from the beginning of the file at `path`, which need not exist yet.
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), offset: 0, partial: Vec::new() }
     }
 
@@ -27,14 +27,14 @@ impl Tail {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub(super) fn from_now_on(path: &Path) -> io::Result<Self> {
+    pub(crate) fn from_now_on(path: &Path) -> io::Result<Self> {
         let mut tail = Self::new(path);
         tail.lines()?;
         Ok(tail)
     }
 
     /// The file.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -42,7 +42,7 @@ impl Tail {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub(super) fn lines(&mut self) -> io::Result<Vec<String>> {
+    pub(crate) fn lines(&mut self) -> io::Result<Vec<String>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -61,7 +61,7 @@ impl Tail {
     }
 
     /// What has been written of a line that is not complete yet, when nobody will complete it any more.
-    pub(super) fn rest(&mut self) -> Option<String> {
+    pub(crate) fn rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.partial);
         (!rest.is_empty()).then(|| plain(&String::from_utf8_lossy(&rest)))
     }
@@ -71,7 +71,7 @@ impl Tail {
 ///
 /// # Errors
 /// When the file is there and cannot be read.
-pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+pub(crate) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut tail = Tail::new(path);
     let mut lines = tail.lines()?;
     lines.extend(tail.rest());
@@ -79,7 +79,7 @@ pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
 }
 
 /// The line without escape sequences and other control characters.
-pub(super) fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let visible = |c: &char| !c.is_control() || *c == '\t';
     strip_str(line).to_string().chars().filter(visible).collect::<String>().trim_end().to_owned()
 }

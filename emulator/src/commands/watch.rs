@@ -1,0 +1,25 @@
+//! `emulator watch`: what goes on beside a running instance. `start` runs it; it ends with the machine.
+
+use host::process::Cmd;
+
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+
+/// Keeps the guest's clock right until the machine ends.
+pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    context.instance().watch().await?;
+    Ok(Exit::Ok)
+}
+
+/// Starts that in a process of its own. The instance runs without it too, so that a failure is only told.
+pub(crate) fn spawn(context: &Context<'_>) {
+    let spawned = std::env::current_exe().map_err(|error| error.to_string()).and_then(|program| {
+        let instance = context.instance();
+        let command = Cmd::new(program).args(["watch", "--quiet", "--instance", context.name.as_str()]);
+        command.spawn_detached(&instance.dir().watch_log()).map_err(|error| error.to_string())
+    });
+    if let Err(error) = spawned {
+        context.console.line(&format!("the clock of `{}` is not kept right: {error}", context.name));
+    }
+}

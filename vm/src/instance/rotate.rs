@@ -1,0 +1,68 @@
+//! New secrets for an instance that runs.
+
+use std::time::Duration;
+
+use host::events::{Phase, Reporter};
+use protocol::Command;
+
+use super::Instance;
+use super::error::InstanceError;
+use super::live::Live;
+use super::record::{self, Record};
+use super::secrets::{self, Telling};
+use super::state::{State, Viewer, inspect};
+use crate::agent::{self, Agent};
+
+/// How long the agent may take, on hardware acceleration.
+const AGENT_LIMIT: Duration = Duration::from_secs(5);
+
+impl Instance {
+    /// Gives the running instance new secrets; the ones that it had are refused from then on.
+    ///
+    /// # Errors
+    /// When it does not run, has the image's placeholders, or its agent cannot do it. Then the old ones hold.
+    pub async fn rotate(&self, reporter: &dyn Reporter) -> Result<Live, InstanceError> {
+        let not_running = || InstanceError::NotRunning(self.name.clone());
+        if !self.dir.root().exists() {
+            return Err(not_running());
+        }
+        let _lock = self.lock(reporter).await?;
+        let State::Running(live) = inspect(&self.dir, Viewer::Holder)? else { return Err(not_running()) };
+        let record: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
+        let phase = Phase::start(reporter, "rotate", "Renew the secrets");
+        let mut renewed = record.clone();
+        let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {
+            return Err(InstanceError::NotRotated(self.name.clone()));
+        };
+        let fresh = secrets::fresh(&live.secrets)?;
+        session.secrets = Some(fresh.clone());
+        // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
+        record::write(&self.dir.record(), &renewed)?;
+        let telling = Telling {
+            name: &self.name,
+            ports: &live.ports,
+            described: &live.secrets,
+            hooks: &live.hooks,
+            secrets: Some(&fresh),
+        };
+        if let Err(error) = tell(&live, &telling).await {
+            record::write(&self.dir.record(), &record)?;
+            return Err(error);
+        }
+        phase.done();
+        Ok(live)
+    }
+}
+
+async fn tell(live: &Live, telling: &Telling<'_>) -> Result<(), InstanceError> {
+    let limit = AGENT_LIMIT * live.accelerator.patience();
+    let message = || Ok::<_, InstanceError>(Command::Resume(Box::new(telling.message(true)?)));
+    let told = async {
+        let command = message()?;
+        Ok::<_, InstanceError>(Agent::connect(&live.agent, limit).await?.call(command, limit).await?)
+    };
+    if told.await.is_err() {
+        agent::call_through_qga(&live.qga, message()?, limit).await?;
+    }
+    Ok(())
+}

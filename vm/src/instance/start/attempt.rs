@@ -1,0 +1,391 @@
+//! One attempt to bring a machine up: from its files to the first healthy answer of every service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::events::{Phase, Timings};
+use host::files::{FileError, create_private_dir};
+use protocol::Command;
+use tokio::task::JoinHandle;
+
+use super::super::error::InstanceError;
+use super::super::live::{Live, Ready};
+use super::super::record::{self, Record, SCHEMA_VERSION, Session};
+use super::super::secrets::Telling;
+use super::super::{Instance, config, ports, ready, suspension};
+use super::origin::{Origin, Saved};
+use super::plan::{MachinePlan, Plan};
+use super::{Begun, StartOptions};
+use crate::agent::{self, Agent, AgentError};
+use crate::console;
+use crate::error::Error;
+use crate::machine::{Begin, Machine, Memory};
+use crate::memory::SharedMemory;
+use crate::process::{Launched, VmProcessError};
+use crate::qmp::{Forward, Qmp};
+use crate::runtime;
+use crate::snapshot::Strategy;
+use crate::stack_machine::{self, Files};
+use crate::tail::Tail;
+
+/// How long QEMU may take to open its monitor: its files may have to be read from a slow disk first.
+const MONITOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a saved state may take to be loaded on hardware acceleration.
+const LOAD_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the agent of a resumed guest may take to make it a machine of its own, on hardware acceleration.
+const AGENT_LIMIT: Duration = Duration::from_millis(750);
+
+/// How long the same may take by way of QEMU's guest agent.
+const QGA_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the services of a resumed guest may take to answer.
+const WARM_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a correction of the clock may take. It is one of several, and a failed one is made good by the next.
+const CLOCK_LIMIT: Duration = Duration::from_secs(2);
+
+/// One attempt to bring a machine up.
+pub(super) struct Attempt<'a> {
+    pub(super) instance: &'a Instance,
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a StartOptions<'a>,
+    pub(super) timings: &'a Timings<'a>,
+    pub(super) begun: Begun,
+}
+
+/// The memory of the machine that is being started.
+enum GuestMemory {
+    /// QEMU has it for itself.
+    Own,
+    /// It is empty, as a boot wants it.
+    Empty(SharedMemory),
+    /// It is being filled with what was saved, while other things are done.
+    Filling(i32, JoinHandle<Result<SharedMemory, FileError>>),
+}
+
+impl GuestMemory {
+    /// File descriptor of memory that is shared.
+    fn number(&self) -> Option<i32> {
+        match self {
+            Self::Own => None,
+            Self::Empty(shared) => Some(shared.number()),
+            Self::Filling(number, _) => Some(*number),
+        }
+    }
+
+    /// Waits until it holds what it should.
+    async fn filled(self) -> Result<(), InstanceError> {
+        if let Self::Filling(_, filling) = self {
+            filling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Attempt<'_> {
+    /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
+    /// says first what is about to be made. `because` is why this is a boot, where it should have been more.
+    pub(super) async fn run(
+        &self,
+        record: Record,
+        origin: &Origin,
+        because: Option<String>,
+    ) -> Result<Live, InstanceError> {
+        let phase = Phase::start(self.timings, "disk", "Prepare the disk");
+        let instance = self.instance;
+        create_private_dir(&instance.dir.logs())?;
+        let saved = origin.saved(&instance.dir)?;
+        // Lives until QEMU has opened it.
+        let memory = self.memory(saved.as_ref())?;
+        let mut live = self.live(&record, origin, because, memory.number())?;
+        record::write(&instance.dir.live(), &live)?;
+        instance.keep_previous_logs()?;
+        let session = self.session(record, origin, &live).await?;
+        let machine = self.machine(&live, origin, &session)?;
+        phase.done();
+
+        let phase = Phase::start(self.timings, "launch", "Launch QEMU");
+        let mut qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &instance.dir.qemu_log())?;
+        live.process = Some(qemu.identity());
+        record::write(&instance.dir.live(), &live)?;
+        let (qmp_path, agent_path) = (live.qmp.clone(), live.agent.clone());
+        let connected = async { Ok(Qmp::connect(&qmp_path, MONITOR_LIMIT).await?) };
+        let qmp = instance.unless_ended(&mut qemu, connected).await?;
+        let connected = async { Ok(Agent::connect(&agent_path, MONITOR_LIMIT).await?) };
+        let mut agent = instance.unless_ended(&mut qemu, connected).await?;
+        phase.done();
+
+        match &saved {
+            Some(saved) => {
+                let resumed = self.go_on(&qmp, saved, memory);
+                instance.unless_ended(&mut qemu, resumed).await?;
+            }
+            None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
+        }
+        let told = self.tell(&mut agent, &live, &session, origin);
+        instance.unless_ended(&mut qemu, told).await?;
+
+        let phase = Phase::start(self.timings, "health", "Ask every service");
+        let healthy = self.until_healthy(&qmp, &mut agent, &live, origin, &phase);
+        instance.unless_ended(&mut qemu, healthy).await?;
+        phase.done();
+        self.finish(live, qemu)
+    }
+
+    fn memory(&self, saved: Option<&Saved>) -> Result<GuestMemory, InstanceError> {
+        let shares = match saved {
+            Some(saved) => saved.strategy == Strategy::Template,
+            None => Strategy::Template.is_possible(self.plan.machine.qemu.capabilities()),
+        };
+        if !shares {
+            return Ok(GuestMemory::Own);
+        }
+        let shared = SharedMemory::new(self.plan.machine.topology.memory_mib << 20);
+        let shared = shared.map_err(FileError::of("allocate memory for", self.instance.dir.root()))?;
+        let Some(from) = saved.and_then(|saved| saved.memory.clone()) else {
+            return Ok(GuestMemory::Empty(shared));
+        };
+        let number = shared.number();
+        let fill = move || shared.fill(&from).map(|()| shared);
+        Ok(GuestMemory::Filling(number, tokio::task::spawn_blocking(fill)))
+    }
+
+    fn live(
+        &self,
+        record: &Record,
+        origin: &Origin,
+        because: Option<String>,
+        memory: Option<i32>,
+    ) -> Result<Live, InstanceError> {
+        let Plan { machine, ports } = self.plan;
+        let MachinePlan { image, decision, topology, fingerprint, .. } = machine;
+        let sockets = runtime::ensure(self.instance.dir.root())?;
+        let manifest = &image.boot.manifest;
+        let rotated = match (origin, &record.session) {
+            (Origin::Suspended(suspension), _) => suspension.rotated,
+            (_, Some(session)) => session.secrets.is_some(),
+            (_, None) => self.options.rotate && !manifest.stack.secrets.is_empty(),
+        };
+        Ok(Live {
+            schema_version: SCHEMA_VERSION,
+            process: None,
+            qmp: sockets.join("qmp"),
+            qga: sockets.join("qga"),
+            agent: sockets.join("agent"),
+            arch: manifest.arch,
+            accelerator: decision.accelerator,
+            fallback: decision.fallback.as_ref().map(ToString::to_string),
+            cpus: topology.cpus,
+            memory_mib: topology.memory_mib,
+            image: image.identity.path.clone(),
+            ports: ports.clone(),
+            services: manifest.stack.services.clone(),
+            secrets: manifest.stack.secrets.clone(),
+            hooks: manifest.stack.hooks.clone(),
+            rotated,
+            fingerprint: fingerprint.clone(),
+            memory,
+            can_map_memory: Strategy::MappedRam.is_possible(self.plan.machine.qemu.capabilities()),
+            config: origin.config(&self.instance.dir),
+            started_by: origin.started_by(),
+            cold_because: because,
+            new_session: record.session.is_none(),
+            started_at: self.begun.at,
+            ready: None,
+        })
+    }
+
+    /// Makes the overlay and the settings that the machine needs, and the durable record of both.
+    async fn session(
+        &self,
+        mut record: Record,
+        origin: &Origin,
+        live: &Live,
+    ) -> Result<Session, InstanceError> {
+        let instance = self.instance;
+        let session = instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
+        record.session = Some(session.clone());
+        record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
+        record::write(&instance.dir.record(), &record)?;
+        if matches!(origin, Origin::Cold) {
+            super::super::remove(&instance.dir.config())?;
+            config::volume(&instance.name, &self.plan.ports)?.write(&instance.dir.config())?;
+        }
+        Ok(session)
+    }
+
+    fn machine(&self, live: &Live, origin: &Origin, session: &Session) -> Result<Machine, InstanceError> {
+        let dir = &self.instance.dir;
+        let files = Files {
+            root: self.instance.root_disk(session),
+            config: live.config.clone(),
+            console: dir.serial_log(),
+            qmp: live.qmp.clone(),
+            qga: live.qga.clone(),
+            agent: live.agent.clone(),
+        };
+        let memory = match live.memory {
+            Some(number) => Memory::Shared(PathBuf::from(format!("/proc/self/fd/{number}"))),
+            None => Memory::Anonymous,
+        };
+        let begin = if matches!(origin, Origin::Cold) { Begin::Boot } else { Begin::State };
+        let name = format!("stack-emulator-{}", self.instance.name);
+        let boot = self.plan.machine.image.boot.direct_boot();
+        let launch = stack_machine::launch(name, boot, files, memory, begin);
+        Ok(Machine::new(self.plan.machine.topology.clone(), launch)?)
+    }
+
+    /// Loads the saved state, and lets the machine go on.
+    async fn go_on(&self, qmp: &Qmp, saved: &Saved, memory: GuestMemory) -> Result<(), InstanceError> {
+        let phase = Phase::start(self.timings, "load", "Load memory and devices");
+        memory.filled().await?;
+        let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
+        qmp.load(saved.strategy, &saved.state, limit).await?;
+        // From here on the guest writes to its disk, and this memory is good no more.
+        suspension::consume(&self.instance.dir)?;
+        qmp.cont().await?;
+        phase.done();
+        Ok(())
+    }
+
+    /// Waits until the agent of a booting guest answers.
+    async fn until_booted(&self, agent: &mut Agent) -> Result<(), InstanceError> {
+        let phase = Phase::start(self.timings, "boot", "Boot");
+        let limit = self.plan.machine.limit;
+        let log = self.instance.dir.serial_log();
+        tokio::select! {
+            answer = agent.call(Command::Hello, limit) => match answer {
+                Ok(_) => {}
+                Err(AgentError::Silent(limit)) => {
+                    let console = console::end(&log);
+                    return Err(InstanceError::NotReady { limit, unhealthy: Vec::new(), console });
+                }
+                Err(error) => return Err(error.into()),
+            },
+            trouble = console::trouble(Tail::new(&log), &phase) => return Err(trouble.into()),
+        }
+        phase.done();
+        Ok(())
+    }
+
+    /// Makes the guest a machine of this moment and of this instance.
+    async fn tell(
+        &self,
+        agent: &mut Agent,
+        live: &Live,
+        session: &Session,
+        origin: &Origin,
+    ) -> Result<(), InstanceError> {
+        let phase = Phase::start(self.timings, "guest", "Set clock, randomness and secrets in the guest");
+        let telling = Telling {
+            name: &self.instance.name,
+            ports: &live.ports,
+            described: &live.secrets,
+            hooks: &live.hooks,
+            secrets: session.secrets.as_ref(),
+        };
+        // What was suspended has them already. A boot may come after a crash that lost them.
+        let renew = !matches!(origin, Origin::Suspended(_));
+        let patience = self.plan.machine.decision.accelerator.patience();
+        let limit = if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };
+        let answer = agent.call(resume(&telling, renew)?, limit).await;
+        let done = match answer {
+            Err(error) if !matches!(origin, Origin::Cold) => {
+                phase.detail(&format!("{error}: asking QEMU's guest agent"));
+                let command = resume(&telling, renew)?;
+                agent::call_through_qga(&live.qga, command, QGA_LIMIT * patience).await?
+            }
+            answer => answer?,
+        };
+        for step in done.steps {
+            phase.detail(&format!("{}: {:.3} s", step.step, step.seconds));
+        }
+        phase.done();
+        Ok(())
+    }
+
+    /// Opens the host's ports, and waits until every service answers there. Meanwhile the clock is set once more: how long the
+    /// first message took to arrive in a guest that had to wake up for it is not known to either side.
+    async fn until_healthy(
+        &self,
+        qmp: &Qmp,
+        agent: &mut Agent,
+        live: &Live,
+        origin: &Origin,
+        phase: &Phase<'_>,
+    ) -> Result<(), InstanceError> {
+        self.publish(qmp, live).await?;
+        let limit = match (origin, self.options.warm_timeout) {
+            (Origin::Cold, _) => self.plan.machine.limit,
+            (_, Some(timeout)) => timeout,
+            _ => WARM_LIMIT * self.plan.machine.decision.accelerator.patience(),
+        };
+        let console = Tail::from_now_on(&self.instance.dir.serial_log());
+        let console = console.map_err(FileError::of("read", &self.instance.dir.serial_log()))?;
+        let clock = agent.call(Command::Clock { time: agent::now() }, CLOCK_LIMIT);
+        let (healthy, clock) = tokio::join!(ready::wait(&live.ports, console, limit, phase), clock);
+        if let Err(error) = clock {
+            phase.detail(&format!("the clock was set once only: {error}"));
+        }
+        healthy
+    }
+
+    /// Opens the host's ports into the guest.
+    async fn publish(&self, qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
+        for port in &live.ports {
+            if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
+                // Somebody may have taken it since it was tried; then that is the better error.
+                ports::check_free(&live.ports)?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, mut live: Live, qemu: Launched) -> Result<Live, InstanceError> {
+        let Begun { instant, .. } = self.begun;
+        let (at, seconds) = (time::OffsetDateTime::now_utc(), instant.elapsed().as_secs_f64());
+        live.ready = Some(Ready { at, seconds, phases: self.timings.taken() });
+        record::write(&self.instance.dir.live(), &live)?;
+        qemu.detach();
+        Ok(live)
+    }
+}
+
+fn resume(telling: &Telling<'_>, renew: bool) -> Result<Command, InstanceError> {
+    Ok(Command::Resume(Box::new(telling.message(renew)?)))
+}
+
+impl Instance {
+    /// The logs of the run before are what a bug report needs after a restart.
+    fn keep_previous_logs(&self) -> Result<(), InstanceError> {
+        for log in [self.dir.serial_log(), self.dir.qemu_log()] {
+            let mut previous = log.clone().into_os_string();
+            previous.push(".1");
+            match std::fs::rename(&log, previous) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FileError::of("rename", &log)(error).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One side of the race is QEMU's death; the error then shows the console too.
+    async fn unless_ended<T>(
+        &self,
+        qemu: &mut Launched,
+        work: impl Future<Output = Result<T, InstanceError>>,
+    ) -> Result<T, InstanceError> {
+        qemu.race(work).await.map_err(|error| match error {
+            InstanceError::Vm(Error::Vm(source @ VmProcessError::Died { .. })) => {
+                let console = console::end(&self.dir.serial_log());
+                InstanceError::EndedEarly { source, console }
+            }
+            other => other,
+        })
+    }
+}

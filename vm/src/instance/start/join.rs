@@ -1,0 +1,75 @@
+//! Starting what runs already.
+
+use host::events::{Event, Phase, Reporter};
+use host::files::FileError;
+
+use super::super::error::InstanceError;
+use super::super::live::Live;
+use super::super::ports::{PortChoice, PortRequest};
+use super::super::{Instance, ready};
+use super::{READY_LIMIT, StartOptions, Started};
+use crate::accel::Choice;
+use crate::qmp::{Qmp, RunState};
+use crate::tail::Tail;
+
+/// How long the monitor of a running machine may take to greet.
+const MONITOR_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Instance {
+    /// Waits for an instance that runs already, and says which wishes it cannot meet.
+    pub(super) async fn join(
+        &self,
+        live: Live,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, InstanceError> {
+        let ignored = ignored(&live, options);
+        if !ignored.is_empty() {
+            let text = format!(
+                "`{}` runs already: {} will count after `emulator stop`",
+                self.name,
+                ignored.join(", ")
+            );
+            reporter.report(&Event::Warning(&text));
+        }
+        self.unpause(&live, reporter).await?;
+        let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.accelerator.patience());
+        let phase = Phase::start(reporter, "services", "Ask the services");
+        // A stall that it has survived, as of a laptop that slept, is no news.
+        let console = self.dir.serial_log();
+        let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;
+        ready::wait(&live.ports, console, limit, &phase).await?;
+        phase.done();
+        Ok(Started { live, already_running: true })
+    }
+
+    /// Lets a machine go on that a suspension has stopped whose command was killed.
+    pub(in crate::instance) async fn unpause(&self, live: &Live, reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
+        if matches!(qmp.status().await?, RunState::paused | RunState::postmigrate) {
+            reporter.report(&Event::Notice(&format!("a stop of `{}` was cut short: it goes on", self.name)));
+            qmp.cont().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The flags that a running instance does not meet.
+fn ignored(live: &Live, options: &StartOptions<'_>) -> Vec<String> {
+    let machine = &options.machine;
+    let port_differs = |wish: &&PortRequest| match wish.choice {
+        PortChoice::Auto => false,
+        PortChoice::Fixed(port) => {
+            live.ports.iter().all(|known| known.name != wish.name || known.host != port)
+        }
+    };
+    let flags = [
+        ("--accel", matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.accelerator)),
+        ("--arch", machine.arch.is_some_and(|arch| arch != live.arch)),
+        ("--cpus", machine.cpus.is_some_and(|cpus| cpus != live.cpus)),
+        ("--memory", machine.memory_mib.is_some_and(|memory| memory != live.memory_mib)),
+        ("--image", machine.image.as_ref().is_some_and(|image| *image != live.image)),
+    ];
+    let ports = options.ports.iter().filter(port_differs).map(|wish| format!("`--port {}=…`", wish.name));
+    flags.iter().filter(|(_, differs)| *differs).map(|(flag, _)| format!("`{flag}`")).chain(ports).collect()
+}

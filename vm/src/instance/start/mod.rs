@@ -1,0 +1,182 @@
+//! Starting: from a suspended machine, a snapshot, or a cold boot, until every service answers.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use host::events::{Event, Reporter, Timings};
+use time::OffsetDateTime;
+
+use super::error::{InstanceError, one_line};
+use super::live::Live;
+use super::ports::PortRequest;
+use super::record::{self, Record};
+use super::state::{Fault, State, Viewer, inspect};
+use super::{Instance, suspension};
+use crate::console::GuestTrouble;
+use crate::snapshot::Strategy;
+use crate::snapshot::store::Store;
+use attempt::Attempt;
+pub(super) use origin::Origin;
+pub use plan::MachineOptions;
+pub(super) use plan::{MachinePlan, Plan};
+
+mod attempt;
+mod join;
+mod origin;
+mod plan;
+
+/// How long the services may take on hardware acceleration; multiplied by the accelerator's patience.
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(40);
+
+/// What a person asks of a start.
+pub struct StartOptions<'a> {
+    /// The machine.
+    pub machine: MachineOptions,
+    /// Host ports asked for by flag.
+    pub ports: Vec<PortRequest>,
+    /// Looks up the environment variables that the image's manifest names for its ports.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Longest wait for the services of a machine that goes on from saved memory.
+    pub warm_timeout: Option<Duration>,
+    /// Whether saved memory is used where there is some, and a snapshot made where there is none.
+    pub warm: bool,
+    /// How a snapshot keeps memory; the best way that is possible when it is not said.
+    pub strategy: Option<Strategy>,
+    /// Whether a new session gets secrets of its own.
+    pub rotate: bool,
+}
+
+/// An instance that is ready.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// What runs.
+    pub live: Live,
+    /// Whether it ran before.
+    pub already_running: bool,
+}
+
+/// When a start began.
+#[derive(Clone, Copy)]
+struct Begun {
+    instant: Instant,
+    at: OffsetDateTime,
+}
+
+impl Instance {
+    /// Starts the instance and returns when every service answers. One that runs already is waited for and reported as
+    /// it is. One that QEMU's or a command's sudden end has left broken is put right first; its data stays.
+    ///
+    /// A suspended machine goes on where it was. A new session begins from a snapshot, which is made when there is none that fits.
+    /// When either fails on the way, the machine is booted instead, and that is told.
+    ///
+    /// When the future is dropped, QEMU is killed; [`Instance::recover_interrupted`] then removes the traces, and so does
+    /// the next start.
+    ///
+    /// # Errors
+    /// When the host, the image, the ports or the guest do not allow it. Then nothing is left running, and nothing is left
+    /// of an instance that did not exist before but its logs.
+    pub async fn start(
+        &self,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, InstanceError> {
+        let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
+        let _lock = self.lock(reporter).await?;
+        let mut state = inspect(&self.dir, Viewer::Holder)?;
+        if let State::Broken(faults) = &state
+            && faults.iter().all(Fault::heals)
+        {
+            self.recover(faults, reporter).await?;
+            state = inspect(&self.dir, Viewer::Holder)?;
+        }
+        let record = match state {
+            State::Running(live) => return self.join(live, options, reporter).await,
+            State::Stopped(record) | State::Suspended(record) => record,
+            State::Broken(faults) => self.despite(faults, options)?,
+            _ => Record::new(self.name.clone()),
+        };
+        self.check_overlay(&record)?;
+        let timings = Timings::new(reporter);
+        let plan = self.plan(&record, options, &timings).await?;
+        let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
+        let origin = self.origin(&record, &plan, options, &timings).await?;
+        let outcome = self.warm_or_cold(&attempt, record, origin, &timings).await;
+        if outcome.is_err() {
+            self.clean_up().await?;
+        }
+        outcome.map(|live| Started { live, already_running: false })
+    }
+
+    /// Tries `origin`, and boots when going on from saved memory fails.
+    async fn warm_or_cold(
+        &self,
+        attempt: &Attempt<'_>,
+        record: Record,
+        origin: Origin,
+        reporter: &dyn Reporter,
+    ) -> Result<Live, InstanceError> {
+        if matches!(origin, Origin::Cold) {
+            return self.boot(attempt, record, None, reporter).await;
+        }
+        let error = match attempt.run(record.clone(), &origin, None).await {
+            Ok(live) => return Ok(live),
+            // A boot would not have the port either.
+            Err(error @ InstanceError::Ports(_)) => return Err(error),
+            Err(error) => error,
+        };
+        let reason = one_line(&error);
+        let evidence = self.keep_evidence()?;
+        let text = format!(
+            "going on from saved memory failed ({reason}): booting instead; the logs are in `{}`",
+            evidence.display()
+        );
+        reporter.report(&Event::Warning(&text));
+        self.clean_up().await?;
+        if let Origin::Snapshot(snapshot) = &origin {
+            Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
+        }
+        self.boot(attempt, record, Some(reason), reporter).await
+    }
+
+    /// Boots the machine; a second time when its kernel reports that it stands still.
+    async fn boot(
+        &self,
+        attempt: &Attempt<'_>,
+        record: Record,
+        because: Option<String>,
+        reporter: &dyn Reporter,
+    ) -> Result<Live, InstanceError> {
+        // Memory from before this boot is of another time than the disk from here on.
+        suspension::forget(&self.dir)?;
+        let outcome = attempt.run(record.clone(), &Origin::Cold, because.clone()).await;
+        let Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) = &outcome else { return outcome };
+        // Nothing that a person did: the same boot works the next time. The console of this one is kept.
+        reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
+        self.clean_up().await?;
+        attempt.run(record, &Origin::Cold, because).await
+    }
+
+    /// The record of an instance whose faults this start can answer: another image than the one that is gone may have the
+    /// same content, and what a changed image is now is told better once it has been read.
+    fn despite(&self, faults: Vec<Fault>, options: &StartOptions<'_>) -> Result<Record, InstanceError> {
+        let answered = |fault: &Fault| match fault {
+            Fault::ImageChanged(_) => true,
+            Fault::NoImage(_) => options.machine.image.is_some(),
+            _ => false,
+        };
+        let record = if faults.iter().all(answered) { record::read(&self.dir.record())? } else { None };
+        record.ok_or(InstanceError::Broken { name: self.name.clone(), faults })
+    }
+
+    /// Puts the logs of a resume that failed where the boot that follows does not replace them.
+    fn keep_evidence(&self) -> Result<PathBuf, InstanceError> {
+        let kept = self.dir.failed_resume();
+        super::remove_dir(&kept)?;
+        match std::fs::rename(self.dir.logs(), &kept) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(host::files::FileError::of("rename", &self.dir.logs())(error).into())
+            }
+            _ => Ok(kept),
+        }
+    }
+}

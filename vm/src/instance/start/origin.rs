@@ -1,0 +1,200 @@
+//! Where a machine begins: where it was suspended, at a snapshot, or at its kernel's first instruction.
+
+use std::path::{Path, PathBuf};
+
+use host::events::{Event, Reporter};
+
+use super::super::Instance;
+use super::super::dir::InstanceDir;
+use super::super::error::{InstanceError, one_line};
+use super::super::live::StartedBy;
+use super::super::record::{Record, Session};
+use super::super::suspension::{Goes, Suspension};
+use super::StartOptions;
+use super::plan::{MachinePlan, Plan};
+use crate::snapshot::capture::Capture;
+use crate::snapshot::store::{Found, Store};
+use crate::snapshot::{Snapshot, Strategy};
+
+/// Where a machine begins.
+pub(in crate::instance) enum Origin {
+    /// At its kernel's first instruction, on the disk that there is.
+    Cold,
+    /// At a snapshot, on a new overlay of its disk.
+    Snapshot(Box<Snapshot>),
+    /// Where it was suspended, on its own overlay.
+    Suspended(Box<Suspension>),
+}
+
+/// The files of a saved state.
+pub(super) struct Saved {
+    /// How it was saved.
+    pub(super) strategy: Strategy,
+    /// What QEMU loads.
+    pub(super) state: PathBuf,
+    /// The memory, where QEMU does not load it.
+    pub(super) memory: Option<PathBuf>,
+}
+
+impl Origin {
+    /// How the start is told to have begun.
+    pub(super) fn started_by(&self) -> StartedBy {
+        match self {
+            Self::Cold => StartedBy::Cold,
+            Self::Snapshot(_) => StartedBy::Snapshot,
+            Self::Suspended(_) => StartedBy::Suspended,
+        }
+    }
+
+    /// The saved state that it begins with. May unpack it.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked.
+    pub(super) fn saved(&self, dir: &InstanceDir) -> Result<Option<Saved>, InstanceError> {
+        Ok(match self {
+            Self::Cold => None,
+            Self::Snapshot(snapshot) => {
+                let strategy = snapshot.manifest.strategy;
+                Some(match strategy {
+                    Strategy::Template => {
+                        let dir = snapshot.dir();
+                        Saved { strategy, state: dir.devices(), memory: Some(dir.memory()) }
+                    }
+                    Strategy::MappedRam => Saved { strategy, state: snapshot.savevm()?, memory: None },
+                })
+            }
+            Self::Suspended(suspension) => {
+                let strategy = suspension.strategy;
+                Some(match strategy {
+                    Strategy::Template => {
+                        Saved { strategy, state: dir.devices(), memory: Some(dir.memory()) }
+                    }
+                    Strategy::MappedRam => Saved { strategy, state: dir.savevm(), memory: None },
+                })
+            }
+        })
+    }
+
+    /// The volume with settings that the guest has mounted, or is going to mount.
+    pub(super) fn config(&self, dir: &InstanceDir) -> PathBuf {
+        match self {
+            Self::Cold => dir.config(),
+            Self::Snapshot(snapshot) => snapshot.dir().config(),
+            Self::Suspended(suspension) => suspension.config.clone(),
+        }
+    }
+
+    /// The disk that a new overlay goes on top of, when it is not the image.
+    pub(in crate::instance) fn frozen_disk(&self) -> Option<(&Snapshot, PathBuf)> {
+        match self {
+            Self::Snapshot(snapshot) => Some((snapshot, snapshot.dir().disk())),
+            _ => None,
+        }
+    }
+}
+
+impl Instance {
+    /// Where the machine can begin. Makes a snapshot when a new session could begin with one and none fits.
+    pub(super) async fn origin(
+        &self,
+        record: &Record,
+        plan: &Plan,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Origin, InstanceError> {
+        match &record.session {
+            _ if !options.warm => Ok(Origin::Cold),
+            Some(session) => self.where_suspended(session, plan, reporter),
+            None => Ok(self.snapshot(plan, options, reporter).await),
+        }
+    }
+
+    fn where_suspended(
+        &self,
+        session: &Session,
+        plan: &Plan,
+        reporter: &dyn Reporter,
+    ) -> Result<Origin, InstanceError> {
+        let dropped = |reason: String| {
+            let text = format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
+            reporter.report(&Event::Notice(&text));
+            Ok(Origin::Cold)
+        };
+        match Suspension::of(&self.dir, session)? {
+            Goes::Nowhere => Ok(Origin::Cold),
+            Goes::Not(reason) => dropped(reason),
+            Goes::On(suspension) => {
+                let differences = suspension.fingerprint.differences(&plan.machine.fingerprint);
+                if differences.is_empty() {
+                    Ok(Origin::Suspended(suspension))
+                } else {
+                    dropped(format!("the machine is another: {}", differences.join(", ")))
+                }
+            }
+        }
+    }
+
+    /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
+    async fn snapshot(&self, plan: &Plan, options: &StartOptions<'_>, reporter: &dyn Reporter) -> Origin {
+        match self.find_or_capture(plan, options, reporter).await {
+            Ok(snapshot) => Origin::Snapshot(Box::new(snapshot)),
+            Err(error) => {
+                let text = format!("there is no snapshot ({}): booting instead", one_line(&error));
+                reporter.report(&Event::Warning(&text));
+                Origin::Cold
+            }
+        }
+    }
+
+    async fn find_or_capture(
+        &self,
+        plan: &Plan,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Snapshot, InstanceError> {
+        let strategy = plan.machine.strategy(options.strategy)?;
+        match Store::new(&self.home).find(&plan.machine.fingerprint, strategy)? {
+            Found::Fits(snapshot) => return Ok(*snapshot),
+            Found::Nothing { because } => {
+                because.iter().for_each(|reason| reporter.report(&Event::Notice(reason)));
+            }
+        }
+        Ok(plan.machine.capture(&self.home, strategy, false).run(reporter).await?)
+    }
+}
+
+impl MachinePlan {
+    /// The strategy asked for, or the best one, if it is possible here.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(in crate::instance) fn strategy(&self, asked: Option<Strategy>) -> Result<Strategy, InstanceError> {
+        let possible = |strategy: &Strategy| strategy.is_possible(self.qemu.capabilities());
+        let found = match asked {
+            Some(strategy) => Some(strategy).filter(possible),
+            None => Strategy::ALL.into_iter().find(possible),
+        };
+        let impossible =
+            || crate::snapshot::error::SnapshotError::Impossible { version: self.qemu.version(), how: asked };
+        Ok(found.ok_or_else(impossible)?)
+    }
+
+    /// What a snapshot of the planned machine takes.
+    pub(in crate::instance) fn capture<'a>(
+        &'a self,
+        home: &'a crate::home::Home,
+        strategy: Strategy,
+        force: bool,
+    ) -> Capture<'a> {
+        Capture {
+            home,
+            qemu: &self.qemu,
+            image: Path::new(&self.image.identity.path),
+            boot: &self.image.boot,
+            topology: &self.topology,
+            strategy,
+            limit: self.limit,
+            force,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Everything about a start that is decided before anything is changed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::events::{Event, Phase, Reporter};
+use release::arch::Arch;
+use release::stack::MachineSize;
+
+use super::super::error::InstanceError;
+use super::super::ports::{self, PublishedPort, Wishes};
+use super::super::record::{self, Record};
+use super::super::session::Image;
+use super::super::suspension::Suspension;
+use super::super::Instance;
+use super::{READY_LIMIT, StartOptions};
+use crate::accel::{Choice, Chooser, Decision};
+use crate::machine::Topology;
+use crate::qemu::Qemu;
+use crate::snapshot::Fingerprint;
+use crate::stack_machine;
+
+/// What a person asks of a machine. Whatever is `None` comes from the machine that is suspended or the image.
+#[derive(Debug, Clone)]
+pub struct MachineOptions {
+    /// Which accelerator.
+    pub accel: Choice,
+    /// Architecture of the image.
+    pub arch: Option<Arch>,
+    /// Virtual CPUs.
+    pub cpus: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// Image file to use instead of the home's.
+    pub image: Option<PathBuf>,
+    /// Longest wait for a machine that boots.
+    pub timeout: Option<Duration>,
+}
+
+/// The machine that is going to be started.
+pub(in crate::instance) struct MachinePlan {
+    pub(in crate::instance) qemu: Qemu,
+    pub(in crate::instance) image: Image,
+    pub(in crate::instance) decision: Decision,
+    pub(in crate::instance) topology: Topology,
+    pub(in crate::instance) fingerprint: Fingerprint,
+    pub(in crate::instance) limit: Duration,
+}
+
+/// What a start is going to do.
+pub(in crate::instance) struct Plan {
+    pub(in crate::instance) machine: MachinePlan,
+    pub(in crate::instance) ports: Vec<PublishedPort>,
+}
+
+impl Instance {
+    /// Decides, and proves that nothing obvious stands in the way.
+    pub(in crate::instance) async fn plan(
+        &self,
+        record: &Record,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Plan, InstanceError> {
+        let machine = self.machine_plan(record, &options.machine, reporter).await?;
+        let stack = &machine.image.boot.manifest.stack;
+        let wishes = Wishes { requests: &options.ports, variable: options.variable, recorded: &record.ports };
+        let ports = ports::resolve(&stack.ports, &wishes)?;
+        ports::check_free(&ports)?;
+        Ok(Plan { machine, ports })
+    }
+
+    /// Decides about the machine alone.
+    pub(in crate::instance) async fn machine_plan(
+        &self,
+        record: &Record,
+        options: &MachineOptions,
+        reporter: &dyn Reporter,
+    ) -> Result<MachinePlan, InstanceError> {
+        let arch = options.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
+        let qemu = Qemu::find(&self.home, arch).await?;
+        let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
+        qemu.can_run(&image.boot.manifest)?;
+        phase.done();
+
+        let phase = Phase::start(reporter, "accelerator", "Choose the accelerator");
+        let boot = image.boot.direct_boot();
+        let chooser = Chooser { home: &self.home, qemu: &qemu, boot: &boot };
+        let decision = chooser.choose(options.accel).await?;
+        phase.done();
+        // Said when it is news: right after the trial, and to whoever has not been told by an earlier start.
+        let news = decision.trial.is_some() || record.session.is_none();
+        if let Some(notice) = decision.notice().filter(|_| news) {
+            reporter.report(&Event::Notice(&notice));
+        }
+
+        let size = self.size(image.boot.manifest.stack.machine, options);
+        let topology = stack_machine::topology(&qemu, decision.accelerator, &size)?;
+        let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
+        let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
+        Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })
+    }
+
+    /// The size asked for, else that of the machine that is suspended, else the image's.
+    fn size(&self, image: MachineSize, options: &MachineOptions) -> MachineSize {
+        let suspended = record::read::<Suspension>(&self.dir.suspension()).ok().flatten();
+        let kept = suspended.map(|suspended| suspended.fingerprint.topology);
+        let cpus = options.cpus.or(kept.as_ref().map(|kept| kept.cpus));
+        let memory_mib = options.memory_mib.or(kept.as_ref().map(|kept| kept.memory_mib));
+        MachineSize {
+            cpus: cpus.unwrap_or(image.cpus),
+            memory_mib: memory_mib.unwrap_or(image.memory_mib),
+            ..image
+        }
+    }
+}

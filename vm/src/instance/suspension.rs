@@ -1,0 +1,108 @@
+//! A suspended machine: memory and devices on one side, the overlay on the other, good together only.
+//!
+//! The overlay is the user's data, and it wins: memory that was saved beside another state of it is dropped. Each launch of a
+//! machine raises the session's generation, and the record of a suspension is removed before its machine goes on, so that
+//! no memory is ever brought back twice, or after the disk has moved on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use host::files::FileError;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::dir::InstanceDir;
+use super::record::{self, RecordError, Session};
+use super::remove;
+use crate::snapshot::manifest::Frozen;
+use crate::snapshot::{Fingerprint, Strategy};
+use crate::stamp::Stamp;
+
+/// A suspended machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspension {
+    /// [`record::SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// When it was stopped.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The session's generation while it ran.
+    pub generation: u64,
+    /// How memory and devices are kept.
+    pub strategy: Strategy,
+    /// What they fit.
+    pub fingerprint: Fingerprint,
+    /// The volume with settings that the guest has mounted.
+    pub config: PathBuf,
+    /// Whether the guest has the session's secrets, or the image's placeholders.
+    pub rotated: bool,
+    /// The overlay as it was left.
+    pub disk: Stamp,
+    /// The files with memory and devices, by their names in the instance's directory.
+    pub files: BTreeMap<String, Frozen>,
+}
+
+/// Whether a suspended machine can go on.
+#[derive(Debug)]
+pub(super) enum Goes {
+    /// There is none.
+    Nowhere,
+    /// It can.
+    On(Box<Suspension>),
+    /// It cannot; and why.
+    Not(String),
+}
+
+impl Suspension {
+    /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them.
+    ///
+    /// # Errors
+    /// When its record cannot be read.
+    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, RecordError> {
+        let Some(suspension) = record::read::<Self>(&dir.suspension())? else { return Ok(Goes::Nowhere) };
+        Ok(match suspension.obstacle(dir, session) {
+            Some(obstacle) => Goes::Not(obstacle),
+            None => Goes::On(Box::new(suspension)),
+        })
+    }
+
+    fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Option<String> {
+        if self.generation != session.generation {
+            return Some(format!(
+                "its memory is of generation {}, and its disk of generation {}",
+                self.generation, session.generation
+            ));
+        }
+        if Stamp::of(&dir.overlay()).ok().as_ref() != Some(&self.disk) {
+            return Some("its disk has been changed since".to_owned());
+        }
+        let verify = |(name, frozen): (&String, &Frozen)| frozen.verify(name, &dir.root().join(name)).err();
+        self.files.iter().find_map(verify).map(|reason| reason.to_string())
+    }
+}
+
+/// Forgets the suspended machine: its record first, so that what is left of it is never taken for one.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
+    consume(dir)?;
+    for file in [dir.memory(), dir.devices(), dir.savevm()] {
+        remove(&file)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that the suspended machine cannot go on a second time.
+///
+/// # Errors
+/// When its record cannot be removed.
+pub(super) fn consume(dir: &InstanceDir) -> Result<(), FileError> {
+    if remove(&dir.suspension())? {
+        // Until the directory is on the disk, a crash of the host could bring the record back.
+        let synced = std::fs::File::open(dir.root()).and_then(|root| root.sync_all());
+        synced.map_err(FileError::of("write", dir.root()))?;
+    }
+    Ok(())
+}

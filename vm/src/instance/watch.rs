@@ -1,0 +1,59 @@
+//! Keeping the clock of a running guest right: a guest stands still while its host sleeps, and its clock does not notice.
+
+use std::time::Duration;
+
+use host::files::FileLock;
+use protocol::Command;
+
+use super::error::InstanceError;
+use super::live::Live;
+use super::state::{State, Viewer, inspect};
+use super::{Instance, remove};
+use crate::agent::{self, Agent, AgentError};
+use crate::clock::Jumps;
+
+/// The clock is also set when so much time has passed: an emulated clock drifts.
+const PACE: Duration = Duration::from_mins(1);
+
+/// How long the agent may take, on hardware acceleration.
+const AGENT_LIMIT: Duration = Duration::from_secs(1);
+
+impl Instance {
+    /// Sets the guest's clock whenever the host's has jumped, and now and then, until the machine ends. Returns at once when
+    /// nothing runs or somebody does this already.
+    ///
+    /// # Errors
+    /// When the instance cannot be looked at.
+    pub async fn watch(&self) -> Result<(), InstanceError> {
+        if !self.dir.root().exists() {
+            return Ok(());
+        }
+        let Some(_lock) = FileLock::try_acquire(&self.dir.watch_lock())? else { return Ok(()) };
+        let State::Running(live) = inspect(&self.dir, Viewer::Bystander)? else { return Ok(()) };
+        let Some(process) = live.process else { return Ok(()) };
+        if !self.dir.suspension().exists() {
+            // What the machine went on from is of no use any more, and takes as much room as its memory.
+            for file in [self.dir.memory(), self.dir.devices(), self.dir.savevm()] {
+                remove(&file)?;
+            }
+        }
+        let mut jumps = Jumps::new();
+        loop {
+            tokio::select! {
+                ended = process.ended() => return Ok(ended?),
+                () = jumps.next() => {}
+                () = tokio::time::sleep(PACE) => {}
+            }
+            // A guest that does not answer is what health is for; its clock is set the next time.
+            let _ = set_clock(&live).await;
+        }
+    }
+}
+
+async fn set_clock(live: &Live) -> Result<(), AgentError> {
+    let limit = AGENT_LIMIT * live.accelerator.patience();
+    let mut agent = Agent::connect(&live.agent, limit).await?;
+    // Asked first, so that a guest that has to wake up for it is not told a time that has passed.
+    agent.call(Command::Hello, limit).await?;
+    agent.call(Command::Clock { time: agent::now() }, limit).await.map(drop)
+}

@@ -1,0 +1,148 @@
+//! Saving the state of a stopped machine to a file, and loading it into a QEMU that waits for it.
+//!
+//! Reference: QEMU's documentation, "Migration framework" and "Mapped-ram".
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use qapi::qmp::{
+    self, MigrateSetParameters, MigrationCapability, MigrationCapabilityStatus, MigrationInfo, MigrationStatus,
+    migrate_set_parameters,
+};
+
+use crate::qmp::{Event, Events, Qmp, QmpError};
+use crate::snapshot::Strategy;
+
+/// Threads, and parts of the file, that memory is written and read by at once.
+const CHANNELS: u8 = 4;
+
+/// Every capability that a strategy may want; those that it does not want are switched off, since a machine may be saved in
+/// another way than it was loaded.
+const CAPABILITIES: [MigrationCapability; 3] =
+    [MigrationCapability::x_ignore_shared, MigrationCapability::mapped_ram, MigrationCapability::multifd];
+
+impl Strategy {
+    fn wants(self, capability: MigrationCapability) -> bool {
+        match self {
+            Self::Template => capability == MigrationCapability::x_ignore_shared,
+            Self::MappedRam => {
+                matches!(capability, MigrationCapability::mapped_ram | MigrationCapability::multifd)
+            }
+        }
+    }
+}
+
+impl Qmp {
+    /// Writes the state of a stopped machine to `file`. With [`Strategy::Template`] that is the state of its devices, and
+    /// its memory must be shared; with [`Strategy::MappedRam`] it is its memory too.
+    ///
+    /// # Errors
+    /// When QEMU refuses, the file cannot be written, or `limit` passes. The machine is stopped then as before.
+    pub async fn save(&self, strategy: Strategy, file: &Path, limit: Duration) -> Result<(), QmpError> {
+        self.prepare_migration(strategy).await?;
+        let events = self.events();
+        let uri = Some(uri(file)?);
+        self.execute(qmp::migrate { channels: None, detach: None, resume: None, uri }).await?;
+        self.migrated("migrate", events, limit).await
+    }
+
+    /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it. The machine is stopped then.
+    ///
+    /// # Errors
+    /// When QEMU refuses or `limit` passes. A state that does not fit ends QEMU, so race this against its end.
+    pub async fn load(&self, strategy: Strategy, file: &Path, limit: Duration) -> Result<(), QmpError> {
+        self.prepare_migration(strategy).await?;
+        let events = self.events();
+        let uri = Some(uri(file)?);
+        self.execute(qmp::migrate_incoming { channels: None, exit_on_error: None, uri }).await?;
+        self.migrated("migrate-incoming", events, limit).await
+    }
+
+    async fn prepare_migration(&self, strategy: Strategy) -> Result<(), QmpError> {
+        let wanted = CAPABILITIES.map(|capability| (capability, strategy.wants(capability)));
+        let all = wanted.into_iter().chain([(MigrationCapability::events, true)]);
+        let capabilities =
+            all.map(|(capability, state)| MigrationCapabilityStatus { capability, state }).collect();
+        self.execute(qmp::migrate_set_capabilities { capabilities }).await?;
+        let parameters = MigrateSetParameters {
+            multifd_channels: Some(CHANNELS),
+            // 0 is no limit. The default is a network's, and slower than a disk.
+            max_bandwidth: Some(0),
+            ..MigrateSetParameters::default()
+        };
+        self.execute(migrate_set_parameters(parameters)).await.map(drop)
+    }
+
+    /// Waits for the end of a migration whose events are in `events`.
+    async fn migrated(
+        &self,
+        command: &'static str,
+        mut events: Events,
+        limit: Duration,
+    ) -> Result<(), QmpError> {
+        let end = async {
+            loop {
+                match events.next().await {
+                    Some(Event::MIGRATION { data, .. }) => match data.status {
+                        MigrationStatus::completed => return Ok(()),
+                        MigrationStatus::failed | MigrationStatus::cancelled => break,
+                        _ => {}
+                    },
+                    Some(_) => {}
+                    None => return Err(QmpError::Closed(command)),
+                }
+            }
+            let MigrationInfo { error_desc, .. } = self.execute(qmp::query_migrate {}).await?;
+            let reason = error_desc.unwrap_or_else(|| "it gives no reason".to_owned());
+            Err(QmpError::Refused { command: command.to_owned(), reason })
+        };
+        tokio::time::timeout(limit, end).await.unwrap_or(Err(QmpError::NoAnswer { command, limit }))
+    }
+}
+
+/// The URI of a file. QEMU takes it as text, so that a path must be that.
+fn uri(file: &Path) -> Result<String, QmpError> {
+    let mut uri = OsString::from("file:");
+    uri.push(file);
+    uri.into_string().map_err(|_| QmpError::Path(file.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::script::{Server, Step, answer, monitor_opening, say};
+
+    const SOON: Duration = Duration::from_secs(5);
+    const OK: [&str; 3] =
+        [r#"{"return": {}, "id": 2}"#, r#"{"return": {}, "id": 3}"#, r#"{"return": {}, "id": 4}"#];
+
+    fn event(status: &str) -> Step {
+        say(&format!(
+            r#"{{"event": "MIGRATION", "data": {{"status": "{status}"}}, "timestamp": {{"seconds": 1, "microseconds": 2}}}}"#
+        ))
+    }
+
+    async fn saved(steps: Vec<Step>) -> Result<(), QmpError> {
+        let opening = monitor_opening().into_iter().chain([
+            answer("migrate-set-capabilities", OK[0]),
+            answer("migrate-set-parameters", OK[1]),
+            answer("migrate", OK[2]),
+        ]);
+        let server = Server::start(vec![opening.chain(steps).collect()]);
+        let qmp = Qmp::connect(&server.path(), SOON).await.unwrap();
+        qmp.save(Strategy::Template, Path::new("/s/state"), SOON).await
+    }
+
+    #[tokio::test]
+    async fn a_save_ends_with_the_event_that_says_so() {
+        saved(vec![event("setup"), event("active"), event("completed")]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_save_gives_qemus_reason() {
+        let why = r#"{"return": {"status": "failed", "error-desc": "No space left on device"}, "id": 5}"#;
+        let error = saved(vec![event("setup"), event("failed"), answer("query-migrate", why)]).await.unwrap_err();
+        assert_eq!(error.to_string(), "QEMU refused `migrate`: No space left on device");
+    }
+}

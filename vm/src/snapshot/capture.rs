@@ -1,0 +1,314 @@
+//! Making a snapshot: a machine is booted, made ready, stopped, and everything that it is at that moment kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use host::events::{Event, Phase, Reporter};
+use host::files::{FileError, FileLock, create_private_dir};
+use release::arch::Arch;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::error::SnapshotError;
+use super::manifest::{FORMAT_VERSION, Frozen, SnapshotManifest};
+use super::store::{Found, Store, UNFINISHED, prefix};
+use super::{Fingerprint, Snapshot, SnapshotDir, Strategy, savevm};
+use crate::agent::{Agent, AgentError};
+use crate::boot_files::BootFiles;
+use crate::console::{self, GuestTrouble};
+use crate::home::Home;
+use crate::instance::config;
+use crate::instance::ports::PublishedPort;
+use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
+use crate::memory::{self, SharedMemory};
+use crate::process::{Launched, ProcessIdentity};
+use crate::qemu::Qemu;
+use crate::qmp::Qmp;
+use crate::runtime;
+use crate::stack_machine::{self, Files};
+use crate::tail::Tail;
+
+/// How long QEMU may take to open its monitor.
+const MONITOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the state of a machine may take to be written.
+const SAVE_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long QEMU may take to end.
+const QUIT_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is to be captured.
+pub struct Capture<'a> {
+    /// Where snapshots are kept.
+    pub home: &'a Home,
+    /// What runs it.
+    pub qemu: &'a Qemu,
+    /// The image's file.
+    pub image: &'a Path,
+    /// What the image carries for its start.
+    pub boot: &'a BootFiles,
+    /// The machine.
+    pub topology: &'a Topology,
+    /// How its state is kept.
+    pub strategy: Strategy,
+    /// Longest wait for the guest to be ready.
+    pub limit: Duration,
+    /// Whether to make one even if there is one that fits.
+    pub force: bool,
+}
+
+impl Capture<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.qemu, self.topology.clone(), &self.boot.image.sha256)
+    }
+
+    /// Makes the snapshot, or gives the one that somebody else has made meanwhile. When the future is dropped, nothing is left of
+    /// it; what a killed program leaves, the next capture removes.
+    ///
+    /// # Errors
+    /// When the machine does not come up or its state cannot be kept. Whatever snapshots there were are still there.
+    pub async fn run(&self, reporter: &dyn Reporter) -> Result<Snapshot, SnapshotError> {
+        let store = Store::new(self.home);
+        create_private_dir(&store.root())?;
+        let waiting = || reporter.report(&Event::Notice("another command makes a snapshot: waiting for it"));
+        let _lock = FileLock::acquire(&store.capture_lock(), waiting).await?;
+        if !self.force
+            && let Found::Fits(snapshot) = store.find(&self.fingerprint(), self.strategy)?
+        {
+            return Ok(*snapshot);
+        }
+        sweep(&store.root()).await?;
+        match self.attempt(&store, reporter).await {
+            Err(SnapshotError::Guest { source, .. })
+                if matches!(*source, SnapshotError::Trouble(GuestTrouble::Hangs { .. })) =>
+            {
+                // Nothing that a person did: the same boot works the next time.
+                reporter.report(&Event::Notice(&format!("{source}; booting it once more")));
+                self.attempt(&store, reporter).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, store: &Store<'_>, reporter: &dyn Reporter) -> Result<Snapshot, SnapshotError> {
+        let work = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(store.root())
+            .map_err(FileError::of("create a directory in", &store.root()))?;
+        let dir = SnapshotDir::new(work.path());
+        create_private_dir(&dir.logs())?;
+        let sockets = Sockets(runtime::ensure(dir.root())?);
+        let created_at = self.freeze_machine(&dir, sockets.path(), reporter).await.map_err(|error| {
+            keep_logs(&store.root(), &dir.logs(), error)
+        })?;
+        let phase = Phase::start(reporter, "freeze", "Freeze its files");
+        let manifest = self.frozen(&dir, created_at)?;
+        manifest.write(&dir)?;
+        let snapshot = store.publish(work.keep(), &name(self.topology.arch, self.strategy, created_at)).await?;
+        phase.done();
+        Ok(snapshot)
+    }
+
+    /// Boots the machine, and writes everything that it is at one moment into `dir`. Gives that moment.
+    async fn freeze_machine(
+        &self,
+        dir: &SnapshotDir,
+        sockets: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<OffsetDateTime, SnapshotError> {
+        let memory = match self.strategy {
+            Strategy::Template => {
+                let shared = SharedMemory::new(self.topology.memory_mib << 20);
+                Some(shared.map_err(FileError::of("allocate memory for", dir.root()))?)
+            }
+            Strategy::MappedRam => None,
+        };
+        let machine = self.machine(dir, sockets, memory.as_ref()).await?;
+        let phase = Phase::start(reporter, "capture-boot", "Boot a machine for the snapshot");
+        let mut qemu = Launched::start(&self.qemu.command(&machine), &dir.logs().join("qemu.log"))?;
+        note_process(dir, qemu.identity())?;
+        let launch = machine.launch();
+        let agent_path = sockets.join("agent");
+        let hello = async {
+            let mut agent = Agent::connect(&agent_path, MONITOR_LIMIT).await?;
+            match agent.call(protocol::Command::Hello, self.limit).await {
+                Err(AgentError::Silent(limit)) => Err(SnapshotError::NotReady(limit)),
+                other => Ok((other.map(drop)?, agent)),
+            }
+        };
+        let ((), mut agent) = watched(&mut qemu, &launch.console, &phase, hello).await?;
+        phase.done();
+
+        let phase = Phase::start(reporter, "prepare", "Call every endpoint and tidy up in the guest");
+        let prepare = async { Ok(agent.call(protocol::Command::Prepare, self.limit).await?) };
+        let done = watched(&mut qemu, &launch.console, &phase, prepare).await?;
+        for step in done.steps {
+            phase.detail(&format!("{}: {:.2} s", step.step, step.seconds));
+        }
+        phase.done();
+
+        let phase = Phase::start(reporter, "save", "Save memory and devices");
+        let state = match self.strategy {
+            Strategy::Template => dir.devices(),
+            Strategy::MappedRam => dir.savevm_raw(self.topology.arch),
+        };
+        let saved = qemu.race(async {
+            let qmp = Qmp::connect(&launch.qmp, MONITOR_LIMIT).await?;
+            qmp.stop().await?;
+            let at = OffsetDateTime::now_utc();
+            qmp.save(self.strategy, &state, SAVE_LIMIT).await?;
+            qmp.quit().await?;
+            Ok::<_, SnapshotError>(at)
+        });
+        let at = saved.await?;
+        qemu.finished(QUIT_LIMIT).await?;
+        self.store_memory(dir, memory).await?;
+        phase.done();
+        Ok(at)
+    }
+
+    /// Keeps the memory, which outlives QEMU for as long as it is open here.
+    async fn store_memory(&self, dir: &SnapshotDir, memory: Option<SharedMemory>) -> Result<(), SnapshotError> {
+        let (dir, arch) = (dir.clone(), self.topology.arch);
+        let store = move || match memory {
+            Some(memory) => {
+                let path = memory.path();
+                let file = fs::File::open(&path).map_err(FileError::of("open", &path))?;
+                memory::store(&file, &dir.memory()).map(drop)
+            }
+            None => savevm::pack(&dir, arch),
+        };
+        Ok(blocking(store).await?)
+    }
+
+    async fn machine(
+        &self,
+        dir: &SnapshotDir,
+        sockets: &Path,
+        memory: Option<&SharedMemory>,
+    ) -> Result<Machine, SnapshotError> {
+        self.qemu.img().create_overlay(&DiskFile::qcow2(self.image), &dir.disk()).await?;
+        let ports: Vec<_> = self.boot.manifest.stack.ports.iter().map(PublishedPort::by_default).collect();
+        config::volume(&crate::instance::name::InstanceName::default(), &ports)?.write(&dir.config())?;
+        let files = Files {
+            root: DiskFile::qcow2(dir.disk()).on(DiskFile::qcow2(self.image)),
+            config: dir.config(),
+            console: dir.logs().join("serial.log"),
+            qmp: sockets.join("qmp"),
+            qga: sockets.join("qga"),
+            agent: sockets.join("agent"),
+        };
+        let memory = memory.map_or(Memory::Anonymous, |memory| Memory::Shared(memory.path()));
+        let boot = self.boot.direct_boot();
+        let launch =
+            stack_machine::launch("stack-emulator-capture".to_owned(), boot, files, memory, Begin::Boot);
+        Ok(Machine::new(self.topology.clone(), launch)?)
+    }
+
+    fn frozen(&self, dir: &SnapshotDir, created_at: OffsetDateTime) -> Result<SnapshotManifest, SnapshotError> {
+        let state = match self.strategy {
+            Strategy::Template => vec![(dir.memory(), false), (dir.devices(), true)],
+            Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), false)],
+        };
+        let files = state.into_iter().chain([(dir.disk(), true), (dir.config(), true)]);
+        let freeze = |(path, hashed): (std::path::PathBuf, bool)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, Frozen::freeze(&path, hashed)?))
+        };
+        let files = files.map(freeze).collect::<Result<BTreeMap<_, _>, FileError>>()?;
+        fs::remove_file(dir.process()).map_err(FileError::of("remove", &dir.process()))?;
+        Ok(SnapshotManifest {
+            format_version: FORMAT_VERSION,
+            strategy: self.strategy,
+            created_at,
+            fingerprint: self.fingerprint(),
+            files,
+        })
+    }
+}
+
+/// Names sort by the time at which the snapshots were made.
+fn name(arch: Arch, strategy: Strategy, at: OffsetDateTime) -> String {
+    let format = format_description!("[year][month][day]t[hour][minute][second]");
+    let at = at.format(&format).expect("a time of this century has a text");
+    format!("{}{at}-{:04x}", prefix(arch, strategy), rand::random::<u16>())
+}
+
+/// Runs `work` unless QEMU ends, or the guest says that it cannot go on.
+async fn watched<T>(
+    qemu: &mut Launched,
+    console: &Path,
+    phase: &Phase<'_>,
+    work: impl Future<Output = Result<T, SnapshotError>>,
+) -> Result<T, SnapshotError> {
+    qemu.race(async {
+        tokio::select! {
+            done = work => done,
+            trouble = console::trouble(Tail::new(console), phase) => Err(trouble.into()),
+        }
+    })
+    .await
+}
+
+/// The sockets' directory, removed when it is dropped.
+struct Sockets(std::path::PathBuf);
+
+impl Sockets {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        // Empty sockets in a private directory harm nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileError> {
+    let text = serde_json::to_vec(&process).expect("a process serialises to JSON");
+    fs::write(dir.process(), text).map_err(FileError::of("write", &dir.process()))
+}
+
+/// Directory of the logs of the last capture that failed.
+const FAILED_LOGS: &str = ".failed-capture";
+
+/// Puts the logs of a capture that failed where the next one does not remove them.
+fn keep_logs(root: &Path, logs: &Path, error: SnapshotError) -> SnapshotError {
+    let kept = root.join(FAILED_LOGS);
+    let _ = fs::remove_dir_all(&kept);
+    match fs::rename(logs, &kept) {
+        Ok(()) => SnapshotError::Guest { source: Box::new(error), logs: kept },
+        Err(_) => error,
+    }
+}
+
+/// Ends and removes what captures that were killed have left. The capture lock must be held.
+async fn sweep(root: &Path) -> Result<(), SnapshotError> {
+    let entries = fs::read_dir(root).map_err(FileError::of("list", root))?;
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            continue;
+        }
+        let dir = SnapshotDir::new(entry.path());
+        let process = fs::read(dir.process()).ok();
+        let process = process.and_then(|text| serde_json::from_slice::<ProcessIdentity>(&text).ok());
+        if let Some(process) = process {
+            process.kill().await?;
+        }
+        drop(Sockets(runtime::path_for(dir.root())?));
+        fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;
+    }
+    Ok(())
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

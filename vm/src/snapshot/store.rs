@@ -1,0 +1,174 @@
+//! All snapshots of a home: which one fits, which ones can go.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, write_atomic};
+use release::arch::Arch;
+
+use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
+use crate::home::Home;
+use crate::instance::dir::InstanceDir;
+use crate::instance::name::InstanceName;
+use crate::instance::record::{self, Record};
+
+/// Prefix of a directory in which a snapshot is being made.
+pub(super) const UNFINISHED: &str = ".capture-";
+
+/// The snapshots of a home.
+#[derive(Debug, Clone)]
+pub struct Store<'a> {
+    home: &'a Home,
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub enum Found {
+    /// One that fits, and whose files are whole.
+    Fits(Box<Snapshot>),
+    /// None; and why the ones that are there cannot be used.
+    Nothing {
+        /// A reason for each, the newest snapshot's first.
+        because: Vec<String>,
+    },
+}
+
+impl<'a> Store<'a> {
+    /// The snapshots of `home`.
+    pub fn new(home: &'a Home) -> Self {
+        Self { home }
+    }
+
+    /// Where they are.
+    pub(super) fn root(&self) -> PathBuf {
+        self.home.snapshots()
+    }
+
+    /// Keeps snapshots from being removed until it is dropped. To be held from the choice of one until a record says that it
+    /// is needed.
+    ///
+    /// # Errors
+    /// When the lock cannot be taken.
+    pub fn keep(&self) -> Result<FileLock, FileError> {
+        create_private_dir(&self.root())?;
+        FileLock::shared(&self.lock())
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.root().join(".lock")
+    }
+
+    /// The lock of whoever makes a snapshot.
+    pub(super) fn capture_lock(&self) -> PathBuf {
+        self.root().join(".capture.lock")
+    }
+
+    /// The newest snapshot with this fingerprint that was made with `strategy` and is whole.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn find(&self, fingerprint: &Fingerprint, strategy: Strategy) -> Result<Found, FileError> {
+        let prefix = prefix(fingerprint.topology.arch, strategy);
+        let mut because = Vec::new();
+        for name in self.names()?.into_iter().rev().filter(|name| name.starts_with(&prefix)) {
+            let snapshot = match Snapshot::read(self.root().join(&name)) {
+                Ok(snapshot) => snapshot,
+                Err(reason) => {
+                    because.push(format!("snapshot `{name}` cannot be used: {reason}"));
+                    continue;
+                }
+            };
+            let differences = snapshot.manifest.fingerprint.differences(fingerprint);
+            if !differences.is_empty() {
+                because.push(format!("snapshot `{name}` is of another machine: {}", differences.join(", ")));
+                continue;
+            }
+            match snapshot.verify() {
+                Ok(()) => return Ok(Found::Fits(Box::new(snapshot))),
+                Err(reason) => because.push(format!("snapshot `{name}` is damaged: {reason}")),
+            }
+        }
+        Ok(Found::Nothing { because })
+    }
+
+    /// Names of all finished snapshots, in the order in which they were made.
+    fn names(&self) -> Result<BTreeSet<String>, FileError> {
+        let root = self.root();
+        let entries = match fs::read_dir(&root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => return Err(FileError::of("list", &root)(error)),
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter(|name| !name.starts_with('.')).collect())
+    }
+
+    /// Makes sure that a snapshot is not resumed again. Disks on top of it go on to need it.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    pub fn retire(&self, snapshot: &Snapshot, reason: &str) -> Result<(), FileError> {
+        write_atomic(&snapshot.dir().retired(), format!("{reason}\n").as_bytes(), PRIVATE_FILE)
+    }
+
+    /// Gives the finished directory `from` its name, and removes what it replaces.
+    pub(super) async fn publish(&self, from: PathBuf, name: &str) -> Result<Snapshot, FileError> {
+        let _alone = FileLock::acquire(&self.lock(), || ()).await?;
+        let to = self.root().join(name);
+        host::files::publish(&from, &to)?;
+        let unreadable =
+            |reason: super::manifest::Unusable| FileError::of("read", &to)(std::io::Error::other(reason.to_string()));
+        let snapshot = Snapshot::read(to.clone()).map_err(unreadable)?;
+        self.remove_replaced_by(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Removes the snapshots that can never be resumed again now that there is `new`, unless an instance has its disk on one.
+    fn remove_replaced_by(&self, new: &Snapshot) -> Result<(), FileError> {
+        let needed = self.needed();
+        let Fingerprint { image, qemu, topology, .. } = &new.manifest.fingerprint;
+        let prefix = prefix(topology.arch, new.manifest.strategy);
+        for name in self.names()? {
+            if !name.starts_with(&prefix) || name == new.name() || needed.contains(&name) {
+                continue;
+            }
+            let dir = self.root().join(&name);
+            // Another size of machine on the same image is as good as ever; what cannot be read is not.
+            let lives = Snapshot::read(dir.clone()).is_ok_and(|old| {
+                let old = old.manifest.fingerprint;
+                old.image == *image && old.qemu == *qemu && old.topology != *topology
+            });
+            if !lives {
+                fs::remove_dir_all(&dir).map_err(FileError::of("remove", &dir))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the snapshots that instances have their disks on. An instance whose record cannot be read may need any.
+    fn needed(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.home.instances()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<InstanceName>().ok());
+        let mut needed = BTreeSet::new();
+        for name in names {
+            match record::read::<Record>(&InstanceDir::new(self.home, &name).record()) {
+                Ok(record) => needed.extend(record.and_then(|record| record.session?.snapshot)),
+                Err(_) => return self.names().unwrap_or_default(),
+            }
+        }
+        needed
+    }
+}
+
+impl Home {
+    /// The directory of the snapshot called `name`.
+    pub fn snapshot(&self, name: &str) -> SnapshotDir {
+        SnapshotDir::new(self.snapshots().join(name))
+    }
+}
+
+/// What the names of such snapshots begin with.
+pub(super) fn prefix(arch: Arch, strategy: Strategy) -> String {
+    format!("{arch}-{strategy}-")
+}

@@ -1,0 +1,60 @@
+//! The machine that runs a stack: one topology for booting, capturing and resuming it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use release::stack::MachineSize;
+
+use crate::accel::Accelerator;
+use crate::machine::{
+    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Memory, PORT_QGA, PortEnd, Topology,
+};
+use crate::qemu::{Qemu, QemuError};
+
+/// Id of the disk with a start's settings.
+const CONFIG_DISK: &str = "config";
+
+/// The machine of `size`: the image's root, the settings of a start, and a channel to each of the agents.
+///
+/// # Errors
+/// When QEMU has no suitable machine type.
+pub fn topology(qemu: &Qemu, accelerator: Accelerator, size: &MachineSize) -> Result<Topology, QemuError> {
+    Ok(Topology::new(qemu, accelerator, size)?.port(protocol::PORT).disk(CONFIG_DISK, Access::Read))
+}
+
+/// The files and sockets of one run of a stack's machine.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The qcow2 that the guest writes to, with all that is below it.
+    pub root: DiskFile,
+    /// The volume with the start's settings.
+    pub config: PathBuf,
+    /// Log of the serial console.
+    pub console: PathBuf,
+    /// Socket of the monitor.
+    pub qmp: PathBuf,
+    /// Socket of QEMU's guest agent.
+    pub qga: PathBuf,
+    /// Socket of the guest's own agent.
+    pub agent: PathBuf,
+}
+
+/// One run of that machine.
+pub fn launch(name: String, boot: DirectBoot, files: Files, memory: Memory, begin: Begin) -> Launch {
+    Launch {
+        name,
+        boot,
+        memory,
+        begin,
+        disks: BTreeMap::from([
+            (DISK_ROOT.to_owned(), files.root),
+            (CONFIG_DISK.to_owned(), DiskFile::raw(files.config)),
+        ]),
+        ports: BTreeMap::from([
+            (PORT_QGA.to_owned(), PortEnd::Socket(files.qga)),
+            (protocol::PORT.to_owned(), PortEnd::Socket(files.agent)),
+        ]),
+        console: files.console,
+        qmp: files.qmp,
+    }
+}
