@@ -3,6 +3,9 @@
 //! It is the only place that knows what a particular product looks like from the outside. The image build copies it into
 //! the image's manifest; nothing downstream reads anything else.
 
+use std::path::Path;
+
+use protocol::{Hooks, Replace};
 use serde::{Deserialize, Serialize};
 
 /// Version of the description's format that this program reads.
@@ -22,6 +25,10 @@ pub struct Stack {
     pub secrets: Vec<Secret>,
     /// The systemd units whose journals `emulator logs` offers, by the name a user types.
     pub services: Vec<Service>,
+    /// What has to be done in a resumed machine for daemons that cannot take secrets while they run. Placeholders are not written
+    /// here: they are those of the secrets.
+    #[serde(default)]
+    pub hooks: Hooks,
 }
 
 /// Default size of the virtual machine.
@@ -153,11 +160,40 @@ impl Stack {
                 ));
             }
         }
+        self.check_hooks()?;
         if self.machine.memory_mib < 256 || self.machine.cpus == 0 || self.machine.disk_gib == 0 {
             return invalid("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
         }
         Ok(())
     }
+
+    fn check_hooks(&self) -> Result<(), StackError> {
+        let invalid = |text: String| Err(StackError::Invalid(text));
+        for Replace { file, secret, placeholder } in &self.hooks.replace {
+            if !Path::new(file).is_absolute() {
+                return invalid(format!("the hook's file `{file}` is not an absolute path"));
+            }
+            if !self.secrets.iter().any(|known| known.name == *secret) {
+                return invalid(format!("a hook replaces in `{file}` for `{secret}`, which is no secret"));
+            }
+            if !placeholder.is_empty() {
+                return invalid(format!("the hook for `{file}` has a placeholder: it is the secret's own"));
+            }
+        }
+        if let Some(unit) = self.hooks.restart.iter().find(|unit| !is_unit(unit)) {
+            return invalid(format!("a hook restarts `{unit}`, which is no unit's full name"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is the full name of a systemd unit that can be restarted: systemd.unit(5).
+fn is_unit(name: &str) -> bool {
+    const KINDS: [&str; 3] = [".service", ".socket", ".target"];
+    let known = |character: char| character.is_ascii_alphanumeric() || ":-_.\\@".contains(character);
+    name.chars().all(known)
+        && !name.starts_with('-')
+        && KINDS.iter().any(|kind| name.strip_suffix(kind).is_some_and(|stem| !stem.is_empty()))
 }
 
 impl SecretFormat {
@@ -197,5 +233,40 @@ mod tests {
         let clash = STACK.replace("host = 26701", "host = 26700");
         let error = Stack::parse(&clash).unwrap_err().to_string();
         assert!(error.contains("`dashboard` and `backend`"), "{error}");
+    }
+
+    #[test]
+    fn hooks_are_optional_and_read() {
+        assert_eq!(Stack::parse(STACK).unwrap().hooks, Hooks::default());
+        let hooks = r#"
+            [hooks]
+            restart = ["mailer.service"]
+
+            [[hooks.replace]]
+            file = "/etc/mailer.conf"
+            secret = "cron_secret"
+        "#;
+        let stack = Stack::parse(&format!("{STACK}{hooks}")).unwrap();
+        assert_eq!(stack.hooks.restart, ["mailer.service"]);
+        assert_eq!(stack.hooks.replace[0].secret, "cron_secret");
+        let json = serde_json::to_string(&stack).unwrap();
+        assert_eq!(serde_json::from_str::<Stack>(&json).unwrap(), stack);
+    }
+
+    #[test]
+    fn a_hook_that_cannot_work_is_refused() {
+        let refused =
+            |hooks: &str| Stack::parse(&format!("{STACK}\n[hooks]\n{hooks}")).unwrap_err().to_string();
+        for unit in ["mailer", "mailer service", ".service", "--now.service", "mailer.timer"] {
+            let error = refused(&format!("restart = [\"{unit}\"]"));
+            assert!(error.contains("is no unit's full name"), "{error}");
+        }
+        let replace = |file: &str, secret: &str| {
+            refused(&format!("replace = [{{ file = \"{file}\", secret = \"{secret}\" }}]"))
+        };
+        assert!(replace("etc/mailer.conf", "cron_secret").contains("is not an absolute path"));
+        assert!(replace("/etc/mailer.conf", "nobody").contains("`nobody`, which is no secret"));
+        let own = r#"replace = [{ file = "/f", secret = "cron_secret", placeholder = "x" }]"#;
+        assert!(refused(own).contains("has a placeholder"));
     }
 }
