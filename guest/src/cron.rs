@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::http::{Method, StatusCode};
-use tokio::time::MissedTickBehavior;
-use tracing::{error, info, warn};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tracing::{info, warn};
 
 use crate::{
+    control::{Order, Socket},
     http_client::{HttpClient, Parts},
-    service::{self, Event, Signals},
+    service::{self, Event, Events},
     settings::{CurrentSettings, Settings},
-    store::report,
 };
 
 /// How long a task may take.
@@ -37,38 +37,56 @@ pub(crate) const INTERVAL: Duration = Duration::from_mins(1);
 /// To the next round when one failed: the backend or its database is probably just starting.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// To the round after a reload, which proves the new settings and makes the status page true again. The first request to a machine
+/// that was just resumed goes before it, and so does the backend's own reload.
+const AFTER_RELOAD: Duration = Duration::from_millis(500);
+
 /// Runs the cron service until it is told to stop.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
+    let control = Socket::bind()?;
     let settings = CurrentSettings::load()?;
-    service::run(rounds(settings))?
+    service::run(rounds(settings, control))?
 }
 
-async fn rounds(settings: CurrentSettings) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()> {
+    let mut events = Events::new(control)?;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // At most one; in a task, so that orders do not wait for it.
+    let mut running = JoinSet::new();
     service::ready();
     loop {
         tokio::select! {
-            event = signals.next() => match event {
-                // A round with the new settings at once proves them, and makes the status page true again after a resume.
-                Event::Reload => {
-                    service::announce_reload(&mut || reload(&settings));
-                    ticks.reset_immediately();
+            event = events.next() => {
+                if matches!(event, Event::Stop) {
+                    return Ok(());
                 }
-                Event::Stop => return Ok(()),
+                // A round with the old secret proves nothing, and one in a machine that is captured holds a connection.
+                running.shutdown().await;
+                match event {
+                    Event::Call(call) if call.order == Order::Drain => {
+                        ticks.reset();
+                        call.answer(true).await;
+                    }
+                    Event::Call(call) => {
+                        ticks.reset_after(AFTER_RELOAD);
+                        call.answer(service::read_again(&settings)).await;
+                    }
+                    _ => {
+                        ticks.reset_after(AFTER_RELOAD);
+                        service::announce_reload(&mut |_| service::read_again(&settings));
+                    }
+                }
             },
-            _ = ticks.tick() => if !round(&settings.get()).await {
+            _ = ticks.tick(), if running.is_empty() => {
+                let settings = settings.get();
+                running.spawn(async move { round(&settings).await });
+            }
+            Some(result) = running.join_next() => if !result.unwrap_or(false) {
                 ticks.reset_after(RETRY);
             },
         }
-    }
-}
-
-fn reload(settings: &CurrentSettings) {
-    if let Err(error) = settings.reload() {
-        error!("the old settings stay: {}", report(&error));
     }
 }
 

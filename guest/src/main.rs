@@ -1,8 +1,10 @@
 //! `stackd`: every program that runs inside the virtual machine, in one static binary.
 
+mod agent;
 mod backend;
 mod checks;
 mod console;
+mod control;
 mod cron;
 mod dashboard;
 mod http_client;
@@ -12,7 +14,6 @@ mod migrate;
 mod progress;
 mod provision;
 mod ready;
-mod secret;
 mod seed;
 mod service;
 mod settings;
@@ -40,6 +41,10 @@ enum Program {
     Dashboard,
     /// Call the backend's periodic tasks, for ever
     Cron,
+    /// Do what the host says over a port of the machine, for ever
+    Agent,
+    /// Do what one request on stdin says, in the place of the agent
+    Resume,
     /// Bring the database's schema up to date
     Migrate,
     /// Put the internal project, its keys and the local admin into the database
@@ -75,6 +80,8 @@ fn run(program: Program) -> anyhow::Result<()> {
         Program::Backend => backend::run(),
         Program::Dashboard => dashboard::run(),
         Program::Cron => cron::run(),
+        Program::Agent => agent::run(),
+        Program::Resume => agent::run_once(),
         Program::Migrate => migrate::run(),
         Program::Seed => seed::run(),
         Program::WarmUp => warm_up::run(),

@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::http::Method;
 
 use crate::http_client::{HttpClient, Parts};
-use crate::settings::CurrentSettings;
+use crate::settings::{CurrentSettings, Settings};
 use crate::{console, service};
 
 /// What the host waits for before it asks for the first time.
@@ -24,13 +24,17 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// Waits for backend and dashboard.
 pub(crate) fn run() -> anyhow::Result<()> {
     let settings = CurrentSettings::load()?.get();
-    service::run(async {
-        tokio::try_join!(
-            answers(settings.local_backend(), "/health?db=1"),
-            answers(settings.local_dashboard(), "/handler/sign-in"),
-        )
-    })??;
+    service::run(services_answer(&settings))??;
     console::line(MARKER).context("cannot write to the console")
+}
+
+/// Waits until both have answered with success.
+pub(crate) async fn services_answer(settings: &Settings) -> anyhow::Result<()> {
+    tokio::try_join!(
+        answers(settings.local_backend(), "/health?db=1"),
+        answers(settings.local_dashboard(), "/handler/sign-in"),
+    )?;
+    Ok(())
 }
 
 async fn answers(base: String, path: &str) -> anyhow::Result<()> {

@@ -2,12 +2,11 @@
 //! since, and an admin's changed password, stay.
 
 use anyhow::{Context as _, ensure};
+use protocol::Secret;
 use tracing::info;
 
 use crate::{
-    local_admin,
-    secret::Secret,
-    service,
+    local_admin, service,
     settings::CurrentSettings,
     store::{Store, keys::KeySet, passwords, projects, tokens, users},
 };

@@ -8,9 +8,15 @@ use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+
+use crate::{
+    control::{Call, Order, Socket},
+    settings::CurrentSettings,
+    store::{Store, report},
+};
 
 /// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -47,13 +53,14 @@ pub(crate) async fn bind(port: u16) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Serves `router` until SIGTERM or SIGINT. `reload` is called on SIGHUP.
+/// Serves `router` until SIGTERM or SIGINT. `renew` carries orders out, and answers whether that went well.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    mut reload: impl FnMut(),
+    control: Socket,
+    mut renew: impl FnMut(Order) -> bool,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+    let mut events = Events::new(control)?;
     let (stop, mut stopped) = watch::channel(false);
     let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a reason to stop as well.
@@ -64,8 +71,12 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             result = &mut server => return result.context("the server's task died")?.context("the server failed"),
-            event = signals.next() => match event {
-                Event::Reload => announce_reload(&mut reload),
+            event = events.next() => match event {
+                Event::Hangup => announce_reload(&mut renew),
+                Event::Call(call) => {
+                    let done = renew(call.order);
+                    call.answer(done).await;
+                }
                 Event::Stop => break,
             },
         }
@@ -85,15 +96,31 @@ pub(crate) fn ready() {
     info!("ready");
 }
 
-/// Runs `reload` between the two messages that `systemctl reload` waits for with `Type=notify-reload`.
-pub(crate) fn announce_reload(reload: &mut impl FnMut()) {
+/// What an order means to a service that is made of settings and a store.
+pub(crate) fn renew(order: Order, settings: &CurrentSettings, store: &Store) -> bool {
+    let read = order == Order::Drain || read_again(settings);
+    store.drain();
+    if order == Order::Reload {
+        store.prewarm();
+    }
+    read
+}
+
+/// Takes changed settings in, and answers whether they could be read.
+pub(crate) fn read_again(settings: &CurrentSettings) -> bool {
+    settings.reload().inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
+}
+
+/// Reloads between the two messages that `systemctl reload` waits for with `Type=notify-reload`.
+pub(crate) fn announce_reload(renew: &mut impl FnMut(Order) -> bool) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => warn!("cannot read the monotonic clock: {error}"),
     }
-    reload();
+    if renew(Order::Reload) {
+        info!("reloaded");
+    }
     notify(&[NotifyState::Ready]);
-    info!("reloaded");
 }
 
 fn notify(states: &[NotifyState<'_>]) {
@@ -102,37 +129,42 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// What a signal asks of a service.
+/// What is asked of a service.
 pub(crate) enum Event {
-    /// SIGHUP: read the settings again, drop what is pooled.
-    Reload,
+    /// SIGHUP: [`Order::Reload`], with systemd as the one who waits.
+    Hangup,
+    /// An order over the control socket.
+    Call(Call),
     /// SIGTERM or SIGINT.
     Stop,
 }
 
-/// The signals of a service.
-pub(crate) struct Signals {
+/// All that is asked of a service besides its requests.
+pub(crate) struct Events {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    calls: mpsc::Receiver<Call>,
 }
 
-impl Signals {
-    pub(crate) fn new() -> anyhow::Result<Self> {
+impl Events {
+    pub(crate) fn new(control: Socket) -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("cannot install a signal handler");
         Ok(Self {
             hangup: on(SignalKind::hangup())?,
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
+            calls: control.listen()?,
         })
     }
 
     /// Waits for the next one. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Event {
         tokio::select! {
-            _ = self.hangup.recv() => Event::Reload,
+            _ = self.hangup.recv() => Event::Hangup,
             _ = self.terminate.recv() => Event::Stop,
             _ = self.interrupt.recv() => Event::Stop,
+            Some(call) = self.calls.recv() => Event::Call(call),
         }
     }
 }

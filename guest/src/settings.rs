@@ -6,9 +6,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use protocol::Secret;
 use thiserror::Error;
-
-use crate::secret::Secret;
 
 /// Variables in this file override the process's own environment, and unlike that they can change: a program reads the file
 /// at its start and again when it is told to reload. Nothing has to be there.
@@ -58,15 +57,16 @@ impl Default for Settings {
 pub(crate) enum SettingsError {
     #[error("cannot read the environment file `{}`", path.display())]
     File { path: PathBuf, source: dotenvy::Error },
+    // Without the line itself, which may hold a secret.
+    #[error("the environment file `{}` has a line that is no variable", path.display())]
+    Line { path: PathBuf },
     #[error("the environment variable `{name}` is `{value}`, which is not a port")]
     Port { name: &'static str, value: String, source: std::num::ParseIntError },
 }
 
 impl Settings {
     fn load() -> Result<Self, SettingsError> {
-        let session_file = std::env::var_os(SESSION_ENV_FILE_VARIABLE)
-            .map_or_else(|| SESSION_ENV_FILE.into(), PathBuf::from);
-        Self::from_variables(&variables(std::env::vars(), &session_file)?)
+        Self::from_variables(&variables(std::env::vars(), &session_env_file())?)
     }
 
     fn from_variables(variables: &HashMap<String, String>) -> Result<Self, SettingsError> {
@@ -101,13 +101,21 @@ impl Settings {
     }
 }
 
+/// Where the session file is.
+pub(crate) fn session_env_file() -> PathBuf {
+    std::env::var_os(SESSION_ENV_FILE_VARIABLE).map_or_else(|| SESSION_ENV_FILE.into(), PathBuf::from)
+}
+
 /// The environment with the session file's variables laid over it.
 fn variables(
     environment: impl Iterator<Item = (String, String)>,
     session_file: &Path,
 ) -> Result<HashMap<String, String>, SettingsError> {
     let mut variables: HashMap<_, _> = environment.collect();
-    let unreadable = |source| SettingsError::File { path: session_file.to_owned(), source };
+    let unreadable = |source| match source {
+        dotenvy::Error::LineParse(..) => SettingsError::Line { path: session_file.to_owned() },
+        source => SettingsError::File { path: session_file.to_owned(), source },
+    };
     match dotenvy::from_path_iter(session_file) {
         Ok(lines) => {
             for line in lines {
@@ -199,5 +207,14 @@ mod tests {
         let after = Settings::from_variables(&variables(environment(), &path).unwrap()).unwrap();
         assert!(after.cron_secret.unwrap().matches("new"));
         assert_eq!(after.redis_url, "unix:///r");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("session.env");
+        std::fs::write(&path, "CRON_SECRET=\"open sesame\n").unwrap();
+        let error = variables(std::iter::empty(), &path).unwrap_err();
+        assert!(!crate::store::report(&error).contains("sesame"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         // The refused sign-in comes before the one that succeeds, which forgets the failed attempt.
         dashboard::refusals(&services, &mut outcome).await;
         dashboard::every_page(&services, &mut outcome).await;
+        dashboard::status_page(&services, &mut outcome).await;
         outcome.conclude()
     })?
 }

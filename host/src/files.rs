@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Mode of files that only their owner may read.
@@ -38,6 +38,27 @@ impl FileError {
 /// # Errors
 /// When the directory cannot be written; the old file is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write(path, bytes, mode, None)
+}
+
+/// The user and group that a file belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// As [`write_atomic`], for a file of somebody else's: it belongs to `owner` from the moment in which it is there.
+///
+/// # Errors
+/// As [`write_atomic`], and when files may not be given away.
+pub fn write_atomic_for(owner: Owner, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write(path, bytes, mode, Some(owner))
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<(), FileError> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         let mut file = tempfile::Builder::new()
@@ -45,6 +66,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
             .permissions(fs::Permissions::from_mode(mode))
             .tempfile_in(parent)?;
         file.write_all(bytes)?;
+        if let Some(Owner { uid, gid }) = owner {
+            fchown(file.as_file(), Some(uid), Some(gid))?;
+        }
         // The umask may have taken bits away; the mode asked for is the mode given.
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;

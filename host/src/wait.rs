@@ -15,19 +15,27 @@ pub struct TimedOut(pub Duration);
 
 /// Pauses between polls: 1 ms, doubling up to 20 ms.
 #[derive(Debug, Clone)]
-pub struct Backoff(Duration);
+pub struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(FIRST_PAUSE)
+        Self::between(FIRST_PAUSE, LONGEST_PAUSE)
     }
 }
 
 impl Backoff {
+    /// Other pauses, for polls that cost more than a few system calls: `first`, doubling up to `longest`.
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self { next: first, longest }
+    }
+
     /// Waits for the next poll.
     pub async fn pause(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(self.longest);
     }
 }
 

@@ -157,9 +157,9 @@ fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, A
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use protocol::Secret;
 
     use super::*;
-    use crate::secret::Secret;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()

@@ -16,13 +16,13 @@ use tower_http::{
     cors::{Any, CorsLayer},
     timeout::TimeoutLayer,
 };
-use tracing::{error, info};
 
 use self::error::ApiError;
 use crate::{
+    control::Socket,
     service,
     settings::CurrentSettings,
-    store::{Store, keys::AccessType, report},
+    store::{Store, keys::AccessType},
 };
 
 /// No request of this API carries more than a few hundred bytes.
@@ -42,23 +42,16 @@ pub(crate) struct Backend {
 /// Runs the backend until it is told to stop.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
+    let control = Socket::bind()?;
     let settings = CurrentSettings::load()?;
     let port = settings.get().backend_port;
     let store = Store::new(&settings.get())?;
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
-        service::serve(listener, router(backend.clone()), || reload(&backend)).await
+        let renew = |order| service::renew(order, &backend.settings, &backend.store);
+        service::serve(listener, router(backend.clone()), control, renew).await
     })?
-}
-
-/// Takes changed settings in and forgets pooled connections.
-fn reload(backend: &Backend) {
-    match backend.settings.reload() {
-        Ok(()) => info!("read the settings again"),
-        Err(error) => error!("the old settings stay: {}", report(&error)),
-    }
-    backend.store.drain();
 }
 
 fn router(backend: Backend) -> Router {
@@ -105,10 +98,11 @@ mod tests {
         http::{Request, Response},
     };
     use http_body_util::BodyExt as _;
+    use protocol::Secret;
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{secret::Secret, settings::Settings};
+    use crate::settings::Settings;
 
     /// A backend whose PostgreSQL and Redis are nowhere.
     fn lonely_router() -> Router {

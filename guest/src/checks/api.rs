@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, ensure};
 use axum::http::{Method, StatusCode};
+use protocol::Secret;
 use serde_json::{Value, json};
 
 use super::{Outcome, Project, Services};
 use crate::{
     http_client::{Answer, Parts},
-    secret::Secret,
     store::keys::{AccessType, KeySet},
 };
 
@@ -22,7 +22,8 @@ pub(crate) async fn every_endpoint(services: &Services, outcome: &mut Outcome) {
     outcome.check("health of the database", health(services, "/health?db=1")).await;
     outcome.check("the internal project", current_project(services, &services.internal)).await;
     outcome.check("periodic task", periodic_task(services)).await;
-    if let Some(project) = outcome.check("project of a configuration file", make_project(services)).await {
+    let project = make_project(services, CONFIG_FILE);
+    if let Some(project) = outcome.check("project of a configuration file", project).await {
         if let Some(tokens) = outcome.check("sign-up", sign_up(services, &project)).await {
             outcome.check("the signed-in user", signed_in_user(services, &project, &tokens)).await;
         }
@@ -43,9 +44,9 @@ pub(crate) async fn refusals(services: &Services, outcome: &mut Outcome) {
 }
 
 /// A new project to try things in, or the one that a run that broke off left behind.
-pub(crate) async fn make_project(services: &Services) -> anyhow::Result<Project> {
+pub(crate) async fn make_project(services: &Services, config_file: &str) -> anyhow::Result<Project> {
     let request =
-        || services.internal.with_key(AccessType::Client).json(&json!({"absolute_file_path": CONFIG_FILE}));
+        || services.internal.with_key(AccessType::Client).json(&json!({"absolute_file_path": config_file}));
     let path = "/api/v1/internal/local-emulator/project";
     let first = services.backend.expect(StatusCode::OK, Method::POST, path, request()).await?.json();
     let second = services.backend.expect(StatusCode::OK, Method::POST, path, request()).await?.json();

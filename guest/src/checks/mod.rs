@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::http::{Method, StatusCode};
+use protocol::Secret;
 use tracing::{error, info};
 
 use crate::{
     http_client::{Answer, HttpClient, Parts},
-    secret::Secret,
     settings::CurrentSettings,
     store::{
         Store,
@@ -120,6 +120,12 @@ impl Outcome {
                 None
             }
         }
+    }
+
+    /// Takes in what came of others.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.passed += others.passed;
+        self.failed.extend(others.failed);
     }
 
     /// An error that names the failed checks, if there are any.

@@ -23,14 +23,9 @@ use axum::{
     routing::{get, post},
 };
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
-use tracing::{error, info};
 
 use self::error::PageError;
-use crate::{
-    service,
-    settings::CurrentSettings,
-    store::{Store, report},
-};
+use crate::{control::Socket, service, settings::CurrentSettings, store::Store};
 
 /// No form is larger.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -60,23 +55,16 @@ pub(crate) struct Dashboard {
 /// Runs the dashboard until it is told to stop.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
+    let control = Socket::bind()?;
     let settings = CurrentSettings::load()?;
     let port = settings.get().dashboard_port;
     let store = Store::new(&settings.get())?;
     let dashboard = Dashboard { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
-        service::serve(listener, router(dashboard.clone()), || reload(&dashboard)).await
+        let renew = |order| service::renew(order, &dashboard.settings, &dashboard.store);
+        service::serve(listener, router(dashboard.clone()), control, renew).await
     })?
-}
-
-/// Takes changed settings in and forgets pooled connections.
-fn reload(dashboard: &Dashboard) {
-    match dashboard.settings.reload() {
-        Ok(()) => info!("read the settings again"),
-        Err(error) => error!("the old settings stay: {}", report(&error)),
-    }
-    dashboard.store.drain();
 }
 
 fn router(dashboard: Dashboard) -> Router {

@@ -8,12 +8,10 @@ use axum_extra::extract::{
     CookieJar,
     cookie::{Cookie, SameSite},
 };
+use protocol::Secret;
 
 use super::{Dashboard, error::PageError, guard};
-use crate::{
-    secret::Secret,
-    store::{projects, sessions, users::User},
-};
+use crate::store::{projects, sessions, users::User};
 
 /// The visitor is signed in and may use the dashboard. Without, a page leads to the sign-in.
 pub(super) struct Admin(pub(super) User);

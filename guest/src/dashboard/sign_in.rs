@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
+use protocol::Secret;
 use serde::Deserialize;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{
     local_admin,
-    secret::Secret,
     store::{
         authentication::{self, Refusal},
         projects, sessions,

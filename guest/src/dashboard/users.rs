@@ -10,6 +10,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
+use protocol::Secret;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -22,13 +23,10 @@ use super::{
     session::Admin,
     times,
 };
-use crate::{
-    secret::Secret,
-    store::{
-        passwords,
-        projects::Project,
-        users::{self, EmailTaken, NewUser, User},
-    },
+use crate::store::{
+    passwords,
+    projects::Project,
+    users::{self, EmailTaken, NewUser, User},
 };
 
 /// Users on a page.

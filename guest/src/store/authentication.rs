@@ -1,11 +1,12 @@
 //! Sign-in with a password: the same rules for every application and for the dashboard.
 
+use protocol::Secret;
+
 use super::{
     Store, StoreError, passwords,
     rate_limit::{self, TooManyAttempts},
     users::{self, User},
 };
-use crate::secret::Secret;
 
 /// Why somebody is not signed in.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::sync::OwnedRwLockWriteGuard;
 use tokio_postgres::{NoTls, Row, types::ToSql};
 
 use super::StoreError;
@@ -22,14 +23,19 @@ const STATEMENT_TIMEOUT: &str = "-c statement_timeout=5s";
 pub(crate) struct Database {
     config: tokio_postgres::Config,
     pool: Arc<RwLock<Pool>>,
+    gate: Gate,
 }
+
+/// Closed while somebody makes the first connection: a request that comes meanwhile waits for that one in place of having
+/// PostgreSQL start a second process.
+type Gate = Arc<tokio::sync::RwLock<()>>;
 
 impl Database {
     pub(crate) fn new(url: &str) -> Result<Self, StoreError> {
         let mut config: tokio_postgres::Config = url.parse().map_err(StoreError::DatabaseUrl)?;
         config.connect_timeout(PATIENCE).options(STATEMENT_TIMEOUT);
         let pool = Arc::new(RwLock::new(pool_for(&config)));
-        Ok(Self { config, pool })
+        Ok(Self { config, pool, gate: Gate::default() })
     }
 
     /// Forgets all connections. A request under way keeps its own, which is closed instead of going back.
@@ -39,7 +45,15 @@ impl Database {
         old.close();
     }
 
+    /// Closes the gate until the guard is dropped, and gives the same pool as those see it who are behind the gate already. No
+    /// guard if it is closed or about to be passed.
+    pub(crate) fn behind_gate(&self) -> (Self, Option<OwnedRwLockWriteGuard<()>>) {
+        let guard = Arc::clone(&self.gate).try_write_owned().ok();
+        (Self { gate: Gate::default(), ..self.clone() }, guard)
+    }
+
     async fn connection(&self) -> Result<Object, StoreError> {
+        drop(self.gate.read().await);
         loop {
             let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
             match pool.get().await {
@@ -111,4 +125,21 @@ fn pool_for(config: &tokio_postgres::Config) -> Pool {
         .runtime(Runtime::Tokio1)
         .build()
         .expect("a runtime is set, which is all that timeouts need")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_the_first_connection_and_not_for_ever() {
+        let database = Database::new("host=/nonexistent user=stack").unwrap();
+        let (inside, guard) = database.behind_gate();
+        assert!(inside.query_opt("SELECT 1", &[]).await.is_err(), "the one who makes it does not wait");
+        let waiting = database.query_opt("SELECT 1", &[]);
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(tokio::time::timeout(PATIENCE, &mut waiting).await.is_err());
+        drop(guard);
+        assert!(matches!(waiting.await, Err(StoreError::DatabaseUnreachable(_))));
+    }
 }

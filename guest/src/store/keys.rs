@@ -3,10 +3,10 @@
 //! This is the only place that reads keys. It reads them from the database on every request and keeps none, so that a key is
 //! dead in the moment in which the transaction that replaces it commits.
 
+use protocol::Secret;
 use thiserror::Error;
 
 use super::{StoreError, database::Database};
-use crate::secret::Secret;
 
 /// What a caller claims to be, weakest first. Each needs its own key, and each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

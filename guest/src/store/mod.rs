@@ -39,6 +39,17 @@ impl Store {
         self.database.drain();
         self.redis.drain();
     }
+
+    /// Makes the first connections in the background, so that the next request finds them.
+    pub(crate) fn prewarm(&self) {
+        let (database, gate) = self.database.behind_gate();
+        let store = Self { database, redis: self.redis.clone() };
+        tokio::spawn(async move {
+            // What is wrong is for the health check to say.
+            let _ = tokio::join!(probe::postgres(&store), probe::redis(&store));
+            drop(gate);
+        });
+    }
 }
 
 /// What can go wrong below the rules.

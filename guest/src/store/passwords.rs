@@ -6,10 +6,10 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
     password_hash::{self, phc::PasswordHash},
 };
+use protocol::Secret;
 use tokio::sync::Semaphore;
 
 use super::StoreError;
-use crate::secret::Secret;
 
 /// One of OWASP's equivalent minimum configurations for Argon2id (Password Storage Cheat Sheet): 7 MiB, 5 passes, 1 lane. They
 /// cost an attacker the same; this one touches the least memory, and in here memory is what counts: touched pages make a

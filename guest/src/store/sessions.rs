@@ -1,10 +1,10 @@
 //! Sessions: a long-lived refresh token each, and the short-lived access tokens made with it. Only hashes are stored.
 
+use protocol::Secret;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{StoreError, database::Database, tokens, users::User};
-use crate::secret::Secret;
 
 /// How long a session lasts.
 pub(crate) const SESSION_LIFETIME: Duration = Duration::days(30);

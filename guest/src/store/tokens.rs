@@ -1,9 +1,9 @@
 //! Tokens and keys out of the kernel's random generator.
 
+use protocol::Secret;
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
-use crate::secret::Secret;
 
 /// 256 bits: nobody guesses one, and two never meet.
 const BYTES: usize = 32;

@@ -1,6 +1,7 @@
 //! Sign-up, sign-in and sessions.
 
 use axum::{Json, extract::State, http::StatusCode};
+use protocol::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,13 +12,10 @@ use super::super::{
     extract,
 };
 use super::users::{checked_email, checked_password_hash, millis};
-use crate::{
-    secret::Secret,
-    store::{
-        authentication::{self, Refusal},
-        sessions::{self, OpenedSession},
-        users::{self, NewUser},
-    },
+use crate::store::{
+    authentication::{self, Refusal},
+    sessions::{self, OpenedSession},
+    users::{self, NewUser},
 };
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! Users: the one who is signed in, and all of them for the team's server.
 
 use axum::{Json, extract::State, http::StatusCode};
+use protocol::Secret;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -11,12 +12,9 @@ use super::super::{
     error::ApiError,
     extract::{self, Path, Query},
 };
-use crate::{
-    secret::Secret,
-    store::{
-        passwords,
-        users::{self, Change, Changes, NewUser, User},
-    },
+use crate::store::{
+    passwords,
+    users::{self, Change, Changes, NewUser, User},
 };
 
 /// Users on a page unless the caller says otherwise, and at most.

@@ -1,0 +1,88 @@
+//! Requests and answers as the lines that they travel in.
+
+use protocol::{Answer, Outcome, Request, VERSION};
+use serde::Deserialize;
+
+/// A request is some KiB; what is longer is none.
+pub(super) const LONGEST_LINE: usize = 256 * 1024;
+
+/// The step that a request fails in that is not understood.
+const PROTOCOL: &str = "protocol";
+
+/// What a line of the host is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line {
+    /// Begins a connection.
+    Empty,
+    /// Not even the start of a request: what a connection that broke off has left.
+    Garbage,
+    /// A request that must not be carried out.
+    Refused(Answer),
+    /// A request.
+    Request(Request),
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Envelope {
+    v: u32,
+    id: u64,
+}
+
+impl Line {
+    pub(super) fn parse(line: &str) -> Self {
+        if line.trim().is_empty() {
+            return Self::Empty;
+        }
+        let Ok(Envelope { v, id }) = serde_json::from_str(line) else { return Self::Garbage };
+        if v > VERSION {
+            return refused(id, format!("the request has version {v}, this guest knows up to {VERSION}"));
+        }
+        match serde_json::from_str(line) {
+            Ok(request) => Self::Request(request),
+            // Where, but not what: the words of the error could be a secret's.
+            Err(error) => refused(id, format!("what stands before column {} is no request", error.column())),
+        }
+    }
+}
+
+fn refused(id: u64, reason: String) -> Line {
+    Line::Refused(Answer::new(id, Outcome::Failed { step: PROTOCOL.to_owned(), reason }))
+}
+
+/// The answer with its line's end.
+pub(super) fn to_line(answer: &Answer) -> String {
+    let mut line = serde_json::to_string(answer).expect("answers are made of strings and numbers");
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_told_from_what_a_broken_connection_has_left() {
+        assert_eq!(
+            Line::parse(r#"{"v":1,"id":7,"command":"hello"}"#),
+            Line::Request(Request::new(7, Command::Hello))
+        );
+        assert_eq!(Line::parse(""), Line::Empty);
+        assert_eq!(Line::parse(r#"{"v":1,"id":7,"comm"#), Line::Garbage);
+    }
+
+    #[test]
+    fn a_newer_request_is_refused_by_its_number_whatever_else_is_in_it() {
+        let Line::Refused(answer) = Line::parse(r#"{"v":2,"id":9,"command":"levitate"}"#) else { panic!() };
+        insta::assert_snapshot!(to_line(&answer), @r#"{"v":1,"id":9,"outcome":"failed","step":"protocol","reason":"the request has version 2, this guest knows up to 1"}"#);
+    }
+
+    #[test]
+    fn a_request_that_is_wrong_is_refused_without_showing_what_is_in_it() {
+        let line = r#"{"v":1,"id":3,"command":"resume","time":"hunter2","entropy":"hunter2"}"#;
+        let Line::Refused(answer) = Line::parse(line) else { panic!() };
+        assert!(!to_line(&answer).contains("hunter2"), "{answer:?}");
+    }
+}

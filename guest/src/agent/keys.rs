@@ -1,0 +1,238 @@
+//! The agent's own connection to PostgreSQL, over which a resume replaces the keys of the project `internal`.
+//!
+//! It is opened, and its statement prepared, before it is needed, so that a resume costs one round trip. Its process in PostgreSQL
+//! is in every copy of a snapshot, which does no harm: nothing random is drawn in it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use host::wait::Backoff;
+use protocol::Secret;
+use tokio::{sync::Mutex, time::Instant};
+use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};
+use tracing::warn;
+
+use crate::store::{projects, report, tokens};
+
+/// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
+/// again. The limit is for a lock that nobody releases, and long enough for a checkpoint.
+const OPTIONS: &str = "-c synchronous_commit=off -c statement_timeout=60s";
+
+/// How long PostgreSQL may take to come up. Its recovery after a crash is long over by then.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// How long it may take to answer to a new connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// In a cold boot the agent is there before PostgreSQL, and every attempt takes a little from it.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Any of them may be null, and stays as it is then.
+const UPDATE: &str = r#"UPDATE "ApiKeySet"
+    SET "publishableClientKey" = coalesce($2, "publishableClientKey"),
+        "secretServerKey" = coalesce($3, "secretServerKey"),
+        "superSecretAdminKey" = coalesce($4, "superSecretAdminKey")
+    WHERE "projectId" = $1"#;
+
+/// Connections of anybody else, to any database.
+const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+
+/// New keys of the project `internal`; those that are not given stay.
+#[derive(Debug, Default)]
+pub(super) struct NewKeys {
+    publishable_client: Option<Secret>,
+    secret_server: Option<Secret>,
+    super_secret_admin: Option<Secret>,
+}
+
+impl NewKeys {
+    /// Takes those out of `secrets` that are keys. The others take effect elsewhere, or belong to another stack.
+    pub(super) fn of(secrets: &BTreeMap<String, Secret>) -> anyhow::Result<Self> {
+        for (name, value) in secrets {
+            ensure!(
+                tokens::is_well_formed(value.reveal()),
+                "the secret `{}` is not 64 lower-case hex digits",
+                name.escape_debug()
+            );
+        }
+        let key = |name| secrets.get(name).cloned();
+        Ok(Self {
+            publishable_client: key("publishable_client_key"),
+            secret_server: key("secret_server_key"),
+            super_secret_admin: key("super_secret_admin_key"),
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.publishable_client.is_none() && self.secret_server.is_none() && self.super_secret_admin.is_none()
+    }
+}
+
+/// The connection, as soon as there is one.
+#[derive(Clone)]
+pub(super) struct Keys {
+    config: Config,
+    session: Arc<Mutex<Option<Session>>>,
+}
+
+/// A connection with its statement.
+struct Session {
+    client: Client,
+    update: Statement,
+}
+
+impl Keys {
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        let mut config: Config =
+            url.parse().context("`DATABASE_URL` is not a PostgreSQL connection string")?;
+        config.options(OPTIONS).application_name("stack-agent").connect_timeout(CONNECT_LIMIT);
+        Ok(Self { config, session: Arc::default() })
+    }
+
+    /// Opens the connection as soon as PostgreSQL is up.
+    pub(super) fn connect_in_background(&self) {
+        let keys = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = keys.with_session(async |_| Ok(())).await {
+                warn!("no connection to PostgreSQL: {}", report(&*error));
+            }
+        });
+    }
+
+    /// Replaces the keys that are given, in one transaction.
+    pub(super) async fn replace(&self, keys: &NewKeys) -> anyhow::Result<()> {
+        if keys.is_empty() { Ok(()) } else { self.update(keys).await }
+    }
+
+    /// Makes sure of the connection, and that the next update finds all that it needs.
+    pub(super) async fn rehearse(&self) -> anyhow::Result<()> {
+        self.update(&NewKeys::default()).await
+    }
+
+    async fn update(&self, keys: &NewKeys) -> anyhow::Result<()> {
+        let [client, server, admin] =
+            [&keys.publishable_client, &keys.secret_server, &keys.super_secret_admin]
+                .map(|key| key.as_ref().map(Secret::reveal));
+        let rows = self
+            .with_session(async |session| {
+                session
+                    .client
+                    .execute(&session.update, &[&projects::INTERNAL, &client, &server, &admin])
+                    .await
+            })
+            .await
+            .context("the keys of the internal project cannot be replaced")?;
+        ensure!(rows == 1, "the internal project has no keys: the seed has not run");
+        Ok(())
+    }
+
+    /// Writes all of PostgreSQL's memory to its files, so that a start after a crash has nothing to recover.
+    pub(super) async fn checkpoint(&self) -> anyhow::Result<()> {
+        self.with_session(async |session| session.client.batch_execute("CHECKPOINT").await)
+            .await
+            .context("PostgreSQL made no checkpoint")
+    }
+
+    /// How many connections others have.
+    pub(super) async fn others(&self) -> anyhow::Result<i64> {
+        self.with_session(async |session| session.client.query_one(OTHERS, &[]).await?.try_get(0))
+            .await
+            .context("PostgreSQL does not say who is connected")
+    }
+
+    /// Does `work` over the connection, and again over a new one while what fails is the way to PostgreSQL.
+    async fn with_session<T>(
+        &self,
+        work: impl AsyncFn(&Session) -> Result<T, tokio_postgres::Error>,
+    ) -> anyhow::Result<T> {
+        let mut session = self.session.lock().await;
+        let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let result = match &*session {
+                Some(open) => work(open).await,
+                None => match Session::open(&self.config).await {
+                    Ok(open) => work(session.insert(open)).await,
+                    Err(error) => Err(error),
+                },
+            };
+            match result {
+                Ok(value) => return Ok(value),
+                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                    *session = None;
+                    backoff.pause().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Session {
+    async fn open(config: &Config) -> Result<Self, tokio_postgres::Error> {
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                warn!("the connection to PostgreSQL broke: {}", report(&error));
+            }
+        });
+        let update = client.prepare(UPDATE).await?;
+        Ok(Self { client, update })
+    }
+}
+
+/// Whether it is worth trying again: PostgreSQL is not there, just starting, or going down. Anything else that it answers stays true.
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    const PASSING: [&SqlState; 4] = [
+        &SqlState::CANNOT_CONNECT_NOW,
+        &SqlState::ADMIN_SHUTDOWN,
+        &SqlState::CRASH_SHUTDOWN,
+        &SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    error.code().is_none_or(|code| PASSING.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(pairs: &[(&str, &str)]) -> BTreeMap<String, Secret> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect()
+    }
+
+    #[test]
+    fn keys_are_told_from_other_secrets_by_their_names() {
+        let (one, two) = ("1".repeat(64), "2".repeat(64));
+        let keys =
+            NewKeys::of(&secrets(&[("secret_server_key", &one), ("cron_secret", &two), ("theirs", &two)]))
+                .unwrap();
+        assert!(keys.secret_server.as_ref().unwrap().matches(&one));
+        assert!(keys.publishable_client.is_none() && keys.super_secret_admin.is_none());
+        assert!(NewKeys::of(&secrets(&[("cron_secret", &two)])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_value_that_is_no_key_is_refused_and_not_shown() {
+        for value in ["", "hunter2", &"A".repeat(64), &"1".repeat(63)] {
+            let error = NewKeys::of(&secrets(&[("cron_secret", value)])).unwrap_err().to_string();
+            assert_eq!(error, "the secret `cron_secret` is not 64 lower-case hex digits");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_never_comes_up_ends_the_wait() {
+        let keys = Keys::new("host=/nonexistent user=stack").unwrap();
+        let started = Instant::now();
+        let error = format!("{:#}", keys.rehearse().await.unwrap_err());
+        assert!(started.elapsed() >= LIMIT, "it may still be starting");
+        assert!(error.starts_with("the keys of the internal project cannot be replaced"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn no_keys_need_no_database() {
+        let keys = Keys::new("host=/nonexistent user=stack").unwrap();
+        keys.replace(&NewKeys::default()).await.unwrap();
+    }
+}

@@ -1,0 +1,114 @@
+//! The machine's memory as the host has to store it.
+
+use std::{fs, io};
+
+use anyhow::Context as _;
+use memmap2::{Advice, MmapMut};
+
+/// The free blocks of every zone, by their sizes.
+const BUDDYINFO: &str = "/proc/buddyinfo";
+
+/// The zone that the kernel keeps for old devices: programs are not given memory from it.
+const RESERVED_ZONE: &str = "DMA";
+
+/// So much is taken at a time: several of the largest blocks, so that the use of one is told from the use of fragments.
+const CHUNK: usize = 16 << 20;
+
+/// So much stays free whatever happens.
+const MARGIN: usize = 128 << 20;
+
+/// Drops from the page cache what no program has mapped. It is on the disk as well, and does not have to be stored twice.
+pub(super) fn drop_page_cache() -> anyhow::Result<()> {
+    rustix::fs::sync();
+    fs::write("/proc/sys/vm/drop_caches", "1").context("cannot drop the page cache")
+}
+
+/// Has the kernel zero the memory that was used and is free again, because the host would have to store what is left in it, and
+/// a page of zeros costs nothing.
+///
+/// Memory that was never used must not be touched: the host does not even have it yet. It lies in blocks of the largest size, while
+/// what was used comes back in fragments; and the kernel serves a program from the fragments first. So memory is taken, a
+/// chunk at a time, until fragments run out or a chunk has come from elsewhere, and given back. Transparent huge pages would come
+/// from large blocks, and are declined.
+pub(super) fn zero_free_memory() -> anyhow::Result<()> {
+    let page = rustix::param::page_size();
+    let mut free = Free::now(page)?;
+    let length = free.fragments.min(free.total.saturating_sub(MARGIN)) / CHUNK * CHUNK;
+    if length == 0 {
+        return Ok(());
+    }
+    let mut region = MmapMut::map_anon(length).context("cannot map memory")?;
+    region.advise(Advice::NoHugePage).context("cannot decline huge pages")?;
+    for offset in (0..length).step_by(CHUNK) {
+        populate(&mut region, offset).context("cannot take memory")?;
+        let left = Free::now(page)?;
+        if left.total < MARGIN || free.fragments.saturating_sub(left.fragments) < CHUNK / 2 {
+            break;
+        }
+        free = left;
+    }
+    Ok(())
+}
+
+/// Has the kernel give a chunk of zeroed pages, in one system call and not at a fault for each.
+fn populate(region: &mut MmapMut, offset: usize) -> io::Result<()> {
+    region.advise_range(Advice::PopulateWrite, offset, CHUNK)
+}
+
+/// Free memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Free {
+    total: usize,
+    /// In blocks below the largest size.
+    fragments: usize,
+}
+
+impl Free {
+    fn now(page: usize) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(BUDDYINFO).with_context(|| format!("cannot read `{BUDDYINFO}`"))?;
+        Self::parse(&text, page).with_context(|| format!("cannot understand `{BUDDYINFO}`"))
+    }
+
+    /// Lines are `Node 0, zone DMA32 COUNT…`, with the numbers of free blocks of one page, of two, of four and so on.
+    fn parse(text: &str, page: usize) -> Option<Self> {
+        let mut free = Self { total: 0, fragments: 0 };
+        for line in text.lines() {
+            let mut words = line.split_once("zone")?.1.split_whitespace();
+            let zone = words.next()?;
+            let blocks: Vec<usize> = words.map(|count| count.parse().ok()).collect::<Option<_>>()?;
+            if zone == RESERVED_ZONE {
+                continue;
+            }
+            let largest = blocks.len().checked_sub(1)?;
+            for (order, count) in blocks.into_iter().enumerate() {
+                let bytes = (count * page) << order;
+                free.total += bytes;
+                if order < largest {
+                    free.fragments += bytes;
+                }
+            }
+        }
+        Some(free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_are_what_is_free_below_the_largest_size() {
+        let text = "Node 0, zone      DMA      1      0      0      1      2      1      1      0      1      1      3 \n\
+                    Node 0, zone    DMA32      5      3      0      0      0      0      0      0      0      2    350 \n";
+        let fragments = (5 + 3 * 2 + 2 * 512) * 4096;
+        assert_eq!(Free::parse(text, 4096), Some(Free { total: fragments + 350 * 1024 * 4096, fragments }));
+        assert_eq!(Free::parse("Node 0, zone DMA32 x\n", 4096), None);
+    }
+
+    #[test]
+    fn memory_is_taken_a_chunk_at_a_time() {
+        let mut region = MmapMut::map_anon(2 * CHUNK).unwrap();
+        populate(&mut region, CHUNK).unwrap();
+        assert!(region.iter().all(|byte| *byte == 0));
+    }
+}

@@ -1,0 +1,129 @@
+//! The resident agent: what the host says when it resumes, captures or suspends the machine is carried out here.
+//!
+//! It is there before anything else of the stack, keeps what it needs in memory, and starts no process for a resume: under software
+//! emulation a program's start alone takes as long as all of its work.
+
+mod accounts;
+mod clock;
+mod conversation;
+mod entropy;
+mod hooks;
+mod keys;
+mod lock;
+mod memory;
+mod port;
+mod prepare;
+mod resume;
+mod services;
+mod session_env;
+mod steps;
+
+use std::{
+    io::{Read as _, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use protocol::{Answer, Command, Outcome, Request};
+use tracing::{info, warn};
+
+use self::{conversation::Line, keys::Keys, port::Port, steps::Steps};
+use crate::{service, settings::CurrentSettings, store::report};
+
+/// Where `/init`, or else udev, names the ports.
+const PORTS: &str = "/dev/virtio-ports";
+
+/// Runs the agent, for ever.
+pub(crate) fn run() -> anyhow::Result<()> {
+    service::start_logging();
+    if let Err(error) = lock::on_use() {
+        warn!("cannot keep the agent in memory: {error}");
+    }
+    let agent = Agent::new()?;
+    service::run(async move {
+        let path = Path::new(PORTS).join(protocol::PORT);
+        let mut port = Port::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+        agent.keys.connect_in_background();
+        loop {
+            let line = port.line().await.context("cannot wait for the port")?;
+            if let Some(answer) = agent.answer(&line).await {
+                port.send(&conversation::to_line(&answer)).await;
+            }
+        }
+    })?
+}
+
+/// Carries out the one request on stdin: QEMU's guest agent runs this where the resident one is dead. The answer goes to stdout,
+/// and nothing else does.
+pub(crate) fn run_once() -> anyhow::Result<()> {
+    let mut input = String::new();
+    let mut stdin = std::io::stdin().lock().take(conversation::LONGEST_LINE as u64);
+    stdin.read_to_string(&mut input).context("cannot read the request from stdin")?;
+    let line = input.lines().find(|line| !line.is_empty()).context("there is no request on stdin")?;
+    let agent = Agent::new()?;
+    let answer = service::run(agent.answer(line))?.context("what came on stdin is no request")?;
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(conversation::to_line(&answer).as_bytes()).context("cannot write the answer")?;
+    match answer.outcome {
+        Outcome::Done { .. } => Ok(()),
+        Outcome::Failed { step, reason } => bail!("{step}: {reason}"),
+    }
+}
+
+/// What stays from one request to the next.
+struct Agent {
+    keys: Keys,
+}
+
+impl Agent {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { keys: Keys::new(&CurrentSettings::load()?.get().database_url)? })
+    }
+
+    async fn answer(&self, line: &str) -> Option<Answer> {
+        match Line::parse(line) {
+            Line::Empty => None,
+            Line::Garbage => {
+                warn!("passed over {} bytes that are no request", line.len());
+                None
+            }
+            Line::Refused(answer) => {
+                warn!(id = answer.id, "refused a request");
+                Some(answer)
+            }
+            Line::Request(request) => Some(self.carry_out(request).await),
+        }
+    }
+
+    async fn carry_out(&self, request: Request) -> Answer {
+        let mut steps = Steps::default();
+        let frequent = matches!(request.command, Command::Hello | Command::Clock { .. });
+        let result = match request.command {
+            Command::Hello => Ok(()),
+            Command::Prepare => prepare::prepare(&self.keys, &mut steps).await,
+            Command::Resume(message) => resume::resume(&self.keys, *message, &mut steps).await,
+            Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
+            Command::Sync => steps.run("sync", async { sync() }).await,
+        };
+        let outcome = match result {
+            Ok(()) => {
+                if !frequent {
+                    info!(id = request.id, "{steps}");
+                }
+                Outcome::Done { steps: steps.into(), time: clock::now() }
+            }
+            Err(failure) => {
+                warn!(id = request.id, step = failure.step, "{}", report(&*failure.error));
+                Outcome::Failed { step: failure.step.to_owned(), reason: report(&*failure.error) }
+            }
+        };
+        Answer::new(request.id, outcome)
+    }
+}
+
+/// Writes everything to the disk.
+#[expect(clippy::unnecessary_wraps, reason = "a step gives a result")]
+fn sync() -> anyhow::Result<()> {
+    rustix::fs::sync();
+    Ok(())
+}

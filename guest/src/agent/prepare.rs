@@ -1,0 +1,88 @@
+//! Makes the machine worth capturing: every copy of it starts where this ends.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use host::{process::Cmd, wait};
+use tracing::warn;
+
+use super::{
+    keys::Keys,
+    lock, memory, services,
+    steps::{Failure, Steps},
+    sync,
+};
+use crate::{checks::Services, control::Order, ready, settings::CurrentSettings, warm_up};
+
+/// How long the rest of the boot may take once the services answer. What it has not done by then, every copy does.
+const BOOT_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long connections may take to end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Does all of it.
+pub(super) async fn prepare(keys: &Keys, steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("answering", answering()).await?;
+    steps.run("warm-up", Box::pin(warm_up_and_boot())).await?;
+    steps.run("drain", drain(keys)).await?;
+    steps.run("checkpoint", checkpoint(keys)).await?;
+    steps.run("caches", async { memory::drop_page_cache() }).await?;
+    steps.run("memory", async { memory::zero_free_memory() }).await?;
+    // What the first requests of a copy read from the disk is in memory again after this, and nothing else.
+    steps.run("rehearsal", rehearse(keys)).await?;
+    steps.run("sync", async { sync() }).await
+}
+
+async fn answering() -> anyhow::Result<()> {
+    ready::services_answer(&CurrentSettings::load()?.get()).await
+}
+
+/// Calls everything once, while the boot comes to its end.
+async fn warm_up_and_boot() -> anyhow::Result<()> {
+    let services = Services::find().await?;
+    let ((), outcome) = tokio::join!(boot_ends(), warm_up::call_everything(&services));
+    outcome.conclude()
+}
+
+/// Waits until systemd has started all that it wants to. It says so by its exit status, which is not 0 when a unit has failed:
+/// that is not for a capture to judge.
+async fn boot_ends() {
+    let cmd = Cmd::new("systemctl").args(["is-system-running", "--wait"]);
+    match tokio::time::timeout(BOOT_LIMIT, cmd.finished()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => warn!("cannot ask systemd: {error}"),
+        Err(_) => warn!("the boot has not ended within {} s", BOOT_LIMIT.as_secs()),
+    }
+}
+
+/// Empties the services' pools and waits until PostgreSQL has nobody but this agent.
+async fn drain(keys: &Keys) -> anyhow::Result<()> {
+    let drained = async || -> anyhow::Result<bool> {
+        // Every time: a connection that somebody was just making goes into the pool after it was emptied.
+        services::tell_all(Path::new(services::RUN), Order::Drain).await?;
+        Ok(keys.others().await? == 0)
+    };
+    wait::until(DRAIN_LIMIT, async || match drained().await {
+        Ok(true) => Some(Ok(())),
+        Ok(false) => None,
+        Err(error) => Some(Err(error)),
+    })
+    .await
+    .context("somebody keeps a connection to PostgreSQL")?
+}
+
+async fn checkpoint(keys: &Keys) -> anyhow::Result<()> {
+    keys.rehearse().await?;
+    keys.checkpoint().await?;
+    if let Err(error) = lock::everything() {
+        bail!("cannot bring all of the agent into memory: {error}");
+    }
+    Ok(())
+}
+
+/// What the host and the first user will ask, once more.
+async fn rehearse(keys: &Keys) -> anyhow::Result<()> {
+    answering().await?;
+    drain(keys).await?;
+    keys.rehearse().await
+}

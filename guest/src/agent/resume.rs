@@ -1,0 +1,111 @@
+//! Makes a copy of a machine a machine of its own.
+
+use std::path::Path;
+
+use protocol::Resume;
+
+use super::{
+    clock,
+    entropy::Entropy,
+    hooks::{self, Plan},
+    keys::{Keys, NewKeys},
+    services,
+    session_env::SessionEnv,
+    steps::{Failure, Steps, timed},
+};
+use crate::{control::Order, settings::session_env_file};
+
+/// Everything is looked at before anything is changed.
+struct Checked {
+    time: u64,
+    entropy: Entropy,
+    keys: NewKeys,
+    env: SessionEnv,
+    hooks: Plan,
+    /// None came: this is a suspended session, and not a copy.
+    same_secrets: bool,
+}
+
+impl Checked {
+    fn of(message: &Resume) -> Result<Self, Failure> {
+        Ok(Self {
+            time: message.time,
+            entropy: Entropy::parse(&message.entropy).map_err(Failure::of("entropy"))?,
+            keys: NewKeys::of(&message.secrets).map_err(Failure::of("secrets"))?,
+            env: SessionEnv::of(&message.env).map_err(Failure::of("env"))?,
+            hooks: Plan::of(&message.hooks, &message.secrets).map_err(Failure::of("hooks"))?,
+            same_secrets: message.secrets.is_empty(),
+        })
+    }
+}
+
+/// Does all that `message` asks for.
+pub(super) async fn resume(keys: &Keys, message: Resume, steps: &mut Steps) -> Result<(), Failure> {
+    let checked = Checked::of(&message)?;
+    steps.run("clock", async { clock::step(checked.time) }).await?;
+    // Before anything random is drawn.
+    steps.run("entropy", async { checked.entropy.feed() }).await?;
+    // Before the services are told to read it; one that starts meanwhile reads it anyway.
+    let changed = steps.run("env", async { checked.env.write(&session_env_file()) }).await?;
+    // A process of PostgreSQL's keeps a random generator, which is the same in every copy: none may be used any more. The pools of
+    // a suspended session are its own.
+    let reload = async {
+        if checked.same_secrets && !changed {
+            return Ok(());
+        }
+        services::tell_all(Path::new(services::RUN), Order::Reload).await
+    };
+    let (secrets, reload) =
+        tokio::join!(timed("secrets", keys.replace(&checked.keys)), timed("reload", reload));
+    for ((), step) in [secrets?, reload?] {
+        steps.note(step);
+    }
+    if !checked.hooks.is_empty() {
+        steps.run("hooks", checked.hooks.carry_out(Path::new(hooks::PRISTINE))).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::{Hooks, Replace, Secret};
+
+    use super::*;
+
+    fn message() -> Resume {
+        let key = || Secret::new("1".repeat(64));
+        Resume {
+            time: 1,
+            entropy: Secret::new("0".repeat(128)),
+            secrets: BTreeMap::from([("secret_server_key".to_owned(), key())]),
+            env: BTreeMap::from([("CRON_SECRET".to_owned(), key())]),
+            hooks: Hooks::default(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_refused_by_the_step_that_could_not_be_done() {
+        let spoiled = |spoil: fn(&mut Resume)| {
+            let mut message = message();
+            spoil(&mut message);
+            Checked::of(&message).err().map(|failure| failure.step)
+        };
+        assert_eq!(spoiled(|_| ()), None);
+        assert_eq!(spoiled(|message| message.entropy = Secret::new("00")), Some("entropy"));
+        let short = |message: &mut Resume| {
+            message.secrets.insert("theirs".to_owned(), Secret::new("short"));
+        };
+        assert_eq!(spoiled(short), Some("secrets"));
+        let name = |message: &mut Resume| {
+            message.env.insert("A=B".to_owned(), Secret::new("x"));
+        };
+        assert_eq!(spoiled(name), Some("env"));
+        let hook = |message: &mut Resume| {
+            let replace = Replace { file: "/f".into(), secret: "none".into(), placeholder: "p".into() };
+            message.hooks.replace.push(replace);
+        };
+        assert_eq!(spoiled(hook), Some("hooks"));
+    }
+}
