@@ -11,5 +11,6 @@ pub mod files;
 pub mod interrupt;
 pub mod packages;
 pub mod process;
+pub mod readiness;
 pub mod sparse;
 pub mod wait;

@@ -22,8 +22,6 @@ mod linux {
     use procfs::process::Process;
     use rustix::io::Errno;
     use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
-    use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
 
     use super::Entry;
     use crate::process::{ProcessIdentity, Signal};
@@ -57,7 +55,7 @@ mod linux {
     /// Waits until the process has ended: its handle becomes readable then.
     pub(in crate::process) async fn ended(process: ProcessIdentity) -> io::Result<()> {
         match open(process)? {
-            Some(fd) => AsyncFd::register_with_interest(fd, Interest::READABLE)?.readable().await.map(drop),
+            Some(fd) => host::readiness::readable(fd)?.readable().await.map(drop),
             None => Ok(()),
         }
     }
