@@ -116,6 +116,17 @@ impl QemuImg {
         Ok(())
     }
 
+    /// Makes an overlay of `bytes` bytes at `path` that names `backing` as what is below it. That is not looked at, and need not
+    /// be there yet.
+    ///
+    /// # Errors
+    /// When `qemu-img` fails.
+    pub async fn create_overlay_of(&self, backing: &DiskFile, bytes: u64, path: &Path) -> Result<(), DiskError> {
+        let cmd = self.cmd("create").args(["-q", "-u", "-f", "qcow2", "-F", backing.format.as_str(), "-b"]);
+        cmd.arg(&backing.path).arg(path).arg(bytes.to_string()).output().await?;
+        Ok(())
+    }
+
     /// Makes an empty image of `bytes` bytes.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! The session of an instance: its overlay, and the image that it stands on.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use host::files::create_private_dir;
+use host::files::{FileError, PRIVATE_FILE, create_private_dir};
 use release::arch::Arch;
 
 use super::Instance;
@@ -86,11 +88,17 @@ impl Instance {
             // The same content, perhaps in another place.
             Some(session) => Session { image: image.clone(), ..session },
             None => {
-                let (snapshot, below) = match origin.frozen_disk() {
-                    Some((snapshot, disk)) => (Some(snapshot.name()), disk),
-                    None => (None, image.path.clone()),
+                let snapshot = match origin {
+                    Origin::Snapshot(snapshot) => {
+                        copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
+                        Some(snapshot.name())
+                    }
+                    _ => {
+                        let below = DiskFile::qcow2(&image.path);
+                        qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
+                        None
+                    }
                 };
-                qemu.img().create_overlay(&DiskFile::qcow2(below), &self.dir.overlay()).await?;
                 let secrets = if rotate { Some(secrets::fresh(&manifest.stack.secrets)?) } else { None };
                 Session::new(image.clone(), snapshot, secrets)
             }
@@ -108,6 +116,15 @@ impl Instance {
         };
         DiskFile::qcow2(self.dir.overlay()).on(below)
     }
+}
+
+/// Copies a small file to a new one that its owner may write to.
+fn copy_private(from: &Path, to: &Path) -> Result<(), FileError> {
+    let copy = || {
+        let mut file = File::options().write(true).create_new(true).mode(PRIVATE_FILE).open(to)?;
+        std::io::copy(&mut File::open(from)?, &mut file)
+    };
+    copy().map(drop).map_err(FileError::of("write", to))
 }
 
 #[cfg(test)]

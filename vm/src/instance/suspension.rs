@@ -88,10 +88,15 @@ impl Suspension {
 /// When a file cannot be removed.
 pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
     consume(dir)?;
-    for file in [dir.memory(), dir.devices(), dir.savevm()] {
-        remove(&file)?;
-    }
-    Ok(())
+    remove_files(dir)
+}
+
+/// Removes the files of a suspended machine that has been consumed.
+///
+/// # Errors
+/// When one cannot be removed.
+pub(super) fn remove_files(dir: &InstanceDir) -> Result<(), FileError> {
+    [dir.memory(), dir.devices(), dir.savevm()].iter().try_for_each(|file| remove(file).map(drop))
 }
 
 /// Makes sure that the suspended machine cannot go on a second time.

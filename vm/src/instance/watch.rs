@@ -8,7 +8,7 @@ use protocol::Command;
 use super::error::InstanceError;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
-use super::{Instance, remove};
+use super::Instance;
 use crate::agent::{self, Agent, AgentError};
 use crate::clock::Jumps;
 
@@ -31,12 +31,6 @@ impl Instance {
         let Some(_lock) = FileLock::try_acquire(&self.dir.watch_lock())? else { return Ok(()) };
         let State::Running(live) = inspect(&self.dir, Viewer::Bystander)? else { return Ok(()) };
         let Some(process) = live.process else { return Ok(()) };
-        if !self.dir.suspension().exists() {
-            // What the machine went on from is of no use any more, and takes as much room as its memory.
-            for file in [self.dir.memory(), self.dir.devices(), self.dir.savevm()] {
-                remove(&file)?;
-            }
-        }
         let mut jumps = Jumps::new();
         loop {
             tokio::select! {

@@ -30,7 +30,11 @@ mod linux {
     /// `/proc/<pid>/stat`).
     pub(in crate::process) fn entry(pid: i32) -> io::Result<Option<Entry>> {
         match Process::new(pid).and_then(|process| process.stat()) {
-            Ok(stat) => Ok(Some(Entry { started: stat.starttime, ended: matches!(stat.state, 'Z' | 'X') })),
+            Ok(stat) => {
+                // The first thread may have ended before others that still have files and ports open.
+                let ended = matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1;
+                Ok(Some(Entry { started: stat.starttime, ended }))
+            }
             Err(ProcError::NotFound(_)) => Ok(None),
             // The process ended between opening its directory and reading from it.
             Err(ProcError::Io(error, _)) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {

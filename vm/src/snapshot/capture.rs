@@ -104,9 +104,11 @@ impl Capture<'_> {
             keep_logs(&store.root(), &dir.logs(), error)
         })?;
         let phase = Phase::start(reporter, "freeze", "Freeze its files");
+        let name = name(self.topology.arch, self.strategy, created_at);
+        self.empty_overlay(&dir, &self.home.snapshot(&name)).await?;
         let manifest = self.frozen(&dir, created_at)?;
         manifest.write(&dir)?;
-        let snapshot = store.publish(work.keep(), &name(self.topology.arch, self.strategy, created_at)).await?;
+        let snapshot = store.publish(work.keep(), &name).await?;
         phase.done();
         Ok(snapshot)
     }
@@ -207,12 +209,19 @@ impl Capture<'_> {
         Ok(Machine::new(self.topology.clone(), launch)?)
     }
 
+    /// Makes the overlay that those of new sessions are copied from. It stands on the disk where that is going to be.
+    async fn empty_overlay(&self, dir: &SnapshotDir, published: &SnapshotDir) -> Result<(), SnapshotError> {
+        let img = self.qemu.img();
+        let bytes = img.info(&DiskFile::qcow2(dir.disk())).await?.virtual_size;
+        Ok(img.create_overlay_of(&DiskFile::qcow2(published.disk()), bytes, &dir.overlay()).await?)
+    }
+
     fn frozen(&self, dir: &SnapshotDir, created_at: OffsetDateTime) -> Result<SnapshotManifest, SnapshotError> {
         let state = match self.strategy {
             Strategy::Template => vec![(dir.memory(), false), (dir.devices(), true)],
             Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), false)],
         };
-        let files = state.into_iter().chain([(dir.disk(), true), (dir.config(), true)]);
+        let files = state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
         let freeze = |(path, hashed): (std::path::PathBuf, bool)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, Frozen::freeze(&path, hashed)?))

@@ -136,6 +136,11 @@ impl SnapshotDir {
         self.0.join("disk.qcow2")
     }
 
+    /// An empty overlay on that disk. A new session's is a copy of it, which takes no program to make.
+    pub fn overlay(&self) -> PathBuf {
+        self.0.join("overlay.qcow2")
+    }
+
     /// The volume with settings that the captured guest has mounted.
     pub fn config(&self) -> PathBuf {
         self.0.join("config.img")

@@ -83,14 +83,6 @@ impl Origin {
             Self::Suspended(suspension) => suspension.config.clone(),
         }
     }
-
-    /// The disk that a new overlay goes on top of, when it is not the image.
-    pub(in crate::instance) fn frozen_disk(&self) -> Option<(&Snapshot, PathBuf)> {
-        match self {
-            Self::Snapshot(snapshot) => Some((snapshot, snapshot.dir().disk())),
-            _ => None,
-        }
-    }
 }
 
 impl Instance {
