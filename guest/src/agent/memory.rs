@@ -11,8 +11,8 @@ const BUDDYINFO: &str = "/proc/buddyinfo";
 /// The zone that the kernel keeps for old devices: programs are not given memory from it.
 const RESERVED_ZONE: &str = "DMA";
 
-/// So much is taken at a time: several of the largest blocks, so that the use of one is told from the use of fragments.
-const CHUNK: usize = 16 << 20;
+/// So much is taken at a time: one of the largest blocks, so that the use of such a one is told from the use of fragments.
+const CHUNK: usize = 4 << 20;
 
 /// So much stays free whatever happens.
 const MARGIN: usize = 128 << 20;
