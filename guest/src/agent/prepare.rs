@@ -31,8 +31,8 @@ pub(super) async fn prepare(keys: &Keys, steps: &mut Steps) -> Result<(), Failur
     steps.run("answering", answering()).await?;
     steps.run("warm-up", Box::pin(warm_up_and_boot())).await?;
     steps.run("drain", drain(keys)).await?;
-    steps.run("caches", async { memory::drop_page_cache() }).await?;
-    steps.run("memory", async { memory::zero_free_memory() }).await?;
+    let before = steps.run("caches", async { memory::drop_page_cache() }).await?;
+    steps.run("memory", async { memory::zero_free_memory(before) }).await?;
     // What the first requests of a copy read from the disk is in memory again after this, and nothing else.
     steps.run("rehearsal", rehearse(keys)).await?;
     // After the last write to the database: what is not on the disk by now, every copy would put there.
