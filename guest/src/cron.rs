@@ -75,7 +75,7 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                     }
                     _ => {
                         ticks.reset_after(AFTER_RELOAD);
-                        service::announce_reload(&mut |_| service::read_again(&settings));
+                        service::announce_reload(async || service::read_again(&settings)).await;
                     }
                 }
             },

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::{
     control::{Call, Order, Socket},
     settings::CurrentSettings,
-    store::{Store, report},
+    store::report,
 };
 
 /// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
@@ -58,7 +58,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     control: Socket,
-    mut renew: impl FnMut(Order) -> bool,
+    mut renew: impl AsyncFnMut(Order) -> bool,
 ) -> anyhow::Result<()> {
     let mut events = Events::new(control)?;
     let (stop, mut stopped) = watch::channel(false);
@@ -72,9 +72,9 @@ pub(crate) async fn serve(
         tokio::select! {
             result = &mut server => return result.context("the server's task died")?.context("the server failed"),
             event = events.next() => match event {
-                Event::Hangup => announce_reload(&mut renew),
+                Event::Hangup => announce_reload(async || renew(Order::Reload).await).await,
                 Event::Call(call) => {
-                    let done = renew(call.order);
+                    let done = renew(call.order).await;
                     call.answer(done).await;
                 }
                 Event::Stop => break,
@@ -96,28 +96,18 @@ pub(crate) fn ready() {
     info!("ready");
 }
 
-/// What an order means to a service that is made of settings and a store.
-pub(crate) fn renew(order: Order, settings: &CurrentSettings, store: &Store) -> bool {
-    let read = order == Order::Drain || read_again(settings);
-    store.drain();
-    if order == Order::Reload {
-        store.prewarm();
-    }
-    read
-}
-
 /// Takes changed settings in, and answers whether they could be read.
 pub(crate) fn read_again(settings: &CurrentSettings) -> bool {
     settings.reload().inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
 }
 
 /// Reloads between the two messages that `systemctl reload` waits for with `Type=notify-reload`.
-pub(crate) fn announce_reload(renew: &mut impl FnMut(Order) -> bool) {
+pub(crate) async fn announce_reload(reload: impl AsyncFnOnce() -> bool) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => warn!("cannot read the monotonic clock: {error}"),
     }
-    if renew(Order::Reload) {
+    if reload().await {
         info!("reloaded");
     }
     notify(&[NotifyState::Ready]);

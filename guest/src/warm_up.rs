@@ -9,12 +9,12 @@ use crate::{
 /// Warms up.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
-    service::run(async { call_everything(&Services::find().await?).await.conclude() })?
+    let outcomes = [Outcome::default(), Outcome::default()];
+    service::run(async { call_everything(&Services::find().await?, outcomes).await.conclude() })?
 }
 
 /// Calls everything, the API beside the dashboard: there are two processors, and most of the time goes into passwords.
-pub(crate) async fn call_everything(services: &Services) -> Outcome {
-    let (mut outcome, mut pages) = (Outcome::default(), Outcome::default());
+pub(crate) async fn call_everything(services: &Services, [mut outcome, mut pages]: [Outcome; 2]) -> Outcome {
     tokio::join!(api::every_endpoint(services, &mut outcome), dashboard::every_page(services, &mut pages));
     outcome.add(pages);
     // It shows when the periodic tasks have run last, which is among the endpoints.

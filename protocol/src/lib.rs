@@ -121,7 +121,7 @@ pub enum Outcome {
     },
     /// Something could not be done. What was done before it stays done.
     Failed {
-        /// The step that failed.
+        /// The step that failed; `protocol` if the request was not understood.
         step: String,
         /// Why, for people. Holds no secret.
         reason: String,
@@ -131,7 +131,7 @@ pub enum Outcome {
 /// One thing that was done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Short stable name: `clock`, `entropy`, `secrets`, `env`, `reload`, `hooks`.
+    /// Short stable name. [`Command::Resume`] has `clock`, `entropy`, `env`, `secrets`, `reload` and `hooks`.
     pub step: String,
     /// How long it took, in seconds.
     pub seconds: f64,

@@ -34,16 +34,24 @@ impl Line {
         if line.trim().is_empty() {
             return Self::Empty;
         }
-        let Ok(Envelope { v, id }) = serde_json::from_str(line) else { return Self::Garbage };
-        if v > VERSION {
-            return refused(id, format!("the request has version {v}, this guest knows up to {VERSION}"));
-        }
+        let error = match serde_json::from_str::<Request>(line) {
+            Ok(request) if request.v <= VERSION => return Self::Request(request),
+            Ok(request) => return newer(request.id, request.v),
+            Err(error) => error,
+        };
         match serde_json::from_str(line) {
-            Ok(request) => Self::Request(request),
+            Ok(Envelope { v, id }) if v > VERSION => newer(id, v),
             // Where, but not what: the words of the error could be a secret's.
-            Err(error) => refused(id, format!("what stands before column {} is no request", error.column())),
+            Ok(Envelope { id, .. }) => {
+                refused(id, format!("what stands before column {} is no request", error.column()))
+            }
+            Err(_) => Self::Garbage,
         }
     }
+}
+
+fn newer(id: u64, version: u32) -> Line {
+    refused(id, format!("the request has version {version}, this guest knows up to {VERSION}"))
 }
 
 fn refused(id: u64, reason: String) -> Line {
@@ -76,6 +84,7 @@ mod tests {
     #[test]
     fn a_newer_request_is_refused_by_its_number_whatever_else_is_in_it() {
         let Line::Refused(answer) = Line::parse(r#"{"v":2,"id":9,"command":"levitate"}"#) else { panic!() };
+        assert!(matches!(Line::parse(r#"{"v":2,"id":9,"command":"hello"}"#), Line::Refused(_)));
         insta::assert_snapshot!(to_line(&answer), @r#"{"v":1,"id":9,"outcome":"failed","step":"protocol","reason":"the request has version 2, this guest knows up to 1"}"#);
     }
 

@@ -3,7 +3,7 @@
 //! It is opened, and its statement prepared, before it is needed, so that a resume costs one round trip. Its process in PostgreSQL
 //! is in every copy of a snapshot, which does no harm: nothing random is drawn in it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, fs, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use host::wait::Backoff;
@@ -15,8 +15,9 @@ use tracing::warn;
 use crate::store::{projects, report, tokens};
 
 /// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
-/// again. The limit is for a lock that nobody releases, and long enough for a checkpoint.
-const OPTIONS: &str = "-c synchronous_commit=off -c statement_timeout=60s";
+/// again. A generic plan is made once and for all. The limit is for a lock that nobody releases, and long enough for a checkpoint.
+const OPTIONS: &str =
+    "-c synchronous_commit=off -c plan_cache_mode=force_generic_plan -c statement_timeout=60s";
 
 /// How long PostgreSQL may take to come up. Its recovery after a crash is long over by then.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -35,9 +36,12 @@ const UPDATE: &str = r#"UPDATE "ApiKeySet"
         "superSecretAdminKey" = coalesce($4, "superSecretAdminKey")
     WHERE "projectId" = $1"#;
 
-/// Connections of anybody else, to any database.
-const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+/// All processes of PostgreSQL's but the one that starts the others; and of these the ones that are connected to a database, which
+/// are clients and workers of the autovacuum. Their kinds are not shown to this role.
+const PROCESSES: &str = "SELECT count(*), count(datid) FROM pg_stat_activity";
+
+/// The same processes as the kernel counts them, which goes on until they have ended.
+const CGROUP: &str = "/sys/fs/cgroup/system.slice/stack-postgres.service/cgroup.procs";
 
 /// New keys of the project `internal`; those that are not given stay.
 #[derive(Debug, Default)]
@@ -135,11 +139,19 @@ impl Keys {
             .context("PostgreSQL made no checkpoint")
     }
 
-    /// How many connections others have.
-    pub(super) async fn others(&self) -> anyhow::Result<i64> {
-        self.with_session(async |session| session.client.query_one(OTHERS, &[]).await?.try_get(0))
+    /// Whether nobody but this agent is at work in PostgreSQL. A process that has said good-bye counts until it has ended: the
+    /// rest of its work would be done in every copy of the machine.
+    pub(super) async fn is_alone(&self) -> anyhow::Result<bool> {
+        let (processes, connected) = self
+            .with_session(async |session| {
+                let row = session.client.query_one(PROCESSES, &[]).await?;
+                Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?))
+            })
             .await
-            .context("PostgreSQL does not say who is connected")
+            .context("PostgreSQL does not say who is connected")?;
+        let running =
+            fs::read_to_string(CGROUP).with_context(|| format!("cannot read `{CGROUP}`"))?.lines().count();
+        Ok(connected == 1 && i64::try_from(running)? == processes + 1)
     }
 
     /// Does `work` over the connection, and again over a new one while what fails is the way to PostgreSQL.
@@ -183,7 +195,7 @@ impl Session {
     }
 }
 
-/// Whether it is worth trying again: PostgreSQL is not there, just starting, or going down. Anything else that it answers stays true.
+/// Whether it is worth trying again: PostgreSQL is not there, just starting, or going down. Anything else stays as it is.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     const PASSING: [&SqlState; 4] = [
         &SqlState::CANNOT_CONNECT_NOW,
@@ -191,7 +203,13 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
         &SqlState::CRASH_SHUTDOWN,
         &SqlState::TOO_MANY_CONNECTIONS,
     ];
-    error.code().is_none_or(|code| PASSING.contains(&code))
+    match error.code() {
+        Some(code) => PASSING.contains(&code),
+        None => {
+            error.is_closed()
+                || error.source().and_then(|source| source.downcast_ref::<io::Error>()).is_some()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The machine's memory as the host has to store it.
 
-use std::{fs, io};
+use std::fs;
 
 use anyhow::Context as _;
 use memmap2::{Advice, MmapMut};
@@ -11,60 +11,49 @@ const BUDDYINFO: &str = "/proc/buddyinfo";
 /// The zone that the kernel keeps for old devices: programs are not given memory from it.
 const RESERVED_ZONE: &str = "DMA";
 
-/// So much is taken at a time: several of the largest blocks, so that the use of one is told from the use of fragments.
-const CHUNK: usize = 16 << 20;
-
 /// So much stays free whatever happens.
 const MARGIN: usize = 128 << 20;
 
-/// Drops from the page cache what no program has mapped. It is on the disk as well, and does not have to be stored twice.
-pub(super) fn drop_page_cache() -> anyhow::Result<()> {
+/// Drops from the page cache what no program has mapped: it is on the disk as well, and does not have to be stored twice. Gives what
+/// was free before.
+pub(super) fn drop_page_cache() -> anyhow::Result<Free> {
     rustix::fs::sync();
-    fs::write("/proc/sys/vm/drop_caches", "1").context("cannot drop the page cache")
+    let before = Free::now()?;
+    fs::write("/proc/sys/vm/drop_caches", "1").context("cannot drop the page cache")?;
+    Ok(before)
 }
 
 /// Has the kernel zero the memory that was used and is free again, because the host would have to store what is left in it, and
-/// a page of zeros costs nothing.
+/// a page of zeros costs nothing. `before` is what was free before the page cache was dropped.
 ///
-/// Memory that was never used must not be touched: the host does not even have it yet. It lies in blocks of the largest size, while
-/// what was used comes back in fragments; and the kernel serves a program from the fragments first. So memory is taken, a
-/// chunk at a time, until fragments run out or a chunk has come from elsewhere, and given back. Transparent huge pages would come
-/// from large blocks, and are declined.
-pub(super) fn zero_free_memory() -> anyhow::Result<()> {
-    let page = rustix::param::page_size();
-    let mut free = Free::now(page)?;
-    let length = free.fragments.min(free.total.saturating_sub(MARGIN)) / CHUNK * CHUNK;
+/// Memory that was never used should not be touched: the host does not even have it yet. It lies in blocks of the largest size. What
+/// was used comes back in fragments; or, where all of such a block has come back, as one that is given out before those that were
+/// never used. The kernel serves a program from the fragments first. So as much memory is taken as there were fragments and as
+/// the page cache has given back, and freed again. Transparent huge pages would come from large blocks, and are declined.
+pub(super) fn zero_free_memory(before: Free) -> anyhow::Result<()> {
+    let now = Free::now()?;
+    let used = before.fragments + now.total.saturating_sub(before.total);
+    let length = used.min(now.total.saturating_sub(MARGIN));
     if length == 0 {
         return Ok(());
     }
-    let mut region = MmapMut::map_anon(length).context("cannot map memory")?;
+    let region = MmapMut::map_anon(length).context("cannot map memory")?;
     region.advise(Advice::NoHugePage).context("cannot decline huge pages")?;
-    for offset in (0..length).step_by(CHUNK) {
-        populate(&mut region, offset).context("cannot take memory")?;
-        let left = Free::now(page)?;
-        if left.total < MARGIN || free.fragments.saturating_sub(left.fragments) < CHUNK / 2 {
-            break;
-        }
-        free = left;
-    }
-    Ok(())
-}
-
-/// Has the kernel give a chunk of zeroed pages, in one system call and not at a fault for each.
-fn populate(region: &mut MmapMut, offset: usize) -> io::Result<()> {
-    region.advise_range(Advice::PopulateWrite, offset, CHUNK)
+    // In one system call and not at a fault for each page.
+    region.advise(Advice::PopulateWrite).context("cannot take memory")
 }
 
 /// Free memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Free {
+pub(super) struct Free {
     total: usize,
     /// In blocks below the largest size.
     fragments: usize,
 }
 
 impl Free {
-    fn now(page: usize) -> anyhow::Result<Self> {
+    fn now() -> anyhow::Result<Self> {
+        let page = rustix::param::page_size();
         let text = fs::read_to_string(BUDDYINFO).with_context(|| format!("cannot read `{BUDDYINFO}`"))?;
         Self::parse(&text, page).with_context(|| format!("cannot understand `{BUDDYINFO}`"))
     }
@@ -103,12 +92,5 @@ mod tests {
         let fragments = (5 + 3 * 2 + 2 * 512) * 4096;
         assert_eq!(Free::parse(text, 4096), Some(Free { total: fragments + 350 * 1024 * 4096, fragments }));
         assert_eq!(Free::parse("Node 0, zone DMA32 x\n", 4096), None);
-    }
-
-    #[test]
-    fn memory_is_taken_a_chunk_at_a_time() {
-        let mut region = MmapMut::map_anon(2 * CHUNK).unwrap();
-        populate(&mut region, CHUNK).unwrap();
-        assert!(region.iter().all(|byte| *byte == 0));
     }
 }

@@ -25,9 +25,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use protocol::{Answer, Command, Outcome, Request};
-use tracing::{info, warn};
+use tracing::warn;
 
-use self::{conversation::Line, keys::Keys, port::Port, steps::Steps};
+use self::{
+    conversation::Line,
+    keys::Keys,
+    port::Port,
+    steps::{Failure, Steps},
+};
 use crate::{service, settings::CurrentSettings, store::report};
 
 /// Where `/init`, or else udev, names the ports.
@@ -48,6 +53,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let line = port.line().await.context("cannot wait for the port")?;
             if let Some(answer) = agent.answer(&line).await {
                 port.send(&conversation::to_line(&answer)).await;
+                log_failure(&answer);
             }
         }
     })?
@@ -73,11 +79,13 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
 /// What stays from one request to the next.
 struct Agent {
     keys: Keys,
+    session: session_env::Place,
 }
 
 impl Agent {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { keys: Keys::new(&CurrentSettings::load()?.get().database_url)? })
+        let keys = Keys::new(&CurrentSettings::load()?.get().database_url)?;
+        Ok(Self { keys, session: session_env::Place::find()? })
     }
 
     async fn answer(&self, line: &str) -> Option<Answer> {
@@ -87,37 +95,35 @@ impl Agent {
                 warn!("passed over {} bytes that are no request", line.len());
                 None
             }
-            Line::Refused(answer) => {
-                warn!(id = answer.id, "refused a request");
-                Some(answer)
-            }
+            Line::Refused(answer) => Some(answer),
             Line::Request(request) => Some(self.carry_out(request).await),
         }
     }
 
     async fn carry_out(&self, request: Request) -> Answer {
         let mut steps = Steps::default();
-        let frequent = matches!(request.command, Command::Hello | Command::Clock { .. });
         let result = match request.command {
             Command::Hello => Ok(()),
             Command::Prepare => prepare::prepare(&self.keys, &mut steps).await,
-            Command::Resume(message) => resume::resume(&self.keys, *message, &mut steps).await,
+            Command::Resume(message) => resume::resume(&self.keys, &self.session, *message, &mut steps).await,
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,
         };
         let outcome = match result {
-            Ok(()) => {
-                if !frequent {
-                    info!(id = request.id, "{steps}");
-                }
-                Outcome::Done { steps: steps.into(), time: clock::now() }
-            }
-            Err(failure) => {
-                warn!(id = request.id, step = failure.step, "{}", report(&*failure.error));
-                Outcome::Failed { step: failure.step.to_owned(), reason: report(&*failure.error) }
+            Ok(()) => Outcome::Done { steps: steps.into(), time: clock::now() },
+            Err(Failure { step, error }) => {
+                Outcome::Failed { step: step.to_owned(), reason: report(&*error) }
             }
         };
         Answer::new(request.id, outcome)
+    }
+}
+
+/// What went well is for the host to keep: in a resumed machine every line of the journal takes time, and in one that is about to be
+/// captured it would be written in every copy.
+fn log_failure(Answer { id, outcome, .. }: &Answer) {
+    if let Outcome::Failed { step, reason } = outcome {
+        warn!(id, step, "{reason}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use host::{process::Cmd, wait};
 use tracing::warn;
 
@@ -12,24 +12,31 @@ use super::{
     steps::{Failure, Steps},
     sync,
 };
-use crate::{checks::Services, control::Order, ready, settings::CurrentSettings, warm_up};
+use crate::{
+    checks::{Outcome, Services},
+    control::Order,
+    ready,
+    settings::CurrentSettings,
+    warm_up,
+};
 
 /// How long the rest of the boot may take once the services answer. What it has not done by then, every copy does.
 const BOOT_LIMIT: Duration = Duration::from_mins(1);
 
-/// How long connections may take to end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long connections may take to end, and PostgreSQL's own workers.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Does all of it.
 pub(super) async fn prepare(keys: &Keys, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("answering", answering()).await?;
     steps.run("warm-up", Box::pin(warm_up_and_boot())).await?;
     steps.run("drain", drain(keys)).await?;
-    steps.run("checkpoint", checkpoint(keys)).await?;
-    steps.run("caches", async { memory::drop_page_cache() }).await?;
-    steps.run("memory", async { memory::zero_free_memory() }).await?;
+    let before = steps.run("caches", async { memory::drop_page_cache() }).await?;
+    steps.run("memory", async { memory::zero_free_memory(before) }).await?;
     // What the first requests of a copy read from the disk is in memory again after this, and nothing else.
     steps.run("rehearsal", rehearse(keys)).await?;
+    // After the last write to the database: what is not on the disk by now, every copy would put there.
+    steps.run("checkpoint", keys.checkpoint()).await?;
     steps.run("sync", async { sync() }).await
 }
 
@@ -40,7 +47,8 @@ async fn answering() -> anyhow::Result<()> {
 /// Calls everything once, while the boot comes to its end.
 async fn warm_up_and_boot() -> anyhow::Result<()> {
     let services = Services::find().await?;
-    let ((), outcome) = tokio::join!(boot_ends(), warm_up::call_everything(&services));
+    let outcomes = [Outcome::quiet(), Outcome::quiet()];
+    let ((), outcome) = tokio::join!(boot_ends(), warm_up::call_everything(&services, outcomes));
     outcome.conclude()
 }
 
@@ -55,12 +63,12 @@ async fn boot_ends() {
     }
 }
 
-/// Empties the services' pools and waits until PostgreSQL has nobody but this agent.
+/// Empties the services' pools and waits until nobody but this agent is at work in PostgreSQL.
 async fn drain(keys: &Keys) -> anyhow::Result<()> {
     let drained = async || -> anyhow::Result<bool> {
         // Every time: a connection that somebody was just making goes into the pool after it was emptied.
         services::tell_all(Path::new(services::RUN), Order::Drain).await?;
-        Ok(keys.others().await? == 0)
+        keys.is_alone().await
     };
     wait::until(DRAIN_LIMIT, async || match drained().await {
         Ok(true) => Some(Ok(())),
@@ -68,21 +76,13 @@ async fn drain(keys: &Keys) -> anyhow::Result<()> {
         Err(error) => Some(Err(error)),
     })
     .await
-    .context("somebody keeps a connection to PostgreSQL")?
-}
-
-async fn checkpoint(keys: &Keys) -> anyhow::Result<()> {
-    keys.rehearse().await?;
-    keys.checkpoint().await?;
-    if let Err(error) = lock::everything() {
-        bail!("cannot bring all of the agent into memory: {error}");
-    }
-    Ok(())
+    .context("PostgreSQL does not come to rest")?
 }
 
 /// What the host and the first user will ask, once more.
 async fn rehearse(keys: &Keys) -> anyhow::Result<()> {
+    lock::everything().context("cannot bring all of the agent into memory")?;
     answering().await?;
-    drain(keys).await?;
-    keys.rehearse().await
+    keys.rehearse().await?;
+    drain(keys).await
 }

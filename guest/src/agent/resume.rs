@@ -10,10 +10,10 @@ use super::{
     hooks::{self, Plan},
     keys::{Keys, NewKeys},
     services,
-    session_env::SessionEnv,
+    session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
-use crate::{control::Order, settings::session_env_file};
+use crate::control::Order;
 
 /// Everything is looked at before anything is changed.
 struct Checked {
@@ -40,13 +40,18 @@ impl Checked {
 }
 
 /// Does all that `message` asks for.
-pub(super) async fn resume(keys: &Keys, message: Resume, steps: &mut Steps) -> Result<(), Failure> {
+pub(super) async fn resume(
+    keys: &Keys,
+    session: &Place,
+    message: Resume,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
     let checked = Checked::of(&message)?;
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.
     steps.run("entropy", async { checked.entropy.feed() }).await?;
     // Before the services are told to read it; one that starts meanwhile reads it anyway.
-    let changed = steps.run("env", async { checked.env.write(&session_env_file()) }).await?;
+    let changed = steps.run("env", async { checked.env.write(session) }).await?;
     // A process of PostgreSQL's keeps a random generator, which is the same in every copy: none may be used any more. The pools of
     // a suspended session are its own.
     let reload = async {

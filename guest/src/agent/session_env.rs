@@ -1,15 +1,39 @@
 //! The session file: the variables that override the services' own environment for as long as the machine runs.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, fchown},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
-use host::files::{PRIVATE_FILE, write_atomic_for};
+use host::files::{Owner, PRIVATE_FILE};
 use protocol::Secret;
 
 use super::accounts;
+use crate::settings::session_env_file;
 
 /// The services' user: the only one that reads it.
 const READER: &str = "stack";
+
+/// Where the file goes and to whom, found out beforehand: in a resumed machine every look at the disk is a slow one.
+pub(super) struct Place {
+    path: PathBuf,
+    owner: Owner,
+}
+
+impl Place {
+    pub(super) fn find() -> anyhow::Result<Self> {
+        let path = session_env_file();
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+        }
+        Ok(Self { path, owner: accounts::owner(READER)? })
+    }
+}
 
 /// The text of a session file.
 pub(super) struct SessionEnv(Secret);
@@ -39,15 +63,23 @@ impl SessionEnv {
     }
 
     /// Writes it, and answers whether that has changed anything.
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<bool> {
-        if self.is_in(path)? {
+    pub(super) fn write(&self, place: &Place) -> anyhow::Result<bool> {
+        if self.is_in(&place.path)? {
             return Ok(false);
         }
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-        }
-        write_atomic_for(accounts::owner(READER)?, path, self.0.reveal().as_bytes(), PRIVATE_FILE)?;
+        self.replace(place).with_context(|| format!("cannot write `{}`", place.path.display()))?;
         Ok(true)
+    }
+
+    /// Readers see the old content or the new. The file lives in memory only, so there is nothing to sync; and only this agent
+    /// writes it, so the name beside it is its own.
+    fn replace(&self, Place { path, owner }: &Place) -> io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&beside)?;
+        file.write_all(self.0.reveal().as_bytes())?;
+        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+        fs::rename(&beside, path)
     }
 
     /// Whether the file has this very content. None is as good as an empty one.
@@ -68,6 +100,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -94,6 +128,20 @@ mod tests {
             let error = SessionEnv::of(&env(&[("A", value)])).err().unwrap().to_string();
             assert_eq!(error, "the value of `A` has a control character in it");
         }
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_is_its_readers_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let metadata = fs::metadata(dir.path()).unwrap();
+        let owner = Owner { uid: metadata.uid(), gid: metadata.gid() };
+        let place = Place { path: dir.path().join("session.env"), owner };
+        for (value, changed) in [("1", true), ("1", false), ("2", true)] {
+            assert_eq!(SessionEnv::of(&env(&[("A", value)])).unwrap().write(&place).unwrap(), changed);
+        }
+        assert_eq!(fs::read_to_string(&place.path).unwrap(), "A=\"2\"\n");
+        assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o777, PRIVATE_FILE);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

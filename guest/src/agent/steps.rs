@@ -1,6 +1,6 @@
 //! What a request is made of, each step timed.
 
-use std::{fmt, time::Instant};
+use std::time::Instant;
 
 use protocol::Step;
 
@@ -53,16 +53,6 @@ impl Steps {
 impl From<Steps> for Vec<Step> {
     fn from(steps: Steps) -> Self {
         steps.0
-    }
-}
-
-impl fmt::Display for Steps {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Step { step, seconds }) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{step} {:.1} ms", seconds * 1000.0)?;
-        }
-        Ok(())
     }
 }
 

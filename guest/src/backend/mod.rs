@@ -19,7 +19,7 @@ use tower_http::{
 
 use self::error::ApiError;
 use crate::{
-    control::Socket,
+    control::{Order, Socket},
     service,
     settings::CurrentSettings,
     store::{Store, keys::AccessType},
@@ -49,9 +49,21 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
-        let renew = |order| service::renew(order, &backend.settings, &backend.store);
+        let renew = async |order| renew(order, &backend).await;
         service::serve(listener, router(backend.clone()), control, renew).await
     })?
+}
+
+/// Forgets pooled connections; for a reload, makes the first ones anew and takes changed settings in. A start waits for the health
+/// check, which needs those connections, so PostgreSQL starts its process while the settings are read.
+async fn renew(order: Order, backend: &Backend) -> bool {
+    backend.store.drain();
+    if order == Order::Drain {
+        return true;
+    }
+    backend.store.prewarm();
+    tokio::task::yield_now().await;
+    service::read_again(&backend.settings)
 }
 
 fn router(backend: Backend) -> Router {

@@ -99,9 +99,15 @@ impl Project {
 pub(crate) struct Outcome {
     passed: usize,
     failed: Vec<&'static str>,
+    quiet: bool,
 }
 
 impl Outcome {
+    /// An outcome of which only failures are logged.
+    pub(crate) fn quiet() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
     /// Waits for a check and logs how it went. The others go on.
     pub(crate) async fn check<T>(
         &mut self,
@@ -110,7 +116,9 @@ impl Outcome {
     ) -> Option<T> {
         match check.await {
             Ok(value) => {
-                info!("ok: {name}");
+                if !self.quiet {
+                    info!("ok: {name}");
+                }
                 self.passed += 1;
                 Some(value)
             }
@@ -134,7 +142,9 @@ impl Outcome {
         if !self.failed.is_empty() {
             bail!("{} of {total} checks failed: {}", self.failed.len(), self.failed.join(", "));
         }
-        info!("all {total} checks passed");
+        if !self.quiet {
+            info!("all {total} checks passed");
+        }
         Ok(())
     }
 }

@@ -25,7 +25,12 @@ use axum::{
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 use self::error::PageError;
-use crate::{control::Socket, service, settings::CurrentSettings, store::Store};
+use crate::{
+    control::{Order, Socket},
+    service,
+    settings::CurrentSettings,
+    store::Store,
+};
 
 /// No form is larger.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -62,9 +67,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let dashboard = Dashboard { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
-        let renew = |order| service::renew(order, &dashboard.settings, &dashboard.store);
+        let renew = async |order| renew(order, &dashboard);
         service::serve(listener, router(dashboard.clone()), control, renew).await
     })?
+}
+
+/// Forgets pooled connections; for a reload, takes changed settings in as well. New connections wait for somebody who needs them:
+/// made now, they would take from the backend's, which a start waits for.
+fn renew(order: Order, dashboard: &Dashboard) -> bool {
+    dashboard.store.drain();
+    order == Order::Drain || service::read_again(&dashboard.settings)
 }
 
 fn router(dashboard: Dashboard) -> Router {
