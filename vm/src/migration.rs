@@ -69,6 +69,9 @@ impl Qmp {
             multifd_channels: Some(CHANNELS),
             // 0 is no limit. The default is a network's, and slower than a disk.
             max_bandwidth: Some(0),
+            // A resumed machine would tell its network of its new place, to which every network service of the guest reacts. Its
+            // network is QEMU's own, and has no other place.
+            announce_rounds: Some(0),
             ..MigrateSetParameters::default()
         };
         self.execute(migrate_set_parameters(parameters)).await.map(drop)

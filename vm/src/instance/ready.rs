@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use host::events::Phase;
+use host::wait::Backoff;
 use tokio::sync::watch;
 
 use super::error::InstanceError;
@@ -14,6 +15,9 @@ use super::health::{self, Health};
 use super::ports::PublishedPort;
 use crate::console;
 use crate::tail::Tail;
+
+/// First pause after an answer that is not healthy: what was missing is often there a moment later.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// Pause between the starts of two requests to one service. A request that reaches a guest whose network is not up yet
 /// hangs until it is repeated seconds later, so the next one is sent without waiting for it.
@@ -56,6 +60,7 @@ pub(super) async fn wait(
 async fn healthy(port: &PublishedPort, answers: &watch::Sender<Vec<Health>>) -> Result<(), InstanceError> {
     let mut pace = tokio::time::interval(PACE);
     let mut requests = FuturesUnordered::new();
+    let mut backoff = Backoff::between(RETRY, PACE);
     loop {
         tokio::select! {
             _ = pace.tick(), if requests.len() < IN_FLIGHT => {
@@ -69,6 +74,10 @@ async fn healthy(port: &PublishedPort, answers: &watch::Sender<Vec<Health>>) -> 
                 });
                 if healthy {
                     return Ok(());
+                }
+                if requests.is_empty() {
+                    backoff.pause().await;
+                    pace.reset_immediately();
                 }
             }
         }

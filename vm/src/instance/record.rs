@@ -167,6 +167,9 @@ mod tests {
             ports: BTreeMap::from([("backend".into(), 30001)]),
             session: Some(Session {
                 image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
+                snapshot: Some("amd64-template-1".into()),
+                secrets: Some(BTreeMap::from([("key".into(), Secret::new("5ec"))])),
+                generation: 3,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             }),
             created_at: OffsetDateTime::UNIX_EPOCH,
@@ -197,6 +200,11 @@ mod tests {
               "sha256": "ab",
               "size": 7
             },
+            "snapshot": "amd64-template-1",
+            "secrets": {
+              "key": "5ec"
+            },
+            "generation": 3,
             "createdAt": "1970-01-01T00:00:00Z"
           }
         }
