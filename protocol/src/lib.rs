@@ -39,8 +39,10 @@ pub struct Request {
 pub enum Command {
     /// Nothing but answer: the agent is there.
     Hello,
-    /// Make the machine worth capturing: every service healthy, every endpoint called once, pools empty, disks written,
-    /// free memory cheap to store.
+    /// Answer when every service does, and nothing of the boot is under way any more.
+    Ready,
+    /// Make a machine that is ready worth capturing: every endpoint called once, pools empty, disks written, free memory cheap
+    /// to store.
     Prepare,
     /// Become the machine of this moment and of this instance.
     Resume(Box<Resume>),

@@ -12,7 +12,7 @@ use tokio::{sync::Mutex, time::Instant};
 use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};
 use tracing::warn;
 
-use crate::store::{projects, report, tokens};
+use crate::store::{database::PROBE, projects, report, tokens};
 
 /// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
 /// again. A generic plan is made once and for all. The limit is for a lock that nobody releases, and long enough for a checkpoint.
@@ -37,8 +37,11 @@ const UPDATE: &str = r#"UPDATE "ApiKeySet"
     WHERE "projectId" = $1"#;
 
 /// All processes of PostgreSQL's but the one that starts the others; and of these the ones that are connected to a database, which
-/// are clients and workers of the autovacuum. Their kinds are not shown to this role.
-const PROCESSES: &str = "SELECT count(*), count(datid) FROM pg_stat_activity";
+/// are clients and workers of the autovacuum, without this agent and the probe. Their kinds are not shown to this role.
+const PROCESSES: &str = "SELECT count(*), count(datid) FILTER (WHERE application_name NOT IN ($1, $2)) FROM pg_stat_activity";
+
+/// What PostgreSQL knows this connection by.
+const AGENT: &str = "stack-agent";
 
 /// The same processes as the kernel counts them, which goes on until they have ended.
 const CGROUP: &str = "/sys/fs/cgroup/system.slice/stack-postgres.service/cgroup.procs";
@@ -91,7 +94,7 @@ impl Keys {
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         let mut config: Config =
             url.parse().context("`DATABASE_URL` is not a PostgreSQL connection string")?;
-        config.options(OPTIONS).application_name("stack-agent").connect_timeout(CONNECT_LIMIT);
+        config.options(OPTIONS).application_name(AGENT).connect_timeout(CONNECT_LIMIT);
         Ok(Self { config, session: Arc::default() })
     }
 
@@ -139,19 +142,19 @@ impl Keys {
             .context("PostgreSQL made no checkpoint")
     }
 
-    /// Whether nobody but this agent is at work in PostgreSQL. A process that has said good-bye counts until it has ended: the
+    /// Whether nobody but this agent and the probe is at work in PostgreSQL. A process that has said good-bye counts until it has ended: the
     /// rest of its work would be done in every copy of the machine.
     pub(super) async fn is_alone(&self) -> anyhow::Result<bool> {
         let (processes, connected) = self
             .with_session(async |session| {
-                let row = session.client.query_one(PROCESSES, &[]).await?;
+                let row = session.client.query_one(PROCESSES, &[&AGENT, &PROBE]).await?;
                 Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?))
             })
             .await
             .context("PostgreSQL does not say who is connected")?;
         let running =
             fs::read_to_string(CGROUP).with_context(|| format!("cannot read `{CGROUP}`"))?.lines().count();
-        Ok(connected == 1 && i64::try_from(running)? == processes + 1)
+        Ok(connected == 0 && i64::try_from(running)? == processes + 1)
     }
 
     /// Does `work` over the connection, and again over a new one while what fails is the way to PostgreSQL.

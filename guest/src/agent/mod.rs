@@ -104,6 +104,7 @@ impl Agent {
         let mut steps = Steps::default();
         let result = match request.command {
             Command::Hello => Ok(()),
+            Command::Ready => prepare::ready(&mut steps).await,
             Command::Prepare => prepare::prepare(&self.keys, &mut steps).await,
             Command::Resume(message) => resume::resume(&self.keys, &self.session, *message, &mut steps).await,
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,

@@ -26,10 +26,15 @@ const BOOT_LIMIT: Duration = Duration::from_mins(1);
 /// How long connections may take to end, and PostgreSQL's own workers.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
+/// Waits until the services answer and the boot has come to its end: what it has not done by then, every copy would do.
+pub(super) async fn ready(steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("answering", answering()).await?;
+    steps.run("boot", async { Ok(boot_ends().await) }).await
+}
+
 /// Does all of it.
 pub(super) async fn prepare(keys: &Keys, steps: &mut Steps) -> Result<(), Failure> {
-    steps.run("answering", answering()).await?;
-    steps.run("warm-up", Box::pin(warm_up_and_boot())).await?;
+    steps.run("warm-up", Box::pin(warm_up())).await?;
     steps.run("drain", drain(keys)).await?;
     let before = steps.run("caches", async { memory::drop_page_cache() }).await?;
     steps.run("memory", async { memory::zero_free_memory(before) }).await?;
@@ -44,12 +49,10 @@ async fn answering() -> anyhow::Result<()> {
     ready::services_answer(&CurrentSettings::load()?.get()).await
 }
 
-/// Calls everything once, while the boot comes to its end.
-async fn warm_up_and_boot() -> anyhow::Result<()> {
-    let services = Services::find().await?;
+/// Calls everything once.
+async fn warm_up() -> anyhow::Result<()> {
     let outcomes = [Outcome::quiet(), Outcome::quiet()];
-    let ((), outcome) = tokio::join!(boot_ends(), warm_up::call_everything(&services, outcomes));
-    outcome.conclude()
+    warm_up::call_everything(&Services::find().await?, outcomes).await.conclude()
 }
 
 /// Waits until systemd has started all that it wants to. It says so by its exit status, which is not 0 when a unit has failed:

@@ -45,7 +45,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let control = Socket::bind()?;
     let settings = CurrentSettings::load()?;
     let port = settings.get().backend_port;
-    let store = Store::new(&settings.get())?;
+    let store = Store::new(&settings.get())?.with_probe_apart(&settings.get())?;
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
@@ -54,16 +54,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?
 }
 
-/// Forgets pooled connections; for a reload, makes the first ones anew and takes changed settings in. A start waits for the health
-/// check, which needs those connections, so PostgreSQL starts its process while the settings are read.
+/// Forgets pooled connections; for a reload, takes changed settings in as well. The first health check after that makes a connection
+/// anew, once it has its own answer: a start waits for that.
 async fn renew(order: Order, backend: &Backend) -> bool {
     backend.store.drain();
-    if order == Order::Drain {
-        return true;
-    }
-    backend.store.prewarm();
-    tokio::task::yield_now().await;
-    service::read_again(&backend.settings)
+    order == Order::Drain || service::read_again(&backend.settings)
 }
 
 fn router(backend: Backend) -> Router {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// connection: none of these queries has a better one for some values than for others, and planning costs as much as running.
 const OPTIONS: &str = "-c statement_timeout=5s -c plan_cache_mode=force_generic_plan";
 
+/// What PostgreSQL knows the probe's connection by.
+pub(crate) const PROBE: &str = "stack-probe";
+
 /// A pool that connects when it is first used.
 #[derive(Clone)]
 pub(crate) struct Database {
@@ -35,8 +38,19 @@ impl Database {
     pub(crate) fn new(url: &str) -> Result<Self, StoreError> {
         let mut config: tokio_postgres::Config = url.parse().map_err(StoreError::DatabaseUrl)?;
         config.connect_timeout(PATIENCE).options(OPTIONS);
+        Ok(Self::of(config))
+    }
+
+    /// For the probe alone.
+    pub(super) fn for_probe(url: &str) -> Result<Self, StoreError> {
+        let mut config = Self::new(url)?.config;
+        config.application_name(PROBE);
+        Ok(Self::of(config))
+    }
+
+    fn of(config: tokio_postgres::Config) -> Self {
         let pool = Arc::new(RwLock::new(pool_for(&config)));
-        Ok(Self { config, pool, gate: Gate::default() })
+        Self { config, pool, gate: Gate::default() }
     }
 
     /// Forgets all connections. A request under way keeps its own, which is closed instead of going back.

@@ -14,6 +14,11 @@ pub(crate) mod sessions;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 
@@ -26,27 +31,42 @@ use crate::settings::Settings;
 pub(crate) struct Store {
     pub(crate) database: Database,
     pub(crate) redis: Redis,
+    /// What the probe of PostgreSQL uses.
+    probe: Database,
+    /// Whether the pool was emptied and not been used since.
+    cold: Arc<AtomicBool>,
 }
 
 impl Store {
     pub(crate) fn new(settings: &Settings) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::new(&settings.database_url)?, redis: Redis::new(&settings.redis_url)? })
+        let database = Database::new(&settings.database_url)?;
+        let redis = Redis::new(&settings.redis_url)?;
+        Ok(Self { probe: database.clone(), database, redis, cold: Arc::default() })
     }
 
-    /// Forgets every pooled connection; requests under way keep theirs until they are done. Nothing else is cached: keys,
+    /// The same store with a connection to PostgreSQL of the probe's own, which is not forgotten with the pool. A host that has
+    /// resumed the machine waits for the probe's answer, and a new process of PostgreSQL's takes longer to start than all
+    /// the rest. Every copy of the machine has this connection, which does no harm: nothing random is drawn over it.
+    pub(crate) fn with_probe_apart(self, settings: &Settings) -> Result<Self, StoreError> {
+        Ok(Self { probe: Database::for_probe(&settings.database_url)?, ..self })
+    }
+
+    /// Forgets every pooled connection to PostgreSQL; requests under way keep theirs until they are done. Nothing else is cached: keys,
     /// sessions and users are read from the database by every request.
     pub(crate) fn drain(&self) {
         self.database.drain();
-        self.redis.drain();
+        self.cold.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the first connections in the background, so that the next request finds them.
+    /// Makes the pool's first connection in the background if it was emptied, so that the next request finds it.
     pub(crate) fn prewarm(&self) {
+        if !self.cold.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let (database, gate) = self.database.behind_gate();
-        let store = Self { database, redis: self.redis.clone() };
         tokio::spawn(async move {
-            // What is wrong is for the health check to say.
-            let _ = tokio::join!(probe::postgres(&store), probe::redis(&store));
+            // What is wrong is for the next request to say.
+            let _ = probe::query(&database).await;
             drop(gate);
         });
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Store, StoreError, projects};
+use super::{Store, StoreError, database::Database, projects};
 
 /// Longer than any sound answer even under software emulation on a busy machine, and short enough for a health check.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
@@ -12,14 +12,15 @@ pub(crate) type Probe = Result<Duration, StoreError>;
 
 /// A real query: the schema is there and the seed has run.
 pub(crate) async fn postgres(store: &Store) -> Probe {
-    within_deadline("PostgreSQL", async {
-        let row = store
-            .database
-            .query_one(r#"SELECT EXISTS (SELECT FROM "Project" WHERE "id" = $1)"#, &[&projects::INTERNAL])
-            .await?;
-        if row.try_get(0)? { Ok(()) } else { Err(StoreError::NotSeeded) }
-    })
-    .await
+    within_deadline("PostgreSQL", query(&store.probe)).await
+}
+
+/// That query, without a deadline.
+pub(super) async fn query(database: &Database) -> Result<(), StoreError> {
+    let row = database
+        .query_one(r#"SELECT EXISTS (SELECT FROM "Project" WHERE "id" = $1)"#, &[&projects::INTERNAL])
+        .await?;
+    if row.try_get(0)? { Ok(()) } else { Err(StoreError::NotSeeded) }
 }
 
 /// A real `PING`.

@@ -28,11 +28,6 @@ impl Redis {
         Ok(Self { client, manager: Arc::default() })
     }
 
-    /// Forgets the connection.
-    pub(crate) fn drain(&self) {
-        self.manager.write().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
     fn connection(&self) -> Result<ConnectionManager, StoreError> {
         let mut manager = self.manager.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(manager) = &*manager {

@@ -73,6 +73,11 @@ impl InstanceDir {
         self.root.join("savevm.raw")
     }
 
+    /// What a machine that runs went on from: of no use any more, and on its way out.
+    pub fn spent(&self) -> PathBuf {
+        self.root.join(".spent")
+    }
+
     /// The STACKCFG volume, made anew for every cold start.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.img")

@@ -88,15 +88,29 @@ impl Suspension {
 /// When a file cannot be removed.
 pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
     consume(dir)?;
-    remove_files(dir)
+    files(dir).iter().try_for_each(|file| remove(file).map(drop))
 }
 
-/// Removes the files of a suspended machine that has been consumed.
+fn files(dir: &InstanceDir) -> [PathBuf; 3] {
+    [dir.memory(), dir.devices(), dir.savevm()]
+}
+
+/// Puts the files of a suspended machine aside that has gone on. To remove so much memory takes longer than a start may.
 ///
 /// # Errors
-/// When one cannot be removed.
-pub(super) fn remove_files(dir: &InstanceDir) -> Result<(), FileError> {
-    [dir.memory(), dir.devices(), dir.savevm()].iter().try_for_each(|file| remove(file).map(drop))
+/// When one cannot be moved.
+pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
+    host::files::create_private_dir(&dir.spent())?;
+    for file in files(dir) {
+        let aside = dir.spent().join(file.file_name().unwrap_or_default());
+        match std::fs::rename(&file, aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::of("rename", &file)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that the suspended machine cannot go on a second time.

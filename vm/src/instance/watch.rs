@@ -8,7 +8,7 @@ use protocol::Command;
 use super::error::InstanceError;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
-use super::Instance;
+use super::{Instance, remove_dir};
 use crate::agent::{self, Agent, AgentError};
 use crate::clock::Jumps;
 
@@ -19,7 +19,7 @@ const PACE: Duration = Duration::from_mins(1);
 const AGENT_LIMIT: Duration = Duration::from_secs(1);
 
 impl Instance {
-    /// Sets the guest's clock whenever the host's has jumped, and now and then, until the machine ends. Returns at once when
+    /// Removes what the machine went on from. Then sets the guest's clock whenever the host's has jumped, and now and then, until the machine ends. Returns at once when
     /// nothing runs or somebody does this already.
     ///
     /// # Errors
@@ -31,6 +31,7 @@ impl Instance {
         let Some(_lock) = FileLock::try_acquire(&self.dir.watch_lock())? else { return Ok(()) };
         let State::Running(live) = inspect(&self.dir, Viewer::Bystander)? else { return Ok(()) };
         let Some(process) = live.process else { return Ok(()) };
+        remove_dir(&self.dir.spent())?;
         let mut jumps = Jumps::new();
         loop {
             tokio::select! {

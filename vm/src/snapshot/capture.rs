@@ -133,14 +133,14 @@ impl Capture<'_> {
         note_process(dir, qemu.identity())?;
         let launch = machine.launch();
         let agent_path = sockets.join("agent");
-        let hello = async {
+        let ready = async {
             let mut agent = Agent::connect(&agent_path, MONITOR_LIMIT).await?;
-            match agent.call(protocol::Command::Hello, self.limit).await {
+            match agent.call(protocol::Command::Ready, self.limit).await {
                 Err(AgentError::Silent(limit)) => Err(SnapshotError::NotReady(limit)),
                 other => Ok((other.map(drop)?, agent)),
             }
         };
-        let ((), mut agent) = watched(&mut qemu, &launch.console, &phase, hello).await?;
+        let ((), mut agent) = watched(&mut qemu, &launch.console, &phase, ready).await?;
         phase.done();
 
         let phase = Phase::start(reporter, "prepare", "Call every endpoint and tidy up in the guest");

@@ -124,9 +124,6 @@ impl Attempt<'_> {
             }
             None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
         }
-        // Meanwhile: what the machine went on from is of no use any more, and takes as much room as its memory.
-        let dir = instance.dir.clone();
-        let removal = saved.map(|_| tokio::task::spawn_blocking(move || suspension::remove_files(&dir)));
         let told = self.tell(&mut agent, &live, &session, origin);
         instance.unless_ended(&mut qemu, told).await?;
 
@@ -134,9 +131,6 @@ impl Attempt<'_> {
         let healthy = self.until_healthy(&qmp, &mut agent, &live, origin, &phase);
         instance.unless_ended(&mut qemu, healthy).await?;
         phase.done();
-        if let Some(removal) = removal {
-            removal.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        }
         self.finish(live, qemu)
     }
 
@@ -252,6 +246,7 @@ impl Attempt<'_> {
         // From here on the guest writes to its disk, and this memory is good no more.
         suspension::consume(&self.instance.dir)?;
         qmp.cont().await?;
+        suspension::put_aside(&self.instance.dir)?;
         phase.done();
         Ok(())
     }
