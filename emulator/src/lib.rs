@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use host::console::Console;
 use host::interrupt::unless_interrupted;
+use vm::snapshot::capture;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -52,6 +53,9 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
             // dropped goes on.
             if matches!(cli.command, Command::Start(_) | Command::Stop(_)) {
                 context.instance().recover_interrupted(console).await?;
+            }
+            if matches!(cli.command, Command::Start(_) | Command::Capture(_)) {
+                capture::recover_interrupted(&context.home).await.map_err(vm::error::Error::from)?;
             }
             Err(signal.into())
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Mode of files that only their owner may read.
@@ -90,6 +90,17 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FileError> {
         File::open(parent)?.sync_all()
     };
     publish().map_err(FileError::of("replace", to))
+}
+
+/// Creates the file at `path`, or empties it, readable and writable by its owner only.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create_private_file(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
+    // One that was there keeps its mode otherwise.
+    file.set_permissions(fs::Permissions::from_mode(PRIVATE_FILE))?;
+    Ok(file)
 }
 
 /// Creates `dir` and its parents, readable by the owner only where they are new.

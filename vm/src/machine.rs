@@ -267,7 +267,7 @@ impl Topology {
             cpu_model: cpu_model(arch, accelerator).to_owned(),
             cpus: size.cpus,
             memory_mib: size.memory_mib,
-            generation_id: model::has_generation_id(arch) && qemu.capabilities().vmgenid,
+            generation_id: model::has_generation_id(arch, accelerator) && qemu.capabilities().vmgenid,
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
             ports: vec![PORT_QGA.to_owned()],
         })
@@ -402,7 +402,7 @@ mod tests {
             cpu_model: cpu_model(arch, accelerator).to_owned(),
             cpus: 2,
             memory_mib: 2048,
-            generation_id: model::has_generation_id(arch),
+            generation_id: model::has_generation_id(arch, accelerator),
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
             ports: vec![PORT_QGA.to_owned()],
         }

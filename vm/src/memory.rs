@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
+use host::files::{FileError, create_private_file};
 use host::sparse;
 
 use crate::process::ProcessIdentity;
@@ -38,23 +38,17 @@ pub fn of_process(process: ProcessIdentity, number: i32) -> Result<File, FileErr
     File::open(&path).map_err(FileError::of("open", &path))
 }
 
-/// Writes memory to a new file at `path`, without its pages of zeroes, and waits until it is on the disk. Gives the bytes
+/// Writes memory, which may hold secrets, to a private file at `path`, without its pages of zeroes, and waits until it is on the disk. Gives the bytes
 /// that it takes there.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn store(memory: &File, path: &Path) -> Result<u64, FileError> {
     let write = || -> io::Result<u64> {
-        let file = private(path)?;
+        let file = create_private_file(path)?;
         let written = sparse::copy_nonzero(memory, &file)?;
         file.sync_all()?;
         Ok(written)
     };
     write().map_err(FileError::of("write", path))
-}
-
-/// A new file that only its owner may read: memory holds secrets.
-fn private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create(true).truncate(true).mode(host::files::PRIVATE_FILE).open(path)
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use host::files::{FileError, create_private_file};
 use qapi::qmp::{
     self, MigrateSetParameters, MigrationCapability, MigrationCapabilityStatus, MigrationInfo, MigrationStatus,
     migrate_set_parameters,
@@ -43,6 +44,8 @@ impl Qmp {
         self.prepare_migration(strategy).await?;
         let events = self.events();
         let uri = Some(uri(file)?);
+        // QEMU would let the group read what it makes.
+        create_private_file(file).map_err(FileError::of("create", file))?;
         self.execute(qmp::migrate { channels: None, detach: None, resume: None, uri }).await?;
         self.migrated("migrate", events, limit).await
     }
@@ -134,7 +137,7 @@ mod tests {
         ]);
         let server = Server::start(vec![opening.chain(steps).collect()]);
         let qmp = Qmp::connect(&server.path(), SOON).await.unwrap();
-        qmp.save(Strategy::Template, Path::new("/s/state"), SOON).await
+        qmp.save(Strategy::Template, &server.dir().join("state"), SOON).await
     }
 
     #[tokio::test]

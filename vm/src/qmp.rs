@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use host::files::FileError;
 use qapi::qmp;
 pub use qapi::qmp::{Event, RunState};
 use serde::Deserialize;
@@ -72,6 +73,9 @@ pub enum QmpError {
         /// Why, in QEMU's words.
         reason: String,
     },
+    /// A file that QEMU is to write cannot be made.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// QEMU takes the paths of some files as text only.
     #[error("`{}` is not valid UTF-8, and QEMU takes no other name for this file", .0.display())]
     Path(PathBuf),

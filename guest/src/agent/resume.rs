@@ -50,19 +50,24 @@ pub(super) async fn resume(
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.
     steps.run("entropy", async { checked.entropy.feed() }).await?;
-    // Before the services are told to read it; one that starts meanwhile reads it anyway.
-    let changed = steps.run("env", async { checked.env.write(session) }).await?;
-    // A process of PostgreSQL's keeps a random generator, which is the same in every copy: none may be used any more. The pools of
-    // a suspended session are its own.
-    let reload = async {
-        if checked.same_secrets && !changed {
-            return Ok(());
-        }
-        services::tell_all(Path::new(services::RUN), Order::Reload).await
+    // PostgreSQL has a processor of its own to replace the keys on, meanwhile.
+    let services = async {
+        // Before the services are told to read it; one that starts meanwhile reads it anyway.
+        let (changed, env) = timed("env", async { checked.env.write(session) }).await?;
+        // A process of PostgreSQL's keeps a random generator, which is the same in every copy: none may be used any more. The pools
+        // of a suspended session are its own.
+        let reload = async {
+            if checked.same_secrets && !changed {
+                return Ok(());
+            }
+            services::tell_all(Path::new(services::RUN), Order::Reload).await
+        };
+        let ((), reload) = timed("reload", reload).await?;
+        Ok::<_, Failure>([env, reload])
     };
-    let (secrets, reload) =
-        tokio::join!(timed("secrets", keys.replace(&checked.keys)), timed("reload", reload));
-    for ((), step) in [secrets?, reload?] {
+    let (secrets, services) = tokio::join!(timed("secrets", keys.replace(&checked.keys)), services);
+    let (((), secrets), [env, reload]) = (secrets?, services?);
+    for step in [secrets, env, reload] {
         steps.note(step);
     }
     if !checked.hooks.is_empty() {

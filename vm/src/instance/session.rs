@@ -1,10 +1,9 @@
 //! The session of an instance: its overlay, and the image that it stands on.
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, PRIVATE_FILE, create_private_dir};
+use host::files::{FileError, create_private_dir, create_private_file};
 use release::arch::Arch;
 
 use super::Instance;
@@ -89,7 +88,7 @@ impl Instance {
             Some(session) => Session { image: image.clone(), ..session },
             None => {
                 let snapshot = match origin {
-                    Origin::Snapshot(snapshot) => {
+                    Origin::Snapshot(snapshot, _) => {
                         copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
                         Some(snapshot.name())
                     }
@@ -118,10 +117,10 @@ impl Instance {
     }
 }
 
-/// Copies a small file to a new one that its owner may write to.
+/// Copies a small file to one that its owner may write to.
 fn copy_private(from: &Path, to: &Path) -> Result<(), FileError> {
     let copy = || {
-        let mut file = File::options().write(true).create_new(true).mode(PRIVATE_FILE).open(to)?;
+        let mut file = create_private_file(to)?;
         std::io::copy(&mut File::open(from)?, &mut file)
     };
     copy().map(drop).map_err(FileError::of("write", to))

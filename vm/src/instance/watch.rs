@@ -34,13 +34,13 @@ impl Instance {
         remove_dir(&self.dir.spent())?;
         let mut jumps = Jumps::new();
         loop {
+            // A guest that does not answer is what health is for; its clock is set the next time.
+            let _ = set_clock(&live).await;
             tokio::select! {
                 ended = process.ended() => return Ok(ended?),
                 () = jumps.next() => {}
                 () = tokio::time::sleep(PACE) => {}
             }
-            // A guest that does not answer is what health is for; its clock is set the next time.
-            let _ = set_clock(&live).await;
         }
     }
 }

@@ -12,10 +12,11 @@ pub(super) const fn machine_family(arch: Arch) -> &'static str {
     }
 }
 
-/// Whether the machine of `arch` can have a generation id device: `virt` announces it by ACPI only, which a kernel
-/// that is started without firmware does not see.
-pub(super) const fn has_generation_id(arch: Arch) -> bool {
-    matches!(arch, Arch::Amd64)
+/// Whether a machine gets a generation id device. `virt` announces it by ACPI only, which a kernel that is started without
+/// firmware does not see. In software the guest would interpret ACPI's code for it first thing after a resume, which takes as long
+/// as its agent needs to reseed the kernel (`docs/vm.md` has the figures).
+pub(super) const fn has_generation_id(arch: Arch, accelerator: Accelerator) -> bool {
+    matches!((arch, accelerator), (Arch::Amd64, Accelerator::Kvm | Accelerator::Hvf))
 }
 
 /// The value of `-cpu`.

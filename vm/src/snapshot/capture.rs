@@ -295,6 +295,21 @@ fn keep_logs(root: &Path, logs: &Path, error: SnapshotError) -> SnapshotError {
     }
 }
 
+/// Removes what a capture that a signal has cut short may have left, unless another one is under way.
+///
+/// # Errors
+/// When it cannot be removed.
+pub async fn recover_interrupted(home: &Home) -> Result<(), SnapshotError> {
+    let store = Store::new(home);
+    if !store.root().exists() {
+        return Ok(());
+    }
+    match FileLock::try_acquire(&store.capture_lock())? {
+        Some(_lock) => sweep(&store.root()).await,
+        None => Ok(()),
+    }
+}
+
 /// Ends and removes what captures that were killed have left. The capture lock must be held.
 async fn sweep(root: &Path) -> Result<(), SnapshotError> {
     let entries = fs::read_dir(root).map_err(FileError::of("list", root))?;

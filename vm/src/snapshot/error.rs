@@ -27,6 +27,9 @@ pub enum SnapshotError {
         /// What was asked for; none when every way was tried.
         how: Option<super::Strategy>,
     },
+    /// Somebody has removed it right after it was made.
+    #[error("the snapshot `{0}` was removed as soon as it was made")]
+    Gone(String),
     /// The guest did not become what is worth capturing.
     #[error("the guest cannot be captured; the logs are in `{}`", logs.display())]
     Guest {
@@ -84,7 +87,7 @@ impl Explain for SnapshotError {
             Self::Qmp(source) => source.class(),
             Self::Runtime(source) => source.class(),
             Self::Volume(source) => source.class(),
-            Self::Trouble(_) | Self::File(_) | Self::Machine(_) => Class::Failed,
+            Self::Gone(_) | Self::Trouble(_) | Self::File(_) | Self::Machine(_) => Class::Failed,
         }
     }
 

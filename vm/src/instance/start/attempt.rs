@@ -46,6 +46,9 @@ const WARM_LIMIT: Duration = Duration::from_secs(5);
 /// How long a correction of the clock may take. It is one of several, and a failed one is made good by the next.
 const CLOCK_LIMIT: Duration = Duration::from_secs(2);
 
+/// A clock that may be later than this when the guest has answered is corrected at once.
+const CLOCK_ERROR: Duration = Duration::from_millis(50);
+
 /// One attempt to bring a machine up.
 pub(super) struct Attempt<'a> {
     pub(super) instance: &'a Instance,
@@ -125,10 +128,17 @@ impl Attempt<'_> {
             None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
         }
         let told = self.tell(&mut agent, &live, &session, origin);
-        instance.unless_ended(&mut qemu, told).await?;
+        let late = instance.unless_ended(&mut qemu, told).await?;
 
         let phase = Phase::start(self.timings, "health", "Ask every service");
-        let healthy = self.until_healthy(&qmp, &mut agent, &live, origin, &phase);
+        let clock = async {
+            if late > CLOCK_ERROR
+                && let Err(error) = agent.call(Command::Clock { time: agent::now() }, CLOCK_LIMIT).await
+            {
+                phase.detail(&format!("the clock was set once only: {error}"));
+            }
+        };
+        let healthy = async { tokio::join!(self.until_healthy(&qmp, &live, origin, &phase), clock).0 };
         instance.unless_ended(&mut qemu, healthy).await?;
         phase.done();
         self.finish(live, qemu)
@@ -271,14 +281,15 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Makes the guest a machine of this moment and of this instance.
+    /// Makes the guest a machine of this moment and of this instance. Gives how late its clock may be: how long the message took
+    /// to arrive in a guest that had to wake up for it, neither side knows.
     async fn tell(
         &self,
         agent: &mut Agent,
         live: &Live,
         session: &Session,
         origin: &Origin,
-    ) -> Result<(), InstanceError> {
+    ) -> Result<Duration, InstanceError> {
         let phase = Phase::start(self.timings, "guest", "Set clock, randomness and secrets in the guest");
         let telling = Telling {
             name: &self.instance.name,
@@ -300,19 +311,19 @@ impl Attempt<'_> {
             }
             answer => answer?,
         };
+        let late = Duration::from_nanos(agent::now().saturating_sub(done.time));
         for step in done.steps {
             phase.detail(&format!("{}: {:.3} s", step.step, step.seconds));
         }
+        phase.detail(&format!("the guest's clock is at most {:.3} s late", late.as_secs_f64()));
         phase.done();
-        Ok(())
+        Ok(late)
     }
 
-    /// Opens the host's ports, and waits until every service answers there. Meanwhile the clock is set once more: how long the
-    /// first message took to arrive in a guest that had to wake up for it is not known to either side.
+    /// Opens the host's ports, and waits until every service answers there.
     async fn until_healthy(
         &self,
         qmp: &Qmp,
-        agent: &mut Agent,
         live: &Live,
         origin: &Origin,
         phase: &Phase<'_>,
@@ -325,12 +336,7 @@ impl Attempt<'_> {
         };
         let console = Tail::from_now_on(&self.instance.dir.serial_log());
         let console = console.map_err(FileError::of("read", &self.instance.dir.serial_log()))?;
-        let clock = agent.call(Command::Clock { time: agent::now() }, CLOCK_LIMIT);
-        let (healthy, clock) = tokio::join!(ready::wait(&live.ports, console, limit, phase), clock);
-        if let Err(error) = clock {
-            phase.detail(&format!("the clock was set once only: {error}"));
-        }
-        healthy
+        ready::wait(&live.ports, console, limit, phase).await
     }
 
     /// Opens the host's ports into the guest.

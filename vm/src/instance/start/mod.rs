@@ -132,7 +132,7 @@ impl Instance {
         );
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
-        if let Origin::Snapshot(snapshot) = &origin {
+        if let Origin::Snapshot(snapshot, _) = &origin {
             Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
         }
         self.boot(attempt, record, Some(reason), reporter).await

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter};
+use host::files::FileLock;
 
 use super::super::Instance;
 use super::super::dir::InstanceDir;
@@ -13,6 +14,7 @@ use super::super::suspension::{Goes, Suspension};
 use super::StartOptions;
 use super::plan::{MachinePlan, Plan};
 use crate::snapshot::capture::Capture;
+use crate::snapshot::error::SnapshotError;
 use crate::snapshot::store::{Found, Store};
 use crate::snapshot::{Snapshot, Strategy};
 
@@ -20,8 +22,8 @@ use crate::snapshot::{Snapshot, Strategy};
 pub(in crate::instance) enum Origin {
     /// At its kernel's first instruction, on the disk that there is.
     Cold,
-    /// At a snapshot, on a new overlay of its disk.
-    Snapshot(Box<Snapshot>),
+    /// At a snapshot, on a new overlay of its disk. The lock keeps it from being removed until the record says that it is needed.
+    Snapshot(Box<Snapshot>, #[expect(dead_code, reason = "held for as long as this lives")] FileLock),
     /// Where it was suspended, on its own overlay.
     Suspended(Box<Suspension>),
 }
@@ -41,7 +43,7 @@ impl Origin {
     pub(super) fn started_by(&self) -> StartedBy {
         match self {
             Self::Cold => StartedBy::Cold,
-            Self::Snapshot(_) => StartedBy::Snapshot,
+            Self::Snapshot(..) => StartedBy::Snapshot,
             Self::Suspended(_) => StartedBy::Suspended,
         }
     }
@@ -53,7 +55,7 @@ impl Origin {
     pub(super) fn saved(&self, dir: &InstanceDir) -> Result<Option<Saved>, InstanceError> {
         Ok(match self {
             Self::Cold => None,
-            Self::Snapshot(snapshot) => {
+            Self::Snapshot(snapshot, _) => {
                 let strategy = snapshot.manifest.strategy;
                 Some(match strategy {
                     Strategy::Template => {
@@ -79,7 +81,7 @@ impl Origin {
     pub(super) fn config(&self, dir: &InstanceDir) -> PathBuf {
         match self {
             Self::Cold => dir.config(),
-            Self::Snapshot(snapshot) => snapshot.dir().config(),
+            Self::Snapshot(snapshot, _) => snapshot.dir().config(),
             Self::Suspended(suspension) => suspension.config.clone(),
         }
     }
@@ -129,7 +131,7 @@ impl Instance {
     /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
     async fn snapshot(&self, plan: &Plan, options: &StartOptions<'_>, reporter: &dyn Reporter) -> Origin {
         match self.find_or_capture(plan, options, reporter).await {
-            Ok(snapshot) => Origin::Snapshot(Box::new(snapshot)),
+            Ok((snapshot, kept)) => Origin::Snapshot(snapshot, kept),
             Err(error) => {
                 let text = format!("there is no snapshot ({}): booting instead", one_line(&error));
                 reporter.report(&Event::Warning(&text));
@@ -143,15 +145,25 @@ impl Instance {
         plan: &Plan,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
-    ) -> Result<Snapshot, InstanceError> {
+    ) -> Result<(Box<Snapshot>, FileLock), InstanceError> {
         let strategy = plan.machine.strategy(options.strategy)?;
-        match Store::new(&self.home).find(&plan.machine.fingerprint, strategy)? {
-            Found::Fits(snapshot) => return Ok(*snapshot),
+        let store = Store::new(&self.home);
+        let find = || store.find(&plan.machine.fingerprint, strategy);
+        let kept = store.keep()?;
+        match find()? {
+            Found::Fits(snapshot) => return Ok((snapshot, kept)),
             Found::Nothing { because } => {
                 because.iter().for_each(|reason| reporter.report(&Event::Notice(reason)));
             }
         }
-        Ok(plan.machine.capture(&self.home, strategy, false).run(reporter).await?)
+        // Whoever makes one needs the lock alone in the end.
+        drop(kept);
+        let made = plan.machine.capture(&self.home, strategy, false).run(reporter).await?;
+        let kept = store.keep()?;
+        match find()? {
+            Found::Fits(snapshot) => Ok((snapshot, kept)),
+            Found::Nothing { .. } => Err(SnapshotError::Gone(made.name()).into()),
+        }
     }
 }
 
@@ -166,8 +178,7 @@ impl MachinePlan {
             Some(strategy) => Some(strategy).filter(possible),
             None => Strategy::ALL.into_iter().find(possible),
         };
-        let impossible =
-            || crate::snapshot::error::SnapshotError::Impossible { version: self.qemu.version(), how: asked };
+        let impossible = || SnapshotError::Impossible { version: self.qemu.version(), how: asked };
         Ok(found.ok_or_else(impossible)?)
     }
 
