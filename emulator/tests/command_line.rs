@@ -6,7 +6,7 @@ use harness::Emulator;
 
 #[test]
 fn the_help_groups_the_commands() {
-    insta::assert_snapshot!(Emulator::new().run(&["--help"]), @r"
+    insta::assert_snapshot!(Emulator::new().run(&["--help"]), @"
     exit 0
     --- stdout
     A whole backend in one virtual machine, on 127.0.0.1
@@ -15,12 +15,14 @@ fn the_help_groups_the_commands() {
 
     Run the emulator:
       start        Start the machine and wait until every service answers
-      stop         Power the machine off; the data stays
+      stop         Suspend the machine; the next start goes on where it was
       status       Show what runs, where, and how it is
       logs         Show logs of the services, the serial console or QEMU
-      reset        Throw the instance's data away; the next start is from the pristine image
+      rotate       Give the running instance new secrets
+      reset        Throw the instance's data away; the next start is a new session with new secrets
 
     This program and this machine:
+      capture      Make the snapshot that new sessions begin with
       doctor       Check whether this machine can run the emulator
       version      Show the version of this program and of the formats that it reads
       completions  Print the completion script of a shell
@@ -40,7 +42,7 @@ fn the_help_groups_the_commands() {
       emulator start                        start, and return when every service answers
       emulator status -o json               what runs, where, and how it is
       emulator logs backend --follow        watch one service
-      emulator stop                         power off; the data stays
+      emulator stop                         suspend; the next start goes on from here
       emulator start --instance feature-17 --port dashboard=auto --port backend=auto
 
     Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.
@@ -50,7 +52,7 @@ fn the_help_groups_the_commands() {
 
 #[test]
 fn the_help_of_start_groups_its_flags() {
-    insta::assert_snapshot!(Emulator::new().run(&["start", "--help"]), @r"
+    insta::assert_snapshot!(Emulator::new().run(&["start", "--help"]), @"
     exit 0
     --- stdout
     Start the machine and wait until every service answers
@@ -58,8 +60,8 @@ fn the_help_of_start_groups_its_flags() {
     Usage: emulator start [OPTIONS]
 
     Options:
-          --timeout <DURATION>  Longest wait for the services, `90s` or `5m`; by default what the
-                                accelerator needs [env: EMULATOR_READY_TIMEOUT]
+          --timeout <DURATION>  Longest wait for a machine that boots, `90s` or `5m`; by default what
+                                the accelerator needs [env: EMULATOR_READY_TIMEOUT]
       -h, --help                Print help
 
     Ports:
@@ -74,6 +76,16 @@ fn the_help_of_start_groups_its_flags() {
           --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
           --image <FILE>              Image file to use instead of the one in the home
 
+    Snapshot:
+          --no-snapshot                     Boot, in place of going on from saved memory [env:
+                                            EMULATOR_NO_SNAPSHOT]
+          --strategy <template|mapped-ram>  How a new session's snapshot keeps memory; by default the
+                                            first that is possible here
+          --no-rotation                     Leave the image's well-known placeholders in a new session,
+                                            in place of secrets of its own [env: EMULATOR_NO_ROTATION]
+          --snapshot-timeout <DURATION>     Longest wait for the services when going on from saved
+                                            memory, `10s` [env: EMULATOR_SNAPSHOT_READY_TIMEOUT]
+
     Global options:
           --instance <NAME>      Instance to act on: each has its own data, ports and machine [default:
                                  default]
@@ -83,7 +95,9 @@ fn the_help_of_start_groups_its_flags() {
       -q, --quiet                Show warnings and errors only
       -v, --verbose              Show every detail
 
-    Starting what already runs is no error: it is reported as it is.
+    Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
+    with its data and secrets. A new session begins with a snapshot, made on this machine the first
+    time, and gets secrets of its own: see them with `emulator status --show-secrets`.
 
     Each port is the first of: `--port`, the variable that the image names for it, the port that
     an earlier `--port` chose for this instance, the image's default.
@@ -92,6 +106,7 @@ fn the_help_of_start_groups_its_flags() {
       emulator start
       emulator start --port backend=30001 --port dashboard=auto
       emulator start --accel tcg --timeout 5m
+      emulator start --no-snapshot          boot, in place of going on from saved memory
       emulator start -o json                ports, phases and seconds for a program
     --- stderr
     ");
@@ -179,6 +194,9 @@ fn the_status_of_what_was_never_started_is_3() {
       "healthy": null,
       "reasons": [],
       "startedBy": null,
+      "coldBecause": null,
+      "rotated": null,
+      "secrets": [],
       "startedAt": null,
       "arch": null,
       "accelerator": null,

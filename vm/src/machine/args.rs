@@ -282,19 +282,21 @@ mod tests {
 
     #[test]
     fn the_whole_command_line_of_an_instance() {
-        assert_snapshot!(shown(&topology(Arch::Amd64, Accelerator::Kvm), &launch(), ALL), @r"
+        assert_snapshot!(shown(&topology(Arch::Amd64, Accelerator::Kvm), &launch(), ALL), @"
+
         -name stack-emulator default,debug-threads=on
         -no-user-config
         -nodefaults
         -display none
         -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
         -no-reboot
-        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
         -accel kvm
         -cpu host
         -smp 2
         -m 2048M
         -rtc base=utc
+        -object memory-backend-ram,id=ram,size=2048M
         -kernel /boot/vmlinuz
         -initrd /boot/initrd
         -append root=PARTLABEL=stack-root quiet,really
@@ -336,28 +338,28 @@ mod tests {
 
     #[test]
     fn each_accelerator_has_its_board_and_cpu() {
-        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Kvm), @r"
-        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Kvm), @"
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
         -accel kvm
         -cpu host
         ");
-        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Tcg), @r"
-        -machine pc-q35-10.2,vmport=off,i8042=off,graphics=off
+        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Tcg), @"
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
         -accel tcg,thread=multi
         -cpu max,la57=off,erms=off,fsrm=off
         ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Kvm), @r"
-        -machine virt-10.2,gic-version=max
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Kvm), @"
+        -machine virt-10.2,memory-backend=ram,gic-version=max
         -accel kvm
         -cpu host
         ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Hvf), @r"
-        -machine virt-10.2,gic-version=max
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Hvf), @"
+        -machine virt-10.2,memory-backend=ram,gic-version=max
         -accel hvf
         -cpu host
         ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Tcg), @r"
-        -machine virt-10.2,gic-version=max
+        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Tcg), @"
+        -machine virt-10.2,memory-backend=ram,gic-version=max
         -accel tcg,thread=multi
         -cpu max
         ");
