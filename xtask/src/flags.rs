@@ -40,6 +40,7 @@ impl Cli {
 /// One task a file in `tasks/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
+    Bench(Bench),
     BuildImage(BuildImage),
     BuildQemu(BuildQemu),
     Quickstart(Quickstart),
@@ -168,6 +169,29 @@ pub(crate) struct Quickstart {}
 pub(crate) struct Smoke {
     /// Architecture of the image; it is built when it is missing.
     pub(crate) arch: Arch,
+}
+
+/// Measures how long `emulator` takes to start, stop and capture, as a user runs it.
+///
+/// Image and QEMU are built or found as in every other task; instances and snapshots are the benchmark's own and go with it.
+/// `docs/bench.md` says what is measured, and how to read it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench
+  cargo xtask bench --rounds 1
+  cargo xtask bench --json bench.json --plot docs/bench.svg")]
+pub(crate) struct Bench {
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) rounds: NonZeroUsize,
+
+    /// File for every figure as JSON.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) json: Option<PathBuf>,
+
+    /// File for a picture of the figures as SVG.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 /// Runs every check and every test, those with virtual machines included.

@@ -1,5 +1,6 @@
 //! The maintainers' commands: `cargo xtask …`.
 
+mod bench;
 mod flags;
 mod hints;
 mod tasks;
@@ -42,6 +43,7 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
     )?;
     match task {
+        Task::Bench(task) => task.run(console).await,
         Task::BuildImage(task) => task.run(console).await,
         Task::BuildQemu(task) => task.run(console).await,
         Task::Setup(task) => task.run(console).await,

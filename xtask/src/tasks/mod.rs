@@ -1,5 +1,6 @@
 //! One file a task; each adds `run` to its own flags.
 
+mod bench;
 mod build_image;
 mod build_qemu;
 mod cargo;

@@ -1,7 +1,7 @@
 //! The tests that boot virtual machines: what they need, and how they are run.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use host::console::Console;
@@ -11,7 +11,7 @@ use vm::home::Home;
 use super::cargo::{cargo_with_env, emulator_binary};
 use super::{build_image, build_qemu};
 
-/// What the tests run.
+/// What the tests and the benchmark run.
 pub(crate) struct VmTier {
     home: Home,
     emulator: PathBuf,
@@ -27,6 +27,16 @@ impl VmTier {
         build_qemu::ensure(&home, console).await?;
         build_image::ensure(&home, arch, console).await?;
         Ok(Self { home, emulator: emulator_binary().await? })
+    }
+
+    /// The home with image and QEMU.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The built program.
+    pub(crate) fn emulator(&self) -> &Path {
+        &self.emulator
     }
 
     /// Runs the tests whose names contain one of `names`; all of them when there is none.

@@ -1,0 +1,130 @@
+//! The built program, run as a user runs it and timed from outside.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use host::process::Cmd;
+use release::manifest::Manifest;
+use serde::de::DeserializeOwned;
+use vm::home::HOME_VARIABLE;
+use vm::snapshot::Strategy;
+
+use super::answers::{CaptureAnswer, StartAnswer, StopAnswer};
+use super::home::BenchHome;
+use super::scenario::StartKind;
+
+/// Beginning of the names of variables that stand for flags of the program.
+const VARIABLES: &str = "EMULATOR_";
+
+/// How long the program may take to undo what it was doing when it is interrupted.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How `stop` has to end.
+const SUSPENDED: &str = "suspended";
+
+/// The program in a home of its own.
+pub(crate) struct Emulator<'a> {
+    program: PathBuf,
+    home: BenchHome<'a>,
+}
+
+/// What a run has answered, and how long it has taken from its start to its end.
+pub(super) struct Timed<T> {
+    pub(super) seconds: f64,
+    pub(super) answer: T,
+}
+
+impl<'a> Emulator<'a> {
+    /// `program` in `home`.
+    pub(crate) fn new(program: PathBuf, home: BenchHome<'a>) -> Self {
+        Self { program, home }
+    }
+
+    /// Its home.
+    pub(crate) fn home(&self) -> &BenchHome<'a> {
+        &self.home
+    }
+
+    /// `start` on free ports.
+    ///
+    /// # Errors
+    /// When it fails, or was not the start that was to be measured.
+    pub(super) async fn start(
+        &self,
+        kind: &StartKind,
+        manifest: &Manifest,
+    ) -> anyhow::Result<Timed<StartAnswer>> {
+        let ports = manifest.stack.ports.iter().map(|port| format!("--port={}=auto", port.name));
+        let args =
+            ["start".to_owned()].into_iter().chain(kind.args.iter().map(|&arg| arg.to_owned())).chain(ports);
+        let expected = StartKind { rotated: kind.rotated && !manifest.stack.secrets.is_empty(), ..*kind };
+        self.run(args, |started: &StartAnswer| started.check(&expected)).await
+    }
+
+    /// `stop`.
+    ///
+    /// # Errors
+    /// When it fails or does not suspend.
+    pub(super) async fn stop(&self) -> anyhow::Result<Timed<StopAnswer>> {
+        let suspended = |stopped: &StopAnswer| match stopped.ending.as_str() {
+            SUSPENDED => Ok(()),
+            other => Err(format!("it ended by `{other}`")),
+        };
+        self.run(["stop".to_owned()], suspended).await
+    }
+
+    /// `capture` with `strategy`, in place of the snapshot that there is.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) async fn capture(&self, strategy: Strategy) -> anyhow::Result<CaptureAnswer> {
+        let args = ["capture".to_owned(), "--force".to_owned(), format!("--strategy={strategy}")];
+        Ok(self.run(args, |_: &CaptureAnswer| Ok(())).await?.answer)
+    }
+
+    /// `reset`, without the question.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) async fn reset(&self) -> anyhow::Result<()> {
+        self.run(["reset".to_owned(), "--yes".to_owned()], |_: &serde_json::Value| Ok(())).await.map(drop)
+    }
+
+    async fn run<T: DeserializeOwned>(
+        &self,
+        args: impl IntoIterator<Item = String>,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> anyhow::Result<Timed<T>> {
+        let cmd = self.command(args);
+        let begun = Instant::now();
+        let finished = cmd.finished().await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if !finished.status.success() {
+            return Err(cmd.failure(&finished).into());
+        }
+        let unexpected = |reason: String| {
+            let printed =
+                [&finished.stdout[..], &finished.stderr[..]].map(String::from_utf8_lossy).join("\n");
+            anyhow::anyhow!(
+                "`{}` did something else than what was to be measured: {reason}\n{printed}",
+                cmd.argv()
+            )
+        };
+        let answer =
+            serde_json::from_slice(&finished.stdout).map_err(|error| unexpected(error.to_string()))?;
+        match check(&answer) {
+            Ok(()) => Ok(Timed { seconds, answer }),
+            Err(reason) => bail!(unexpected(reason)),
+        }
+    }
+
+    /// The program without the caller's settings, so that everybody measures the same.
+    fn command(&self, args: impl IntoIterator<Item = String>) -> Cmd {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        let settings = names.filter(|name| name.to_string_lossy().starts_with(VARIABLES));
+        let cmd = Cmd::new(&self.program).args(args).args(["--output", "json"]).grace(GRACE);
+        let cmd = cmd.env(HOME_VARIABLE, self.home.home().root());
+        settings.fold(cmd, Cmd::env_remove)
+    }
+}

@@ -1,0 +1,16 @@
+//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again.
+//!
+//! `docs/bench.md` says what is measured, how, and how to read it.
+
+mod answers;
+pub(crate) mod emulator;
+pub(crate) mod home;
+pub(crate) mod host_facts;
+mod memory_use;
+pub(crate) mod plot;
+pub(crate) mod report;
+pub(crate) mod rounds;
+mod scenario;
+mod sizes;
+mod statistics;
+pub(crate) mod table;

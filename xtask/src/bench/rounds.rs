@@ -1,0 +1,135 @@
+//! The measurement: round after round, every scenario once in each.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use host::events::{Phase, Reporter, Timing, Unit};
+use release::arch::Arch;
+use release::manifest::Manifest;
+use vm::accel::Accelerator;
+use vm::snapshot::Strategy;
+
+use super::answers::StartAnswer;
+use super::emulator::{Emulator, Timed};
+use super::memory_use::{self, MemoryUse};
+use super::scenario::{SUSPENDED, Scenario, StartKind, TEMPLATE, Turn};
+use super::sizes::{self, Sizes};
+
+/// What `stop` is spent on; it prints no other phases.
+const SUSPEND: &str = "suspend";
+
+/// Every run of one scenario.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Runs {
+    pub(super) seconds: Vec<f64>,
+    pub(super) phases: BTreeMap<String, Vec<f64>>,
+    pub(super) memory: Vec<MemoryUse>,
+}
+
+impl Runs {
+    fn add(&mut self, seconds: f64, phases: impl IntoIterator<Item = Timing>) {
+        self.seconds.push(seconds);
+        for Timing { phase, seconds } in phases {
+            self.phases.entry(phase).or_default().push(seconds);
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(super) scenarios: BTreeMap<Scenario, Runs>,
+    pub(super) sizes: Sizes,
+    /// What ran the guests.
+    pub(crate) accelerator: Option<Accelerator>,
+}
+
+/// A measurement.
+pub(crate) struct Rounds<'a> {
+    /// The program, in a home of its own.
+    pub(crate) emulator: Emulator<'a>,
+    /// The image's description.
+    pub(crate) manifest: Manifest,
+    /// How many rounds count.
+    pub(crate) count: usize,
+    /// Where progress is told.
+    pub(crate) console: &'a dyn Reporter,
+}
+
+impl Rounds<'_> {
+    /// Measures everything.
+    ///
+    /// # Errors
+    /// When a command fails or does something else than what was to be measured. Nothing is left running.
+    pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
+        let arch = Arch::host().context("there is no image for this machine's architecture")?;
+        // What the first ones measure is dropped: their files have to be read from the disk first.
+        let mut unused = Measured::default();
+        let phase = Phase::start(self.console, "bench-snapshots", "Capture both snapshots");
+        for strategy in Strategy::ALL {
+            phase.detail(strategy.as_str());
+            self.capture(&mut unused, strategy, arch).await?;
+        }
+        phase.done();
+        self.round("Warm up", &Turn::warm_up(), &mut unused, arch).await?;
+
+        let mut measured = Measured { sizes: unused.sizes, ..Measured::default() };
+        for round in 0..self.count {
+            let title = format!("Round {} of {}", round + 1, self.count);
+            self.round(&title, &Turn::of_round(round), &mut measured, arch).await?;
+        }
+        sizes::image(&mut measured.sizes, self.emulator.home().home(), arch)?;
+        Ok(measured)
+    }
+
+    async fn round(
+        &self,
+        title: &str,
+        turns: &[Turn],
+        measured: &mut Measured,
+        arch: Arch,
+    ) -> anyhow::Result<()> {
+        let phase = Phase::start(self.console, "bench-round", title);
+        for (done, turn) in turns.iter().enumerate() {
+            phase.progress(done as u64, Some(turns.len() as u64), Unit::Steps);
+            phase.detail(&turn.title());
+            match turn {
+                Turn::Start(kind) => self.start(measured, kind).await?,
+                Turn::Suspend => self.suspend(measured).await?,
+                Turn::Capture(strategy) => self.capture(measured, *strategy, arch).await?,
+            }
+            self.emulator.reset().await?;
+        }
+        phase.done();
+        Ok(())
+    }
+
+    async fn start(&self, measured: &mut Measured, kind: &StartKind) -> anyhow::Result<()> {
+        let Timed { seconds, answer } = self.emulator.start(kind, &self.manifest).await?;
+        let StartAnswer { accelerator, pid, phases, .. } = answer;
+        measured.accelerator = Some(accelerator);
+        let runs = measured.scenarios.entry(kind.scenario).or_default();
+        runs.memory.extend(memory_use::of(pid.context("a started machine has no process")?)?);
+        runs.add(seconds, phases);
+        Ok(())
+    }
+
+    async fn suspend(&self, measured: &mut Measured) -> anyhow::Result<()> {
+        self.start(measured, &TEMPLATE).await?;
+        let Timed { seconds, answer } = self.emulator.stop().await?;
+        let suspend = Timing { phase: SUSPEND.to_owned(), seconds: answer.seconds };
+        measured.scenarios.entry(Scenario::Stop).or_default().add(seconds, [suspend]);
+        sizes::suspended(&mut measured.sizes, self.emulator.home().instance().dir())?;
+        self.start(measured, &SUSPENDED).await
+    }
+
+    async fn capture(&self, measured: &mut Measured, strategy: Strategy, arch: Arch) -> anyhow::Result<()> {
+        let captured = self.emulator.capture(strategy).await?;
+        let dir = self.emulator.home().home().snapshot(&captured.snapshot);
+        sizes::snapshot(&mut measured.sizes, &dir, strategy, arch)?;
+        let phases = captured.beyond_the_boot();
+        let seconds = phases.iter().map(|timing| timing.seconds).sum();
+        measured.scenarios.entry(Scenario::capture(strategy)).or_default().add(seconds, phases);
+        Ok(())
+    }
+}

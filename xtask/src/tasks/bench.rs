@@ -1,0 +1,56 @@
+//! `cargo xtask bench`: how long everything takes.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use host::console::Console;
+use host::events::{Event, Reporter};
+use host::files::{PUBLIC_FILE, write_atomic};
+use release::arch::Arch;
+use vm::boot_files::BootFiles;
+use vm::qemu::Qemu;
+
+use super::vm_tier::VmTier;
+use crate::bench::emulator::Emulator;
+use crate::bench::home::BenchHome;
+use crate::bench::host_facts::{self, HostFacts};
+use crate::bench::report::Report;
+use crate::bench::rounds::Rounds;
+use crate::bench::{plot, table};
+use crate::flags::Bench;
+
+impl Bench {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        let load = host_facts::load();
+        if let Some(warning) = host_facts::warning(load) {
+            console.report(&Event::Warning(&warning));
+        }
+        let arch = Arch::host().context("there is no image for this machine's architecture")?;
+        let tier = VmTier::prepare(arch, console).await?;
+        let qemu = Qemu::find(tier.home(), arch).await?;
+        // Read out before the bench's home borrows them.
+        let manifest = BootFiles::of(tier.home(), arch, qemu.img()).await?.manifest;
+        let home = BenchHome::new(tier.home(), arch, console)?;
+        let emulator = Emulator::new(tier.emulator().to_owned(), home);
+        let measured = Rounds { emulator, manifest, count: self.rounds.get(), console }.measure().await?;
+        let accelerator = measured.accelerator.context("nothing was started")?;
+        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
+        self.publish(&Report::new(host, measured))
+    }
+
+    fn publish(&self, report: &Report) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            write(path, serde_json::to_string_pretty(report)?)?;
+        }
+        if let Some(path) = &self.plot {
+            write(path, plot::svg(report)?)?;
+        }
+        writeln!(std::io::stdout(), "{}", table::all(report)).context("cannot write to stdout")
+    }
+}
+
+fn write(path: &Path, mut text: String) -> anyhow::Result<()> {
+    text.push('\n');
+    Ok(write_atomic(path, text.as_bytes(), PUBLIC_FILE)?)
+}
