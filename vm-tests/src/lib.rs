@@ -7,6 +7,9 @@ pub mod api;
 pub mod emulator;
 pub mod guest;
 pub mod home;
+pub mod processes;
+pub mod small_disk;
+pub mod stack;
 
 use std::path::PathBuf;
 
