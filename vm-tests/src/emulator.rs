@@ -1,7 +1,9 @@
 //! The built program, as a user runs it.
 
 use std::collections::BTreeMap;
-use std::process::{Output, Stdio};
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,15 +255,28 @@ impl Drop for Emulator {
     }
 }
 
+/// Two ports that are free now.
+///
+/// # Panics
+/// When there are none.
+pub fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
 /// Waits for a run in the background.
 ///
 /// # Panics
 /// When its output cannot be read.
 pub async fn finished(child: Child) -> Run {
     let Output { status, stdout, stderr } = child.wait_with_output().await.expect("the output can be read");
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    let code = status.code().or(signal.map(|number| 128 + number)).expect("a run ends by exit or by signal");
-    Run { code, stdout: text(stdout), stderr: text(stderr) }
+    Run { code: code(status), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The status as a shell gives it.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|number| 128 + number);
+    status.code().or(signal).expect("a run ends by exit or by signal")
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -4,7 +4,9 @@
 //! A missing prerequisite panics with what to run; it never skips a test.
 
 pub mod api;
+pub mod disk;
 pub mod emulator;
+pub mod followed;
 pub mod guest;
 pub mod home;
 pub mod processes;

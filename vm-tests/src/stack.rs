@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::emulator::Started;
+use crate::emulator::{Emulator, Started};
 
 /// The project that the stack itself is.
 pub const PROJECT: &str = "internal";
@@ -76,14 +76,27 @@ pub async fn users(started: &Started) -> Vec<String> {
     }
 }
 
+/// The keys of the session in the order of [`KEYS`].
+///
+/// # Panics
+/// When one is missing.
+pub fn keys(started: &Started) -> [String; 3] {
+    KEYS.map(|(.., secret)| started.secret(secret).to_owned())
+}
+
+/// The keys that everybody knows who has the image, in the order of [`KEYS`].
+pub fn placeholders(emulator: &Emulator) -> [String; 3] {
+    KEYS.map(|(.., secret)| emulator.placeholder(secret))
+}
+
 /// Status of the answer to each of `keys` in the order of [`KEYS`], asked for what every key opens.
 ///
 /// # Panics
 /// When there is no answer.
-pub async fn statuses(started: &Started, keys: [&str; 3]) -> [u16; 3] {
+pub async fn statuses(backend: &Api, keys: &[String; 3]) -> [u16; 3] {
     let mut statuses = [0; 3];
     for ((status, key), (access, ..)) in statuses.iter_mut().zip(keys).zip(KEYS) {
-        *status = with_key(started.api("backend"), access, key).get(CURRENT_PROJECT).await.status;
+        *status = with_key(backend.clone(), access, key).get(CURRENT_PROJECT).await.status;
     }
     statuses
 }

@@ -9,7 +9,7 @@ use host::wait;
 use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::guest::Guest;
-use vm_tests::stack::{KEYS, backend};
+use vm_tests::stack::{backend, keys};
 
 /// Longest wait for the driver, and for a page under software emulation.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -24,7 +24,7 @@ async fn a_person_signs_in_sees_projects_masked_keys_and_the_state_of_every_serv
     let project = json!({ "absolute_file_path": "/home/ada/shop/stack.config.json" });
     let client = backend(&started, "client");
     assert_eq!(client.post("/api/v1/internal/local-emulator/project", &project).await.status, 200);
-    let keys = KEYS.map(|(.., secret)| started.secret(secret).to_owned());
+    let keys = keys(&started);
 
     let port = free_port();
     let profile = emulator.home().scratch("chromium");

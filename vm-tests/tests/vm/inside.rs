@@ -30,7 +30,7 @@ async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_place
         guest
             .sh("stat -c '%a %U %G' /run/stack/session.env; findmnt -no FSTYPE -T /run/stack/session.env")
             .await,
-        "640 root stack\ntmpfs"
+        "600 stack stack\ntmpfs"
     );
     let keys =
         guest.sh("find / -xdev -name '*.pem' -path '*private*' -o -xdev -name 'ssl-cert-snakeoil.key'").await;

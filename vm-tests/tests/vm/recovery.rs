@@ -6,7 +6,7 @@ use host::wait;
 use rustix::process::Signal;
 use vm_tests::emulator::{Emulator, START, finished};
 use vm_tests::processes;
-use vm_tests::stack::{KEYS, sign_up, statuses, users};
+use vm_tests::stack::{keys, placeholders, sign_up, statuses, users};
 
 /// Longest wait for QEMU; the first start of all makes the snapshot too.
 const LAUNCH_LIMIT: Duration = Duration::from_mins(3);
@@ -23,10 +23,9 @@ async fn after_a_kill_of_qemu_status_says_so_and_start_boots_with_the_data_and_t
     assert!(status.stdout.contains(&process.pid.to_string()), "{}", status.stdout);
     let again = emulator.start(&[]).await.by("cold");
     assert_eq!(again.secrets, started.secrets);
-    let keys = KEYS.map(|(.., secret)| again.secret(secret));
-    assert_eq!(statuses(&again, keys).await, [200; 3]);
-    let placeholders = KEYS.map(|(.., secret)| emulator.placeholder(secret));
-    assert_eq!(statuses(&again, placeholders.each_ref().map(String::as_str)).await, [401; 3]);
+    let backend = again.api("backend");
+    assert_eq!(statuses(&backend, &keys(&again)).await, [200; 3]);
+    assert_eq!(statuses(&backend, &placeholders(&emulator)).await, [401; 3]);
     assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
 
     emulator.run(&["reset", "--yes"]).await.expect(0);
