@@ -57,7 +57,8 @@ pub fn copy_nonzero(from: &File, to: &File) -> io::Result<u64> {
     while let Some(data) = next_data(from, position, len)? {
         position = data.start;
         while position < data.start + data.len {
-            let room = usize::try_from(data.start + data.len - position).map_or(BLOCK, |left| left.min(BLOCK));
+            let room =
+                usize::try_from(data.start + data.len - position).map_or(BLOCK, |left| left.min(BLOCK));
             from.read_exact_at(&mut block[..room], position)?;
             written += write_nonzero(&block[..room], to, position)?;
             position += room as u64;

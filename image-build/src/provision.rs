@@ -16,8 +16,8 @@ use host::files::FileError;
 use host::wait::Backoff;
 use vm::accel::AccelError;
 use vm::machine::{
-    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS, PORT_QGA,
-    PortEnd, Topology,
+    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS,
+    PORT_QGA, PortEnd, Topology,
 };
 use vm::process::{Launched, VmProcessError};
 use vm::qemu::QemuError;

@@ -56,6 +56,16 @@ impl Api {
         answer(self.request(Method::POST, path).json(body).send().await, path).await
     }
 
+    /// POSTs `body` to `path`, where the machine may go away meanwhile. Gives the answer if there is a whole one.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        whole(self.request(Method::POST, path).json(body).send().await).await.ok()
+    }
+
+    /// GETs `path`, where the machine may not be there yet. Gives the answer if there is a whole one.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        whole(self.request(Method::GET, path).send().await).await.ok()
+    }
+
     /// DELETEs `path`.
     ///
     /// # Panics
@@ -66,7 +76,7 @@ impl Api {
 
     /// Whether anything answers at all.
     pub async fn answers(&self, path: &str) -> bool {
-        self.request(Method::GET, path).send().await.is_ok()
+        self.try_get(path).await.is_some()
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -76,8 +86,12 @@ impl Api {
 }
 
 async fn answer(response: reqwest::Result<Response>, path: &str) -> Answer {
-    let response = response.unwrap_or_else(|error| panic!("no answer to {path}: {error:?}"));
+    whole(response).await.unwrap_or_else(|error| panic!("no answer to {path}: {error:?}"))
+}
+
+async fn whole(response: reqwest::Result<Response>) -> reqwest::Result<Answer> {
+    let response = response?;
     let status = response.status().as_u16();
-    let text = response.text().await.unwrap_or_else(|error| panic!("no whole answer to {path}: {error:?}"));
-    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    let text = response.text().await?;
+    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
 }

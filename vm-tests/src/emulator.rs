@@ -1,8 +1,14 @@
 //! The built program, as a user runs it.
 
-use std::process::{Output, Stdio};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use release::arch::Arch;
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use vm::home::HOME_VARIABLE;
@@ -12,8 +18,16 @@ use vm::instance::name::InstanceName;
 use vm::instance::record;
 
 use crate::api::Api;
+use crate::guest::Guest;
 use crate::home::TestHome;
+use crate::processes;
 use crate::{EMULATOR_VARIABLE, path_from_env};
+
+/// A start that a program reads, on ports that no other machine has.
+pub const START: [&str; 7] = ["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"];
+
+/// Longest wait for a process that was killed.
+const GONE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a finished run left behind.
 #[derive(Debug)]
@@ -46,21 +60,27 @@ impl Run {
     }
 }
 
-/// The program with one home.
+/// The program with one home, acting on one instance.
 #[derive(Debug)]
 pub struct Emulator {
-    home: TestHome,
+    home: Arc<TestHome>,
+    instance: InstanceName,
 }
 
 impl Emulator {
-    /// The program in `home`.
+    /// The program in `home`, acting on the default instance.
     pub fn new(home: TestHome) -> Self {
-        Self { home }
+        Self { home: Arc::new(home), instance: InstanceName::default() }
     }
 
-    /// The program in a home of its own with the amd64 image.
+    /// The program in a home of its own with the amd64 image and the snapshots that all tests share.
     pub fn for_amd64() -> Self {
         Self::new(TestHome::new(Arch::Amd64))
+    }
+
+    /// Like [`Emulator::for_amd64`], with no snapshot yet: for tests that damage or count them.
+    pub fn without_snapshots() -> Self {
+        Self::new(TestHome::new(Arch::Amd64).without_snapshots())
     }
 
     /// Like [`Emulator::for_amd64`], knowing nothing yet about QEMU and this host.
@@ -68,12 +88,26 @@ impl Emulator {
         Self::new(TestHome::new(Arch::Amd64).without_verdicts())
     }
 
+    /// The same program and home, acting on the instance called `name`.
+    ///
+    /// # Panics
+    /// When that is no name.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Self {
+        Self { home: Arc::clone(&self.home), instance: name.parse().expect("a name of an instance") }
+    }
+
     /// The home that it works in.
     pub fn home(&self) -> &TestHome {
         &self.home
     }
 
-    /// A command that has not been started, with pipes for output, on ports of its own so that tests never meet a user's
+    /// The files of the instance.
+    pub fn dir(&self) -> InstanceDir {
+        InstanceDir::new(self.home.home(), &self.instance)
+    }
+
+    /// A command that has not been started, with pipes for output, in a home of its own so that tests never meet a user's
     /// running emulator.
     pub fn command(&self, args: &[&str]) -> Command {
         #[expect(
@@ -81,7 +115,8 @@ impl Emulator {
             reason = "the tests check raw exit codes, closed streams and signals"
         )]
         let mut command = Command::new(path_from_env(EMULATOR_VARIABLE));
-        command.args(args).env(HOME_VARIABLE, self.home.home().root());
+        command.args(args).args(["--instance", self.instance.as_str()]);
+        command.env(HOME_VARIABLE, self.home.home().root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -95,13 +130,20 @@ impl Emulator {
         command
     }
 
-    /// The live record of the default instance.
+    /// The live record.
     ///
     /// # Panics
     /// When there is one that cannot be read.
     pub fn live(&self) -> Option<Live> {
-        let dir = InstanceDir::new(self.home.home(), &InstanceName::default());
-        record::read(&dir.live()).expect("the live record is whole")
+        record::read(&self.dir().live()).expect("the live record is whole")
+    }
+
+    /// The guest.
+    ///
+    /// # Panics
+    /// When nothing runs.
+    pub fn guest(&self) -> Guest {
+        Guest::new(self.live().expect("it runs"))
     }
 
     /// The placeholder of the secret called `name`, as the image's manifest gives it.
@@ -112,6 +154,18 @@ impl Emulator {
         let secrets = self.home.manifest().stack.secrets;
         let secret = secrets.into_iter().find(|secret| secret.name == name);
         secret.unwrap_or_else(|| panic!("no secret `{name}` in the manifest")).placeholder
+    }
+
+    /// The values of the secrets by their names, as a user is shown them.
+    ///
+    /// # Panics
+    /// When the instance is not healthy, or a value is not shown.
+    pub async fn secrets(&self) -> BTreeMap<String, String> {
+        let status = self.run(&["status", "--show-secrets", "-o", "json"]).await.expect(0).json();
+        let secrets = status["secrets"].as_array().expect("`secrets` is an array");
+        let text =
+            |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text in {secrets:?}")).to_owned();
+        secrets.iter().map(|secret| (text(&secret["name"]), text(&secret["value"]))).collect()
     }
 
     /// Starts a run in the background.
@@ -135,32 +189,79 @@ impl Emulator {
     /// # Panics
     /// When it does not end with exit status 0.
     pub async fn start(&self, more: &[&str]) -> Started {
-        let args = ["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"];
-        Started(self.run(&[&args, more].concat()).await.expect(0).json())
+        self.started(self.run(&[&START, more].concat()).await).await
     }
 
-    /// `stop`, and proof that nothing is left running.
+    /// What a run of `start -o json` has brought about.
+    ///
+    /// # Panics
+    /// When it did not end with exit status 0, or nothing healthy runs.
+    pub async fn started(&self, run: Run) -> Started {
+        let run = run.expect(0);
+        Started { report: run.json(), said: run.stderr, secrets: self.secrets().await }
+    }
+
+    /// `stop`, and proof that the machine is suspended and nothing is left running.
     ///
     /// # Panics
     /// When something is.
     pub async fn finish(&self) {
+        self.stop(&[], "suspended").await;
+    }
+
+    /// `stop` with more arguments, and proof that the instance is in `state` and nothing is left running.
+    ///
+    /// # Panics
+    /// When it is in another, or something is.
+    pub async fn stop(&self, more: &[&str], state: &str) -> Run {
         let process = self.live().and_then(|live| live.process).expect("it runs");
-        self.run(&["stop"]).await.expect(0);
+        let run = self.run(&[&["stop", "-o", "json"], more].concat()).await.expect(0);
+        assert_eq!(run.json()["state"], state, "{}", run.stderr);
         assert!(!process.is_alive().expect("the process table can be read"), "QEMU outlived `stop`");
         assert!(self.live().is_none(), "the live record outlived QEMU");
-        self.run(&["status"]).await.expect(3);
+        let status = self.run(&["status", "-o", "json"]).await.expect(3).json();
+        assert_eq!(status["state"], state);
+        run
+    }
+
+    /// Kills QEMU without letting it do anything more.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn kill_qemu(&self) {
+        let process = self.live().and_then(|live| live.process).expect("it runs");
+        processes::send(process.pid, Signal::KILL);
+        process.gone(GONE_LIMIT).await.expect("a killed process ends");
+    }
+
+    /// Proves that no process of this home runs any more and that nothing half-made lies about in it.
+    ///
+    /// # Panics
+    /// When something does.
+    pub async fn assert_tidy(&self) {
+        processes::assert_none_of(self.home.home().root()).await;
+        self.home.assert_nothing_half_made();
     }
 }
 
 /// A test that fails midway must not leave its machine to the next.
 impl Drop for Emulator {
     fn drop(&mut self) {
-        let process = self.live().and_then(|live| live.process);
+        let live = record::read::<Live>(&self.dir().live()).ok().flatten();
+        let process = live.and_then(|live| live.process);
         if let Some(process) = process.filter(|process| process.is_alive().is_ok_and(|alive| alive)) {
-            let pid = rustix::process::Pid::from_raw(process.pid).expect("a recorded pid is not 0");
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            processes::send(process.pid, Signal::KILL);
         }
     }
+}
+
+/// Two ports that are free now.
+///
+/// # Panics
+/// When there are none.
+pub fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 /// Waits for a run in the background.
@@ -169,20 +270,49 @@ impl Drop for Emulator {
 /// When its output cannot be read.
 pub async fn finished(child: Child) -> Run {
     let Output { status, stdout, stderr } = child.wait_with_output().await.expect("the output can be read");
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    let code = status.code().or(signal.map(|number| 128 + number)).expect("a run ends by exit or by signal");
-    Run { code, stdout: text(stdout), stderr: text(stderr) }
+    Run { code: code(status), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The status as a shell gives it.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|number| 128 + number);
+    status.code().or(signal).expect("a run ends by exit or by signal")
 }
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("the program prints UTF-8")
 }
 
-/// What `start -o json` printed.
+/// What a start has brought about.
 #[derive(Debug, Clone)]
-pub struct Started(pub Value);
+pub struct Started {
+    /// What `start -o json` printed.
+    pub report: Value,
+    /// What it said on stderr.
+    pub said: String,
+    /// The values of the secrets, by their names.
+    pub secrets: BTreeMap<String, String>,
+}
 
 impl Started {
+    /// The start itself if it began in this way: `cold`, `snapshot` or `suspended`.
+    ///
+    /// # Panics
+    /// When it began in another, with all that was said.
+    #[expect(clippy::return_self_not_must_use, reason = "the check itself is often all that is wanted")]
+    pub fn by(self, origin: &str) -> Self {
+        assert_eq!(self.report["startedBy"], origin, "{}\n{}", self.report, self.said);
+        self
+    }
+
+    /// The value of the secret called `name`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn secret(&self, name: &str) -> &str {
+        self.secrets.get(name).unwrap_or_else(|| panic!("no secret `{name}`"))
+    }
+
     /// A client of the service called `name`.
     ///
     /// # Panics
@@ -196,11 +326,11 @@ impl Started {
     /// # Panics
     /// When there is no such service.
     pub fn url(&self, name: &str) -> String {
-        let ports = self.0["ports"].as_array().expect("`ports` is an array");
+        let ports = self.report["ports"].as_array().expect("`ports` is an array");
         let port = ports
             .iter()
             .find(|port| port["name"] == name)
-            .unwrap_or_else(|| panic!("no port `{name}`: {}", self.0));
+            .unwrap_or_else(|| panic!("no port `{name}`: {}", self.report));
         port["url"].as_str().expect("`url` is a string").to_owned()
     }
 }

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use host::wait;
+use vm::agent::Agent;
 use vm::instance::live::Live;
 use vm::qga::{Exec, Qga};
+use vm::qmp::Qmp;
 
 /// Longest time that a command may take under software emulation.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// What an agent that is there answers within.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A running guest.
 #[derive(Debug)]
@@ -25,12 +31,52 @@ impl Guest {
     /// # Panics
     /// When the agent does not answer or the script does not exit with status 0.
     pub async fn sh(&self, script: &str) -> String {
-        let mut agent = Qga::new(&self.live.qga);
-        agent.ready(LIMIT).await.expect("the guest agent answers");
-        let exec = Exec::new("/bin/sh").args(["-c", script]);
-        let completed =
-            agent.exec(&exec, LIMIT).await.unwrap_or_else(|error| panic!("`{script}`: {error:?}"));
-        let stdout = completed.success().unwrap_or_else(|error| panic!("`{script}`: {error}"));
+        self.output(&Exec::new("/bin/sh").args(["-c", script]), script).await
+    }
+
+    /// Runs an SQL query in the stack's database and gives its rows, columns separated by `|`.
+    ///
+    /// # Panics
+    /// As [`Guest::sh`].
+    pub async fn sql(&self, query: &str) -> String {
+        let psql = ["-u", "postgres", "--", "psql", "-d", "stack", "-qtA", "-v", "ON_ERROR_STOP=1"];
+        self.output(&Exec::new("/usr/sbin/runuser").args(psql).stdin(query), query).await
+    }
+
+    async fn output(&self, exec: &Exec, what: &str) -> String {
+        let mut qga = Qga::new(&self.live.qga);
+        qga.ready(LIMIT).await.expect("the guest agent answers");
+        let completed = qga.exec(exec, LIMIT).await.unwrap_or_else(|error| panic!("`{what}`: {error:?}"));
+        let stdout = completed.success().unwrap_or_else(|error| panic!("`{what}`: {error}"));
         String::from_utf8(stdout).expect("the script prints UTF-8").trim_end().to_owned()
+    }
+
+    /// Starts a shell script that takes the guest agent itself away, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When the agent still answers after a while.
+    pub async fn cut_off(&self, script: &str) {
+        let mut qga = Qga::new(&self.live.qga);
+        qga.ready(LIMIT).await.expect("the guest agent answers");
+        // The answer is lost with the agent that should give it.
+        let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
+        let silent = async || Qga::new(&self.live.qga).ready(SOON).await.is_err().then_some(());
+        wait::until(LIMIT, silent).await.expect("the guest agent goes");
+    }
+
+    /// A connection to the stack's own agent.
+    ///
+    /// # Panics
+    /// When there is nothing to connect to.
+    pub async fn agent(&self) -> Agent {
+        Agent::connect(&self.live.agent, LIMIT).await.expect("QEMU listens for the agent")
+    }
+
+    /// The monitor of its QEMU.
+    ///
+    /// # Panics
+    /// When it does not greet.
+    pub async fn monitor(&self) -> Qmp {
+        Qmp::connect(&self.live.qmp, LIMIT).await.expect("QEMU's monitor greets")
     }
 }

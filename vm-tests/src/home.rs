@@ -1,7 +1,7 @@
 //! A home directory for one test.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use release::arch::Arch;
 use release::manifest::Manifest;
@@ -10,7 +10,10 @@ use vm::home::Home;
 
 use crate::{SOURCE_HOME_VARIABLE, path_from_env};
 
-/// An emulator home that borrows the image, its boot files and QEMU from the home under test.
+/// What the program's unfinished files and directories are called.
+const HALF_MADE: [&str; 3] = [".capture-", ".tmp-", ".savevm-"];
+
+/// An emulator home that borrows the image, its boot files, QEMU and snapshots from the home under test.
 #[derive(Debug)]
 pub struct TestHome {
     dir: TempDir,
@@ -38,7 +41,21 @@ impl TestHome {
         link(&image, &home.image(arch));
         link(&source.boot_files(arch), &home.boot_files(arch));
         link(&source.qemu(), &home.qemu());
+        // A snapshot takes a boot, and holds nothing of the session that it was made for: the first test makes it for all.
+        std::fs::create_dir_all(source.snapshots()).expect("the home under test is writable");
+        link(&source.snapshots(), &home.snapshots());
         Self { dir, home, arch }
+    }
+
+    /// Has snapshots of its own, which are none yet.
+    ///
+    /// # Panics
+    /// When the home cannot be changed.
+    #[must_use]
+    pub fn without_snapshots(self) -> Self {
+        std::fs::remove_file(self.home.snapshots()).expect("the home is writable");
+        std::fs::create_dir(self.home.snapshots()).expect("the home is writable");
+        self
     }
 
     /// Forgets what the home under test knows about QEMU and this host, so that it has to be found out again.
@@ -73,9 +90,48 @@ impl TestHome {
     }
 
     /// A path for a file of the test's own.
-    pub fn scratch(&self, name: &str) -> std::path::PathBuf {
+    pub fn scratch(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+
+    /// A program of the QEMU under test, or the host's.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        let own = self.home.qemu_current().join("bin").join(name);
+        if own.is_file() { own } else { PathBuf::from(name) }
+    }
+
+    /// Names of the finished snapshots, the oldest first.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub fn snapshots(&self) -> Vec<String> {
+        let mut names = names_in(&self.home.snapshots());
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+
+    /// Proves that nothing half-made lies about.
+    ///
+    /// # Panics
+    /// When something does.
+    pub fn assert_nothing_half_made(&self) {
+        let instances = self.home.instances();
+        let instances = names_in(&instances).into_iter().map(|name| instances.join(name));
+        for dir in instances.filter(|path| path.is_dir()).chain([self.home.snapshots()]) {
+            let unfinished = |name: &String| HALF_MADE.iter().any(|prefix| name.starts_with(prefix));
+            let left: Vec<_> = names_in(&dir).into_iter().filter(unfinished).collect();
+            assert!(left.is_empty(), "left in {}: {left:?}", dir.display());
+        }
+    }
+}
+
+/// Names of the entries of `dir`, which need not exist.
+fn names_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let name =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.expect("the directory can be read").file_name();
+    entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect()
 }
 
 fn link(from: &Path, to: &Path) {

@@ -4,9 +4,14 @@
 //! A missing prerequisite panics with what to run; it never skips a test.
 
 pub mod api;
+pub mod disk;
 pub mod emulator;
+pub mod followed;
 pub mod guest;
 pub mod home;
+pub mod processes;
+pub mod small_disk;
+pub mod stack;
 
 use std::path::PathBuf;
 

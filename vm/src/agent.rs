@@ -197,7 +197,11 @@ mod tests {
         async fn answer(&self, answer: impl Fn(u64) -> String) {
             let (stream, _) = self.listener.accept().await.unwrap();
             let mut lines = BufReader::new(stream).lines();
-            assert_eq!(lines.next_line().await.unwrap().unwrap(), "", "a connection begins with an empty line");
+            assert_eq!(
+                lines.next_line().await.unwrap().unwrap(),
+                "",
+                "a connection begins with an empty line"
+            );
             let request: Request = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
             let text = answer(request.id);
             lines.into_inner().into_inner().write_all(text.as_bytes()).await.unwrap();
@@ -229,9 +233,14 @@ mod tests {
     #[tokio::test]
     async fn a_failed_step_is_named_with_its_reason() {
         let error = called(|id| {
-            format!("{{\"v\":1,\"id\":{id},\"outcome\":\"failed\",\"step\":\"secrets\",\"reason\":\"no database\"}}\n")
+            format!(
+                "{{\"v\":1,\"id\":{id},\"outcome\":\"failed\",\"step\":\"secrets\",\"reason\":\"no database\"}}\n"
+            )
         });
-        assert_eq!(error.await.unwrap_err().to_string(), "the guest's agent failed at step `secrets`: no database");
+        assert_eq!(
+            error.await.unwrap_err().to_string(),
+            "the guest's agent failed at step `secrets`: no database"
+        );
     }
 
     #[tokio::test]

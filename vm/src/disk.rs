@@ -121,7 +121,12 @@ impl QemuImg {
     ///
     /// # Errors
     /// When `qemu-img` fails.
-    pub async fn create_overlay_of(&self, backing: &DiskFile, bytes: u64, path: &Path) -> Result<(), DiskError> {
+    pub async fn create_overlay_of(
+        &self,
+        backing: &DiskFile,
+        bytes: u64,
+        path: &Path,
+    ) -> Result<(), DiskError> {
         let cmd = self.cmd("create").args(["-q", "-u", "-f", "qcow2", "-F", backing.format.as_str(), "-b"]);
         cmd.arg(&backing.path).arg(path).arg(bytes.to_string()).output().await?;
         Ok(())

@@ -376,7 +376,9 @@ fn check_paths(launch: &Launch) -> Result<(), MachineError> {
         Memory::Anonymous => None,
     };
     let own = [&launch.boot.kernel, &launch.boot.initrd, &launch.console, &launch.qmp].map(PathBuf::as_path);
-    if let Some(path) = own.into_iter().chain(memory).chain(disks).chain(ports).find(|path| !path.is_absolute()) {
+    if let Some(path) =
+        own.into_iter().chain(memory).chain(disks).chain(ports).find(|path| !path.is_absolute())
+    {
         return Err(MachineError::RelativePath(path.to_owned()));
     }
     let sockets = launch.ports.values().filter(|end| matches!(end, PortEnd::Socket(_))).map(PortEnd::path);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use host::files::{FileError, create_private_file};
 use qapi::qmp::{
-    self, MigrateSetParameters, MigrationCapability, MigrationCapabilityStatus, MigrationInfo, MigrationStatus,
-    migrate_set_parameters,
+    self, MigrateSetParameters, MigrationCapability, MigrationCapabilityStatus, MigrationInfo,
+    MigrationStatus, migrate_set_parameters,
 };
 
 use crate::qmp::{Event, Events, Qmp, QmpError};
@@ -148,7 +148,8 @@ mod tests {
     #[tokio::test]
     async fn a_failed_save_gives_qemus_reason() {
         let why = r#"{"return": {"status": "failed", "error-desc": "No space left on device"}, "id": 5}"#;
-        let error = saved(vec![event("setup"), event("failed"), answer("query-migrate", why)]).await.unwrap_err();
+        let error =
+            saved(vec![event("setup"), event("failed"), answer("query-migrate", why)]).await.unwrap_err();
         assert_eq!(error.to_string(), "QEMU refused `migrate`: No space left on device");
     }
 }

@@ -86,7 +86,11 @@ impl Status {
     }
 }
 
-async fn tell(context: &Context<'_>, state: &State, secrets: Vec<SecretView<'_>>) -> Result<Exit, CommandError> {
+async fn tell(
+    context: &Context<'_>,
+    state: &State,
+    secrets: Vec<SecretView<'_>>,
+) -> Result<Exit, CommandError> {
     let (label, exit, live, mut reasons) = match state {
         State::Absent => ("absent", Exit::NotRunning, None, Vec::new()),
         State::Stopped(_) => ("stopped", Exit::NotRunning, None, Vec::new()),
@@ -184,9 +188,13 @@ fn people(report: &Report<'_>) -> String {
     if report.ports.is_empty() {
         return head;
     }
-    let shown: Vec<_> =
-        report.secrets.iter().filter_map(|secret| Some([secret.env.to_owned(), secret.value.clone()?])).collect();
-    let secrets = if shown.is_empty() { String::new() } else { format!("\n\n{}", table(["SECRET", "VALUE"], shown)) };
+    let shown: Vec<_> = report
+        .secrets
+        .iter()
+        .filter_map(|secret| Some([secret.env.to_owned(), secret.value.clone()?]))
+        .collect();
+    let secrets =
+        if shown.is_empty() { String::new() } else { format!("\n\n{}", table(["SECRET", "VALUE"], shown)) };
     let health = |name: &str| match report.services.iter().find(|service| service.name == name) {
         Some(Health { healthy: true, .. }) => "healthy",
         Some(_) => "unhealthy",

@@ -38,7 +38,8 @@ const UPDATE: &str = r#"UPDATE "ApiKeySet"
 
 /// All processes of PostgreSQL's but the one that starts the others; and of these the ones that are connected to a database, which
 /// are clients and workers of the autovacuum, without this agent and the probe. Their kinds are not shown to this role.
-const PROCESSES: &str = "SELECT count(*), count(datid) FILTER (WHERE application_name NOT IN ($1, $2)) FROM pg_stat_activity";
+const PROCESSES: &str =
+    "SELECT count(*), count(datid) FILTER (WHERE application_name NOT IN ($1, $2)) FROM pg_stat_activity";
 
 /// What PostgreSQL knows this connection by.
 const AGENT: &str = "stack-agent";

@@ -1,15 +1,14 @@
 //! Accelerators: proven, never assumed.
 
-use vm_tests::emulator::Emulator;
+use vm_tests::emulator::{Emulator, START};
 
 #[tokio::test]
 async fn auto_and_kvm_agree_about_this_host() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&["--accel", "auto"]).await;
-    let chosen = started.0["accelerator"].clone();
+    let chosen = started.report["accelerator"].clone();
     emulator.finish().await;
-    let ports = ["--port", "backend=auto", "--port", "dashboard=auto"];
-    let forced = emulator.run(&[&["start", "--accel", "kvm"], &ports[..]].concat()).await;
+    let forced = emulator.run(&[&START[..], &["--accel", "kvm"]].concat()).await;
     if chosen == "kvm" {
         forced.expect(0);
         emulator.finish().await;

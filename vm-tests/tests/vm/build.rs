@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use host::process::Cmd;
 use host::wait;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use vm_tests::emulator::{Run, finished};
-use vm_tests::path_from_env;
+use vm_tests::small_disk::SmallDisk;
+use vm_tests::{path_from_env, processes};
 
 /// Variable with the path of the built `xtask`.
 const XTASK_VARIABLE: &str = "VM_TESTS_XTASK";
@@ -75,10 +75,9 @@ impl Build {
 
 /// Command lines of QEMU processes that mention `mark`.
 fn processes_with(mark: &str) -> Vec<String> {
-    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains("qemu-system") && line.contains(mark)).collect()
+    let mut lines = processes::command_lines();
+    lines.retain(|line| line.contains("qemu-system") && line.contains(mark));
+    lines
 }
 
 #[tokio::test]
@@ -107,8 +106,7 @@ async fn an_interrupted_build_leaves_no_image_and_no_process() {
     let mark = build.out().display().to_string();
     let running = async || (!processes_with(&mark).is_empty()).then_some(());
     wait::until(Duration::from_mins(10), running).await.expect("the build reaches its virtual machine");
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    processes::send(child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap(), Signal::INT);
     let run = finished(child).await;
     assert_eq!(run.code, 130, "{}", run.stderr);
     build.assert_failed(run, &["interrupted"]).await;
@@ -117,24 +115,7 @@ async fn an_interrupted_build_leaves_no_image_and_no_process() {
 #[tokio::test]
 async fn a_full_disk_ends_the_build_with_a_clear_error() {
     let build = Build::new().await;
-    let disk = SmallDisk::mount(build.out());
-    let run = finished(build.spawn(&disk.0, &[])).await;
+    let disk = SmallDisk::mount(&build.out(), c"size=64m");
+    let run = finished(build.spawn(disk.path(), &[])).await;
     build.assert_failed(run, &["space"]).await;
-}
-
-/// A file system of 64 MiB, which hold no image, until it is dropped. Mounting takes root, as which containers and CI run.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf) -> Self {
-        mount("tmpfs", &at, "tmpfs", MountFlags::NODEV, c"size=64m")
-            .expect("the test may mount a file system");
-        Self(at)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-    }
 }

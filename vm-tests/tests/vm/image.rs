@@ -1,6 +1,6 @@
 //! The image as a file: sound, small, and bootable by firmware without any help from this project.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use host::process::Cmd;
@@ -24,10 +24,10 @@ async fn the_image_is_sound_and_small() {
     let image = home.home().image(Arch::Amd64);
     let size = std::fs::metadata(&image).unwrap().len();
     assert!(size <= LARGEST, "the image has {} MiB", size / 1024 / 1024);
-    Cmd::new(tool(&home, "qemu-img")).arg("check").arg(&image).output().await.unwrap();
+    Cmd::new(home.tool("qemu-img")).arg("check").arg(&image).output().await.unwrap();
 
     let raw = home.scratch("image.raw");
-    let convert = Cmd::new(tool(&home, "qemu-img")).args(["convert", "-f", "qcow2", "-O", "raw"]);
+    let convert = Cmd::new(home.tool("qemu-img")).args(["convert", "-f", "qcow2", "-O", "raw"]);
     convert.arg(&image).arg(&raw).output().await.unwrap();
     let verdict = Cmd::new("sgdisk").arg("-v").arg(&raw).text().await.unwrap();
     assert!(verdict.contains("No problems found"), "{verdict}");
@@ -49,12 +49,12 @@ async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
     let own_variables = home.scratch("vars.fd");
     std::fs::copy(variables, &own_variables).unwrap();
     let overlay = home.scratch("overlay.qcow2");
-    let create = Cmd::new(tool(&home, "qemu-img")).args(["create", "-f", "qcow2", "-F", "qcow2", "-b"]);
+    let create = Cmd::new(home.tool("qemu-img")).args(["create", "-f", "qcow2", "-F", "qcow2", "-b"]);
     create.arg(home.home().image(Arch::Amd64)).arg(&overlay).output().await.unwrap();
 
     let console = home.scratch("console.log");
     // What a user of another hypervisor would give and no more: memory, firmware, the disk on the default controller.
-    let qemu = Cmd::new(tool(&home, "qemu-system-x86_64"))
+    let qemu = Cmd::new(home.tool("qemu-system-x86_64"))
         .args(["-m", "2048", "-display", "none", "-no-reboot"])
         .args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={code}")])
         .args(["-drive", &format!("if=pflash,format=raw,file={}", own_variables.display())])
@@ -69,12 +69,6 @@ async fn the_image_boots_to_a_login_prompt_under_plain_firmware() {
     outcome.unwrap_or_else(|why| {
         panic!("{why}; console:\n{}", std::fs::read_to_string(&console).unwrap_or_default())
     });
-}
-
-/// A tool of the QEMU under test, or the host's.
-fn tool(home: &TestHome, name: &str) -> PathBuf {
-    let own = home.home().qemu().join("current/bin").join(name);
-    if own.is_file() { own } else { PathBuf::from(name) }
 }
 
 fn window(from: &Path, start: u64, size: u64, to: &Path) {

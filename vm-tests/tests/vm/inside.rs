@@ -1,13 +1,12 @@
 //! What the guest looks like from the inside: what listens, who may log in, which secrets there are.
 
 use vm_tests::emulator::Emulator;
-use vm_tests::guest::Guest;
 
 #[tokio::test]
 async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_placeholders() {
     let emulator = Emulator::for_amd64();
-    emulator.start(&[]).await;
-    let guest = Guest::new(emulator.live().expect("it runs"));
+    let started = emulator.start(&[]).await;
+    let guest = emulator.guest();
 
     let listening = guest.sh("ss -Hltn | awk '{print $4}' | sed 's/.*://' | sort -un | tr '\\n' ' '").await;
     assert_eq!(listening, "8101 8102");
@@ -21,6 +20,18 @@ async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_place
     let secrets = guest.sh("grep -ohE '[0-9a-f]{64}' /etc/stack/*.env | sort -u").await;
     let placeholders = ["c", "d", "e", "f"].map(|digit| format!("{}{}", "0".repeat(32), digit.repeat(32)));
     assert_eq!(secrets.lines().collect::<Vec<_>>(), placeholders);
+    // The session's own are in the database, and in a file that is in memory only.
+    let own = started.secret("cron_secret");
+    assert_eq!(
+        guest.sh(&format!("grep -rlF {own} /etc /run/stack /var/lib/stack /var/log || true")).await,
+        "/run/stack/session.env"
+    );
+    assert_eq!(
+        guest
+            .sh("stat -c '%a %U %G' /run/stack/session.env; findmnt -no FSTYPE -T /run/stack/session.env")
+            .await,
+        "600 stack stack\ntmpfs"
+    );
     let keys =
         guest.sh("find / -xdev -name '*.pem' -path '*private*' -o -xdev -name 'ssl-cert-snakeoil.key'").await;
     assert_eq!(keys, "", "a private key that every copy of the image shares");

@@ -1,37 +1,31 @@
-//! Start, stop, reset: data, idempotence, two at once.
+//! Start, stop, reset: idempotence, two at once, and the ways that need no saved memory.
 
-use serde_json::json;
-use vm_tests::emulator::{Emulator, finished};
-
-use crate::smoke::{sign_up, users};
+use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::stack::{sign_up, users};
 
 #[tokio::test]
-async fn data_survives_stop_and_goes_with_reset() {
+async fn a_boot_without_a_snapshot_and_a_shutdown_keep_data_and_secrets() {
     let emulator = Emulator::for_amd64();
-    let started = emulator.start(&[]).await;
-    sign_up(&emulator, &started, "kept@example.com").await;
+    let started = emulator.start(&["--no-snapshot"]).await.by("cold");
+    assert_eq!(started.report["coldBecause"], serde_json::Value::Null, "nothing else was asked for");
+    sign_up(&started, "kept@example.com").await;
 
-    emulator.run(&["stop"]).await.expect(0);
-    let status = emulator.run(&["status", "-o", "json"]).await.expect(3).json();
-    assert_eq!(status["state"], "stopped");
-    let started = emulator.start(&[]).await;
-    assert!(users(&emulator, &started).await.contains(&"kept@example.com".to_owned()));
-
-    emulator.run(&["reset", "--yes"]).await.expect(0);
-    let started = emulator.start(&[]).await;
-    assert!(!users(&emulator, &started).await.contains(&"kept@example.com".to_owned()));
+    let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
+    assert_eq!(stopped["ending"], "powered-off");
+    let again = emulator.start(&[]).await.by("cold");
+    assert_eq!(again.secrets, started.secrets);
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
     emulator.finish().await;
 }
 
 #[tokio::test]
 async fn starting_twice_at_once_gives_one_machine_and_two_successes() {
     let emulator = Emulator::for_amd64();
-    let args = ["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"];
-    let (first, second) = tokio::join!(finished(emulator.spawn(&args)), finished(emulator.spawn(&args)));
+    let (first, second) = tokio::join!(finished(emulator.spawn(&START)), finished(emulator.spawn(&START)));
     let (first, second) = (first.expect(0).json(), second.expect(0).json());
     assert_eq!(first["pid"], second["pid"]);
     assert_eq!(first["ports"], second["ports"]);
-    assert_eq!(first["startedBy"], json!("cold"));
+    assert_eq!(first["startedBy"], "snapshot");
     emulator.finish().await;
 }
 

@@ -3,11 +3,23 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accelerator;
+mod agents;
 mod browser;
 mod build;
+mod capture;
+mod clock;
+mod exposure;
+mod faults;
+mod hooks;
 mod image;
 mod inside;
+mod killed;
 mod lifecycle;
 mod recovery;
+mod rotation;
+mod secrecy;
+mod sessions;
 mod smoke;
 mod streams;
+mod topology;
+mod uniqueness;

@@ -3,56 +3,50 @@
 use std::time::Duration;
 
 use host::wait;
-use rustix::process::{Pid, Signal, kill_process};
-use vm_tests::emulator::{Emulator, finished};
-use vm_tests::guest::Guest;
+use rustix::process::Signal;
+use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::processes;
+use vm_tests::stack::{keys, placeholders, sign_up, statuses, users};
 
-use crate::smoke::{sign_up, users};
+/// Longest wait for QEMU; the first start of all makes the snapshot too.
+const LAUNCH_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test]
-async fn after_a_kill_of_qemu_status_says_so_and_start_recovers_with_the_data() {
+async fn after_a_kill_of_qemu_status_says_so_and_start_boots_with_the_data_and_the_same_secrets() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
-    sign_up(&emulator, &started, "kept@example.com").await;
+    sign_up(&started, "kept@example.com").await;
     let process = emulator.live().and_then(|live| live.process).expect("it runs");
-    kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL).unwrap();
-    wait::until(Duration::from_secs(10), async || (!process.is_alive().unwrap()).then_some(()))
-        .await
-        .unwrap();
+    emulator.kill_qemu().await;
 
     let status = emulator.run(&["status"]).await.expect(1);
     assert!(status.stdout.contains(&process.pid.to_string()), "{}", status.stdout);
-    let started = emulator.start(&[]).await;
-    assert!(users(&emulator, &started).await.contains(&"kept@example.com".to_owned()));
+    let again = emulator.start(&[]).await.by("cold");
+    assert_eq!(again.secrets, started.secrets);
+    let backend = again.api("backend");
+    assert_eq!(statuses(&backend, &keys(&again)).await, [200; 3]);
+    assert_eq!(statuses(&backend, &placeholders(&emulator)).await, [401; 3]);
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
+
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    let fresh = emulator.start(&[]).await.by("snapshot");
+    assert!(!users(&fresh).await.contains(&"kept@example.com".to_owned()));
+    assert_ne!(fresh.secrets, started.secrets);
     emulator.finish().await;
 }
 
 #[tokio::test]
 async fn ctrl_c_during_start_leaves_nothing_running() {
     let emulator = Emulator::for_amd64();
-    let child = emulator.spawn(&["start", "--port", "backend=auto", "--port", "dashboard=auto"]);
+    let child = emulator.spawn(&[&START[..], &["--no-snapshot"]].concat());
     let launched = async || emulator.live().and_then(|live| live.process);
-    let process = wait::until(Duration::from_mins(1), launched).await.expect("QEMU is started");
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    let process = wait::until(LAUNCH_LIMIT, launched).await.expect("QEMU is started");
+    processes::send(child.id().and_then(|pid| i32::try_from(pid).ok()).expect("it runs"), Signal::INT);
     let run = finished(child).await.expect(130);
     assert!(run.stderr.contains("interrupted"), "{}", run.stderr);
     assert!(!process.is_alive().unwrap());
     emulator.run(&["status"]).await.expect(3);
-}
-
-#[tokio::test]
-async fn a_start_that_was_killed_is_cleaned_up_by_the_next() {
-    let emulator = Emulator::for_amd64();
-    let mut child = emulator.spawn(&["start", "--port", "backend=auto", "--port", "dashboard=auto"]);
-    let launched = async || emulator.live().and_then(|live| live.process);
-    let orphan = wait::until(Duration::from_mins(1), launched).await.expect("QEMU is started");
-    child.kill().await.unwrap();
-    assert!(orphan.is_alive().unwrap());
-
-    emulator.start(&[]).await;
-    assert!(!orphan.is_alive().unwrap());
-    emulator.finish().await;
+    emulator.assert_tidy().await;
 }
 
 #[tokio::test]
@@ -60,7 +54,7 @@ async fn a_service_that_fails_turns_health_and_status_and_its_return_turns_them_
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let backend = started.api("backend");
-    let guest = Guest::new(emulator.live().expect("it runs"));
+    let guest = emulator.guest();
 
     guest.sh("systemctl stop stack-postgres").await;
     let health = backend.get("/health?db=1").await;

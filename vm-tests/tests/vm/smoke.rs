@@ -1,41 +1,8 @@
 //! The image proves itself through the program: start, status, health, sign-in, keys, stop. `cargo xtask smoke` runs this file.
 
-use serde_json::{Value, json};
-use vm_tests::api::Api;
+use serde_json::json;
 use vm_tests::emulator::{Emulator, Started};
-
-/// The project that the stack itself is.
-const PROJECT: &str = "internal";
-
-/// Header of the key for each kind of access, and the name of the secret in the manifest.
-const KEYS: [(&str, &str, &str); 3] = [
-    ("client", "x-stack-publishable-client-key", "publishable_client_key"),
-    ("server", "x-stack-secret-server-key", "secret_server_key"),
-    ("admin", "x-stack-super-secret-admin-key", "super_secret_admin_key"),
-];
-
-/// A client of the backend with the key for `access`.
-pub(crate) fn backend(emulator: &Emulator, started: &Started, access: &str) -> Api {
-    let (_, header, secret) = KEYS.into_iter().find(|(kind, ..)| *kind == access).expect("a kind of access");
-    let api = started.api("backend").with("x-stack-project-id", PROJECT).with("x-stack-access-type", access);
-    api.with(header, &emulator.placeholder(secret))
-}
-
-/// Makes a user.
-pub(crate) async fn sign_up(emulator: &Emulator, started: &Started, email: &str) -> Value {
-    let body = json!({ "email": email, "password": "correct horse battery" });
-    let answer = backend(emulator, started, "client").post("/api/v1/auth/password/sign-up", &body).await;
-    assert_eq!(answer.status, 201, "{:?}", answer.body);
-    answer.body
-}
-
-/// The addresses of all users.
-pub(crate) async fn users(emulator: &Emulator, started: &Started) -> Vec<String> {
-    let answer = backend(emulator, started, "server").get("/api/v1/users").await;
-    assert_eq!(answer.status, 200, "{:?}", answer.body);
-    let items = answer.body["items"].as_array().expect("`items` is an array");
-    items.iter().map(|user| user["primary_email"].as_str().expect("an address").to_owned()).collect()
-}
+use vm_tests::stack::{CRON, CURRENT_PROJECT, KEYS, PROJECT, backend, cron, sign_up, with_key};
 
 #[tokio::test]
 async fn smoke_the_image_starts_serves_signs_in_checks_keys_and_stops() {
@@ -49,31 +16,29 @@ async fn smoke_the_image_starts_serves_signs_in_checks_keys_and_stops() {
     assert_eq!(page.status, 200);
     assert!(page.body.as_str().is_some_and(|page| page.contains("Sign in")), "{:?}", page.body);
 
-    keys_are_checked(&emulator, &started).await;
-    sessions_work(&emulator, &started).await;
-    projects_are_made_once_per_file(&emulator, &started).await;
-    cron_needs_its_secret(&emulator, &started).await;
+    keys_are_checked(&started).await;
+    sessions_work(&started).await;
+    projects_are_made_once_per_file(&started).await;
+    cron_needs_its_secret(&started).await;
     emulator.finish().await;
     assert!(!started.api("backend").answers("/health").await, "a port outlived the machine");
 }
 
-async fn keys_are_checked(emulator: &Emulator, started: &Started) {
-    for (access, header, _) in KEYS {
-        let right = backend(emulator, started, access).get("/api/v1/projects/current").await;
+async fn keys_are_checked(started: &Started) {
+    for (access, ..) in KEYS {
+        let right = backend(started, access).get(CURRENT_PROJECT).await;
         assert_eq!((right.status, &right.body["id"]), (200, &json!(PROJECT)), "{access}");
-        let wrong =
-            started.api("backend").with("x-stack-project-id", PROJECT).with("x-stack-access-type", access);
-        let wrong = wrong.with(header, &"0".repeat(64)).get("/api/v1/projects/current").await;
+        let wrong = with_key(started.api("backend"), access, &"0".repeat(64)).get(CURRENT_PROJECT).await;
         assert_eq!(wrong.status, 401, "{access}: {:?}", wrong.body);
         assert!(wrong.body["code"].is_string() && wrong.body["error"].is_string(), "{:?}", wrong.body);
     }
-    let too_little = backend(emulator, started, "client").get("/api/v1/users").await;
+    let too_little = backend(started, "client").get("/api/v1/users").await;
     assert_eq!(too_little.status, 403, "{:?}", too_little.body);
 }
 
-async fn sessions_work(emulator: &Emulator, started: &Started) {
-    let session = sign_up(emulator, started, "ada@example.com").await;
-    let client = backend(emulator, started, "client");
+async fn sessions_work(started: &Started) {
+    let session = sign_up(started, "ada@example.com").await;
+    let client = backend(started, "client");
     let body = json!({ "email": "ada@example.com", "password": "wrong password" });
     assert_eq!(client.post("/api/v1/auth/password/sign-in", &body).await.status, 401);
     let body = json!({ "email": "ada@example.com", "password": "correct horse battery" });
@@ -92,8 +57,8 @@ async fn sessions_work(emulator: &Emulator, started: &Started) {
     assert_eq!(client.post("/api/v1/auth/sessions/current/refresh", &json!({})).await.status, 401);
 }
 
-async fn projects_are_made_once_per_file(emulator: &Emulator, started: &Started) {
-    let client = backend(emulator, started, "client");
+async fn projects_are_made_once_per_file(started: &Started) {
+    let client = backend(started, "client");
     let path = "/api/v1/internal/local-emulator/project";
     let body = json!({ "absolute_file_path": "/home/ada/shop/stack.config.json" });
     let (first, second) = (client.post(path, &body).await, client.post(path, &body).await);
@@ -104,9 +69,7 @@ async fn projects_are_made_once_per_file(emulator: &Emulator, started: &Started)
     assert_eq!(client.post(path, &json!({ "absolute_file_path": "relative" })).await.status, 400);
 }
 
-async fn cron_needs_its_secret(emulator: &Emulator, started: &Started) {
-    let path = "/api/v1/internal/cron/delete-expired-sessions";
-    let with = |secret: &str| started.api("backend").with("authorization", &format!("Bearer {secret}"));
-    assert_eq!(with(&emulator.placeholder("cron_secret")).post(path, &json!({})).await.status, 200);
-    assert_eq!(with(&"0".repeat(64)).post(path, &json!({})).await.status, 401);
+async fn cron_needs_its_secret(started: &Started) {
+    assert_eq!(cron(started, started.secret("cron_secret")).post(CRON, &json!({})).await.status, 200);
+    assert_eq!(cron(started, &"0".repeat(64)).post(CRON, &json!({})).await.status, 401);
 }

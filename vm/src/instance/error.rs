@@ -175,7 +175,9 @@ impl Explain for InstanceError {
             Self::Random(_)
             | Self::CannotSuspend
             | Self::UnknownSource { .. }
-            | Self::Inspect(_) | Self::Record(_) | Self::File(_) => None,
+            | Self::Inspect(_)
+            | Self::Record(_)
+            | Self::File(_) => None,
         }
     }
 }

@@ -165,7 +165,9 @@ mod tests {
         let port = service(&[BUSY]).await;
         let console = "fine\n[    1.0] Kernel panic - not syncing: VFS\n";
         let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();
-        assert!(matches!(error, InstanceError::Guest(GuestTrouble::Failed { line, .. }) if line.contains("VFS")));
+        assert!(
+            matches!(error, InstanceError::Guest(GuestTrouble::Failed { line, .. }) if line.contains("VFS"))
+        );
     }
 
     #[tokio::test]

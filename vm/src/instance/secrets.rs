@@ -65,7 +65,8 @@ impl Telling<'_> {
     fn variables(&self) -> BTreeMap<String, Secret> {
         let addresses = config::runtime_variables(self.name, self.ports);
         let addresses = addresses.into_iter().map(|(name, value)| (name, Secret::new(value)));
-        let value = |secret: &stack::Secret| Some((secret.env.clone(), self.secrets?.get(&secret.name)?.clone()));
+        let value =
+            |secret: &stack::Secret| Some((secret.env.clone(), self.secrets?.get(&secret.name)?.clone()));
         addresses.chain(self.described.iter().filter_map(value)).collect()
     }
 
@@ -113,8 +114,13 @@ mod tests {
         };
         let hooks = Hooks { replace: vec![replace], restart: vec!["app.service".into()] };
         let name = InstanceName::default();
-        let telling =
-            Telling { name: &name, ports: &[], described: &described(), hooks: &hooks, secrets: Some(&secrets) };
+        let telling = Telling {
+            name: &name,
+            ports: &[],
+            described: &described(),
+            hooks: &hooks,
+            secrets: Some(&secrets),
+        };
         let renewing = telling.message(true).unwrap();
         assert_eq!(renewing.secrets, secrets);
         assert_eq!(renewing.hooks.replace[0].placeholder, described()[3].placeholder);

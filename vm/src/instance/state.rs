@@ -221,7 +221,7 @@ mod tests {
             rotated: true,
             fingerprint: crate::snapshot::fingerprint::tests::sample(),
             memory: None,
-                can_map_memory: false,
+            can_map_memory: false,
             config: "/config".into(),
             cold_because: None,
             started_by: StartedBy::Cold,

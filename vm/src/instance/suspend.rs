@@ -10,11 +10,11 @@ use host::files::FileError;
 use protocol::Command;
 use time::OffsetDateTime;
 
+use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
 use super::suspension::{self, Suspension};
-use super::Instance;
 use crate::agent::Agent;
 use crate::memory;
 use crate::process::ProcessIdentity;
@@ -80,7 +80,8 @@ impl Instance {
     /// answer is suspended all the same.
     async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
         let limit = SYNC_LIMIT * live.accelerator.patience();
-        let synced = async { Agent::connect(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
+        let synced =
+            async { Agent::connect(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
         if let Err(error) = synced.await {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }
@@ -123,7 +124,8 @@ impl Instance {
         files: BTreeMap<String, Frozen>,
     ) -> Result<(), InstanceError> {
         let overlay = self.dir.overlay();
-        let disk = fs::File::open(&overlay).and_then(|file| file.sync_all()).and_then(|()| Stamp::of(&overlay));
+        let disk =
+            fs::File::open(&overlay).and_then(|file| file.sync_all()).and_then(|()| Stamp::of(&overlay));
         let record = record::read::<Record>(&self.dir.record())?;
         let generation = record.and_then(|record| record.session).map_or(0, |session| session.generation);
         let suspension = Suspension {

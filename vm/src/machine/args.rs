@@ -6,7 +6,8 @@ use std::path::Path;
 use release::arch::Arch;
 
 use super::{
-    Access, Begin, DirectBoot, Disk, DiskFile, HostFeatures, Launch, MEMORY, Memory, NETDEV, PortEnd, Topology,
+    Access, Begin, DirectBoot, Disk, DiskFile, HostFeatures, Launch, MEMORY, Memory, NETDEV, PortEnd,
+    Topology,
 };
 use crate::accel::Accelerator;
 

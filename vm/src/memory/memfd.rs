@@ -53,7 +53,10 @@ impl SharedMemory {
         let from = File::open(path)?;
         let len = from.metadata()?.len();
         if len != File::open(self.path())?.metadata()?.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not as large as the machine's memory"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not as large as the machine's memory",
+            ));
         }
         let portions = usize::try_from(len.div_ceil(PORTION)).map_err(io::Error::other)?;
         let next = AtomicUsize::new(0);
@@ -72,7 +75,9 @@ impl SharedMemory {
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 }
@@ -90,7 +95,8 @@ mod tests {
         let path = dir.path().join("memory");
         let bytes = 64 << 20;
         let memory = SharedMemory::new(bytes).unwrap();
-        let open = |memory: &SharedMemory| File::options().read(true).write(true).open(memory.path()).unwrap();
+        let open =
+            |memory: &SharedMemory| File::options().read(true).write(true).open(memory.path()).unwrap();
         open(&memory).write_all_at(b"near", 4096).unwrap();
         open(&memory).write_all_at(b"far", bytes - 3).unwrap();
         assert_eq!(store(&open(&memory), &path).unwrap(), 2 * 4096);

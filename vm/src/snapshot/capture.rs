@@ -100,9 +100,10 @@ impl Capture<'_> {
         let dir = SnapshotDir::new(work.path());
         create_private_dir(&dir.logs())?;
         let sockets = Sockets(runtime::ensure(dir.root())?);
-        let created_at = self.freeze_machine(&dir, sockets.path(), reporter).await.map_err(|error| {
-            keep_logs(&store.root(), &dir.logs(), error)
-        })?;
+        let created_at = self
+            .freeze_machine(&dir, sockets.path(), reporter)
+            .await
+            .map_err(|error| keep_logs(&store.root(), &dir.logs(), error))?;
         let phase = Phase::start(reporter, "freeze", "Freeze its files");
         let name = name(self.topology.arch, self.strategy, created_at);
         self.empty_overlay(&dir, &self.home.snapshot(&name)).await?;
@@ -172,7 +173,11 @@ impl Capture<'_> {
     }
 
     /// Keeps the memory, which outlives QEMU for as long as it is open here.
-    async fn store_memory(&self, dir: &SnapshotDir, memory: Option<SharedMemory>) -> Result<(), SnapshotError> {
+    async fn store_memory(
+        &self,
+        dir: &SnapshotDir,
+        memory: Option<SharedMemory>,
+    ) -> Result<(), SnapshotError> {
         let (dir, arch) = (dir.clone(), self.topology.arch);
         let store = move || match memory {
             Some(memory) => {
@@ -216,12 +221,17 @@ impl Capture<'_> {
         Ok(img.create_overlay_of(&DiskFile::qcow2(published.disk()), bytes, &dir.overlay()).await?)
     }
 
-    fn frozen(&self, dir: &SnapshotDir, created_at: OffsetDateTime) -> Result<SnapshotManifest, SnapshotError> {
+    fn frozen(
+        &self,
+        dir: &SnapshotDir,
+        created_at: OffsetDateTime,
+    ) -> Result<SnapshotManifest, SnapshotError> {
         let state = match self.strategy {
             Strategy::Template => vec![(dir.memory(), false), (dir.devices(), true)],
             Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), false)],
         };
-        let files = state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
+        let files =
+            state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
         let freeze = |(path, hashed): (std::path::PathBuf, bool)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, Frozen::freeze(&path, hashed)?))

@@ -59,7 +59,8 @@ impl Fingerprint {
 
     /// Every field in which `now` is another than this one, by name, with both values.
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let value = |fingerprint| serde_json::to_value(fingerprint).expect("a fingerprint serialises to JSON");
+        let value =
+            |fingerprint| serde_json::to_value(fingerprint).expect("a fingerprint serialises to JSON");
         let mut found = Vec::new();
         compare("", &value(self), &value(now), &mut found);
         found
@@ -84,7 +85,9 @@ fn compare(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) if text.len() == digest::LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+        Value::String(text)
+            if text.len() == digest::LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
             format!("{}…", &text[..SHOWN_DIGITS])
         }
         other => other.to_string(),

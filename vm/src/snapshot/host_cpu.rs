@@ -5,7 +5,8 @@
 pub(super) fn identity() -> String {
     use procfs::{CpuInfo, Current};
 
-    let fields = ["vendor_id", "model name", "CPU implementer", "CPU part", "CPU revision", "stepping", "microcode"];
+    let fields =
+        ["vendor_id", "model name", "CPU implementer", "CPU part", "CPU revision", "stepping", "microcode"];
     let info = CpuInfo::current().ok();
     let field = |name: &str| info.as_ref().and_then(|info| info.get_field(0, name)).map(str::to_owned);
     let mut parts: Vec<String> = fields.into_iter().filter_map(field).collect();

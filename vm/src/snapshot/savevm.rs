@@ -83,7 +83,9 @@ mod tests {
         pack(&dir, Arch::Amd64).unwrap();
         assert!(fs::metadata(dir.savevm_zst(Arch::Amd64)).unwrap().len() < 64 << 10);
 
-        for damage in [|raw: &Path| fs::remove_file(raw).unwrap(), |raw: &Path| fs::write(raw, "short").unwrap()] {
+        for damage in
+            [|raw: &Path| fs::remove_file(raw).unwrap(), |raw: &Path| fs::write(raw, "short").unwrap()]
+        {
             damage(&raw);
             assert_eq!(unpacked(&dir, Arch::Amd64).unwrap(), raw);
             assert!(fs::read(&raw).unwrap() == content);

@@ -117,8 +117,9 @@ impl<'a> Store<'a> {
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
         let to = self.root().join(name);
         host::files::publish(&from, &to)?;
-        let unreadable =
-            |reason: super::manifest::Unusable| FileError::of("read", &to)(std::io::Error::other(reason.to_string()));
+        let unreadable = |reason: super::manifest::Unusable| {
+            FileError::of("read", &to)(std::io::Error::other(reason.to_string()))
+        };
         let snapshot = Snapshot::read(to.clone()).map_err(unreadable)?;
         self.remove_replaced_by(&snapshot)?;
         Ok(snapshot)

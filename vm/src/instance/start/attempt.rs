@@ -215,7 +215,8 @@ impl Attempt<'_> {
         live: &Live,
     ) -> Result<Session, InstanceError> {
         let instance = self.instance;
-        let session = instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
+        let session =
+            instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
         record.session = Some(session.clone());
         record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
         record::write(&instance.dir.record(), &record)?;
@@ -301,7 +302,8 @@ impl Attempt<'_> {
         // What was suspended has them already. A boot may come after a crash that lost them.
         let renew = !matches!(origin, Origin::Suspended(_));
         let patience = self.plan.machine.decision.accelerator.patience();
-        let limit = if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };
+        let limit =
+            if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };
         let answer = agent.call(resume(&telling, renew)?, limit).await;
         let done = match answer {
             Err(error) if !matches!(origin, Origin::Cold) => {

@@ -44,7 +44,11 @@ impl Instance {
     }
 
     /// Lets a machine go on that a suspension has stopped whose command was killed.
-    pub(in crate::instance) async fn unpause(&self, live: &Live, reporter: &dyn Reporter) -> Result<(), InstanceError> {
+    pub(in crate::instance) async fn unpause(
+        &self,
+        live: &Live,
+        reporter: &dyn Reporter,
+    ) -> Result<(), InstanceError> {
         let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
         if matches!(qmp.status().await?, RunState::paused | RunState::postmigrate) {
             reporter.report(&Event::Notice(&format!("a stop of `{}` was cut short: it goes on", self.name)));

@@ -99,8 +99,8 @@ impl Instance {
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
-        let origin = self.origin(&record, &plan, options, &timings).await?;
-        let outcome = self.warm_or_cold(&attempt, record, origin, &timings).await;
+        let (origin, because) = self.origin(&record, &plan, options, &timings).await?;
+        let outcome = self.warm_or_cold(&attempt, record, origin, because, &timings).await;
         if outcome.is_err() {
             self.clean_up().await?;
         }
@@ -113,10 +113,11 @@ impl Instance {
         attempt: &Attempt<'_>,
         record: Record,
         origin: Origin,
+        because: Option<String>,
         reporter: &dyn Reporter,
     ) -> Result<Live, InstanceError> {
         if matches!(origin, Origin::Cold) {
-            return self.boot(attempt, record, None, reporter).await;
+            return self.boot(attempt, record, because, reporter).await;
         }
         let error = match attempt.run(record.clone(), &origin, None).await {
             Ok(live) => return Ok(live),

@@ -88,16 +88,17 @@ impl Origin {
 }
 
 impl Instance {
-    /// Where the machine can begin. Makes a snapshot when a new session could begin with one and none fits.
+    /// Where the machine can begin; and where that is a boot in place of saved memory, why. Makes a snapshot when a new session
+    /// could begin with one and none fits.
     pub(super) async fn origin(
         &self,
         record: &Record,
         plan: &Plan,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
-    ) -> Result<Origin, InstanceError> {
+    ) -> Result<(Origin, Option<String>), InstanceError> {
         match &record.session {
-            _ if !options.warm => Ok(Origin::Cold),
+            _ if !options.warm => Ok((Origin::Cold, None)),
             Some(session) => self.where_suspended(session, plan, reporter),
             None => Ok(self.snapshot(plan, options, reporter).await),
         }
@@ -108,19 +109,20 @@ impl Instance {
         session: &Session,
         plan: &Plan,
         reporter: &dyn Reporter,
-    ) -> Result<Origin, InstanceError> {
+    ) -> Result<(Origin, Option<String>), InstanceError> {
         let dropped = |reason: String| {
-            let text = format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
+            let text =
+                format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
             reporter.report(&Event::Notice(&text));
-            Ok(Origin::Cold)
+            Ok((Origin::Cold, Some(format!("the suspended memory was dropped: {reason}"))))
         };
         match Suspension::of(&self.dir, session)? {
-            Goes::Nowhere => Ok(Origin::Cold),
+            Goes::Nowhere => Ok((Origin::Cold, None)),
             Goes::Not(reason) => dropped(reason),
             Goes::On(suspension) => {
                 let differences = suspension.fingerprint.differences(&plan.machine.fingerprint);
                 if differences.is_empty() {
-                    Ok(Origin::Suspended(suspension))
+                    Ok((Origin::Suspended(suspension), None))
                 } else {
                     dropped(format!("the machine is another: {}", differences.join(", ")))
                 }
@@ -129,13 +131,19 @@ impl Instance {
     }
 
     /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
-    async fn snapshot(&self, plan: &Plan, options: &StartOptions<'_>, reporter: &dyn Reporter) -> Origin {
+    async fn snapshot(
+        &self,
+        plan: &Plan,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> (Origin, Option<String>) {
         match self.find_or_capture(plan, options, reporter).await {
-            Ok((snapshot, kept)) => Origin::Snapshot(snapshot, kept),
+            Ok((snapshot, kept)) => (Origin::Snapshot(snapshot, kept), None),
             Err(error) => {
-                let text = format!("there is no snapshot ({}): booting instead", one_line(&error));
+                let reason = one_line(&error);
+                let text = format!("there is no snapshot ({reason}): booting instead");
                 reporter.report(&Event::Warning(&text));
-                Origin::Cold
+                (Origin::Cold, Some(format!("there is no snapshot: {reason}")))
             }
         }
     }

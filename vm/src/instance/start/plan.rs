@@ -7,12 +7,12 @@ use host::events::{Event, Phase, Reporter};
 use release::arch::Arch;
 use release::stack::MachineSize;
 
+use super::super::Instance;
 use super::super::error::InstanceError;
 use super::super::ports::{self, PublishedPort, Wishes};
 use super::super::record::{self, Record};
 use super::super::session::Image;
 use super::super::suspension::Suspension;
-use super::super::Instance;
 use super::{READY_LIMIT, StartOptions};
 use crate::accel::{Choice, Chooser, Decision};
 use crate::machine::Topology;

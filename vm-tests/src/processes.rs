@@ -1,0 +1,60 @@
+//! Processes of the machine that runs the tests: who belongs to a home, and signals.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use host::wait;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long what has been told to end may take.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// Sends a signal.
+///
+/// # Panics
+/// When there is no such process.
+pub fn send(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).expect("0 is no process");
+    kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot send {signal:?} to {pid:?}: {error}"));
+}
+
+/// Command lines of all processes, arguments separated by spaces.
+///
+/// # Panics
+/// When `/proc` cannot be read.
+pub fn command_lines() -> Vec<String> {
+    directories().filter_map(|dir| text(&dir, "cmdline")).collect()
+}
+
+/// Proves that no process has a home in its arguments or its environment.
+///
+/// # Panics
+/// When one still does after a while.
+pub async fn assert_none_of(home: &Path) {
+    let gone = async || of(home.as_os_str()).is_empty().then_some(());
+    let outcome = wait::until(END_LIMIT, gone).await;
+    assert!(outcome.is_ok(), "still running: {:?}", of(home.as_os_str()));
+}
+
+fn of(mark: &OsStr) -> Vec<String> {
+    let mark = String::from_utf8_lossy(mark.as_bytes());
+    let belongs = |dir: &std::path::PathBuf| {
+        ["cmdline", "environ"].iter().any(|file| text(dir, file).is_some_and(|text| text.contains(&*mark)))
+    };
+    directories().filter(belongs).filter_map(|dir| text(&dir, "cmdline")).collect()
+}
+
+fn directories() -> impl Iterator<Item = std::path::PathBuf> {
+    let entries = std::fs::read_dir("/proc").expect("`/proc` can be listed").filter_map(Result::ok);
+    entries
+        .filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit))
+        .map(|entry| entry.path())
+}
+
+/// Nothing where the process has ended meanwhile or is none of ours.
+fn text(process: &Path, file: &str) -> Option<String> {
+    let bytes = std::fs::read(process.join(file)).ok()?;
+    Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+}

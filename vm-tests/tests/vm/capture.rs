@@ -1,0 +1,81 @@
+//! Captures: made once, made anew when that is asked for, and never at the cost of what there is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use vm_tests::emulator::Emulator;
+use vm_tests::followed::Followed;
+use vm_tests::stack::{sign_up, users};
+
+/// A capture that a program reads.
+const CAPTURE: [&str; 3] = ["capture", "-o", "json"];
+
+#[tokio::test]
+async fn a_capture_is_made_once_and_anew_by_force_and_an_instance_keeps_the_one_below_its_disk() {
+    let emulator = Emulator::without_snapshots();
+    let first = capture(&emulator, &[]).await;
+    assert!(took_a_boot(&first));
+    let found = capture(&emulator, &[]).await;
+    assert_eq!((&found["snapshot"], took_a_boot(&found)), (&first["snapshot"], false));
+
+    sign_up(&emulator.start(&[]).await.by("snapshot"), "kept@example.com").await;
+    emulator.finish().await;
+    let second = capture(&emulator, &["--force"]).await;
+    assert_ne!(second["snapshot"], first["snapshot"]);
+    assert_eq!(emulator.home().snapshots(), [name(&first), name(&second)], "an instance needs the first");
+    let again = emulator.start(&[]).await.by("suspended");
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+
+    let mut interrupted = Followed::spawn(&emulator, &[&CAPTURE[..], &["--force"]].concat());
+    interrupted.until("Call every endpoint").await;
+    interrupted.send(Signal::INT);
+    let run = interrupted.finished().await.expect(130);
+    assert!(run.stderr.contains("interrupted"), "{}", run.stderr);
+    emulator.assert_tidy().await;
+    assert_eq!(capture(&emulator, &[]).await["snapshot"], second["snapshot"]);
+
+    let third = capture(&emulator, &["--force"]).await;
+    assert_eq!(emulator.home().snapshots(), [name(&third)], "nobody needs the others any more");
+}
+
+#[tokio::test]
+async fn a_mapped_ram_snapshot_is_resumed_and_what_qemu_reads_of_it_is_made_again_when_it_is_gone() {
+    let emulator = Emulator::for_amd64();
+    let captured = capture(&emulator, &["--strategy", "mapped-ram"]).await;
+    assert_eq!(captured["strategy"], json!("mapped-ram"));
+    let raw = Path::new(captured["dir"].as_str().unwrap()).join("stack-emulator-amd64.savevm.raw");
+    fs::remove_file(&raw).unwrap();
+    let started = emulator.start(&["--strategy", "mapped-ram"]).await.by("snapshot");
+    assert!(raw.is_file());
+    assert!(emulator.dir().overlay().is_file());
+    sign_up(&started, "kept@example.com").await;
+
+    // Its memory is in no file of its own, so QEMU has to write it.
+    emulator.finish().await;
+    assert!(emulator.dir().savevm().is_file());
+    let again = emulator.start(&[]).await.by("suspended");
+    assert_eq!(again.secrets, started.secrets);
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+async fn capture(emulator: &Emulator, more: &[&str]) -> Value {
+    emulator.run(&[&CAPTURE[..], more].concat()).await.expect(0).json()
+}
+
+fn name(captured: &Value) -> String {
+    let dir = PathBuf::from(captured["dir"].as_str().expect("a path"));
+    dir.file_name().expect("it has a name").to_string_lossy().into_owned()
+}
+
+fn took_a_boot(captured: &Value) -> bool {
+    captured["phases"]
+        .as_array()
+        .expect("`phases` is an array")
+        .iter()
+        .any(|phase| phase["phase"] == "capture-boot")
+}

@@ -1,0 +1,99 @@
+//! The guest's clock: that of the host, however old its memory is and whenever the host has slept.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use host::wait;
+use protocol::Command;
+use rustix::time::{ClockId, clock_gettime, clock_settime};
+use serde_json::Value;
+use vm_tests::emulator::Emulator;
+use vm_tests::guest::Guest;
+use vm_tests::stack::sign_up;
+
+/// Age of the memory that the machine goes on from.
+const AGE: Duration = Duration::from_secs(61);
+
+/// Largest difference between the two clocks when `start` returns.
+const DIFFERENCE: Duration = Duration::from_millis(100);
+
+/// How often the clocks are compared; the comparison that took the least time counts.
+const COMPARISONS: usize = 5;
+
+/// How long an access token is good for.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+
+/// How long the password's hash and the way may take.
+const SIGN_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a clock may be wrong after the host woke up.
+const WAKE_UP_LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_machine_from_an_old_snapshot_has_the_hosts_time_and_gets_it_again_when_the_host_has_slept() {
+    let emulator = Emulator::for_amd64();
+    let captured = emulator.run(&["capture", "-o", "json"]).await.expect(0).json();
+    let captured_at = time(&captured["createdAt"]);
+    let old = async || (SystemTime::now() > captured_at + AGE).then_some(());
+    wait::until(AGE * 2, old).await.expect("the snapshot grows old");
+
+    let started = emulator.start(&[]).await.by("snapshot");
+    let guest = emulator.guest();
+    assert_right(&guest).await;
+    let before = SystemTime::now();
+    let session = sign_up(&started, "ada@example.com").await;
+    let expiry = session["access_token_expires_at_millis"].as_u64().expect("milliseconds");
+    let expiry = UNIX_EPOCH + Duration::from_millis(expiry);
+    let range = before + TOKEN_LIFETIME - DIFFERENCE..SystemTime::now() + TOKEN_LIFETIME + DIFFERENCE;
+    assert!(range.contains(&expiry), "{expiry:?} is not in {range:?}");
+    assert!(before.elapsed().unwrap() < SIGN_UP_LIMIT);
+
+    // A host that wakes up sets its clock, and the kernel tells whoever waits for that. Its guest has stood still.
+    guest.sh("date -s \"@$(($(date +%s) - 3600))\"").await;
+    assert!(difference(&guest).await > TOKEN_LIFETIME / 2);
+    clock_settime(ClockId::Realtime, clock_gettime(ClockId::Realtime)).expect("the test may set the clock");
+    let right = async || (difference(&guest).await <= DIFFERENCE).then_some(());
+    wait::until(WAKE_UP_LIMIT, right).await.expect("the guest's clock is set again");
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_suspended_machine_has_the_hosts_time_when_it_goes_on() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    emulator.guest().sh("date -s \"@$(($(date +%s) - 3600))\"").await;
+    emulator.finish().await;
+    emulator.start(&[]).await.by("suspended");
+    assert_right(&emulator.guest()).await;
+    emulator.finish().await;
+}
+
+async fn assert_right(guest: &Guest) {
+    let found = difference(guest).await;
+    assert!(found <= DIFFERENCE, "the clocks differ by {found:?}");
+}
+
+/// The largest difference that the two clocks can have, as the quickest of a few comparisons tells it.
+async fn difference(guest: &Guest) -> Duration {
+    let mut agent = guest.agent().await;
+    let mut best: Option<(Duration, Duration)> = None;
+    for _ in 0..COMPARISONS {
+        let before = SystemTime::now();
+        let answer = agent.call(Command::Hello, WAKE_UP_LIMIT).await.expect("the guest's agent answers");
+        let after = SystemTime::now();
+        let there = UNIX_EPOCH + Duration::from_nanos(answer.time);
+        let apart =
+            |a: SystemTime, b: SystemTime| a.duration_since(b).unwrap_or_else(|error| error.duration());
+        let taken = apart(after, before);
+        let found = apart(there, before).max(apart(there, after));
+        if best.is_none_or(|(shortest, _)| taken < shortest) {
+            best = Some((taken, found));
+        }
+    }
+    best.expect("they were compared").1
+}
+
+fn time(value: &Value) -> SystemTime {
+    let text = value.as_str().expect("a time");
+    let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
+    parsed.expect("RFC 3339").into()
+}

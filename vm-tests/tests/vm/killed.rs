@@ -1,0 +1,129 @@
+//! A start at every phase of which something is killed.
+
+use std::time::Duration;
+
+use host::wait;
+use rustix::process::Signal;
+use vm_tests::emulator::{Emulator, START};
+use vm_tests::followed::Followed;
+use vm_tests::stack::{sign_up, users};
+
+use crate::faults::assert_because;
+
+/// The user that must outlive every kill.
+const USER: &str = "kept@example.com";
+
+/// The phases of a start that goes on from saved memory, from the first on that changes something, as `--verbose` names their
+/// beginnings.
+const PHASES: [&str; 5] = [
+    "Prepare the disk …",
+    "Launch QEMU …",
+    "Load memory and devices …",
+    "Set clock, ",
+    "Ask every service …",
+];
+
+/// Longest wait for a process to appear in the record or to end.
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_program_killed_at_any_phase_is_cleaned_up_by_the_next_start_which_is_a_new_session() {
+    let emulator = Emulator::for_amd64();
+    for phase in PHASES {
+        let mut cut_short = Followed::spawn(&emulator, &START);
+        cut_short.until(phase).await;
+        cut_short.send(Signal::KILL);
+        assert_eq!(cut_short.finished().await.code, 128 + 9);
+        let orphan = emulator.live().and_then(|live| live.process);
+
+        emulator.start(&[]).await.by("snapshot");
+        if let Some(orphan) = orphan {
+            assert!(!orphan.is_alive().unwrap(), "two machines on one disk at `{phase}`");
+        }
+        emulator.run(&["reset", "--yes"]).await.expect(0);
+        emulator.assert_tidy().await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_killed_while_a_suspended_machine_goes_on_leaves_the_data_to_the_next_start() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, USER).await;
+    for phase in ["Load memory and devices …", "Ask every service …"] {
+        emulator.finish().await;
+        let mut cut_short = Followed::spawn(&emulator, &START);
+        cut_short.until(phase).await;
+        cut_short.send(Signal::KILL);
+        cut_short.finished().await;
+        let again = emulator.start(&[]).await.by("cold");
+        assert_eq!(again.secrets, started.secrets, "{phase}");
+        assert!(users(&again).await.contains(&USER.to_owned()), "{phase}");
+    }
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_qemu_killed_at_any_phase_after_a_suspension_leads_to_a_boot_with_the_data() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, USER).await;
+    for phase in &PHASES[1..] {
+        emulator.finish().await;
+        let mut start = Followed::spawn(&emulator, &START);
+        start.until(phase).await;
+        let launched = async || emulator.live().and_then(|live| live.process);
+        wait::until(LIMIT, launched).await.expect("QEMU is recorded");
+        emulator.kill_qemu().await;
+        let booted = emulator.started(start.finished().await).await.by("cold");
+        assert_because(&booted, "QEMU ended before the services were ready");
+        assert_eq!(booted.secrets, started.secrets, "{phase}");
+        assert!(users(&booted).await.contains(&USER.to_owned()), "{phase}");
+    }
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_qemu_killed_while_it_boots_fails_the_start_and_leaves_nothing_of_a_new_session() {
+    let emulator = Emulator::for_amd64();
+    let mut start = Followed::spawn(&emulator, &[&START[..], &["--no-snapshot"]].concat());
+    start.until("Boot …").await;
+    emulator.kill_qemu().await;
+    let run = start.finished().await.expect(1);
+    assert!(run.stderr.contains("QEMU ended before the services were ready"), "{}", run.stderr);
+    assert_eq!(emulator.run(&["status", "-o", "json"]).await.expect(3).json()["state"], "absent");
+    assert!(!emulator.dir().overlay().exists());
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_capture_that_was_killed_is_cleaned_up_by_the_next_start_and_two_at_once_make_one() {
+    let emulator = Emulator::without_snapshots();
+    let mut cut_short = Followed::spawn(&emulator, &START);
+    cut_short.until("Boot a machine for the snapshot …").await;
+    let left =
+        async || unfinished(&emulator).first().cloned().filter(|dir| dir.join("process.json").exists());
+    let left = wait::until(LIMIT, left).await.expect("the capture notes its QEMU");
+    cut_short.send(Signal::KILL);
+    cut_short.finished().await;
+    assert!(left.exists(), "nobody was there to remove it");
+
+    let other = emulator.instance("other");
+    let (first, second) = tokio::join!(emulator.start(&[]), other.start(&[]));
+    let (first, second) = (first.by("snapshot"), second.by("snapshot"));
+    assert_eq!(emulator.home().snapshots().len(), 1);
+    assert!(first.secrets.values().all(|value| !second.secrets.values().any(|other| other == value)));
+    assert!(unfinished(&emulator).is_empty());
+    other.finish().await;
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+/// Directories of snapshots that are being made, or never were.
+fn unfinished(emulator: &Emulator) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(emulator.home().home().snapshots()).unwrap().map(Result::unwrap);
+    let unfinished = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".capture-"));
+    unfinished.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}

@@ -1,0 +1,148 @@
+//! Sessions: what was written goes on over stops, crashes and suspensions, and memory only ever goes on beside its own disk.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use host::wait;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use vm_tests::disk;
+use vm_tests::emulator::{Emulator, Started};
+use vm_tests::stack::{backend, sign_up, users};
+
+use crate::faults::assert_because;
+
+/// How often the machine under load is suspended.
+const ROUNDS: usize = 10;
+
+/// Users that are made in each round before the machine is suspended.
+const WRITES: usize = 5;
+
+/// How long these writes may take.
+const LOAD_LIMIT: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn a_suspended_session_goes_on_with_its_data_secrets_and_tokens_and_a_reset_ends_it() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await.by("snapshot");
+    let session = sign_up(&started, "kept@example.com").await;
+    let boot = emulator.guest().sh("cat /proc/sys/kernel/random/boot_id").await;
+    let stopped = emulator.stop(&[], "suspended").await.json();
+    assert_eq!(stopped["ending"], "suspended");
+
+    let again = emulator.start(&[]).await.by("suspended");
+    assert_eq!(again.secrets, started.secrets);
+    assert_eq!(emulator.guest().sh("cat /proc/sys/kernel/random/boot_id").await, boot);
+    let token = session["access_token"].as_str().expect("an access token");
+    let me = backend(&again, "client").with("x-stack-access-token", token).get("/api/v1/users/me").await;
+    assert_eq!((me.status, &me.body["primary_email"]), (200, &json!("kept@example.com")));
+    for file in [emulator.dir().suspension(), emulator.dir().memory(), emulator.dir().devices()] {
+        assert!(!file.exists(), "{} could be used twice", file.display());
+    }
+
+    emulator.finish().await;
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    assert!(!emulator.dir().memory().exists() && !emulator.dir().overlay().exists());
+    let fresh = emulator.start(&[]).await.by("snapshot");
+    assert!(!users(&fresh).await.contains(&"kept@example.com".to_owned()));
+    assert!(fresh.secrets.values().all(|value| !started.secrets.values().any(|old| old == value)));
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn memory_never_goes_on_beside_a_disk_that_has_moved_on() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, "first@example.com").await;
+    emulator.finish().await;
+    // Somebody keeps a copy of what was saved, goes on, and puts it back after a crash: as much as a backup that is restored.
+    let dir = emulator.dir();
+    let saved = [dir.suspension(), dir.memory(), dir.devices()].map(|file| {
+        let copy = emulator.home().scratch(file.file_name().unwrap().to_str().unwrap());
+        fs::hard_link(&file, &copy).unwrap();
+        (file, copy)
+    });
+    let again = emulator.start(&[]).await.by("suspended");
+    sign_up(&again, "second@example.com").await;
+    emulator.kill_qemu().await;
+    for (file, copy) in saved {
+        fs::rename(copy, file).unwrap();
+    }
+    let booted = emulator.start(&[]).await.by("cold");
+    assert_because(&booted, "generation");
+    let found = users(&booted).await;
+    assert!(
+        ["first@example.com", "second@example.com"].iter().all(|user| found.contains(&(*user).to_owned()))
+    );
+
+    emulator.finish().await;
+    fs::File::open(dir.overlay()).unwrap().set_modified(SystemTime::now()).unwrap();
+    let booted = emulator.start(&[]).await.by("cold");
+    assert_because(&booted, "its disk has been changed");
+    assert_eq!(booted.secrets, started.secrets);
+    assert!(users(&booted).await.contains(&"second@example.com".to_owned()));
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn suspending_under_load_loses_nothing_that_was_answered_and_leaves_disk_and_database_sound() {
+    let emulator = Emulator::for_amd64();
+    let mut started = emulator.start(&[]).await;
+    let mut written = Vec::new();
+    for round in 0..ROUNDS {
+        let load = Load::begin(&started, round);
+        load.has_written(WRITES).await;
+        emulator.finish().await;
+        written.extend(load.end().await);
+        started = emulator.start(&[]).await.by("suspended");
+    }
+    let found = users(&started).await;
+    let lost: Vec<_> = written.iter().filter(|email| !found.contains(email)).collect();
+    assert!(lost.is_empty(), "lost {lost:?} of {}", written.len());
+
+    let guest = emulator.guest();
+    // Every table and index of every database, each index against its table.
+    guest.sh("runuser -u postgres -- /usr/lib/postgresql/*/bin/pg_amcheck --all --install-missing --heapallindexed").await;
+    emulator.stop(&["--shutdown"], "stopped").await;
+    disk::assert_sound(&emulator).await;
+}
+
+/// A client that makes one user after the other until the machine goes away.
+struct Load {
+    count: Arc<AtomicUsize>,
+    task: JoinHandle<Vec<String>>,
+}
+
+impl Load {
+    fn begin(started: &Started, round: usize) -> Self {
+        let (server, count) = (backend(started, "server"), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&count);
+        let task = tokio::spawn(async move {
+            let mut answered = Vec::new();
+            loop {
+                let email = format!("round-{round}-{}@example.com", answered.len());
+                let body = json!({ "primary_email": email });
+                match server.try_post("/api/v1/users", &body).await {
+                    Some(answer) => assert_eq!(answer.status, 201, "{:?}", answer.body),
+                    None => return answered,
+                }
+                answered.push(email);
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { count, task }
+    }
+
+    async fn has_written(&self, users: usize) {
+        let enough = async || (self.count.load(Ordering::Relaxed) >= users).then_some(());
+        wait::until(LOAD_LIMIT, enough).await.expect("the load goes on");
+    }
+
+    /// The users that were answered to have been made.
+    async fn end(self) -> Vec<String> {
+        self.task.await.expect("every answer was right")
+    }
+}
