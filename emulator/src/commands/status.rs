@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use release::arch::Arch;
+use release::stack;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -73,11 +74,11 @@ impl Status {
 
     /// What the services have: the session's values, or the placeholders.
     fn secrets<'a>(&self, live: &'a Live, values: Option<&Secrets>) -> Vec<SecretView<'a>> {
-        let value = |secret: &release::stack::Secret| match live.rotated {
-            true => Some(values?.get(&secret.name)?.reveal().to_owned()),
-            false => Some(secret.placeholder.clone()),
+        let own = |secret: &stack::Secret| Some(values?.get(&secret.name)?.reveal().to_owned());
+        let value = |secret: &stack::Secret| {
+            if live.rotated { own(secret) } else { Some(secret.placeholder.clone()) }
         };
-        let view = |secret: &'a release::stack::Secret| SecretView {
+        let view = |secret: &'a stack::Secret| SecretView {
             name: &secret.name,
             env: &secret.env,
             value: value(secret).filter(|_| self.show_secrets),

@@ -19,7 +19,7 @@ use rustix::{
     event::{Timespec, epoll},
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     time::{Instant, timeout_at},
 };
 use tokio_util::codec::{Decoder as _, LinesCodec, LinesCodecError};
@@ -132,7 +132,7 @@ impl Edges {
         let edge = epoll::EventFlags::ET;
         epoll::add(&set, reader, epoll::EventData::new_u64(0), epoll::EventFlags::IN | edge)?;
         epoll::add(&set, writer, epoll::EventData::new_u64(1), epoll::EventFlags::OUT | edge)?;
-        register(set).map(Self)
+        host::readiness::readable(set).map(Self)
     }
 
     /// Waits for one since the last call. Dropping the future loses none.
@@ -147,12 +147,6 @@ impl Edges {
             guard.clear_ready();
         }
     }
-}
-
-#[expect(unsafe_code, reason = "tokio cannot know by itself that the file descriptor stays what it is")]
-fn register(set: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` always gives the same file descriptor, and keeps it open for as long as it lives.
-    Ok(unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }?)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Waits until the services answer and the boot has come to its end: what it has not done by then, every copy would do.
 pub(super) async fn ready(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("answering", answering()).await?;
-    steps.run("boot", async { Ok(boot_ends().await) }).await
+    steps.run("boot", boot_ends()).await
 }
 
 /// Does all of it.
@@ -57,13 +57,14 @@ async fn warm_up() -> anyhow::Result<()> {
 
 /// Waits until systemd has started all that it wants to. It says so by its exit status, which is not 0 when a unit has failed:
 /// that is not for a capture to judge.
-async fn boot_ends() {
+async fn boot_ends() -> anyhow::Result<()> {
     let cmd = Cmd::new("systemctl").args(["is-system-running", "--wait"]);
     match tokio::time::timeout(BOOT_LIMIT, cmd.finished()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => warn!("cannot ask systemd: {error}"),
         Err(_) => warn!("the boot has not ended within {} s", BOOT_LIMIT.as_secs()),
     }
+    Ok(())
 }
 
 /// Empties the services' pools and waits until nobody but this agent is at work in PostgreSQL.

@@ -49,14 +49,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port).await?;
-        let renew = async |order| renew(order, &backend).await;
+        let renew = async |order| renew(order, &backend);
         service::serve(listener, router(backend.clone()), control, renew).await
     })?
 }
 
 /// Forgets pooled connections; for a reload, takes changed settings in as well. The first health check after that makes a connection
 /// anew, once it has its own answer: a start waits for that.
-async fn renew(order: Order, backend: &Backend) -> bool {
+fn renew(order: Order, backend: &Backend) -> bool {
     backend.store.drain();
     order == Order::Drain || service::read_again(&backend.settings)
 }

@@ -83,24 +83,20 @@ impl Instance {
     ) -> Result<Session, InstanceError> {
         let MachinePlan { qemu, image, .. } = &plan.machine;
         let (manifest, image) = (&image.boot.manifest, &image.identity);
-        let mut session = match session {
+        let mut session = if let Some(session) = session {
             // The same content, perhaps in another place.
-            Some(session) => Session { image: image.clone(), ..session },
-            None => {
-                let snapshot = match origin {
-                    Origin::Snapshot(snapshot, _) => {
-                        copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
-                        Some(snapshot.name())
-                    }
-                    _ => {
-                        let below = DiskFile::qcow2(&image.path);
-                        qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
-                        None
-                    }
-                };
-                let secrets = if rotate { Some(secrets::fresh(&manifest.stack.secrets)?) } else { None };
-                Session::new(image.clone(), snapshot, secrets)
-            }
+            Session { image: image.clone(), ..session }
+        } else {
+            let snapshot = if let Origin::Snapshot(snapshot, _) = origin {
+                copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
+                Some(snapshot.name())
+            } else {
+                let below = DiskFile::qcow2(&image.path);
+                qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
+                None
+            };
+            let secrets = if rotate { Some(secrets::fresh(&manifest.stack.secrets)?) } else { None };
+            Session::new(image.clone(), snapshot, secrets)
         };
         session.generation += 1;
         Ok(session)

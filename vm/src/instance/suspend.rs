@@ -47,7 +47,7 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
-        let strategy = self.way_to_suspend(live)?;
+        let strategy = way_to_suspend(live)?;
         self.sync(live, reporter).await;
         let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
         qmp.stop().await?;
@@ -64,15 +64,6 @@ impl Instance {
                 qmp.cont().await?;
                 Err(error)
             }
-        }
-    }
-
-    /// Memory that QEMU shares is copied from here; else QEMU has to write it.
-    fn way_to_suspend(&self, live: &Live) -> Result<Strategy, InstanceError> {
-        match live.memory {
-            Some(_) => Ok(Strategy::Template),
-            None if live.can_map_memory => Ok(Strategy::MappedRam),
-            None => Err(InstanceError::CannotSuspend),
         }
     }
 
@@ -140,5 +131,14 @@ impl Instance {
             files,
         };
         Ok(record::write(&self.dir.suspension(), &suspension)?)
+    }
+}
+
+/// Memory that QEMU shares is copied from here; else QEMU has to write it.
+fn way_to_suspend(live: &Live) -> Result<Strategy, InstanceError> {
+    match live.memory {
+        Some(_) => Ok(Strategy::Template),
+        None if live.can_map_memory => Ok(Strategy::MappedRam),
+        None => Err(InstanceError::CannotSuspend),
     }
 }

@@ -145,11 +145,11 @@ impl Attempt<'_> {
     }
 
     fn memory(&self, saved: Option<&Saved>) -> Result<GuestMemory, InstanceError> {
-        let shares = match saved {
+        let outside = match saved {
             Some(saved) => saved.strategy == Strategy::Template,
             None => Strategy::Template.is_possible(self.plan.machine.qemu.capabilities()),
         };
-        if !shares {
+        if !outside {
             return Ok(GuestMemory::Own);
         }
         let shared = SharedMemory::new(self.plan.machine.topology.memory_mib << 20);

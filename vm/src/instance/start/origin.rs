@@ -161,7 +161,9 @@ impl Instance {
         match find()? {
             Found::Fits(snapshot) => return Ok((snapshot, kept)),
             Found::Nothing { because } => {
-                because.iter().for_each(|reason| reporter.report(&Event::Notice(reason)));
+                for reason in &because {
+                    reporter.report(&Event::Notice(reason));
+                }
             }
         }
         // Whoever makes one needs the lock alone in the end.
