@@ -110,6 +110,9 @@ pub enum Memory {
     /// A file of the memory's size, written to by the guest: of QEMU's own file system or, as `/proc/self/fd/N`, one that
     /// it inherits.
     Shared(PathBuf),
+    /// A file of the memory's size that only fills it: what the guest writes stays with QEMU, which is to be 8.2 or
+    /// newer.
+    Private(PathBuf),
 }
 
 /// Where a guest begins.
@@ -372,7 +375,7 @@ fn check_paths(launch: &Launch) -> Result<(), MachineError> {
     let disks = launch.disks.values().flat_map(DiskFile::chain).map(|file| file.path.as_path());
     let ports = launch.ports.values().map(PortEnd::path);
     let memory = match &launch.memory {
-        Memory::Shared(path) => Some(path.as_path()),
+        Memory::Shared(path) | Memory::Private(path) => Some(path.as_path()),
         Memory::Anonymous => None,
     };
     let own = [&launch.boot.kernel, &launch.boot.initrd, &launch.console, &launch.qmp].map(PathBuf::as_path);

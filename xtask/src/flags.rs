@@ -179,7 +179,8 @@ pub(crate) struct Smoke {
 #[command(after_help = "Examples:
   cargo xtask bench
   cargo xtask bench --rounds 1
-  cargo xtask bench --json bench.json --plot docs/bench.svg")]
+  cargo xtask bench --json bench.json --plot docs/bench.svg
+  cargo xtask bench --memory --idle 30s")]
 pub(crate) struct Bench {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "10")]
@@ -192,6 +193,14 @@ pub(crate) struct Bench {
     /// File for a picture of the figures as SVG.
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     pub(crate) plot: Option<PathBuf>,
+
+    /// Compares ways to hold the memory of a guest instead: how soon it goes on, and what keeping it costs.
+    #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
+    pub(crate) memory: bool,
+
+    /// How long each guest is left idle, to see what the whole system writes to its disks meanwhile, "30s".
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "memory", help_heading = "Memory")]
+    pub(crate) idle: Option<Duration>,
 }
 
 /// Runs every check and every test, those with virtual machines included.

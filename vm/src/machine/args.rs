@@ -140,6 +140,12 @@ fn memory(args: &mut Args, topology: &Topology, memory: &Memory) {
     let object = match memory {
         Memory::Anonymous => Value::new("memory-backend-ram"),
         Memory::Shared(path) => Value::new("memory-backend-file").with("mem-path", path).with("share", "on"),
+        // The file is only read, and the memory can be written all the same.
+        Memory::Private(path) => Value::new("memory-backend-file")
+            .with("mem-path", path)
+            .with("share", "off")
+            .with("readonly", "on")
+            .with("rom", "off"),
     };
     let size = format!("{}M", topology.memory_mib);
     args.option("-object", object.with("id", MEMORY).with("size", size));
@@ -363,6 +369,20 @@ mod tests {
         -machine virt-10.2,memory-backend=ram,gic-version=max
         -accel tcg,thread=multi
         -cpu max
+        ");
+    }
+
+    #[test]
+    fn memory_has_one_id_whatever_holds_it() {
+        let of = |memory: Memory| {
+            let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &Launch { memory, ..launch() }, ALL);
+            text.lines().find(|line| line.contains("id=ram")).map(str::to_owned)
+        };
+        let all = [Memory::Anonymous, Memory::Shared("/proc/self/fd/9".into()), Memory::Private("/s/memory".into())];
+        assert_snapshot!(all.map(of).map(Option::unwrap).join("\n"), @"
+        -object memory-backend-ram,id=ram,size=2048M
+        -object memory-backend-file,mem-path=/proc/self/fd/9,share=on,id=ram,size=2048M
+        -object memory-backend-file,mem-path=/s/memory,share=off,readonly=on,rom=off,id=ram,size=2048M
         ");
     }
 

@@ -62,9 +62,9 @@ pub(super) struct StopAnswer {
 
 /// What `capture` prints.
 #[derive(Debug, Deserialize)]
-pub(super) struct CaptureAnswer {
+pub(crate) struct CaptureAnswer {
     /// Its name.
-    pub(super) snapshot: String,
+    pub(crate) snapshot: String,
     phases: Vec<Timing>,
 }
 

@@ -78,7 +78,7 @@ impl<'a> Emulator<'a> {
     ///
     /// # Errors
     /// When it fails.
-    pub(super) async fn capture(&self, strategy: Strategy) -> anyhow::Result<CaptureAnswer> {
+    pub(crate) async fn capture(&self, strategy: Strategy) -> anyhow::Result<CaptureAnswer> {
         let args = ["capture".to_owned(), "--force".to_owned(), format!("--strategy={strategy}")];
         Ok(self.run(args, |_: &CaptureAnswer| Ok(())).await?.answer)
     }

@@ -1,4 +1,4 @@
-//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again.
+//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again. One comparison is made below that, with the library: [`memory_ways`].
 //!
 //! `docs/bench.md` says what is measured, how, and how to read it.
 
@@ -7,6 +7,7 @@ pub(crate) mod emulator;
 pub(crate) mod home;
 pub(crate) mod host_facts;
 mod memory_use;
+pub(crate) mod memory_ways;
 pub(crate) mod plot;
 pub(crate) mod report;
 pub(crate) mod rounds;

@@ -5,16 +5,18 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use host::console::Console;
-use host::events::{Event, Reporter};
+use host::events::{Event, Phase, Reporter};
 use host::files::{PUBLIC_FILE, write_atomic};
 use release::arch::Arch;
 use vm::boot_files::BootFiles;
 use vm::qemu::Qemu;
+use vm::snapshot::Strategy;
 
 use super::vm_tier::VmTier;
 use crate::bench::emulator::Emulator;
 use crate::bench::home::BenchHome;
 use crate::bench::host_facts::{self, HostFacts};
+use crate::bench::memory_ways::{Comparison, Source};
 use crate::bench::report::Report;
 use crate::bench::rounds::Rounds;
 use crate::bench::{plot, table};
@@ -30,13 +32,33 @@ impl Bench {
         let tier = VmTier::prepare(arch, console).await?;
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
-        let manifest = BootFiles::of(tier.home(), arch, qemu.img()).await?.manifest;
+        let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
         let home = BenchHome::new(tier.home(), arch, console)?;
         let emulator = Emulator::new(tier.emulator().to_owned(), home);
+        if self.memory {
+            return self.compare_memory(&emulator, &qemu, &boot, console).await;
+        }
+        let manifest = boot.manifest;
         let measured = Rounds { emulator, manifest, count: self.rounds.get(), console }.measure().await?;
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         self.publish(&Report::new(host, measured))
+    }
+
+    async fn compare_memory(
+        &self,
+        emulator: &Emulator<'_>,
+        qemu: &Qemu,
+        boot: &BootFiles,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let phase = Phase::start(console, "bench-snapshots", "Capture a snapshot");
+        let snapshot = emulator.capture(Strategy::Template).await?;
+        phase.done();
+        let home = emulator.home().home();
+        let source = Source::new(home, qemu, boot, home.snapshot(&snapshot.snapshot))?;
+        let comparison = Comparison { source, count: self.rounds.get(), idle: self.idle, console };
+        writeln!(std::io::stdout(), "{}", comparison.table().await?).context("cannot write to stdout")
     }
 
     fn publish(&self, report: &Report) -> anyhow::Result<()> {
