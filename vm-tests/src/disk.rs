@@ -9,7 +9,7 @@ use vm::instance::record::{self, Record};
 use crate::emulator::Emulator;
 
 /// Name of the root's partition.
-const ROOT: &str = "root";
+const ROOT: &str = "stack-root";
 
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
