@@ -21,6 +21,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long the services may take in all. The recovery of a database after a crash is long over by then.
 const LIMIT: Duration = Duration::from_mins(5);
 
+/// What the host asks the dashboard.
+pub(crate) const DASHBOARD: &str = "/handler/sign-in";
+
 /// Waits for backend and dashboard.
 pub(crate) fn run() -> anyhow::Result<()> {
     let settings = CurrentSettings::load()?.get();
@@ -32,7 +35,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) async fn services_answer(settings: &Settings) -> anyhow::Result<()> {
     tokio::try_join!(
         answers(settings.local_backend(), "/health?db=1"),
-        answers(settings.local_dashboard(), "/handler/sign-in"),
+        answers(settings.local_dashboard(), DASHBOARD),
     )?;
     Ok(())
 }

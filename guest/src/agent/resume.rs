@@ -9,7 +9,7 @@ use super::{
     entropy::Entropy,
     hooks::{self, Plan},
     keys::{Keys, NewKeys},
-    services,
+    services::{self, Question},
     session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
@@ -43,9 +43,12 @@ impl Checked {
 pub(super) async fn resume(
     keys: &Keys,
     session: &Place,
+    questions: &[Question],
     message: Resume,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
+    // Nothing random is drawn for the answers, so this may come before the generator is fed.
+    let _asked = services::stir(questions);
     let checked = Checked::of(&message)?;
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.

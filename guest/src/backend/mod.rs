@@ -57,8 +57,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// Forgets pooled connections; for a reload, takes changed settings in as well. The first health check after that makes a connection
 /// anew, once it has its own answer: a start waits for that.
 fn renew(order: Order, backend: &Backend) -> bool {
-    backend.store.drain();
-    order == Order::Drain || service::read_again(&backend.settings)
+    match order {
+        Order::Drain => {
+            backend.store.drain();
+            true
+        }
+        Order::Reload => {
+            backend.store.renew();
+            service::read_again(&backend.settings)
+        }
+    }
 }
 
 fn router(backend: Backend) -> Router {

@@ -33,7 +33,7 @@ pub(crate) struct Store {
     pub(crate) redis: Redis,
     /// What the probe of PostgreSQL uses.
     probe: Database,
-    /// Whether the pool was emptied and not been used since.
+    /// Whether the pool was renewed and has no connection yet.
     cold: Arc<AtomicBool>,
 }
 
@@ -51,14 +51,20 @@ impl Store {
         Ok(Self { probe: Database::for_probe(&settings.database_url)?, ..self })
     }
 
+    /// Forgets every pooled connection to PostgreSQL, and has the next [`Store::prewarm`] make one.
+    pub(crate) fn renew(&self) {
+        self.drain();
+        self.cold.store(true, Ordering::Relaxed);
+    }
+
     /// Forgets every pooled connection to PostgreSQL; requests under way keep theirs until they are done. Nothing else is cached: keys,
     /// sessions and users are read from the database by every request.
     pub(crate) fn drain(&self) {
         self.database.drain();
-        self.cold.store(true, Ordering::Relaxed);
+        self.cold.store(false, Ordering::Relaxed);
     }
 
-    /// Makes the pool's first connection in the background if it was emptied, so that the next request finds it.
+    /// Makes the pool's first connection in the background if it was renewed, so that the next request finds it.
     pub(crate) fn prewarm(&self) {
         if !self.cold.swap(false, Ordering::Relaxed) {
             return;
