@@ -85,7 +85,7 @@ mod tests {
             std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let held = stir(&[Question { port: gone, path: "/" }, Question { port, path: "/health" }]);
         assert_eq!(held.len(), 1, "what does not listen is passed over");
-        let mut asked = [0; 25];
+        let mut asked = [0; 24];
         listener.accept().unwrap().0.read_exact(&mut asked).unwrap();
         assert_eq!(&asked, b"GET /health HTTP/1.0\r\n\r\n".as_slice());
     }
