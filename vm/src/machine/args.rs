@@ -378,11 +378,8 @@ mod tests {
             let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &Launch { memory, ..launch() }, ALL);
             text.lines().find(|line| line.contains("id=ram")).map(str::to_owned)
         };
-        let all = [
-            Memory::Anonymous,
-            Memory::Shared("/proc/self/fd/9".into()),
-            Memory::Private("/s/memory".into()),
-        ];
+        let shared = Memory::Shared("/proc/self/fd/9".into());
+        let all = [Memory::Anonymous, shared, Memory::Private("/s/memory".into())];
         assert_snapshot!(all.map(of).map(Option::unwrap).join("\n"), @"
         -object memory-backend-ram,id=ram,size=2048M
         -object memory-backend-file,mem-path=/proc/self/fd/9,share=on,id=ram,size=2048M
