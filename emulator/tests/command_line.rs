@@ -115,7 +115,9 @@ fn the_help_of_start_groups_its_flags() {
 #[test]
 fn every_command_has_help_with_examples() {
     let emulator = Emulator::new();
-    for command in ["start", "stop", "status", "logs", "reset", "doctor", "version", "completions"] {
+    let commands =
+        ["start", "stop", "status", "logs", "rotate", "reset", "capture", "doctor", "version", "completions"];
+    for command in commands {
         let shown = emulator.run(&[command, "--help"]);
         assert!(shown.starts_with("exit 0\n"), "{shown}");
         assert!(shown.contains("Examples:\n  emulator "), "{shown}");
@@ -160,6 +162,15 @@ fn a_wrong_command_line_is_a_usage_error() {
 
     --- stderr
     error: invalid value 'xen' for '--accel <auto|kvm|hvf|tcg>': unknown accelerator `xen`: it is `auto`, `kvm`, `hvf` or `tcg`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["capture", "--strategy", "savevm"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'savevm' for '--strategy <template|mapped-ram>': unknown strategy `savevm`: it is `template` or `mapped-ram`
 
     For more information, try '--help'.
     ");
@@ -210,6 +221,46 @@ fn the_status_of_what_was_never_started_is_3() {
     }
     --- stderr
     "#);
+}
+
+#[test]
+fn a_suspended_instance_says_so_and_shows_no_secret_to_whoever_does_not_run_it() {
+    let emulator = Emulator::new();
+    emulator.write("images/image", "image");
+    emulator.write("instances/default/overlay.qcow2", "data");
+    emulator.write("instances/default/suspended.json", "{}");
+    let image = emulator.path("images/image");
+    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
+    emulator.write("instances/default/instance.json", &record);
+    insta::assert_snapshot!(emulator.run(&["status", "--show-secrets"]), @r"
+    exit 3
+    --- stdout
+    instance  default
+    state     suspended
+    --- stderr
+    ");
+    std::fs::remove_file(emulator.path("instances/default/overlay.qcow2")).unwrap();
+    insta::assert_snapshot!(emulator.run(&["status"]), @r"
+    exit 1
+    --- stdout
+    instance  default
+    state     broken
+    reason    its disk `[root]/home/instances/default/overlay.qcow2` is gone
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_rotation_needs_a_running_instance() {
+    insta::assert_snapshot!(Emulator::new().run(&["rotate"]), @r"
+    exit 3
+    --- stdout
+
+    --- stderr
+    error: instance `default` is not running
+
+    hint: start it with `emulator start`
+    ");
 }
 
 #[test]

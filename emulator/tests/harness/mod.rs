@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use insta::internals::SettingsBindDropGuard;
@@ -40,9 +41,14 @@ impl Emulator {
         Self { programs: false, ..self }
     }
 
+    /// A path in the home.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.home.path().join("home").join(path)
+    }
+
     /// Puts a file into the home.
     pub(crate) fn write(&self, path: &str, content: &str) {
-        let path = self.home.path().join("home").join(path);
+        let path = self.path(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }

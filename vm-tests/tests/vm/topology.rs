@@ -54,8 +54,8 @@ fn normal(text: &str) -> String {
 /// table has them, and numbers them by that.
 fn sorted(views: &str) -> String {
     let view = |text: &str| {
-        let (mut names, rest): (Vec<_>, Vec<_>) =
-            text.lines().skip(1).partition(|line| line.starts_with(" AS "));
+        let lines = text.lines().skip(1).filter(|line| !line.is_empty());
+        let (mut names, rest): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with(" AS "));
         names.sort_unstable();
         [names, rest].concat().join("\n")
     };
