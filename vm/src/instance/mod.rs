@@ -31,7 +31,7 @@ mod ready;
 pub mod record;
 pub mod reset;
 pub mod rotate;
-mod secrets;
+pub(crate) mod secrets;
 mod session;
 pub mod start;
 pub mod state;

@@ -34,7 +34,7 @@ impl Instance {
         let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {
             return Err(InstanceError::NotRotated(self.name.clone()));
         };
-        let fresh = secrets::fresh(&live.secrets)?;
+        let fresh = secrets::fresh(&live.secrets).map_err(InstanceError::Random)?;
         session.secrets = Some(fresh.clone());
         // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
         record::write(&self.dir.record(), &renewed)?;
@@ -56,7 +56,10 @@ impl Instance {
 
 async fn tell(live: &Live, telling: &Telling<'_>) -> Result<(), InstanceError> {
     let limit = AGENT_LIMIT * live.accelerator.patience();
-    let message = || Ok::<_, InstanceError>(Command::Resume(Box::new(telling.message(true)?)));
+    let message = || {
+        let message = telling.message(true).map_err(InstanceError::Random)?;
+        Ok::<_, InstanceError>(Command::Resume(Box::new(message)))
+    };
     let told = async {
         let command = message()?;
         Ok::<_, InstanceError>(Agent::connect(&live.agent, limit).await?.call(command, limit).await?)

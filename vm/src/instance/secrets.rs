@@ -1,12 +1,12 @@
 //! Fresh values for a stack's secrets, and the message that brings them to the guest.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use protocol::{ENTROPY_BYTES, Hooks, Resume, Secret};
 use release::stack::{self, SecretFormat};
 
 use super::config;
-use super::error::InstanceError;
 use super::name::InstanceName;
 use super::ports::PublishedPort;
 use super::record::Secrets;
@@ -19,35 +19,35 @@ const SECRET_BYTES: usize = 32;
 ///
 /// # Errors
 /// When the operating system gives no random bytes.
-pub(super) fn fresh(secrets: &[stack::Secret]) -> Result<Secrets, InstanceError> {
+pub(super) fn fresh(secrets: &[stack::Secret]) -> io::Result<Secrets> {
     secrets.iter().map(|secret| Ok((secret.name.clone(), value(secret.format)?))).collect()
 }
 
-fn value(format: SecretFormat) -> Result<Secret, InstanceError> {
+fn value(format: SecretFormat) -> io::Result<Secret> {
     match format {
         SecretFormat::Hex64 => random::<SECRET_BYTES>(),
     }
 }
 
 /// So many random bytes in hexadecimal digits, from the operating system's generator.
-fn random<const BYTES: usize>() -> Result<Secret, InstanceError> {
+fn random<const BYTES: usize>() -> io::Result<Secret> {
     let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| InstanceError::Random(error.into()))?;
+    getrandom::fill(&mut bytes)?;
     Ok(Secret::new(hex::encode(bytes)))
 }
 
 /// What a guest has to be told.
-pub(super) struct Telling<'a> {
+pub(crate) struct Telling<'a> {
     /// The instance.
-    pub(super) name: &'a InstanceName,
+    pub(crate) name: &'a InstanceName,
     /// Where the services are found.
-    pub(super) ports: &'a [PublishedPort],
+    pub(crate) ports: &'a [PublishedPort],
     /// The stack's secrets as the manifest describes them.
-    pub(super) described: &'a [stack::Secret],
+    pub(crate) described: &'a [stack::Secret],
     /// What daemons need that cannot take secrets while they run.
-    pub(super) hooks: &'a Hooks,
+    pub(crate) hooks: &'a Hooks,
     /// The session's values; none where the placeholders stay.
-    pub(super) secrets: Option<&'a Secrets>,
+    pub(crate) secrets: Option<&'a Secrets>,
 }
 
 impl Telling<'_> {
@@ -55,7 +55,7 @@ impl Telling<'_> {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub(super) fn message(&self, renew: bool) -> Result<Resume, InstanceError> {
+    pub(crate) fn message(&self, renew: bool) -> io::Result<Resume> {
         let entropy = random::<ENTROPY_BYTES>()?;
         let secrets = self.secrets.filter(|_| renew).cloned().unwrap_or_default();
         let hooks = if secrets.is_empty() { Hooks::default() } else { self.hooks() };

@@ -95,7 +95,11 @@ impl Instance {
                 qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
                 None
             };
-            let secrets = if rotate { Some(secrets::fresh(&manifest.stack.secrets)?) } else { None };
+            let secrets = if rotate {
+                Some(secrets::fresh(&manifest.stack.secrets).map_err(InstanceError::Random)?)
+            } else {
+                None
+            };
             Session::new(image.clone(), snapshot, secrets)
         };
         session.generation += 1;

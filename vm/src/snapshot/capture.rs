@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock, create_private_dir};
+use protocol::Command;
 use release::arch::Arch;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -20,7 +21,9 @@ use crate::boot_files::BootFiles;
 use crate::console::{self, GuestTrouble};
 use crate::home::Home;
 use crate::instance::config;
+use crate::instance::name::InstanceName;
 use crate::instance::ports::PublishedPort;
+use crate::instance::secrets::Telling;
 use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
 use crate::memory::{self, SharedMemory};
 use crate::process::{Launched, ProcessIdentity};
@@ -60,6 +63,24 @@ pub struct Capture<'a> {
 }
 
 impl Capture<'_> {
+    fn ports(&self) -> Vec<PublishedPort> {
+        self.boot.manifest.stack.ports.iter().map(PublishedPort::by_default).collect()
+    }
+
+    /// What the default instance is told on the default ports. A start of just that finds its services told already, if it does
+    /// not have secrets for them.
+    fn settings(&self) -> Result<Command, SnapshotError> {
+        let (name, stack) = (InstanceName::default(), &self.boot.manifest.stack);
+        let telling = Telling {
+            name: &name,
+            ports: &self.ports(),
+            described: &stack.secrets,
+            hooks: &stack.hooks,
+            secrets: None,
+        };
+        Ok(Command::Resume(Box::new(telling.message(false).map_err(SnapshotError::Random)?)))
+    }
+
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.qemu, self.topology.clone(), &self.boot.image.sha256)
     }
@@ -136,16 +157,18 @@ impl Capture<'_> {
         let agent_path = sockets.join("agent");
         let ready = async {
             let mut agent = Agent::connect(&agent_path, MONITOR_LIMIT).await?;
-            match agent.call(protocol::Command::Ready, self.limit).await {
-                Err(AgentError::Silent(limit)) => Err(SnapshotError::NotReady(limit)),
-                other => Ok((other.map(drop)?, agent)),
-            }
+            match agent.call(Command::Ready, self.limit).await {
+                Err(AgentError::Silent(limit)) => return Err(SnapshotError::NotReady(limit)),
+                other => other?,
+            };
+            agent.call(self.settings()?, self.limit).await?;
+            Ok(agent)
         };
-        let ((), mut agent) = watched(&mut qemu, &launch.console, &phase, ready).await?;
+        let mut agent = watched(&mut qemu, &launch.console, &phase, ready).await?;
         phase.done();
 
         let phase = Phase::start(reporter, "prepare", "Call every endpoint and tidy up in the guest");
-        let prepare = async { Ok(agent.call(protocol::Command::Prepare, self.limit).await?) };
+        let prepare = async { Ok(agent.call(Command::Prepare, self.limit).await?) };
         let done = watched(&mut qemu, &launch.console, &phase, prepare).await?;
         for step in done.steps {
             phase.detail(&format!("{}: {:.2} s", step.step, step.seconds));
@@ -197,8 +220,7 @@ impl Capture<'_> {
         memory: Option<&SharedMemory>,
     ) -> Result<Machine, SnapshotError> {
         self.qemu.img().create_overlay(&DiskFile::qcow2(self.image), &dir.disk()).await?;
-        let ports: Vec<_> = self.boot.manifest.stack.ports.iter().map(PublishedPort::by_default).collect();
-        config::volume(&crate::instance::name::InstanceName::default(), &ports)?.write(&dir.config())?;
+        config::volume(&InstanceName::default(), &self.ports())?.write(&dir.config())?;
         let files = Files {
             root: DiskFile::qcow2(dir.disk()).on(DiskFile::qcow2(self.image)),
             config: dir.config(),

@@ -57,6 +57,9 @@ pub enum SnapshotError {
     /// The machine contradicts itself.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The operating system gives no random bytes.
+    #[error("cannot get random bytes for the guest")]
+    Random(#[source] std::io::Error),
     /// QEMU does not live as it should.
     #[error(transparent)]
     Process(#[from] VmProcessError),
@@ -87,7 +90,9 @@ impl Explain for SnapshotError {
             Self::Qmp(source) => source.class(),
             Self::Runtime(source) => source.class(),
             Self::Volume(source) => source.class(),
-            Self::Gone(_) | Self::Trouble(_) | Self::File(_) | Self::Machine(_) => Class::Failed,
+            Self::Gone(_) | Self::Random(_) | Self::Trouble(_) | Self::File(_) | Self::Machine(_) => {
+                Class::Failed
+            }
         }
     }
 

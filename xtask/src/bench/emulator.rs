@@ -1,5 +1,6 @@
 //! The built program, run as a user runs it and timed from outside.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ impl<'a> Emulator<'a> {
         &self.home
     }
 
-    /// `start` on free ports.
+    /// `start` on the default ports, as a user has it; on any free ones while somebody else has one of those.
     ///
     /// # Errors
     /// When it fails, or was not the start that was to be measured.
@@ -55,7 +56,9 @@ impl<'a> Emulator<'a> {
         kind: &StartKind,
         manifest: &Manifest,
     ) -> anyhow::Result<Timed<StartAnswer>> {
-        let ports = manifest.stack.ports.iter().map(|port| format!("--port={}=auto", port.name));
+        let ports = &manifest.stack.ports;
+        let default = ports.iter().all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port.host)).is_ok());
+        let ports = ports.iter().filter(|_| !default).map(|port| format!("--port={}=auto", port.name));
         let args =
             ["start".to_owned()].into_iter().chain(kind.args.iter().map(|&arg| arg.to_owned())).chain(ports);
         let expected = StartKind { rotated: kind.rotated && !manifest.stack.secrets.is_empty(), ..*kind };

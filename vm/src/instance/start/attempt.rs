@@ -364,7 +364,7 @@ impl Attempt<'_> {
 }
 
 fn resume(telling: &Telling<'_>, renew: bool) -> Result<Command, InstanceError> {
-    Ok(Command::Resume(Box::new(telling.message(renew)?)))
+    Ok(Command::Resume(Box::new(telling.message(renew).map_err(InstanceError::Random)?)))
 }
 
 impl Instance {
