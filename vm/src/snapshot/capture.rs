@@ -162,10 +162,11 @@ impl Capture<'_> {
             qmp.stop().await?;
             let at = OffsetDateTime::now_utc();
             qmp.save(self.strategy, &state, SAVE_LIMIT).await?;
-            qmp.quit().await?;
-            Ok::<_, SnapshotError>(at)
+            Ok::<_, SnapshotError>((qmp, at))
         });
-        let at = saved.await?;
+        let (qmp, at) = saved.await?;
+        // Its end is what is asked for now, and may be noticed before its answer.
+        qmp.quit().await?;
         qemu.finished(QUIT_LIMIT).await?;
         self.store_memory(dir, memory).await?;
         phase.done();
