@@ -60,6 +60,11 @@ impl Home {
         self.0.join("snapshots")
     }
 
+    /// Logs of the last capture that failed.
+    pub fn failed_capture(&self) -> PathBuf {
+        self.snapshots().join(".failed-capture")
+    }
+
     /// QEMU builds, one prefix each, and what is known about them.
     pub fn qemu(&self) -> PathBuf {
         self.0.join("qemu")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::events::{Event, Phase, Reporter};
@@ -124,7 +124,7 @@ impl Capture<'_> {
         let created_at = self
             .freeze_machine(&dir, sockets.path(), reporter)
             .await
-            .map_err(|error| keep_logs(&store.root(), &dir.logs(), error))?;
+            .map_err(|error| keep_logs(self.home.failed_capture(), &dir.logs(), error))?;
         let phase = Phase::start(reporter, "freeze", "Freeze its files");
         let name = name(self.topology.arch, self.strategy, created_at);
         self.empty_overlay(&dir, &self.home.snapshot(&name)).await?;
@@ -185,10 +185,11 @@ impl Capture<'_> {
             qmp.stop().await?;
             let at = OffsetDateTime::now_utc();
             qmp.save(self.strategy, &state, SAVE_LIMIT).await?;
-            qmp.quit().await?;
-            Ok::<_, SnapshotError>(at)
+            Ok::<_, SnapshotError>((qmp, at))
         });
-        let at = saved.await?;
+        let (qmp, at) = saved.await?;
+        // Its end is what is asked for now, and may be noticed before its answer.
+        qmp.quit().await?;
         qemu.finished(QUIT_LIMIT).await?;
         self.store_memory(dir, memory).await?;
         phase.done();
@@ -254,7 +255,7 @@ impl Capture<'_> {
         };
         let files =
             state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
-        let freeze = |(path, hashed): (std::path::PathBuf, bool)| {
+        let freeze = |(path, hashed): (PathBuf, bool)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, Frozen::freeze(&path, hashed)?))
         };
@@ -294,7 +295,7 @@ async fn watched<T>(
 }
 
 /// The sockets' directory, removed when it is dropped.
-struct Sockets(std::path::PathBuf);
+struct Sockets(PathBuf);
 
 impl Sockets {
     fn path(&self) -> &Path {
@@ -314,12 +315,8 @@ fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileE
     fs::write(dir.process(), text).map_err(FileError::of("write", &dir.process()))
 }
 
-/// Directory of the logs of the last capture that failed.
-const FAILED_LOGS: &str = ".failed-capture";
-
 /// Puts the logs of a capture that failed where the next one does not remove them.
-fn keep_logs(root: &Path, logs: &Path, error: SnapshotError) -> SnapshotError {
-    let kept = root.join(FAILED_LOGS);
+fn keep_logs(kept: PathBuf, logs: &Path, error: SnapshotError) -> SnapshotError {
     let _ = fs::remove_dir_all(&kept);
     match fs::rename(logs, &kept) {
         Ok(()) => SnapshotError::Guest { source: Box::new(error), logs: kept },

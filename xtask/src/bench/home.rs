@@ -1,8 +1,9 @@
 //! The home that the measurements happen in.
 
+use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter, Silent};
 use host::files::{FileError, create_private_dir};
@@ -12,10 +13,14 @@ use vm::home::Home;
 use vm::instance::Instance;
 use vm::instance::name::InstanceName;
 
+/// Directory in the user's home for the logs of the last benchmark that failed.
+const FAILED_LOGS: &str = ".failed-bench";
+
 /// A home that borrows image and QEMU from the user's, and has instances and snapshots of its own. Whatever runs in it ends with
 /// it.
 pub(crate) struct BenchHome<'a> {
     home: Home,
+    failed_logs: PathBuf,
     console: &'a dyn Reporter,
     _dir: TempDir,
 }
@@ -35,7 +40,7 @@ impl<'a> BenchHome<'a> {
         link(&source.image(arch), &home.image(arch))?;
         link(&source.boot_files(arch), &home.boot_files(arch))?;
         link(&source.qemu(), &home.qemu())?;
-        Ok(Self { home, console, _dir: dir })
+        Ok(Self { home, failed_logs: root.join(FAILED_LOGS), console, _dir: dir })
     }
 
     /// The home.
@@ -46,6 +51,21 @@ impl<'a> BenchHome<'a> {
     /// The instance that is measured.
     pub(crate) fn instance(&self) -> Instance {
         Instance::new(&self.home, InstanceName::default())
+    }
+
+    /// Puts all logs where they outlive this home, in place of those of an earlier failure. Gives none where there are none.
+    pub(crate) fn keep_logs(&self) -> Option<PathBuf> {
+        let instance = self.instance();
+        let logs = [
+            ("instance", instance.dir().logs()),
+            ("failed-resume", instance.dir().failed_resume()),
+            ("failed-capture", self.home.failed_capture()),
+        ];
+        let _ = fs::remove_dir_all(&self.failed_logs);
+        fs::create_dir(&self.failed_logs).ok()?;
+        let kept =
+            logs.into_iter().filter(|(name, dir)| fs::rename(dir, self.failed_logs.join(name)).is_ok());
+        (kept.count() > 0).then(|| self.failed_logs.clone())
     }
 }
 
@@ -74,8 +94,6 @@ fn link(from: &Path, to: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -87,9 +105,14 @@ mod tests {
         fs::write(user.image(Arch::Amd64), "image").unwrap();
         let bench = BenchHome::new(&user, Arch::Amd64, &Silent).unwrap();
         let home = bench.home().clone();
+        assert_eq!(bench.keep_logs(), None);
+        fs::create_dir_all(home.failed_capture()).unwrap();
+        fs::write(home.failed_capture().join("qemu.log"), "said").unwrap();
         assert_eq!(fs::read_to_string(home.image(Arch::Amd64)).unwrap(), "image");
         fs::create_dir_all(home.snapshots().join("one")).unwrap();
+        let logs = bench.keep_logs().unwrap();
         drop(bench);
+        assert_eq!(fs::read_to_string(logs.join("failed-capture/qemu.log")).unwrap(), "said");
         assert!(!home.root().exists());
         assert!(user.image(Arch::Amd64).exists() && !user.snapshots().exists());
     }

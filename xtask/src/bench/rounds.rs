@@ -47,9 +47,9 @@ pub(crate) struct Measured {
 /// A measurement.
 pub(crate) struct Rounds<'a> {
     /// The program, in a home of its own.
-    pub(crate) emulator: Emulator<'a>,
+    pub(crate) emulator: &'a Emulator<'a>,
     /// The image's description.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: &'a Manifest,
     /// How many rounds count.
     pub(crate) count: usize,
     /// Where progress is told.
@@ -105,7 +105,7 @@ impl Rounds<'_> {
     }
 
     async fn start(&self, measured: &mut Measured, kind: &StartKind) -> anyhow::Result<()> {
-        let Timed { seconds, answer } = self.emulator.start(kind, &self.manifest).await?;
+        let Timed { seconds, answer } = self.emulator.start(kind, self.manifest).await?;
         let StartAnswer { accelerator, pid, phases, .. } = answer;
         measured.accelerator = Some(accelerator);
         let runs = measured.scenarios.entry(kind.scenario).or_default();

@@ -35,11 +35,27 @@ impl Bench {
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
         let home = BenchHome::new(tier.home(), arch, console)?;
         let emulator = Emulator::new(tier.emulator().to_owned(), home);
-        if self.memory {
-            return self.compare_memory(&emulator, &qemu, &boot, console).await;
-        }
-        let manifest = boot.manifest;
-        let measured = Rounds { emulator, manifest, count: self.rounds.get(), console }.measure().await?;
+        let outcome = if self.memory {
+            self.compare_memory(&emulator, &qemu, &boot, console).await
+        } else {
+            self.measure(&emulator, &qemu, &boot, load, console).await
+        };
+        outcome.map_err(|error| match emulator.home().keep_logs() {
+            Some(dir) => error.context(format!("the benchmark failed; its logs are in `{}`", dir.display())),
+            None => error,
+        })
+    }
+
+    async fn measure(
+        &self,
+        emulator: &Emulator<'_>,
+        qemu: &Qemu,
+        boot: &BootFiles,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let rounds = Rounds { emulator, manifest: &boot.manifest, count: self.rounds.get(), console };
+        let measured = rounds.measure().await?;
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         self.publish(&Report::new(host, measured))
