@@ -183,7 +183,7 @@ impl Explain for InstanceError {
 }
 
 /// An error and its causes without the ends of logs that some of them show.
-pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let mut lines: Vec<String> = Vec::new();
     for error in chain {

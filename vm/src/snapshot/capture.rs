@@ -14,13 +14,14 @@ use time::macros::format_description;
 
 use super::error::SnapshotError;
 use super::manifest::{FORMAT_VERSION, Frozen, SnapshotManifest};
-use super::store::{Found, Store, UNFINISHED, prefix};
+use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy, savevm};
 use crate::agent::{Agent, AgentError};
 use crate::boot_files::BootFiles;
 use crate::console::{self, GuestTrouble};
 use crate::home::Home;
 use crate::instance::config;
+use crate::instance::error::one_line;
 use crate::instance::name::InstanceName;
 use crate::instance::ports::PublishedPort;
 use crate::instance::secrets::Telling;
@@ -132,6 +133,15 @@ impl Capture<'_> {
         manifest.write(&dir)?;
         let snapshot = store.publish(work.keep(), &name).await?;
         phase.done();
+        let phase = Phase::start(reporter, "prune", "Remove the snapshots that it replaces");
+        match store.prune(&snapshot).await {
+            Ok(()) => drop(phase.done()),
+            // The snapshot is as good without it.
+            Err(error) => {
+                drop(phase);
+                reporter.report(&Event::Warning(&one_line(&error)));
+            }
+        }
         Ok(snapshot)
     }
 
@@ -343,7 +353,8 @@ pub async fn recover_interrupted(home: &Home) -> Result<(), SnapshotError> {
 async fn sweep(root: &Path) -> Result<(), SnapshotError> {
     let entries = fs::read_dir(root).map_err(FileError::of("list", root))?;
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        let name = entry.file_name();
+        if ![UNFINISHED, DOOMED].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             continue;
         }
         let dir = SnapshotDir::new(entry.path());

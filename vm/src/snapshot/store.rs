@@ -16,6 +16,9 @@ use crate::instance::record::{self, Record};
 /// Prefix of a directory in which a snapshot is being made.
 pub(super) const UNFINISHED: &str = ".capture-";
 
+/// Prefix of a directory that was a snapshot and is being removed.
+pub(super) const DOOMED: &str = ".doomed-";
+
 /// The snapshots of a home.
 #[derive(Debug, Clone)]
 pub struct Store<'a> {
@@ -112,7 +115,7 @@ impl<'a> Store<'a> {
         write_atomic(&snapshot.dir().retired(), format!("{reason}\n").as_bytes(), PRIVATE_FILE)
     }
 
-    /// Gives the finished directory `from` its name, and removes what it replaces.
+    /// Gives the finished directory `from` its name.
     pub(super) async fn publish(&self, from: PathBuf, name: &str) -> Result<Snapshot, FileError> {
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
         let to = self.root().join(name);
@@ -120,16 +123,25 @@ impl<'a> Store<'a> {
         let unreadable = |reason: super::manifest::Unusable| {
             FileError::of("read", &to)(std::io::Error::other(reason.to_string()))
         };
-        let snapshot = Snapshot::read(to.clone()).map_err(unreadable)?;
-        self.remove_replaced_by(&snapshot)?;
-        Ok(snapshot)
+        Snapshot::read(to.clone()).map_err(unreadable)
     }
 
     /// Removes the snapshots that can never be resumed again now that there is `new`, unless an instance has its disk on one.
-    fn remove_replaced_by(&self, new: &Snapshot) -> Result<(), FileError> {
+    pub(super) async fn prune(&self, new: &Snapshot) -> Result<(), FileError> {
+        let doomed = {
+            let _alone = FileLock::acquire(&self.lock(), || ()).await?;
+            self.set_apart(new)?
+        };
+        // To remove so much takes longer than anybody should wait for the lock.
+        doomed.iter().try_for_each(|dir| fs::remove_dir_all(dir).map_err(FileError::of("remove", dir)))
+    }
+
+    /// Takes their names from those snapshots.
+    fn set_apart(&self, new: &Snapshot) -> Result<Vec<PathBuf>, FileError> {
         let needed = self.needed();
         let Fingerprint { image, qemu, topology, .. } = &new.manifest.fingerprint;
         let prefix = prefix(topology.arch, new.manifest.strategy);
+        let mut doomed = Vec::new();
         for name in self.names()? {
             if !name.starts_with(&prefix) || name == new.name() || needed.contains(&name) {
                 continue;
@@ -141,10 +153,12 @@ impl<'a> Store<'a> {
                 old.image == *image && old.qemu == *qemu && old.topology != *topology
             });
             if !lives {
-                fs::remove_dir_all(&dir).map_err(FileError::of("remove", &dir))?;
+                let apart = self.root().join(format!("{DOOMED}{name}"));
+                fs::rename(&dir, &apart).map_err(FileError::of("rename", &dir))?;
+                doomed.push(apart);
             }
         }
-        Ok(())
+        Ok(doomed)
     }
 
     /// Names of the snapshots that instances have their disks on. An instance whose record cannot be read may need any.

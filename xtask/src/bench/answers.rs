@@ -10,8 +10,8 @@ use super::scenario::StartKind;
 /// Phase in which a snapshot's machine boots. A start that has it has waited for what should have been there.
 const CAPTURE_BOOT: &str = "capture-boot";
 
-/// Phases of a capture before its guest answers: what any boot costs.
-const BEFORE_THE_GUEST_ANSWERS: [&str; 3] = [CAPTURE_BOOT, "image", "accelerator"];
+/// Phases of a capture before its guest answers, which any boot has, and after it is done.
+const NOT_THE_CAPTURE: [&str; 4] = [CAPTURE_BOOT, "image", "accelerator", "prune"];
 
 /// What `start` prints.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -71,7 +71,7 @@ pub(crate) struct CaptureAnswer {
 impl CaptureAnswer {
     /// The phases that a capture has and a boot has not.
     pub(super) fn beyond_the_boot(self) -> Vec<Timing> {
-        let beyond = |timing: &Timing| !BEFORE_THE_GUEST_ANSWERS.contains(&timing.phase.as_str());
+        let beyond = |timing: &Timing| !NOT_THE_CAPTURE.contains(&timing.phase.as_str());
         self.phases.into_iter().filter(beyond).collect()
     }
 }
