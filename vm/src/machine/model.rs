@@ -13,8 +13,8 @@ pub(super) const fn machine_family(arch: Arch) -> &'static str {
 }
 
 /// Whether a machine gets a generation id device. `virt` announces it by ACPI only, which a kernel that is started without
-/// firmware does not see. In software the guest would interpret ACPI's code for it first thing after a resume, which takes as long
-/// as its agent needs to reseed the kernel (`docs/vm.md` has the figures).
+/// firmware does not see. In software the guest would interpret ACPI's code for it first thing after a resume, and its agent
+/// has reseeded the kernel by then.
 pub(super) const fn has_generation_id(arch: Arch, accelerator: Accelerator) -> bool {
     matches!((arch, accelerator), (Arch::Amd64, Accelerator::Kvm | Accelerator::Hvf))
 }
