@@ -33,7 +33,7 @@ impl Reset {
         let report = Report { instance: context.name.as_str(), state: "stopped", discarded };
         let people = |report: &Report<'_>| {
             if report.discarded {
-                format!("`{}` has no data any more: the next start is from the image", report.instance)
+                format!("`{}` has no data any more: the next start is a new session", report.instance)
             } else {
                 format!("`{}` had no data", report.instance)
             }
