@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use host::events::{Event, Reporter};
@@ -99,11 +98,7 @@ impl Instance {
             stored.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
             files.push((path, false));
         }
-        let freeze = |(path, hashed): (PathBuf, bool)| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, Frozen::freeze(&path, hashed)?))
-        };
-        files.into_iter().map(freeze).collect()
+        Ok(Frozen::freeze_all(files)?)
     }
 
     /// Says that the machine is suspended. QEMU must have ended: only then is the overlay what it will be.

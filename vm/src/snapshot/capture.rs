@@ -1,6 +1,5 @@
 //! Making a snapshot: a machine is booted, made ready, stopped, and everything that it is at that moment kept.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -265,11 +264,7 @@ impl Capture<'_> {
         };
         let files =
             state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
-        let freeze = |(path, hashed): (PathBuf, bool)| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, Frozen::freeze(&path, hashed)?))
-        };
-        let files = files.map(freeze).collect::<Result<BTreeMap<_, _>, FileError>>()?;
+        let files = Frozen::freeze_all(files)?;
         fs::remove_file(dir.process()).map_err(FileError::of("remove", &dir.process()))?;
         Ok(SnapshotManifest {
             format_version: FORMAT_VERSION,

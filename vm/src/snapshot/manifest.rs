@@ -106,6 +106,20 @@ impl Frozen {
         read().map_err(FileError::of("freeze", path))
     }
 
+    /// [`Frozen::freeze`] of several files, by their names.
+    ///
+    /// # Errors
+    /// When one cannot be read or changed.
+    pub(crate) fn freeze_all(
+        files: impl IntoIterator<Item = (PathBuf, bool)>,
+    ) -> Result<BTreeMap<String, Self>, FileError> {
+        let freeze = |(path, hashed): (PathBuf, bool)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, Self::freeze(&path, hashed)?))
+        };
+        files.into_iter().map(freeze).collect()
+    }
+
     /// Whether the file at `path`, known as `name`, is still the same.
     ///
     /// # Errors
