@@ -84,6 +84,7 @@ pub struct Cmd {
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     grace: Duration,
+    readable: bool,
 }
 
 impl Cmd {
@@ -96,6 +97,7 @@ impl Cmd {
             cwd: None,
             stdin: None,
             grace: Duration::ZERO,
+            readable: false,
         }
     }
 
@@ -147,6 +149,14 @@ impl Cmd {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Lets other processes of the same user read the memory of a detached process, where Linux would only let its ancestors
+    /// (Yama, `kernel.yama.ptrace_scope=1`). It has no effect elsewhere.
+    #[must_use]
+    pub fn readable(mut self) -> Self {
+        self.readable = true;
         self
     }
 
@@ -274,11 +284,18 @@ impl Cmd {
         let mut command = self.plain_command();
         command.kill_on_drop(false).stdin(Stdio::null());
         command.stdout(file.try_clone().map_err(|source| self.io(source))?).stderr(file);
-        // SAFETY: between fork and exec only async-signal-safe calls are allowed; `setsid` is one and nothing else is
-        // called. The child leads no process group yet, so the call cannot fail for that reason.
+        let readable = self.readable;
+        let prepare = move || {
+            if readable {
+                let_others_read();
+            }
+            rustix::process::setsid().map(drop).map_err(Into::into)
+        };
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; `setsid` and `prctl` are, and nothing else
+        // is called. The child leads no process group yet, so `setsid` cannot fail for that reason.
         #[expect(unsafe_code, reason = "the standard library has no stable call for a new session")]
         unsafe {
-            command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into));
+            command.pre_exec(prepare);
         }
         command.spawn().map_err(|source| self.spawn_error(source))
     }
@@ -393,6 +410,16 @@ fn wait_at_most(pid: Pid, limit: Duration) {
     });
     let _ = wait.recv_timeout(limit);
 }
+
+/// For the calling process and for what it executes.
+#[cfg(target_os = "linux")]
+fn let_others_read() {
+    // A kernel without Yama knows no such restriction, and says that the call is invalid.
+    let _ = rustix::process::set_ptracer(rustix::process::PTracer::Any);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn let_others_read() {}
 
 #[cfg(test)]
 mod tests {

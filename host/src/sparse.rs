@@ -52,17 +52,27 @@ const BLOCK: usize = 1 << 20;
 pub fn copy_nonzero(from: &File, to: &File) -> io::Result<u64> {
     let len = from.metadata()?.len();
     to.set_len(len)?;
-    let mut block = vec![0; BLOCK];
     let (mut position, mut written) = (0, 0);
     while let Some(data) = next_data(from, position, len)? {
-        position = data.start;
-        while position < data.start + data.len {
-            let room =
-                usize::try_from(data.start + data.len - position).map_or(BLOCK, |left| left.min(BLOCK));
-            from.read_exact_at(&mut block[..room], position)?;
-            written += write_nonzero(&block[..room], to, position)?;
-            position += room as u64;
-        }
+        written += copy_range_nonzero(from, data, to, data.start)?;
+        position = data.start + data.len;
+    }
+    Ok(written)
+}
+
+/// Copies `range` of `from` to `offset` of `to`, without the pages that are nothing but zeroes: what is there is left as it is.
+/// Gives the number of bytes written.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_range_nonzero(from: &File, range: Range, to: &File, offset: u64) -> io::Result<u64> {
+    let mut block = vec![0; usize::try_from(range.len).map_or(BLOCK, |len| len.min(BLOCK))];
+    let (mut done, mut written) = (0, 0);
+    while done < range.len {
+        let room = usize::try_from(range.len - done).map_or(BLOCK, |left| left.min(BLOCK));
+        from.read_exact_at(&mut block[..room], range.start + done)?;
+        written += write_nonzero(&block[..room], to, offset + done)?;
+        done += room as u64;
     }
     Ok(written)
 }

@@ -120,7 +120,9 @@ pub enum Memory {
 pub enum Begin {
     /// At its kernel's first instruction, at once.
     Boot,
-    /// Where a saved state left off: QEMU waits for that state, and then to be told to go on.
+    /// Where saved devices left off, in memory that is there already: QEMU waits for their state, and then to be told to go on.
+    Devices,
+    /// Where saved memory and devices left off: QEMU waits for the state of both, and then to be told to go on.
     State,
 }
 

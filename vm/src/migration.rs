@@ -1,8 +1,7 @@
 //! Saving the state of a stopped machine to a file, and loading it into a QEMU that waits for it.
 //!
-//! Reference: QEMU's documentation, "Migration framework" and "Mapped-ram".
+//! Reference: QEMU's documentation, "Migration framework" and "Mapped-ram", and its QMP reference, `xen-save-devices-state`.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,39 +17,43 @@ use crate::snapshot::Strategy;
 /// Threads, and parts of the file, that memory is written and read by at once.
 const CHANNELS: u8 = 4;
 
-/// Every capability that a strategy may want; those that it does not want are switched off, since a machine may be saved in
-/// another way than it was loaded.
-const CAPABILITIES: [MigrationCapability; 3] =
-    [MigrationCapability::x_ignore_shared, MigrationCapability::mapped_ram, MigrationCapability::multifd];
-
-impl Strategy {
-    fn wants(self, capability: MigrationCapability) -> bool {
-        match self {
-            Self::Template => capability == MigrationCapability::x_ignore_shared,
-            Self::MappedRam => {
-                matches!(capability, MigrationCapability::mapped_ram | MigrationCapability::multifd)
-            }
-        }
-    }
-}
+/// What [`Strategy::MappedRam`] wants, and [`Strategy::Template`] does not. Set each time, since a machine may be saved in another way
+/// than it was loaded.
+const CAPABILITIES: [MigrationCapability; 2] =
+    [MigrationCapability::mapped_ram, MigrationCapability::multifd];
 
 impl Qmp {
     /// Writes the state of a stopped machine to `file`. With [`Strategy::Template`] that is the state of its devices, and
-    /// its memory must be shared; with [`Strategy::MappedRam`] it is its memory too.
+    /// [`crate::memory`] has the rest; with [`Strategy::MappedRam`] it is its memory too.
     ///
     /// # Errors
     /// When QEMU refuses, the file cannot be written, or `limit` passes. The machine is stopped then as before.
     pub async fn save(&self, strategy: Strategy, file: &Path, limit: Duration) -> Result<(), QmpError> {
-        self.prepare_migration(strategy).await?;
-        let events = self.events();
-        let uri = Some(uri(file)?);
         // QEMU would let the group read what it makes.
         create_private_file(file).map_err(FileError::of("create", file))?;
+        match strategy {
+            Strategy::Template => self.save_devices(file, limit).await,
+            Strategy::MappedRam => self.save_all(file, limit).await,
+        }
+    }
+
+    /// The command's name has remained from its first use. It is in every QEMU, and knows of no other virtual machine monitor.
+    async fn save_devices(&self, file: &Path, limit: Duration) -> Result<(), QmpError> {
+        let filename = text(file)?;
+        let save = qmp::xen_save_devices_state { filename, live: Some(false) };
+        self.execute_within(save, limit).await.map(drop)
+    }
+
+    async fn save_all(&self, file: &Path, limit: Duration) -> Result<(), QmpError> {
+        self.prepare_migration(Strategy::MappedRam).await?;
+        let events = self.events();
+        let uri = Some(uri(file)?);
         self.execute(qmp::migrate { channels: None, detach: None, resume: None, uri }).await?;
         self.migrated("migrate", events, limit).await
     }
 
-    /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it. The machine is stopped then.
+    /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it: with [`Strategy::Template`] one that begins
+    /// with its devices, in the memory that was kept beside them. The machine is stopped then.
     ///
     /// # Errors
     /// When QEMU refuses or `limit` passes. A state that does not fit ends QEMU, so race this against its end.
@@ -63,7 +66,7 @@ impl Qmp {
     }
 
     async fn prepare_migration(&self, strategy: Strategy) -> Result<(), QmpError> {
-        let wanted = CAPABILITIES.map(|capability| (capability, strategy.wants(capability)));
+        let wanted = CAPABILITIES.map(|capability| (capability, strategy == Strategy::MappedRam));
         let all = wanted.into_iter().chain([(MigrationCapability::events, true)]);
         let capabilities =
             all.map(|(capability, state)| MigrationCapabilityStatus { capability, state }).collect();
@@ -107,11 +110,13 @@ impl Qmp {
     }
 }
 
-/// The URI of a file. QEMU takes it as text, so that a path must be that.
 fn uri(file: &Path) -> Result<String, QmpError> {
-    let mut uri = OsString::from("file:");
-    uri.push(file);
-    uri.into_string().map_err(|_| QmpError::Path(file.to_owned()))
+    Ok(format!("file:{}", text(file)?))
+}
+
+/// QEMU takes a path as text, so that it must be that.
+fn text(file: &Path) -> Result<String, QmpError> {
+    file.to_str().map(str::to_owned).ok_or_else(|| QmpError::Path(file.to_owned()))
 }
 
 #[cfg(test)]
@@ -137,7 +142,7 @@ mod tests {
         ]);
         let server = Server::start(vec![opening.chain(steps).collect()]);
         let qmp = Qmp::connect(&server.path(), SOON).await.unwrap();
-        qmp.save(Strategy::Template, &server.dir().join("state"), SOON).await
+        qmp.save(Strategy::MappedRam, &server.dir().join("state"), SOON).await
     }
 
     #[tokio::test]

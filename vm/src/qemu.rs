@@ -10,7 +10,7 @@ use release::manifest::{MINIMUM_QEMU, Manifest};
 use crate::disk::QemuImg;
 use crate::error::{Class, Explain};
 use crate::home::Home;
-use crate::machine::{HostFeatures, Machine};
+use crate::machine::{HostFeatures, Machine, Memory};
 use crate::qmp::QmpError;
 use crate::runtime::RuntimeDirError;
 
@@ -196,7 +196,11 @@ impl Qemu {
     /// The command that runs `machine`.
     pub fn command(&self, machine: &Machine) -> Cmd {
         let Capabilities { io_uring, sandbox, .. } = self.capabilities;
-        Cmd::new(&self.system).args(machine.args(HostFeatures { io_uring, sandbox }))
+        let command = Cmd::new(&self.system).args(machine.args(HostFeatures { io_uring, sandbox }));
+        match machine.launch().memory {
+            Memory::Private(_) => command.readable(),
+            Memory::Anonymous | Memory::Shared(_) => command,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::ports::PublishedPort;
 use crate::accel::Accelerator;
+use crate::memory::HeldMemory;
 use crate::process::ProcessIdentity;
 use crate::snapshot::Fingerprint;
 
@@ -67,8 +68,8 @@ pub struct Live {
     pub rotated: bool,
     /// What a suspended machine has to find again.
     pub fingerprint: Fingerprint,
-    /// QEMU's file descriptor of the guest's memory; none where QEMU has it for itself.
-    pub memory: Option<i32>,
+    /// Where the guest's memory is; none where only QEMU knows.
+    pub memory: Option<HeldMemory>,
     /// Whether QEMU can write memory that it has for itself.
     pub can_map_memory: bool,
     /// The volume with settings that the guest has mounted.

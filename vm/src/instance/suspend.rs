@@ -15,7 +15,7 @@ use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
 use super::suspension::{self, Suspension};
 use crate::agent::Agent;
-use crate::memory;
+use crate::memory::StoppedMemory;
 use crate::process::ProcessIdentity;
 use crate::qmp::Qmp;
 use crate::snapshot::Strategy;
@@ -46,12 +46,13 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
-        let strategy = way_to_suspend(live)?;
+        let way = Way::of(live, process)?;
         self.sync(live, reporter).await;
         let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
         qmp.stop().await?;
         let at = OffsetDateTime::now_utc();
-        let saved = self.save(&qmp, live, process, strategy).await;
+        let strategy = way.strategy();
+        let saved = self.save(&qmp, way).await;
         match saved {
             Ok(files) => {
                 qmp.quit().await?;
@@ -77,24 +78,18 @@ impl Instance {
         }
     }
 
-    async fn save(
-        &self,
-        qmp: &Qmp,
-        live: &Live,
-        process: ProcessIdentity,
-        strategy: Strategy,
-    ) -> Result<BTreeMap<String, Frozen>, InstanceError> {
+    async fn save(&self, qmp: &Qmp, way: Way) -> Result<BTreeMap<String, Frozen>, InstanceError> {
+        let strategy = way.strategy();
         let state = match strategy {
             Strategy::Template => self.dir.devices(),
             Strategy::MappedRam => self.dir.savevm(),
         };
         qmp.save(strategy, &state, SAVE_LIMIT).await?;
         let mut files = vec![(state, strategy == Strategy::Template)];
-        if let Some(number) = live.memory {
+        if let Way::Read(memory) = way {
             let path = self.dir.memory();
-            let memory = memory::of_process(process, number)?;
             let to = path.clone();
-            let stored = tokio::task::spawn_blocking(move || memory::store(&memory, &to));
+            let stored = tokio::task::spawn_blocking(move || memory.store(&to));
             stored.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
             files.push((path, false));
         }
@@ -129,11 +124,29 @@ impl Instance {
     }
 }
 
-/// Memory that QEMU shares is copied from here; else QEMU has to write it.
-fn way_to_suspend(live: &Live) -> Result<Strategy, InstanceError> {
-    match live.memory {
-        Some(_) => Ok(Strategy::Template),
-        None if live.can_map_memory => Ok(Strategy::MappedRam),
-        None => Err(InstanceError::CannotSuspend),
+/// Who writes the memory to disk.
+enum Way {
+    /// This process, which can read it.
+    Read(StoppedMemory),
+    /// QEMU, which takes longer.
+    ByQemu,
+}
+
+impl Way {
+    /// The better one that is possible. A host may refuse that a process looks at another one's memory.
+    fn of(live: &Live, process: ProcessIdentity) -> Result<Self, InstanceError> {
+        match live.memory.map(|held| StoppedMemory::of(process, held)) {
+            Some(Ok(memory)) => Ok(Self::Read(memory)),
+            _ if live.can_map_memory => Ok(Self::ByQemu),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(InstanceError::CannotSuspend),
+        }
+    }
+
+    const fn strategy(&self) -> Strategy {
+        match self {
+            Self::Read(_) => Strategy::Template,
+            Self::ByQemu => Strategy::MappedRam,
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Args {
 pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) -> Vec<OsString> {
     let mut args = Args::default();
     process(&mut args, launch, features);
-    board(&mut args, topology);
+    board(&mut args, topology, launch.begin);
     memory(&mut args, topology, &launch.memory);
     boot(&mut args, &launch.boot);
     args.0.extend(monitor(&launch.qmp));
@@ -104,14 +104,23 @@ fn process(args: &mut Args, launch: &Launch, features: HostFeatures) {
     }
     // A guest that reboots ends the process: every boot is a start of ours, with ports and configuration of its own.
     args.flag("-no-reboot");
-    if launch.begin == Begin::State {
+    if launch.begin != Begin::Boot {
         args.flag("-S");
         args.plain("-incoming", "defer");
     }
+    if launch.begin == Begin::Devices {
+        // QEMU writes devices alone without the name of their machine in front, and would miss it.
+        args.plain("-global", "migration.send-configuration=off");
+    }
 }
 
-fn board(args: &mut Args, topology: &Topology) {
-    let machine = Value::new(&topology.machine_type).with("memory-backend", MEMORY);
+fn board(args: &mut Args, topology: &Topology, begin: Begin) {
+    let machine = Value::new(&topology.machine_type).with("memory-backend", MEMORY).with_if(
+        begin == Begin::Devices,
+        // Nor is there a description of the state behind it.
+        "suppress-vmdesc",
+        "on",
+    );
     args.option(
         "-machine",
         match topology.arch {
@@ -384,6 +393,29 @@ mod tests {
         -object memory-backend-ram,id=ram,size=2048M
         -object memory-backend-file,mem-path=/proc/self/fd/9,share=on,id=ram,size=2048M
         -object memory-backend-file,mem-path=/s/memory,share=off,readonly=on,rom=off,id=ram,size=2048M
+        ");
+    }
+
+    #[test]
+    fn a_machine_that_begins_with_a_saved_state_waits_for_it() {
+        let of = |begin: Begin| {
+            let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &Launch { begin, ..launch() }, ALL);
+            let lines = text.lines().filter(|line| {
+                ["-machine", "-S", "-incoming", "-global"].iter().any(|flag| line.starts_with(flag))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        assert_snapshot!([Begin::Boot, Begin::State, Begin::Devices].map(of).join("\n\n"), @"
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
+
+        -S
+        -incoming defer
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
+
+        -S
+        -incoming defer
+        -global migration.send-configuration=off
+        -machine pc-q35-10.2,memory-backend=ram,suppress-vmdesc=on,vmport=off,i8042=off,graphics=off
         ");
     }
 

@@ -2,9 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::{Path, PathBuf};
-
-use host::files::FileError;
+use std::path::PathBuf;
 
 /// There is none here, so no strategy that needs it is ever chosen.
 #[derive(Debug)]
@@ -26,14 +24,6 @@ impl SharedMemory {
 
     /// Its file descriptor.
     pub fn number(&self) -> i32 {
-        match self.0 {}
-    }
-
-    /// Fills it with what was stored in the file at `path`.
-    ///
-    /// # Errors
-    /// Never: there is none.
-    pub fn fill(&self, _: &Path) -> Result<(), FileError> {
         match self.0 {}
     }
 }

@@ -25,7 +25,7 @@ use crate::instance::name::InstanceName;
 use crate::instance::ports::PublishedPort;
 use crate::instance::secrets::Telling;
 use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
-use crate::memory::{self, SharedMemory};
+use crate::memory::{HeldMemory, SharedMemory, StoppedMemory};
 use crate::process::{Launched, ProcessIdentity};
 use crate::qemu::Qemu;
 use crate::qmp::Qmp;
@@ -197,10 +197,17 @@ impl Capture<'_> {
             Ok::<_, SnapshotError>((qmp, at))
         });
         let (qmp, at) = saved.await?;
-        // Its end is what is asked for now, and may be noticed before its answer.
-        qmp.quit().await?;
-        qemu.finished(QUIT_LIMIT).await?;
-        self.store_memory(dir, memory).await?;
+        let memory = memory.map(|memory| {
+            let held = HeldMemory::Shared(memory.number());
+            StoppedMemory::of(qemu.identity(), held)
+        });
+        let stored = self.store_memory(dir, memory.transpose()?);
+        let ended = async {
+            // Its end is what is asked for now, and may be noticed before its answer.
+            qmp.quit().await?;
+            Ok::<_, SnapshotError>(qemu.finished(QUIT_LIMIT).await?)
+        };
+        tokio::try_join!(stored, ended)?;
         phase.done();
         Ok(at)
     }
@@ -209,15 +216,11 @@ impl Capture<'_> {
     async fn store_memory(
         &self,
         dir: &SnapshotDir,
-        memory: Option<SharedMemory>,
+        memory: Option<StoppedMemory>,
     ) -> Result<(), SnapshotError> {
         let (dir, arch) = (dir.clone(), self.topology.arch);
         let store = move || match memory {
-            Some(memory) => {
-                let path = memory.path();
-                let file = fs::File::open(&path).map_err(FileError::of("open", &path))?;
-                memory::store(&file, &dir.memory()).map(drop)
-            }
+            Some(memory) => memory.store(&dir.memory()).map(drop),
             None => savevm::pack(&dir, arch),
         };
         Ok(blocking(store).await?)

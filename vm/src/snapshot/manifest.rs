@@ -14,7 +14,7 @@ use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
 use crate::stamp::Stamp;
 
 /// Version of the manifest's format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Largest file whose content is compared when it is not known by its stamp: a disk or the state of devices, but not a memory.
 const HASHED_BYTES: u64 = 512 << 20;
@@ -58,9 +58,9 @@ pub enum Unusable {
     /// It must not be used any more.
     #[error("{0}")]
     Retired(String),
-    /// A newer program wrote it.
-    #[error("its format is {found}, and this program reads up to {FORMAT_VERSION}")]
-    Newer {
+    /// A newer or an older program wrote it.
+    #[error("its format is {found}, and this program reads {FORMAT_VERSION}")]
+    OtherFormat {
         /// The format that it claims.
         found: u32,
     },
@@ -167,8 +167,8 @@ impl SnapshotManifest {
             format_version: u32,
         }
         let Version { format_version: found } = serde_json::from_slice(text).map_err(Unusable::Invalid)?;
-        if found > FORMAT_VERSION {
-            return Err(Unusable::Newer { found });
+        if found != FORMAT_VERSION {
+            return Err(Unusable::OtherFormat { found });
         }
         serde_json::from_slice(text).map_err(Unusable::Invalid)
     }
@@ -238,8 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_a_newer_format_is_refused_by_number() {
-        let error = SnapshotManifest::parse(br#"{"formatVersion": 2}"#).unwrap_err();
-        assert_eq!(error.to_string(), "its format is 2, and this program reads up to 1");
+    fn a_manifest_of_another_format_is_refused_by_number() {
+        let refused = |text: &[u8]| SnapshotManifest::parse(text).unwrap_err().to_string();
+        assert_eq!(refused(br#"{"formatVersion": 3}"#), "its format is 3, and this program reads 2");
+        assert_eq!(refused(br#"{"formatVersion": 1}"#), "its format is 1, and this program reads 2");
     }
 }

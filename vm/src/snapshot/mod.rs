@@ -20,13 +20,14 @@ pub mod store;
 pub use fingerprint::Fingerprint;
 use manifest::SnapshotManifest;
 
+use crate::machine::Begin;
 use crate::qemu::Capabilities;
 
 /// How the memory and the devices of a machine are kept and brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// Memory as a file that is copied into the new machine's while QEMU starts; devices in a file of their own.
+    /// Memory as a file that the new machine maps privately; devices in a file of their own.
     Template,
     /// Both in one file of QEMU's, which QEMU reads with several threads.
     MappedRam,
@@ -44,13 +45,22 @@ impl Strategy {
         }
     }
 
+    /// Where a machine begins whose state was kept like this.
+    pub const fn begin(self) -> Begin {
+        match self {
+            Self::Template => Begin::Devices,
+            Self::MappedRam => Begin::State,
+        }
+    }
+
     /// Whether a QEMU with these capabilities and this host can do it.
     pub fn is_possible(self, capabilities: &Capabilities) -> bool {
         let migrates = |name: &str| capabilities.migration.iter().any(|known| known == name);
         match self {
             Self::Template => {
-                let shares = capabilities.memory_backend_file.iter().any(|property| property == "share");
-                crate::memory::can_share() && shares && migrates("x-ignore-shared")
+                // QEMU 8.2: memory that can be written in front of a file that cannot.
+                let maps = capabilities.memory_backend_file.iter().any(|property| property == "rom");
+                crate::memory::can_share() && maps
             }
             Self::MappedRam => migrates("mapped-ram") && migrates("multifd"),
         }

@@ -1,12 +1,10 @@
 //! One attempt to bring a machine up: from its files to the first healthy answer of every service.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use host::events::{Phase, Timings};
 use host::files::{FileError, create_private_dir};
 use protocol::Command;
-use tokio::task::JoinHandle;
 
 use super::super::error::InstanceError;
 use super::super::live::{Live, Ready};
@@ -20,7 +18,7 @@ use crate::agent::{self, Agent, AgentError};
 use crate::console;
 use crate::error::Error;
 use crate::machine::{Begin, Machine, Memory};
-use crate::memory::SharedMemory;
+use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
 use crate::runtime;
@@ -47,7 +45,7 @@ const WARM_LIMIT: Duration = Duration::from_secs(5);
 const CLOCK_LIMIT: Duration = Duration::from_secs(2);
 
 /// A clock that may be later than this when the guest has answered is corrected at once.
-const CLOCK_ERROR: Duration = Duration::from_millis(50);
+const CLOCK_ERROR: Duration = Duration::from_millis(80);
 
 /// One attempt to bring a machine up.
 pub(super) struct Attempt<'a> {
@@ -64,26 +62,18 @@ enum GuestMemory {
     Own,
     /// It is empty, as a boot wants it.
     Empty(SharedMemory),
-    /// It is being filled with what was saved, while other things are done.
-    Filling(i32, JoinHandle<Result<SharedMemory, FileError>>),
+    /// It is what was saved.
+    Saved(SavedMemory),
 }
 
 impl GuestMemory {
-    /// File descriptor of memory that is shared.
-    fn number(&self) -> Option<i32> {
+    /// Where QEMU is going to have it.
+    fn held(&self) -> Option<HeldMemory> {
         match self {
             Self::Own => None,
-            Self::Empty(shared) => Some(shared.number()),
-            Self::Filling(number, _) => Some(*number),
+            Self::Empty(shared) => Some(HeldMemory::Shared(shared.number())),
+            Self::Saved(saved) => Some(HeldMemory::Private(saved.number())),
         }
-    }
-
-    /// Waits until it holds what it should.
-    async fn filled(self) -> Result<(), InstanceError> {
-        if let Self::Filling(_, filling) = self {
-            filling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        }
-        Ok(())
     }
 }
 
@@ -102,11 +92,11 @@ impl Attempt<'_> {
         let saved = origin.saved(&instance.dir)?;
         // Lives until QEMU has opened it.
         let memory = self.memory(saved.as_ref())?;
-        let mut live = self.live(&record, origin, because, memory.number())?;
+        let mut live = self.live(&record, origin, because, memory.held())?;
         record::write(&instance.dir.live(), &live)?;
         instance.keep_previous_logs()?;
         let session = self.session(record, origin, &live).await?;
-        let machine = self.machine(&live, origin, &session)?;
+        let machine = self.machine(&live, saved.as_ref(), &session)?;
         phase.done();
 
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
@@ -118,11 +108,12 @@ impl Attempt<'_> {
         let qmp = instance.unless_ended(&mut qemu, connected).await?;
         let connected = async { Ok(Agent::connect(&agent_path, MONITOR_LIMIT).await?) };
         let mut agent = instance.unless_ended(&mut qemu, connected).await?;
+        drop(memory);
         phase.done();
 
         match &saved {
             Some(saved) => {
-                let resumed = self.go_on(&qmp, saved, memory);
+                let resumed = self.go_on(&qmp, saved);
                 instance.unless_ended(&mut qemu, resumed).await?;
             }
             None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
@@ -152,14 +143,13 @@ impl Attempt<'_> {
         if !outside {
             return Ok(GuestMemory::Own);
         }
-        let shared = SharedMemory::new(self.plan.machine.topology.memory_mib << 20);
+        let bytes = self.plan.machine.topology.memory_mib << 20;
+        if let Some(saved) = saved.and_then(|saved| saved.memory.as_ref()) {
+            return Ok(GuestMemory::Saved(SavedMemory::open(saved, bytes)?));
+        }
+        let shared = SharedMemory::new(bytes);
         let shared = shared.map_err(FileError::of("allocate memory for", self.instance.dir.root()))?;
-        let Some(from) = saved.and_then(|saved| saved.memory.clone()) else {
-            return Ok(GuestMemory::Empty(shared));
-        };
-        let number = shared.number();
-        let fill = move || shared.fill(&from).map(|()| shared);
-        Ok(GuestMemory::Filling(number, tokio::task::spawn_blocking(fill)))
+        Ok(GuestMemory::Empty(shared))
     }
 
     fn live(
@@ -167,7 +157,7 @@ impl Attempt<'_> {
         record: &Record,
         origin: &Origin,
         because: Option<String>,
-        memory: Option<i32>,
+        memory: Option<HeldMemory>,
     ) -> Result<Live, InstanceError> {
         let Plan { machine, ports } = self.plan;
         let MachinePlan { image, decision, topology, fingerprint, .. } = machine;
@@ -227,7 +217,12 @@ impl Attempt<'_> {
         Ok(session)
     }
 
-    fn machine(&self, live: &Live, origin: &Origin, session: &Session) -> Result<Machine, InstanceError> {
+    fn machine(
+        &self,
+        live: &Live,
+        saved: Option<&Saved>,
+        session: &Session,
+    ) -> Result<Machine, InstanceError> {
         let dir = &self.instance.dir;
         let files = Files {
             root: self.instance.root_disk(session),
@@ -238,10 +233,11 @@ impl Attempt<'_> {
             agent: live.agent.clone(),
         };
         let memory = match live.memory {
-            Some(number) => Memory::Shared(PathBuf::from(format!("/proc/self/fd/{number}"))),
+            Some(HeldMemory::Shared(number)) => Memory::Shared(inherited(number)),
+            Some(HeldMemory::Private(number)) => Memory::Private(inherited(number)),
             None => Memory::Anonymous,
         };
-        let begin = if matches!(origin, Origin::Cold) { Begin::Boot } else { Begin::State };
+        let begin = saved.map_or(Begin::Boot, |saved| saved.strategy.begin());
         let name = format!("stack-emulator-{}", self.instance.name);
         let boot = self.plan.machine.image.boot.direct_boot();
         let launch = stack_machine::launch(name, boot, files, memory, begin);
@@ -249,9 +245,8 @@ impl Attempt<'_> {
     }
 
     /// Loads the saved state, and lets the machine go on.
-    async fn go_on(&self, qmp: &Qmp, saved: &Saved, memory: GuestMemory) -> Result<(), InstanceError> {
+    async fn go_on(&self, qmp: &Qmp, saved: &Saved) -> Result<(), InstanceError> {
         let phase = Phase::start(self.timings, "load", "Load memory and devices");
-        memory.filled().await?;
         let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
         qmp.load(saved.strategy, &saved.state, limit).await?;
         // From here on the guest writes to its disk, and this memory is good no more.

@@ -5,15 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use host::files::FileError;
 use host::sparse::{self, Range};
 use protocol::Command;
 use tokio::task::JoinHandle;
 use vm::agent::Agent;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
-use vm::machine::{Begin, DiskFile, Machine, Memory, Topology};
-use vm::memory::{self, SharedMemory};
+use vm::machine::{DiskFile, Machine, Memory, Topology};
+use vm::memory::{HeldMemory, SavedMemory, SharedMemory, StoppedMemory, inherited};
 use vm::process::Launched;
 use vm::qemu::Qemu;
 use vm::qmp::Qmp;
@@ -23,6 +22,7 @@ use vm::snapshot::{SnapshotDir, Strategy};
 use vm::stack_machine::{self, Files};
 
 use super::Way;
+use super::filling::fill;
 
 /// How long each step may take: only a broken machine needs so long.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -52,8 +52,16 @@ pub(super) struct Sample {
     pub(super) written_back: Option<u64>,
 }
 
-/// The memory while it is being filled, and until QEMU has it.
-type Filling = JoinHandle<Result<SharedMemory, FileError>>;
+/// A machine's memory.
+struct Placed {
+    memory: Memory,
+    /// Where it has to be copied from, when it is kept.
+    held: Option<HeldMemory>,
+    /// Whoever is filling it, and has it open until QEMU has it too.
+    filling: Option<JoinHandle<io::Result<SharedMemory>>>,
+    /// What is to be mapped, open until QEMU has it too.
+    open: Option<SavedMemory>,
+}
 
 impl<'a> Source<'a> {
     /// `snapshot` of `home`, captured with [`Strategy::Template`] from the image of `boot`.
@@ -77,7 +85,7 @@ impl<'a> Source<'a> {
         io::copy(&mut File::open(self.snapshot.overlay())?, &mut File::create(work.path().join("overlay"))?)?;
 
         let begun = Instant::now();
-        let (memory, number, filling) = self.memory(way, &memory_file)?;
+        let Placed { memory, held, filling, open } = self.place(way, &memory_file)?;
         let machine = self.machine(work.path(), &sockets, memory)?;
         let mut qemu = Launched::start(&self.qemu.command(&machine), &work.path().join("qemu.log"))?;
         let go_on = async {
@@ -85,6 +93,7 @@ impl<'a> Source<'a> {
             if let Some(filling) = filling {
                 filling.await??;
             }
+            drop(open);
             qmp.load(Strategy::Template, &self.snapshot.devices(), LIMIT).await?;
             qmp.cont().await?;
             anyhow::Ok((qmp, begun.elapsed().as_secs_f64()))
@@ -105,16 +114,16 @@ impl<'a> Source<'a> {
         let identity = qemu.identity();
         let keep = async {
             qmp.stop().await?;
-            let strategy = if way == Way::Private { Strategy::MappedRam } else { Strategy::Template };
+            let strategy = if way == Way::PrivateByQemu { Strategy::MappedRam } else { Strategy::Template };
             qmp.save(strategy, &state, LIMIT).await?;
-            if let Some(number) = number {
-                let (from, to) = (memory::of_process(identity, number)?, memory_file.clone());
-                tokio::task::spawn_blocking(move || memory::store(&from, &to)).await??;
+            if let Some(held) = held {
+                let (from, to) = (StoppedMemory::of(identity, held)?, memory_file.clone());
+                tokio::task::spawn_blocking(move || from.store(&to)).await??;
             }
             anyhow::Ok(())
         };
         qemu.race(keep).await?;
-        let kept: &[&Path] = if way == Way::Private { &[&state] } else { &[&state, &memory_file] };
+        let kept: &[&Path] = if way == Way::PrivateByQemu { &[&state] } else { &[&state, &memory_file] };
         let bytes = kept.iter().map(|path| synced(path)).sum::<io::Result<u64>>()?;
         let save = begun.elapsed().as_secs_f64();
         qmp.quit().await?;
@@ -122,24 +131,37 @@ impl<'a> Source<'a> {
         Ok(Sample { resume, answer, save, bytes, written_back })
     }
 
-    /// The memory, QEMU's file descriptor of it where it has to be copied from there, and whoever is filling it.
-    fn memory(&self, way: Way, file: &Path) -> anyhow::Result<(Memory, Option<i32>, Option<Filling>)> {
+    fn place(&self, way: Way, file: &Path) -> anyhow::Result<Placed> {
         let from = self.snapshot.memory();
+        let len = fs::metadata(&from)?.len();
         Ok(match way {
-            Way::Filled => {
-                let shared = SharedMemory::new(fs::metadata(&from)?.len())?;
-                let (path, number) = (shared.path(), shared.number());
-                let filling = tokio::task::spawn_blocking(move || shared.fill(&from).map(|()| shared));
-                (Memory::Shared(path), Some(number), Some(filling))
+            Way::Private | Way::PrivateByQemu => {
+                let saved = SavedMemory::open(&from, len)?;
+                let number = saved.number();
+                Placed {
+                    memory: Memory::Private(inherited(number)),
+                    held: (way == Way::Private).then_some(HeldMemory::Private(number)),
+                    filling: None,
+                    open: Some(saved),
+                }
             }
-            Way::Private => (Memory::Private(from), None, None),
+            Way::Filled => {
+                let shared = SharedMemory::new(len)?;
+                let (path, number) = (shared.path(), shared.number());
+                let filling = tokio::task::spawn_blocking(move || fill(&shared, &from).map(|()| shared));
+                Placed {
+                    memory: Memory::Shared(path),
+                    held: Some(HeldMemory::Shared(number)),
+                    filling: Some(filling),
+                    open: None,
+                }
+            }
             Way::OnDisk => {
                 let (from, to) =
                     (File::open(from)?, File::options().create_new(true).write(true).open(file)?);
-                let len = from.metadata()?.len();
                 to.set_len(len)?;
                 sparse::copy(&from, Range { start: 0, len }, &to, 0)?;
-                (Memory::Shared(file.to_owned()), None, None)
+                Placed { memory: Memory::Shared(file.to_owned()), held: None, filling: None, open: None }
             }
         })
     }
@@ -156,7 +178,8 @@ impl<'a> Source<'a> {
             agent: sockets.0.join("agent"),
         };
         let name = "stack-emulator-bench".to_owned();
-        let launch = stack_machine::launch(name, self.boot.direct_boot(), files, memory, Begin::State);
+        let launch =
+            stack_machine::launch(name, self.boot.direct_boot(), files, memory, Strategy::Template.begin());
         Ok(Machine::new(self.topology.clone(), launch)?)
     }
 }

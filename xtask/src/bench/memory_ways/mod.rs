@@ -10,6 +10,7 @@ use host::events::{Event, Phase, Reporter, Unit};
 use super::statistics::{Spread, median_count};
 use super::table::{mib, shown, table};
 
+mod filling;
 mod machine;
 
 use machine::Sample;
@@ -21,21 +22,25 @@ const WRITTEN_BACK: &str = "`written back` is what the whole system wrote to its
 /// What holds the memory of a machine that goes on from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
-    /// A file in the host's memory, filled from the snapshot's while QEMU starts; stored to a sparse file. The product's.
-    Filled,
-    /// A private map of the snapshot's file, whose pages are read when they are touched; all of it saved by QEMU.
+    /// A private map of the snapshot's file, whose pages are read when they are touched; read out of QEMU and stored to a sparse
+    /// file. The product's.
     Private,
+    /// The same, all of it saved by QEMU: what the product does where a process must not read another.
+    PrivateByQemu,
+    /// A file in the host's memory, filled from the snapshot's while QEMU starts; stored to a sparse file.
+    Filled,
     /// A copy of the snapshot's file on the disk, mapped shared: it is what is kept, once it is synced.
     OnDisk,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Filled, Self::Private, Self::OnDisk];
+    const ALL: [Self; 4] = [Self::Private, Self::PrivateByQemu, Self::Filled, Self::OnDisk];
 
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Filled => "file in memory, filled",
             Self::Private => "private map of the file",
+            Self::PrivateByQemu => "the same, kept by QEMU",
+            Self::Filled => "file in memory, filled",
             Self::OnDisk => "shared map of a copy",
         }
     }
