@@ -5,8 +5,12 @@
 //! reads its settings: whoever finds none, or one that refuses, knows that the service has yet to read them.
 
 use std::{
-    fs, io,
-    os::unix::{fs::PermissionsExt as _, net::UnixListener as BlockingListener},
+    fs,
+    io::{self, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener as BlockingListener, UnixStream as BlockingStream},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,6 +48,8 @@ pub(crate) enum Order {
     Reload,
     /// Forget what is pooled, and stay quiet: the machine is about to be captured.
     Drain,
+    /// Begin with what a host is about to ask. Answered at once.
+    Rehearse,
 }
 
 impl Order {
@@ -51,11 +57,12 @@ impl Order {
         match self {
             Self::Reload => "reload",
             Self::Drain => "drain",
+            Self::Rehearse => "rehearse",
         }
     }
 
     fn from_line(line: &str) -> Option<Self> {
-        [Self::Reload, Self::Drain].into_iter().find(|order| line.trim_end() == order.word())
+        [Self::Reload, Self::Drain, Self::Rehearse].into_iter().find(|order| line.trim_end() == order.word())
     }
 }
 
@@ -184,6 +191,13 @@ pub(crate) async fn tell(socket: &Path, order: Order) -> Result<Reply, CallError
         }
     };
     timeout(PATIENCE, calls).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// Tells the service behind `socket`, and waits for nothing. The connection has to last until the service has answered.
+pub(crate) fn begin(socket: &Path, order: Order) -> io::Result<BlockingStream> {
+    let mut stream = BlockingStream::connect(socket)?;
+    writeln!(stream, "{}", order.word())?;
+    Ok(stream)
 }
 
 async fn call(socket: &Path, order: Order) -> io::Result<String> {

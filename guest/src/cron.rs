@@ -65,13 +65,13 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                 // A round with the old secret proves nothing, and one in a machine that is captured holds a connection.
                 running.shutdown().await;
                 match event {
-                    Event::Call(call) if call.order == Order::Drain => {
-                        ticks.reset();
-                        call.answer(true).await;
-                    }
-                    Event::Call(call) => {
+                    Event::Call(call) if call.order == Order::Reload => {
                         ticks.reset_after(AFTER_RELOAD);
                         call.answer(service::read_again(&settings)).await;
+                    }
+                    Event::Call(call) => {
+                        ticks.reset();
+                        call.answer(true).await;
                     }
                     _ => {
                         ticks.reset_after(AFTER_RELOAD);

@@ -22,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// What the host asks the dashboard.
-pub(crate) const DASHBOARD: &str = "/handler/sign-in";
+const DASHBOARD: &str = "/handler/sign-in";
 
 /// Waits for backend and dashboard.
 pub(crate) fn run() -> anyhow::Result<()> {

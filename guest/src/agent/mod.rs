@@ -31,7 +31,6 @@ use self::{
     conversation::Line,
     keys::Keys,
     port::Port,
-    services::Question,
     steps::{Failure, Steps},
 };
 use crate::{service, settings::CurrentSettings, store::report};
@@ -81,15 +80,13 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
 struct Agent {
     keys: Keys,
     session: session_env::Place,
-    /// What the host asks the services once the machine is resumed.
-    questions: [Question; 2],
 }
 
 impl Agent {
     fn new() -> anyhow::Result<Self> {
         let settings = CurrentSettings::load()?.get();
         let keys = Keys::new(&settings.database_url)?;
-        Ok(Self { keys, session: session_env::Place::find()?, questions: Question::all(&settings) })
+        Ok(Self { keys, session: session_env::Place::find()? })
     }
 
     async fn answer(&self, line: &str) -> Option<Answer> {
@@ -110,9 +107,7 @@ impl Agent {
             Command::Hello => Ok(()),
             Command::Ready => prepare::ready(&mut steps).await,
             Command::Prepare => prepare::prepare(&self.keys, &mut steps).await,
-            Command::Resume(message) => {
-                resume::resume(&self.keys, &self.session, &self.questions, *message, &mut steps).await
-            }
+            Command::Resume(message) => resume::resume(&self.keys, &self.session, *message, &mut steps).await,
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,
         };

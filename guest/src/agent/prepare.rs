@@ -29,7 +29,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Waits until the services answer and the boot has come to its end: what it has not done by then, every copy would do.
 pub(super) async fn ready(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("answering", answering()).await?;
-    steps.run("boot", boot_ends()).await
+    steps.run("boot", boot_ends()).await?;
+    steps.run("udev", rest_udev()).await
 }
 
 /// Does all of it.
@@ -67,6 +68,15 @@ async fn boot_ends() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Stops udev, whose workers would end in every copy, some seconds after they had their last work. Its sockets start it again
+/// when the kernel has something to tell.
+async fn rest_udev() -> anyhow::Result<()> {
+    if let Err(error) = Cmd::new("systemctl").args(["stop", "systemd-udevd.service"]).output().await {
+        warn!("cannot stop udev: {error}");
+    }
+    Ok(())
+}
+
 /// Empties the services' pools and waits until nobody but this agent is at work in PostgreSQL.
 async fn drain(keys: &Keys) -> anyhow::Result<()> {
     let drained = async || -> anyhow::Result<bool> {
@@ -87,6 +97,7 @@ async fn drain(keys: &Keys) -> anyhow::Result<()> {
 async fn rehearse(keys: &Keys) -> anyhow::Result<()> {
     lock::everything().context("cannot bring all of the agent into memory")?;
     answering().await?;
+    drop(services::rehearse(Path::new(services::RUN)));
     keys.rehearse().await?;
     drain(keys).await
 }

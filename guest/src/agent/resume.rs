@@ -9,7 +9,7 @@ use super::{
     entropy::Entropy,
     hooks::{self, Plan},
     keys::{Keys, NewKeys},
-    services::{self, Question},
+    services,
     session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
@@ -43,12 +43,11 @@ impl Checked {
 pub(super) async fn resume(
     keys: &Keys,
     session: &Place,
-    questions: &[Question],
     message: Resume,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
-    // Nothing random is drawn for the answers, so this may come before the generator is fed.
-    let _asked = services::stir(questions);
+    // Nothing random is drawn for it, so this may come before the generator is fed.
+    let _rehearsal = services::rehearse(Path::new(services::RUN));
     let checked = Checked::of(&message)?;
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.

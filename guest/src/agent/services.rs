@@ -1,19 +1,11 @@
 //! The resident services, which have a control socket each.
 
-use std::{
-    io::{self, Write as _},
-    net::{Ipv4Addr, TcpStream},
-    path::Path,
-};
+use std::{os::unix::net::UnixStream, path::Path};
 
 use anyhow::anyhow;
 use tracing::info;
 
-use crate::{
-    control::{Order, Reply, socket_of, tell},
-    ready,
-    settings::Settings,
-};
+use crate::control::{Order, Reply, begin, socket_of, tell};
 
 /// Where systemd makes the runtime directories of units.
 pub(super) const RUN: &str = "/run";
@@ -30,37 +22,15 @@ pub(super) async fn tell_all(run: &Path, order: Order) -> anyhow::Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(anyhow!(failures.join("; "))) }
 }
 
-/// The backend's health, without what it does once the host has been answered.
-const STIRRED_HEALTH: &str = "/health?db=1&prewarm=0";
+/// The one whose answer takes longest.
+const SLOWEST: &str = "backend";
 
-/// What a host asks as soon as it may.
-#[derive(Clone, Copy)]
-pub(super) struct Question {
-    port: u16,
-    path: &'static str,
-}
-
-impl Question {
-    /// What it asks the backend and the dashboard.
-    pub(super) fn all(settings: &Settings) -> [Self; 2] {
-        [
-            Self { port: settings.backend_port, path: STIRRED_HEALTH },
-            Self { port: settings.dashboard_port, path: ready::DASHBOARD },
-        ]
-    }
-
-    fn ask(self) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.write_all(format!("GET {} HTTP/1.0\r\n\r\n", self.path).as_bytes())?;
-        Ok(stream)
-    }
-}
-
-/// Has the services begin to do what the host is going to ask them, on the processor that has nothing to do yet: in a machine that
-/// was just resumed the first time of everything takes several times as long as the second, most of all under software
-/// emulation. Nobody reads the answers. The connections are to be held until there is something better to do.
-pub(super) fn stir(questions: &[Question]) -> Vec<TcpStream> {
-    questions.iter().filter_map(|question| question.ask().ok()).collect()
+/// Has the backend ask its databases what the host is going to have it ask, on the processor that has nothing to do yet: in a
+/// machine that was just resumed the first time of everything takes several times as long as the second, most of all under
+/// software emulation. What is given is to be held until there is something better to do than to end a connection.
+pub(super) fn rehearse(run: &Path) -> Option<UnixStream> {
+    // Without it the backend is as it was.
+    begin(&socket_of(run, SLOWEST), Order::Rehearse).ok()
 }
 
 async fn one(run: &Path, service: &str, order: Order) -> anyhow::Result<()> {
@@ -77,17 +47,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_is_stirred_is_asked_what_the_host_will_ask() {
+    fn only_a_backend_that_runs_rehearses() {
         use std::io::Read as _;
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let gone =
-            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let held = stir(&[Question { port: gone, path: "/" }, Question { port, path: "/health" }]);
-        assert_eq!(held.len(), 1, "what does not listen is passed over");
-        let mut asked = [0; 24];
-        listener.accept().unwrap().0.read_exact(&mut asked).unwrap();
-        assert_eq!(&asked, b"GET /health HTTP/1.0\r\n\r\n".as_slice());
+        let run = tempfile::tempdir().unwrap();
+        assert!(rehearse(run.path()).is_none());
+        let socket = socket_of(run.path(), "backend");
+        fs::create_dir(socket.parent().unwrap()).unwrap();
+        let bound = UnixListener::bind(&socket).unwrap();
+        let held = rehearse(run.path());
+        let mut order = [0; 9];
+        bound.accept().unwrap().0.read_exact(&mut order).unwrap();
+        assert_eq!((&order, held.is_some()), (b"rehearse\n", true));
     }
 
     #[tokio::test]

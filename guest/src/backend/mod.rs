@@ -22,7 +22,7 @@ use crate::{
     control::{Order, Socket},
     service,
     settings::CurrentSettings,
-    store::{Store, keys::AccessType},
+    store::{Store, keys::AccessType, probe},
 };
 
 /// No request of this API carries more than a few hundred bytes.
@@ -65,6 +65,12 @@ fn renew(order: Order, backend: &Backend) -> bool {
         Order::Reload => {
             backend.store.renew();
             service::read_again(&backend.settings)
+        }
+        Order::Rehearse => {
+            let store = backend.store.clone();
+            // What is wrong is for the health check to say.
+            tokio::spawn(async move { tokio::join!(probe::postgres(&store), probe::redis(&store)) });
+            true
         }
     }
 }

@@ -75,8 +75,18 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// Forgets pooled connections; for a reload, takes changed settings in as well. New connections wait for somebody who needs them:
 /// made now, they would take from the backend's, which a start waits for.
 fn renew(order: Order, dashboard: &Dashboard) -> bool {
-    dashboard.store.drain();
-    order == Order::Drain || service::read_again(&dashboard.settings)
+    match order {
+        Order::Drain => {
+            dashboard.store.drain();
+            true
+        }
+        Order::Reload => {
+            dashboard.store.drain();
+            service::read_again(&dashboard.settings)
+        }
+        // Its sign-in page asks nobody.
+        Order::Rehearse => true,
+    }
 }
 
 fn router(dashboard: Dashboard) -> Router {

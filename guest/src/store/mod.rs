@@ -14,9 +14,12 @@ pub(crate) mod sessions;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -24,6 +27,9 @@ use tokio_postgres::error::SqlState;
 
 use self::{database::Database, redis::Redis};
 use crate::settings::Settings;
+
+/// How long the pool's first connection waits for a host to have all its answers.
+const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
 /// Where the data is. Making one connects to nothing: the first request that needs a connection makes it, so that a service
 /// is up at once and PostgreSQL may still be starting.
@@ -64,13 +70,19 @@ impl Store {
         self.cold.store(false, Ordering::Relaxed);
     }
 
-    /// Makes the pool's first connection in the background if it was renewed, so that the next request finds it.
+    /// Makes the pool's first connection in the background if it was renewed, so that the next request finds it. Not at once:
+    /// a host that waits for a machine waits for every service's answer, and a new process of PostgreSQL's would hold those up.
     pub(crate) fn prewarm(&self) {
-        if !self.cold.swap(false, Ordering::Relaxed) {
+        if !self.cold.load(Ordering::Relaxed) {
             return;
         }
-        let (database, gate) = self.database.behind_gate();
+        let (cold, database) = (Arc::clone(&self.cold), self.database.clone());
         tokio::spawn(async move {
+            tokio::time::sleep(OTHERS_FIRST).await;
+            if !cold.swap(false, Ordering::Relaxed) {
+                return;
+            }
+            let (database, gate) = database.behind_gate();
             // What is wrong is for the next request to say.
             let _ = probe::query(&database).await;
             drop(gate);

@@ -18,8 +18,6 @@ use crate::store::{
 pub(super) struct Options {
     /// `db=1` asks PostgreSQL and Redis as well.
     db: Option<String>,
-    /// `prewarm=0` leaves the pool as it is, as for a machine that is still about to forget it.
-    prewarm: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -56,9 +54,7 @@ struct Check {
 pub(super) async fn health(State(backend): State<Backend>, Query(options): Query<Options>) -> Response {
     let report = if options.db.as_deref() == Some("1") {
         let (postgres, redis) = tokio::join!(probe::postgres(&backend.store), probe::redis(&backend.store));
-        if options.prewarm.as_deref() != Some("0") {
-            backend.store.prewarm();
-        }
+        backend.store.prewarm();
         Report::of(postgres, redis)
     } else {
         Report { status: "ok", failure: None, checks: None }
