@@ -31,6 +31,7 @@ use self::{
     conversation::Line,
     keys::Keys,
     port::Port,
+    services::Rehearsal,
     steps::{Failure, Steps},
 };
 use crate::{service, settings::CurrentSettings, store::report};
@@ -80,13 +81,14 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
 struct Agent {
     keys: Keys,
     session: session_env::Place,
+    rehearsal: Rehearsal,
 }
 
 impl Agent {
     fn new() -> anyhow::Result<Self> {
         let settings = CurrentSettings::load()?.get();
         let keys = Keys::new(&settings.database_url)?;
-        Ok(Self { keys, session: session_env::Place::find()? })
+        Ok(Self { keys, session: session_env::Place::find()?, rehearsal: Rehearsal::default() })
     }
 
     async fn answer(&self, line: &str) -> Option<Answer> {
@@ -106,8 +108,10 @@ impl Agent {
         let result = match request.command {
             Command::Hello => Ok(()),
             Command::Ready => prepare::ready(&mut steps).await,
-            Command::Prepare => prepare::prepare(&self.keys, &mut steps).await,
-            Command::Resume(message) => resume::resume(&self.keys, &self.session, *message, &mut steps).await,
+            Command::Prepare => prepare::prepare(&self.keys, &self.rehearsal, &mut steps).await,
+            Command::Resume(message) => {
+                resume::resume(&self.keys, &self.session, &self.rehearsal, *message, &mut steps).await
+            }
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,
         };

@@ -8,7 +8,8 @@ use tracing::warn;
 
 use super::{
     keys::Keys,
-    lock, memory, services,
+    lock, memory,
+    services::{self, Rehearsal},
     steps::{Failure, Steps},
     sync,
 };
@@ -34,13 +35,13 @@ pub(super) async fn ready(steps: &mut Steps) -> Result<(), Failure> {
 }
 
 /// Does all of it.
-pub(super) async fn prepare(keys: &Keys, steps: &mut Steps) -> Result<(), Failure> {
+pub(super) async fn prepare(keys: &Keys, rehearsal: &Rehearsal, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("warm-up", Box::pin(warm_up())).await?;
     steps.run("drain", drain(keys)).await?;
     let before = steps.run("caches", async { memory::drop_page_cache() }).await?;
     steps.run("memory", async { memory::zero_free_memory(before) }).await?;
     // What the first requests of a copy read from the disk is in memory again after this, and nothing else.
-    steps.run("rehearsal", rehearse(keys)).await?;
+    steps.run("rehearsal", rehearse(keys, rehearsal)).await?;
     // After the last write to the database: what is not on the disk by now, every copy would put there.
     steps.run("checkpoint", keys.checkpoint()).await?;
     steps.run("sync", async { sync() }).await
@@ -94,10 +95,10 @@ async fn drain(keys: &Keys) -> anyhow::Result<()> {
 }
 
 /// What the host and the first user will ask, once more.
-async fn rehearse(keys: &Keys) -> anyhow::Result<()> {
+async fn rehearse(keys: &Keys, rehearsal: &Rehearsal) -> anyhow::Result<()> {
     lock::everything().context("cannot bring all of the agent into memory")?;
     answering().await?;
-    drop(services::rehearse(Path::new(services::RUN)));
+    rehearsal.begin(Path::new(services::RUN));
     keys.rehearse().await?;
     drain(keys).await
 }

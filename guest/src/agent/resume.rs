@@ -9,7 +9,7 @@ use super::{
     entropy::Entropy,
     hooks::{self, Plan},
     keys::{Keys, NewKeys},
-    services,
+    services::{self, Rehearsal},
     session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
@@ -43,11 +43,12 @@ impl Checked {
 pub(super) async fn resume(
     keys: &Keys,
     session: &Place,
+    rehearsal: &Rehearsal,
     message: Resume,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
     // Nothing random is drawn for it, so this may come before the generator is fed.
-    let _rehearsal = services::rehearse(Path::new(services::RUN));
+    rehearsal.begin(Path::new(services::RUN));
     let checked = Checked::of(&message)?;
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.

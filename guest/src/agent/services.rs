@@ -1,6 +1,6 @@
 //! The resident services, which have a control socket each.
 
-use std::{os::unix::net::UnixStream, path::Path};
+use std::{cell::Cell, os::unix::net::UnixStream, path::Path};
 
 use anyhow::anyhow;
 use tracing::info;
@@ -27,10 +27,17 @@ const SLOWEST: &str = "backend";
 
 /// Has the backend ask its databases what the host is going to have it ask, on the processor that has nothing to do yet: in a
 /// machine that was just resumed the first time of everything takes several times as long as the second, most of all under
-/// software emulation. What is given is to be held until there is something better to do than to end a connection.
-pub(super) fn rehearse(run: &Path) -> Option<UnixStream> {
-    // Without it the backend is as it was.
-    begin(&socket_of(run, SLOWEST), Order::Rehearse).ok()
+/// software emulation.
+///
+/// Nobody waits for the answer, and the connection is held until the next time: the backend would report that it is gone.
+#[derive(Default)]
+pub(super) struct Rehearsal(Cell<Option<UnixStream>>);
+
+impl Rehearsal {
+    /// Asks, and does not wait. Without a backend there is nothing to be done.
+    pub(super) fn begin(&self, run: &Path) {
+        self.0.set(begin(&socket_of(run, SLOWEST), Order::Rehearse).ok());
+    }
 }
 
 async fn one(run: &Path, service: &str, order: Order) -> anyhow::Result<()> {
@@ -49,15 +56,17 @@ mod tests {
     #[test]
     fn only_a_backend_that_runs_rehearses() {
         use std::io::Read as _;
-        let run = tempfile::tempdir().unwrap();
-        assert!(rehearse(run.path()).is_none());
+        let (run, rehearsal) = (tempfile::tempdir().unwrap(), Rehearsal::default());
+        rehearsal.begin(run.path());
+        assert!(rehearsal.0.take().is_none());
         let socket = socket_of(run.path(), "backend");
         fs::create_dir(socket.parent().unwrap()).unwrap();
         let bound = UnixListener::bind(&socket).unwrap();
-        let held = rehearse(run.path());
+        rehearsal.begin(run.path());
         let mut order = [0; 9];
         bound.accept().unwrap().0.read_exact(&mut order).unwrap();
-        assert_eq!((&order, held.is_some()), (b"rehearse\n", true));
+        assert_eq!(&order, b"rehearse\n");
+        assert!(rehearsal.0.take().is_some(), "the answer finds somebody");
     }
 
     #[tokio::test]

@@ -70,7 +70,10 @@ pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) 
     process(&mut args, launch, features);
     board(&mut args, topology, launch.begin);
     memory(&mut args, topology, &launch.memory);
-    boot(&mut args, &launch.boot);
+    // In memory that is there already, the kernel is too.
+    if launch.begin != Begin::Devices {
+        boot(&mut args, &launch.boot);
+    }
     args.0.extend(monitor(&launch.qmp));
     console(&mut args, &launch.console);
     for disk in &topology.disks {
