@@ -248,6 +248,9 @@ impl Decision {
     /// One line for people when the guest runs slower than they may expect.
     pub fn notice(&self) -> Option<String> {
         let reason = self.fallback.as_ref()?;
+        if matches!(reason, Unusable::OtherArchitecture { .. }) {
+            return Some(format!("{reason}: the guest runs in software emulation, which is slower"));
+        }
         let native = match Accelerator::native() {
             Accelerator::Hvf => "the Hypervisor framework",
             _ => "KVM",
@@ -378,6 +381,13 @@ mod tests {
         assert!(notice.contains("a trial guest said nothing for 4 s"), "{notice}");
         assert!(!notice.contains('\n'));
         assert_eq!(Decision { fallback: None, ..decision }.notice(), None);
+    }
+
+    #[test]
+    fn another_architecture_is_announced_as_software_emulation() {
+        let fallback = Some(Unusable::OtherArchitecture { guest: Arch::Arm64 });
+        let decision = Decision { accelerator: Accelerator::Tcg, fallback, trial: None };
+        insta::assert_snapshot!(decision.notice().unwrap(), @"this machine's processor does not run arm64 programs: the guest runs in software emulation, which is slower");
     }
 
     #[test]
