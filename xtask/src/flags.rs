@@ -253,7 +253,8 @@ pub(crate) struct Bench {
 #[command(after_help = "Examples:
   cargo xtask test
   cargo xtask test --no-vm
-  cargo xtask test --only-vm -- kill")]
+  cargo xtask test --only-vm -- kill
+  cargo xtask test --only-vm --arch arm64")]
 pub(crate) struct Test {
     /// Leaves out the tests that boot virtual machines.
     #[arg(long, conflicts_with = "only_vm")]
@@ -262,6 +263,10 @@ pub(crate) struct Test {
     /// Runs nothing but the tests that boot virtual machines.
     #[arg(long)]
     pub(crate) only_vm: bool,
+
+    /// Architectures whose virtual machines are tested; their images are built if need be.
+    #[arg(long, value_name = "amd64|arm64|both", default_value = "amd64", conflicts_with = "no_vm")]
+    pub(crate) arch: Arches,
 
     /// Runs only the tests whose names contain one of these.
     #[arg(last = true)]
