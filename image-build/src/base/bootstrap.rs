@@ -309,9 +309,7 @@ mod tests {
         --architectures=arm64
         --include=systemd,redis
         --dpkgopt=/stage/dpkg.cfg
-        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-        '--include=?essential'
-        '--include=?priority(required)'
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg '--include=?essential' '--include=?priority(required)'
         --include=apt
         --extract-hook=/stage/bootable-root
         --extract-hook=/stage/pack-root trixie /dev/null 'deb http://mirror.example/debian trixie main'
