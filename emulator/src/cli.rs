@@ -36,6 +36,7 @@ Examples:
   emulator logs backend --follow        watch one service
   emulator stop                         suspend; the next start goes on from here
   emulator start --instance feature-17 --port dashboard=auto --port backend=auto
+  emulator start --arch arm64 --port dashboard=auto --port backend=auto
 
 Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.")]
 pub(crate) struct Cli {
@@ -50,9 +51,14 @@ pub(crate) struct Cli {
 /// Flags that every command has.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Instance to act on: each has its own data, ports and machine
-    #[arg(long, global = true, value_name = "NAME", default_value_t, help_heading = GLOBAL)]
-    pub(crate) instance: InstanceName,
+    /// Instance to act on: each has its own data, ports and machine; by default `default`, or
+    /// `default-ARCH` where the architecture is not this machine's
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    instance: Option<InstanceName>,
+
+    /// Architecture of image and machine; by default the instance's, or this machine's
+    #[arg(long, global = true, env = "EMULATOR_ARCH", hide_env_values = true, value_name = "amd64|arm64", help_heading = GLOBAL)]
+    pub(crate) arch: Option<Arch>,
 
     /// What to print on stdout: for people, or one JSON document with a `schemaVersion`
     #[arg(short, long, global = true, value_name = "table|json", value_enum, hide_possible_values = true)]
@@ -73,6 +79,12 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// The instance to act on.
+    pub(crate) fn instance(&self) -> InstanceName {
+        let default = || self.arch.map(InstanceName::default_for).unwrap_or_default();
+        self.instance.clone().unwrap_or_else(default)
+    }
+
     /// What goes to stdout.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.output }
@@ -164,16 +176,6 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
     pub(crate) accel: Choice,
 
-    /// Architecture of the image; by default this machine's
-    #[arg(
-        long,
-        env = "EMULATOR_ARCH",
-        hide_env_values = true,
-        value_name = "amd64|arm64",
-        help_heading = "Machine"
-    )]
-    pub(crate) arch: Option<Arch>,
-
     /// Virtual CPUs; by default the image's
     #[arg(long, env = "EMULATOR_CPUS", hide_env_values = true, value_name = "N", help_heading = "Machine")]
     pub(crate) cpus: Option<u32>,
@@ -193,10 +195,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// The same, as the library takes it.
-    pub(crate) fn options(&self) -> MachineOptions {
+    pub(crate) fn options(&self, arch: Option<Arch>) -> MachineOptions {
         MachineOptions {
             accel: self.accel,
-            arch: self.arch,
+            arch,
             cpus: self.cpus,
             memory_mib: self.memory,
             image: self.image.clone(),
@@ -323,11 +325,7 @@ Exit codes: 0 this machine can run the emulator, 5 it cannot.
 Examples:
   emulator doctor
   emulator doctor -o json")]
-pub(crate) struct Doctor {
-    /// Architecture of the image; by default this machine's
-    #[arg(long, env = "EMULATOR_ARCH", hide_env_values = true, value_name = "amd64|arm64")]
-    pub(crate) arch: Option<Arch>,
-}
+pub(crate) struct Doctor {}
 
 /// Flags of `version`.
 #[derive(Debug, Args)]

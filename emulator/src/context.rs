@@ -1,6 +1,7 @@
 //! What every command is given: the home, the instance, stdout and stderr.
 
 use host::console::Console;
+use release::arch::Arch;
 use vm::home::Home;
 use vm::instance::Instance;
 use vm::instance::name::InstanceName;
@@ -13,6 +14,8 @@ use crate::printer::Printer;
 pub(crate) struct Context<'a> {
     pub(crate) home: Home,
     pub(crate) name: InstanceName,
+    /// The architecture that was asked for.
+    pub(crate) arch: Option<Arch>,
     pub(crate) printer: Printer,
     pub(crate) console: &'a Console,
 }
@@ -22,7 +25,7 @@ impl<'a> Context<'a> {
     pub(crate) fn new(global: &Global, console: &'a Console) -> Result<Self, CommandError> {
         let home = Home::from_env().ok_or(CommandError::NoHome)?;
         let printer = Printer::new(global.format());
-        Ok(Self { home, name: global.instance.clone(), printer, console })
+        Ok(Self { home, name: global.instance(), arch: global.arch, printer, console })
     }
 
     /// The instance that the command acts on.

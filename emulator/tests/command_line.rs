@@ -28,8 +28,11 @@ fn the_help_groups_the_commands() {
       completions  Print the completion script of a shell
 
     Global options:
-          --instance <NAME>      Instance to act on: each has its own data, ports and machine [default:
-                                 default]
+          --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
+                                 default `default`, or `default-ARCH` where the architecture is not this
+                                 machine's
+          --arch <amd64|arm64>   Architecture of image and machine; by default the instance's, or this
+                                 machine's [env: EMULATOR_ARCH]
       -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
                                  `schemaVersion` [default: table]
           --json                 Short for `--output json`
@@ -44,6 +47,7 @@ fn the_help_groups_the_commands() {
       emulator logs backend --follow        watch one service
       emulator stop                         suspend; the next start goes on from here
       emulator start --instance feature-17 --port dashboard=auto --port backend=auto
+      emulator start --arch arm64 --port dashboard=auto --port backend=auto
 
     Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.
     --- stderr
@@ -70,8 +74,6 @@ fn the_help_of_start_groups_its_flags() {
     Machine:
           --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` proves that the fast one works, else takes
                                       `tcg` [default: auto]
-          --arch <amd64|arm64>        Architecture of the image; by default this machine's [env:
-                                      EMULATOR_ARCH]
           --cpus <N>                  Virtual CPUs; by default the image's [env: EMULATOR_CPUS]
           --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
           --image <FILE>              Image file to use instead of the one in the home
@@ -87,8 +89,11 @@ fn the_help_of_start_groups_its_flags() {
                                             memory, `10s` [env: EMULATOR_SNAPSHOT_READY_TIMEOUT]
 
     Global options:
-          --instance <NAME>      Instance to act on: each has its own data, ports and machine [default:
-                                 default]
+          --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
+                                 default `default`, or `default-ARCH` where the architecture is not this
+                                 machine's
+          --arch <amd64|arm64>   Architecture of image and machine; by default the instance's, or this
+                                 machine's [env: EMULATOR_ARCH]
       -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
                                  `schemaVersion` [default: table]
           --json                 Short for `--output json`

@@ -4,14 +4,16 @@
 //! the distribution's own cloud image. Either is kept by content, and made once.
 
 mod apt;
+mod binfmt;
 mod bootstrap;
 mod cloud;
+mod in_machine;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::events::{Phase, Reporter};
+use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock};
 use host::process::ProcessError;
 use release::arch::Arch;
@@ -25,8 +27,12 @@ use crate::kernel::KernelError;
 use crate::leftovers;
 use crate::provision::ProvisionError;
 use crate::source::{Source, SourceError};
+use crate::stackd::{Program, StackdError};
 use host::sparse::{self, Range};
 
+pub(crate) use apt::Archives;
+
+pub(crate) use bootstrap::keyring;
 pub use cloud::{CloudImage, Origin};
 
 /// The distribution's release.
@@ -92,6 +98,9 @@ pub enum BaseError {
     /// The cloud image has no kernel that can be used.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The guest's program cannot be built.
+    #[error(transparent)]
+    Stackd(#[from] StackdError),
     /// The packages could not be installed in the virtual machine.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -112,10 +121,12 @@ pub struct Maker<'a> {
     pub cache: &'a Path,
     /// Directory for the logs of this build.
     pub logs: &'a Path,
+    /// Whether the host's kernel may be asked to run programs of another architecture.
+    pub binfmt: bool,
     /// QEMU, for the kinds that need it.
     pub machine: &'a HostMachine,
     /// The guest's program, for the kinds that run it.
-    pub stackd: &'a Path,
+    pub program: &'a Program<'a>,
     /// Who is told.
     pub reporter: &'a dyn Reporter,
 }
@@ -152,9 +163,7 @@ impl Base {
         let bases = maker.cache.join("base");
         fs::create_dir_all(&bases).map_err(FileError::of("create", &bases))?;
         let lock = FileLock::acquire(&bases.join(format!("{key}.lock")), || {
-            maker
-                .reporter
-                .report(&host::events::Event::Notice("waiting for another build that makes the same base"));
+            maker.reporter.report(&Event::Notice("waiting for another build that makes the same base"));
         })
         .await?;
         let dir = bases.join(&key);

@@ -22,6 +22,7 @@ use crate::inputs::{BUILDER_VERSION, Key};
 use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
+use crate::toolchain::Toolchain;
 use crate::{leftovers, space, stackd};
 
 /// Version of [`Outcome`] as JSON.
@@ -48,6 +49,8 @@ pub struct Request {
     pub source: PathBuf,
     /// Where the base comes from.
     pub base: Base,
+    /// Whether the host's kernel may be asked to run programs of another architecture while the base is made.
+    pub binfmt: bool,
     /// Whether the base is made again even if it is in the cache.
     pub refresh_base: bool,
     /// Whether the image is built again even if it is up to date.
@@ -96,13 +99,11 @@ pub struct Outcome {
 /// # Errors
 /// When a stage fails. The image that was there before is untouched then.
 pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome, BuildError> {
-    if Arch::host() != Some(request.arch) {
-        return Err(BuildError::Foreign { arch: request.arch });
-    }
     let timings = Timings::new(reporter);
-    let source = Source::open(&request.source)?;
+    let source = Source::open(&request.source, request.arch)?;
     let layout = Layout::of_size(source.stack.machine.disk_gib);
-    let inputs = inputs(request, &source, layout).await?;
+    let toolchain = Toolchain::choose(request.arch, &request.workspace, &request.cache, &timings).await?;
+    let inputs = inputs(request, &source, layout, &toolchain).await?;
 
     let place = Place::of(&request.home, request.arch, request.output.as_deref());
     fs::create_dir_all(&place.dir).map_err(FileError::of("create", &place.dir))?;
@@ -119,7 +120,8 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     leftovers::sweep(&place.dir, &place.work_prefix)?;
     require_space(request, &place)?;
     let logs = new_logs(request)?;
-    let job = Job { request, source: &source, layout, place: &place, logs: &logs, reporter: &timings };
+    let (source, toolchain) = (&source, &toolchain);
+    let job = Job { request, source, toolchain, layout, place: &place, logs: &logs, reporter: &timings };
     let files = job.run(inputs).await.inspect_err(|error| {
         if error.logs().is_none() {
             let text = format!("the logs of this build are in `{}`", logs.display());
@@ -153,12 +155,13 @@ async fn inputs(
     request: &Request,
     source: &Source,
     layout: Layout,
+    toolchain: &Toolchain,
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let keys = [
         ("base", request.base.key(request.arch, source, layout)?),
         ("builder", BUILDER_VERSION.to_string()),
         ("cloud-init", Key::default().tree("cloud-init", source.dir())?.finish()),
-        ("stackd", stackd::key(request.arch, &request.workspace).await?),
+        ("stackd", stackd::key(toolchain, &request.workspace).await?),
     ];
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use host::files::FileError;
 use host::process::ProcessError;
-use release::arch::Arch;
 use release::download::DownloadError;
 use vm::error::{Class, Explain};
 
@@ -18,16 +17,11 @@ use crate::provision::{ProvisionError, Trouble};
 use crate::source::SourceError;
 use crate::space::NoSpace;
 use crate::stackd::StackdError;
+use crate::toolchain::ToolchainError;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Programs of the image's architecture do not run here.
-    #[error("an image for {arch} is built on a machine with that architecture")]
-    Foreign {
-        /// The image's architecture.
-        arch: Arch,
-    },
     /// The description is wrong.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -43,6 +37,9 @@ pub enum BuildError {
     /// There is no usable QEMU.
     #[error(transparent)]
     Qemu(#[from] vm::qemu::QemuError),
+    /// There is nothing to build the guest's program with.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
     /// The guest's program cannot be built.
     #[error(transparent)]
     Stackd(#[from] StackdError),
@@ -92,7 +89,7 @@ impl BuildError {
 impl Explain for BuildError {
     fn class(&self) -> Class {
         match self {
-            Self::Foreign { .. } | Self::NoSpace(_) => Class::HostUnsupported,
+            Self::NoSpace(_) => Class::HostUnsupported,
             Self::Qemu(source) => source.class(),
             Self::Provision(ProvisionError::Guest(failure)) => match failure.trouble {
                 Trouble::Silent(_) | Trouble::CpuStall | Trouble::TimedOut(_) => Class::TimedOut,
@@ -107,9 +104,10 @@ impl Explain for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Foreign { arch } => {
-                Some(format!("run `cargo xtask build-image {arch}` on such a machine, or fetch its image"))
-            }
+            Self::Toolchain(ToolchainError::None { arch, .. }) => Some(format!(
+                "check the network, then `rustup target add {}-unknown-linux-musl`; or build the image on a machine of its architecture",
+                arch.qemu()
+            )),
             Self::Source(_) => Some("`docs/image.md` lists the files of an image's description".to_owned()),
             Self::NoSpace(full) => Some(format!(
                 "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",

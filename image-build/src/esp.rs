@@ -22,8 +22,11 @@ const GENERIC_INITRD: &str = "emulator/initrd.generic";
 /// systemd-boot's settings: boot the only entry at once.
 const LOADER_CONF: &str = include_str!("esp/loader.conf");
 
-/// The boot entry.
+/// The boot entry, but for [`SERIAL`].
 const ENTRY: &str = include_str!("esp/stack.conf");
+
+/// What stands in the boot entry for the machine's serial port.
+const SERIAL: &str = "{serial}";
 
 /// The files of the partition.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +59,15 @@ pub fn loader_in_root(arch: Arch) -> &'static str {
     }
 }
 
+/// The boot entry for machines of `arch`.
+fn entry(arch: Arch) -> String {
+    let port = match arch {
+        Arch::Amd64 => "ttyS0",
+        Arch::Arm64 => "ttyAMA0",
+    };
+    ENTRY.replace(SERIAL, port)
+}
+
 /// The partition's content.
 ///
 /// # Errors
@@ -64,7 +76,7 @@ pub fn volume(arch: Arch, parts: Parts<'_>) -> Result<Volume, VolumeError> {
     Ok(Volume::new(LABEL)?
         .file(loader_path(arch), parts.loader)
         .file("loader/loader.conf", LOADER_CONF)
-        .file("loader/entries/stack.conf", ENTRY)
+        .file("loader/entries/stack.conf", entry(arch).as_str())
         .file(KERNEL, parts.kernel)
         .file(FAST_INITRD, parts.fast_initrd)
         .file(GENERIC_INITRD, parts.generic_initrd)
@@ -98,7 +110,11 @@ mod tests {
 
         let drive = format!("{}@@{}", path.display(), layout.esp.start);
         let mtype = Cmd::new("mtype").args(["-i", &drive, "::loader/entries/stack.conf"]);
-        assert_eq!(mtype.text().await.unwrap(), ENTRY.trim_end());
+        let text = mtype.text().await.unwrap();
+        assert!(
+            text.ends_with("root=PARTLABEL=stack-root rootfstype=ext4 rw console=tty0 console=ttyS0"),
+            "{text}"
+        );
         let mdir = Cmd::new("mdir").args(["-b", "-/", "-i", &drive]).text().await.unwrap();
         let mut files: Vec<_> = mdir.lines().filter(|line| !line.ends_with('/')).collect();
         files.sort_unstable();

@@ -17,7 +17,7 @@ use vm::boot_files::BootFiles;
 use vm::disk::Conversion;
 use vm::machine::DiskFile;
 
-use crate::base::{Base, Maker, Ready};
+use crate::base::{Maker, Ready};
 use crate::build::Request;
 use crate::disk::{self, Layout};
 use crate::error::BuildError;
@@ -28,7 +28,9 @@ use crate::place::Place;
 use crate::provision::Run;
 use crate::seed::Payload;
 use crate::source::Source;
-use crate::{esp, ext4, stackd};
+use crate::stackd::Program;
+use crate::toolchain::Toolchain;
+use crate::{esp, ext4};
 
 /// A disk whose system is complete, and what it boots with.
 struct Provisioned {
@@ -38,6 +40,8 @@ struct Provisioned {
     kernel: Kernel,
     /// The fast initial RAM file system.
     initrd: PathBuf,
+    /// The distribution's own.
+    generic_initrd: Vec<u8>,
 }
 
 /// A build that has something to do.
@@ -46,6 +50,8 @@ pub(crate) struct Job<'a> {
     pub(crate) request: &'a Request,
     /// The image's description.
     pub(crate) source: &'a Source,
+    /// What compiles the guest's program.
+    pub(crate) toolchain: &'a Toolchain,
     /// Where things are on the disk.
     pub(crate) layout: Layout,
     /// Where the image goes.
@@ -59,7 +65,7 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// Runs all stages; the manifest gets `inputs`.
     pub(crate) async fn run(&self, inputs: BTreeMap<String, String>) -> Result<BootFiles, BuildError> {
-        let Self { request, source, layout, place, logs, reporter } = *self;
+        let Self { request, source, layout, place, logs, reporter, .. } = *self;
         let machine =
             HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
         let work = tempfile::Builder::new()
@@ -68,18 +74,22 @@ impl Job<'_> {
             .map_err(FileError::of("create a directory in", &place.dir))?;
         let work = work.path();
 
-        let stackd = stackd::path(request.arch, &request.workspace);
+        let program = Program::new(self.toolchain, &request.workspace, logs.join("cargo.log"), reporter);
         let maker = Maker {
             arch: request.arch,
             source,
             layout,
             cache: &request.cache,
             logs,
+            binfmt: request.binfmt,
             machine: &machine,
-            stackd: &stackd,
+            program: &program,
             reporter,
         };
-        let base = self.programs_and_base(&maker).await?;
+        // At the same time, unless the base is made by that program.
+        let (_, base) = tokio::try_join!(async { program.file().await.map_err(BuildError::from) }, async {
+            Ok(request.base.ensure(&maker, request.refresh_base).await?)
+        },)?;
         let provisioned = match self.provisioned(&maker, base, &logs.join("machine"), work).await {
             Err(BuildError::Provision(error)) if error.is_passing() => {
                 let text = error.to_string();
@@ -90,14 +100,15 @@ impl Job<'_> {
             }
             result => result?,
         };
-        let Provisioned { disk, _dir, kernel, initrd } = provisioned;
+        let Provisioned { disk, _dir, kernel, initrd, generic_initrd } = provisioned;
 
         let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
         ext4::check(&disk, layout.root.start).await.map_err(BuildError::RootDamaged)?;
         let build = self.build_info().await?;
         {
             let (disk, arch, source) = (disk.clone(), request.arch, source.clone());
-            blocking(move || write_esp(&disk, layout, arch, &kernel, &initrd, &source, build, inputs))
+            let initrds = (initrd, generic_initrd);
+            blocking(move || write_esp(&disk, layout, arch, &kernel, &initrds, &source, build, inputs))
                 .await?;
         }
         phase.done();
@@ -131,14 +142,17 @@ impl Job<'_> {
         let dir = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
         let work = dir.path().to_owned();
         let disk = work.join("disk.raw");
-        let (kernel, boot) = {
+        let stackd = maker.program.file().await?;
+        let (kernel, generic_initrd, boot) = {
             let (disk, root, work) = (disk.clone(), base.root.clone(), work.clone());
-            let (source, stackd, arch) = (source.clone(), maker.stackd.to_owned(), request.arch);
+            let (source, stackd, arch) = (source.clone(), stackd.to_owned(), request.arch);
             blocking(move || -> Result<_, BuildError> {
-                let kernel = Kernel::read(&ext4::Reader::open(&root, 0)?, &source)?;
+                let reader = ext4::Reader::open(&root, 0)?;
+                let kernel = Kernel::read(&reader, &source)?;
+                let generic_initrd = kernel.generic_initrd(&reader)?;
                 let boot = kernel.write(&work, &stackd, &source.cmdline)?;
                 disk::create(&disk, layout, arch, &root)?;
-                Ok((kernel, boot))
+                Ok((kernel, generic_initrd, boot))
             })
             .await?
         };
@@ -146,27 +160,11 @@ impl Job<'_> {
         drop(base);
         phase.done();
 
-        let payload =
-            Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd: maker.stackd };
+        let payload = Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd };
         let run =
             Run { machine: maker.machine, disk: &disk, boot: &boot, payload, work: &work, logs, reporter };
         run.run().await?;
-        Ok(Provisioned { disk, _dir: dir, kernel, initrd: boot.initrd })
-    }
-
-    /// Builds the guest's program and makes the base: at the same time, unless the base is made by that program.
-    async fn programs_and_base(&self, maker: &Maker<'_>) -> Result<Ready, BuildError> {
-        let Self { request, reporter, .. } = *self;
-        let log = maker.logs.join("cargo.log");
-        let program = async { Ok(stackd::build(request.arch, &request.workspace, &log, reporter).await?) };
-        let base = async { Ok(request.base.ensure(maker, request.refresh_base).await?) };
-        match request.base {
-            Base::Bootstrap => tokio::try_join!(program, base).map(|((), base)| base),
-            Base::Cloud(_) => {
-                program.await?;
-                base.await
-            }
-        }
+        Ok(Provisioned { disk, _dir: dir, kernel, initrd: boot.initrd, generic_initrd })
     }
 
     fn size(&self) -> MachineSize {
@@ -203,7 +201,7 @@ fn write_esp(
     layout: Layout,
     arch: Arch,
     kernel: &Kernel,
-    initrd: &Path,
+    (fast_initrd, generic_initrd): &(PathBuf, Vec<u8>),
     source: &Source,
     build: Build,
     inputs: BTreeMap<String, String>,
@@ -228,8 +226,8 @@ fn write_esp(
     let parts = esp::Parts {
         loader: &root.read(esp::loader_in_root(arch))?,
         kernel: &kernel.image,
-        fast_initrd: &fs::read(initrd).map_err(FileError::of("read", initrd))?,
-        generic_initrd: &kernel.generic_initrd,
+        fast_initrd: &fs::read(fast_initrd).map_err(FileError::of("read", fast_initrd))?,
+        generic_initrd,
         manifest: &manifest.to_json(),
     };
     esp::volume(arch, parts)?.write_esp(disk, layout.esp.start, layout.esp.len)?;

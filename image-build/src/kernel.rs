@@ -37,8 +37,7 @@ pub enum KernelError {
 pub struct Kernel {
     /// The kernel itself.
     pub image: Vec<u8>,
-    /// The distribution's initial RAM file system, which knows other hypervisors' disks.
-    pub generic_initrd: Vec<u8>,
+    release: String,
     modules: Vec<Module>,
 }
 
@@ -52,9 +51,17 @@ impl Kernel {
         let release = path.rsplit_once(KERNEL).map_or("", |(_, release)| release);
         Ok(Self {
             image: root.read(&path)?,
-            generic_initrd: root.read(&root.last(DIR, &format!("initrd.img-{release}"))?)?,
             modules: modules::load(root, release, &source.initrd_modules)?,
+            release: release.to_owned(),
         })
+    }
+
+    /// The distribution's initial RAM file system for it, which knows other hypervisors' disks.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn generic_initrd(&self, root: &Reader) -> Result<Vec<u8>, KernelError> {
+        Ok(root.read(&root.last(DIR, &format!("initrd.img-{}", self.release))?)?)
     }
 
     /// Writes kernel and fast initial RAM file system into `dir`; gives how to boot with them.
@@ -79,6 +86,8 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    use release::arch::Arch;
+
     use super::*;
 
     #[tokio::test]
@@ -100,7 +109,7 @@ mod tests {
         fs::write(&stackd, "program").unwrap();
 
         let kernel = Kernel::read(&root, &source(&["virtio_blk"])).unwrap();
-        assert_eq!(kernel.generic_initrd, b"initrd");
+        assert_eq!(kernel.generic_initrd(&root).unwrap(), b"initrd");
         let boot = kernel.write(dir.path(), &stackd, "quiet").unwrap();
         assert_eq!(fs::read(&boot.kernel).unwrap(), b"kernel");
         let archive = fs::read(&boot.initrd).unwrap();
@@ -115,10 +124,11 @@ mod tests {
             ("base/packages", String::new()),
             ("base/initrd-modules", modules.join("\n")),
             ("cmdline", String::new()),
+            ("cmdline.amd64", String::new()),
             ("stack.toml", include_str!("../../cloud-init/stack.toml").to_owned()),
         ] {
             fs::write(dir.path().join(name), content).unwrap();
         }
-        Source::open(dir.path()).unwrap()
+        Source::open(dir.path(), Arch::Amd64).unwrap()
     }
 }

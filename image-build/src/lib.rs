@@ -25,3 +25,4 @@ pub mod seed;
 pub mod source;
 pub mod space;
 pub mod stackd;
+pub mod toolchain;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use release::arch::Arch;
 use release::stack::{Stack, StackError};
 
 /// Files of the `NoCloud` seed.
@@ -14,6 +15,12 @@ const BASE_PACKAGES: &str = "base/packages";
 
 /// The list of modules.
 const INITRD_MODULES: &str = "base/initrd-modules";
+
+/// The kernel command line.
+const CMDLINE: &str = "cmdline";
+
+/// What stands in a list for the architecture by Debian's name.
+const ARCH: &str = "{arch}";
 
 /// The hooks, below the directory of the base.
 const HOOKS: &str = "hooks";
@@ -56,23 +63,26 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// Reads the description in `dir`.
+    /// Reads the description in `dir` as it is for `arch`: what only one architecture has is in a file with its name, `cmdline.arm64`
+    /// beside `cmdline`.
     ///
     /// # Errors
     /// When a file is missing or not valid.
-    pub fn open(dir: &Path) -> Result<Self, SourceError> {
+    pub fn open(dir: &Path, arch: Arch) -> Result<Self, SourceError> {
         let read = |name: &str| {
             let path = dir.join(name);
             fs::read_to_string(&path).map_err(|source| SourceError::Read { path, source })
         };
         let stack = Stack::parse(&read("stack.toml")?)
             .map_err(|source| SourceError::Stack { path: dir.join("stack.toml"), source })?;
+        let packages = entries(&read(BASE_PACKAGES)?);
+        let cmdlines = [read(CMDLINE)?, read(&format!("{CMDLINE}.{arch}"))?];
         Ok(Self {
             dir: dir.to_owned(),
             stack,
-            packages: entries(&read(BASE_PACKAGES)?),
+            packages: packages.iter().map(|name| name.replace(ARCH, arch.as_str())).collect(),
             initrd_modules: entries(&read(INITRD_MODULES)?),
-            cmdline: entries(&read("cmdline")?).join(" "),
+            cmdline: cmdlines.iter().flat_map(|text| entries(text)).collect::<Vec<_>>().join(" "),
         })
     }
 
@@ -117,6 +127,25 @@ impl Source {
     /// What turns the distribution's cloud image into a base: a seed of its own and steps.
     pub fn cloud(&self) -> PathBuf {
         self.dir.join("cloud")
+    }
+
+    /// What every virtual machine does that makes a base.
+    pub fn machine(&self) -> PathBuf {
+        self.dir.join("machine")
+    }
+
+    /// What turns unpacked packages into a base: a program to boot into, and steps.
+    pub fn second_stage(&self) -> PathBuf {
+        self.dir.join("second-stage")
+    }
+
+    /// That program.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn second_stage_init(&self) -> Result<Vec<u8>, SourceError> {
+        let path = self.second_stage().join("init");
+        fs::read(&path).map_err(|source| SourceError::Read { path, source })
     }
 
     /// The files of the `NoCloud` seed by name.
@@ -174,25 +203,30 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_do_not_change_the_base_are_no_inputs_of_it() {
+    fn a_description_is_read_for_one_architecture_and_only_what_changes_the_base_is_an_input_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
         fs::create_dir_all(base.join("hooks")).unwrap();
-        for file in ["packages", "initrd-modules", "dpkg.cfg", "hooks/20-last", "hooks/10-first"] {
+        for file in ["dpkg.cfg", "hooks/20-last", "hooks/10-first"] {
             fs::write(base.join(file), "").unwrap();
         }
+        fs::write(base.join("packages"), "linux-image-cloud-{arch}").unwrap();
+        fs::write(base.join("initrd-modules"), "virtio_blk").unwrap();
         fs::write(dir.path().join("cmdline"), "quiet # words\nro").unwrap();
+        fs::write(dir.path().join("cmdline.arm64"), "console=ttyAMA0").unwrap();
         fs::write(dir.path().join("stack.toml"), include_str!("../../cloud-init/stack.toml")).unwrap();
-        let source = Source::open(dir.path()).unwrap();
+        let source = Source::open(dir.path(), Arch::Arm64).unwrap();
         assert_eq!(source.base_inputs().unwrap(), [base.join("dpkg.cfg"), base.join("hooks")]);
         assert_eq!(source.hooks().unwrap(), [Path::new("hooks/10-first"), Path::new("hooks/20-last")]);
-        assert_eq!(source.cmdline, "quiet ro");
+        assert_eq!(source.cmdline, "quiet ro console=ttyAMA0");
+        assert_eq!(source.packages, ["linux-image-cloud-arm64"]);
+        assert_eq!(source.initrd_modules, ["virtio_blk"]);
     }
 
     #[test]
     fn a_missing_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Source::open(dir.path()).unwrap_err().to_string();
+        let error = Source::open(dir.path(), Arch::Amd64).unwrap_err().to_string();
         assert_eq!(error, format!("cannot read `{}/stack.toml`", dir.path().display()));
     }
 }

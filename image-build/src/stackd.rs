@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use host::events::{Phase, Reporter};
 use host::process::{Cmd, ProcessError};
-use release::arch::Arch;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 use crate::inputs::{InputError, Key};
+use crate::toolchain::Toolchain;
 
 /// Cargo package that holds the program.
 const PACKAGE: &str = "guest";
@@ -35,11 +36,12 @@ pub enum StackdError {
 ///
 /// # Errors
 /// When a source cannot be read, or cargo or the compiler fails.
-pub async fn key(arch: Arch, workspace: &Path) -> Result<String, StackdError> {
+pub async fn key(toolchain: &Toolchain, workspace: &Path) -> Result<String, StackdError> {
     let run = |cmd: Cmd| async move { cmd.current_dir(workspace).text().await.map_err(StackdError::Cargo) };
-    let rustc = run(Cmd::new("rustc").arg("-vV")).await?;
+    let rustc = toolchain.version(workspace).await.map_err(StackdError::Cargo)?;
     let tree = Cmd::new("cargo").args(["tree", "--locked", "--package", PACKAGE, "--edges", "normal,build"]);
-    let tree = run(tree.args(["--prefix", "none", "--format", "{p} {f}", "--target", &target(arch)])).await?;
+    let tree =
+        run(tree.args(["--prefix", "none", "--format", "{p} {f}", "--target", &toolchain.target()])).await?;
     let metadata =
         run(Cmd::new("cargo").args(["metadata", "--locked", "--no-deps", "--format-version", "1"])).await?;
     let members = members(&metadata, &tree)?;
@@ -48,7 +50,10 @@ pub async fn key(arch: Arch, workspace: &Path) -> Result<String, StackdError> {
         tree.lines().map(|line| line.replace(&*workspace.to_string_lossy(), "")).collect();
     crates.sort_unstable();
     crates.dedup();
-    let mut key = Key::default().value("rustc", rustc).value("crates", crates.join("\n"));
+    let mut key = Key::default()
+        .value("rustc", rustc)
+        .value("target", toolchain.target())
+        .value("crates", crates.join("\n"));
     key = key.value("profile", release_profile(&workspace.join("Cargo.toml"))?);
     for (name, dir) in members {
         key = key.tree(&name, &dir)?;
@@ -88,59 +93,54 @@ fn release_profile(manifest: &Path) -> Result<String, StackdError> {
     Ok(profile.map(ToString::to_string).unwrap_or_default())
 }
 
-/// The target triple of programs that run in a guest.
-fn target(arch: Arch) -> String {
-    format!("{}-unknown-linux-gnu", arch.qemu())
+/// The program of one build, which is made when it is first asked for.
+pub struct Program<'a> {
+    toolchain: &'a Toolchain,
+    workspace: &'a Path,
+    log: PathBuf,
+    reporter: &'a dyn Reporter,
+    path: PathBuf,
+    built: OnceCell<()>,
 }
 
-/// The call of cargo. The C library is linked in: the program is also `/init` of the initial RAM file system,
-/// where there is no other.
-fn cargo(arch: Arch, workspace: &Path) -> Cmd {
-    let target = target(arch);
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    Cmd::new("cargo")
-        .args(["build", "--release", "--locked", "--package", PACKAGE, "--bin", PROGRAM, "--target", &target])
-        .arg("--target-dir")
-        .arg(workspace.join("target"))
-        .current_dir(workspace)
-        .env(flags, "-C target-feature=+crt-static")
-        // Either would take the place of the target's own flags.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-}
+impl<'a> Program<'a> {
+    /// The program that `toolchain` makes from the workspace; cargo's output goes to `log`.
+    pub fn new(
+        toolchain: &'a Toolchain,
+        workspace: &'a Path,
+        log: PathBuf,
+        reporter: &'a dyn Reporter,
+    ) -> Self {
+        let path = toolchain.built(workspace, PROGRAM);
+        Self { toolchain, workspace, log, reporter, path, built: OnceCell::new() }
+    }
 
-/// Where [`build`] puts the program.
-pub fn path(arch: Arch, workspace: &Path) -> PathBuf {
-    workspace.join("target").join(target(arch)).join("release").join(PROGRAM)
-}
+    /// The program as a file, built by now. Whoever asks meanwhile waits.
+    ///
+    /// # Errors
+    /// When cargo fails; the error has the last lines.
+    pub async fn file(&self) -> Result<&Path, StackdError> {
+        self.built.get_or_try_init(|| self.build()).await.map_err(StackdError::Cargo)?;
+        Ok(&self.path)
+    }
 
-/// Builds the program; cargo's output goes to `log`.
-///
-/// # Errors
-/// When cargo fails; the error has the last lines.
-pub async fn build(
-    arch: Arch,
-    workspace: &Path,
-    log: &Path,
-    reporter: &dyn Reporter,
-) -> Result<(), StackdError> {
-    let phase = Phase::start(reporter, "stackd", "Building the guest's program");
-    cargo(arch, workspace).logged(log, |line| phase.detail(line)).await.map_err(StackdError::Cargo)?;
-    phase.done();
-    Ok(())
+    async fn build(&self) -> Result<(), ProcessError> {
+        let Self { toolchain, workspace, log, .. } = self;
+        let title = format!("Building the guest's program with {}", toolchain.name());
+        let phase = Phase::start(self.reporter, "stackd", &title);
+        toolchain.fetch(workspace, log, &phase).await?;
+        toolchain.cargo(workspace, PACKAGE, PROGRAM).logged(log, |line| phase.detail(line)).await?;
+        phase.done();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use host::events::Silent;
+    use release::arch::Arch;
 
-    #[test]
-    fn the_program_is_static_and_built_from_the_lock_file() {
-        insta::assert_snapshot!(
-            cargo(Arch::Amd64, Path::new("/w")).argv(),
-            @"cargo build --release --locked --package guest --bin stackd --target x86_64-unknown-linux-gnu --target-dir /w/target"
-        );
-    }
+    use super::*;
 
     /// A workspace with the guest, a library that it uses, and another one.
     fn workspace() -> tempfile::TempDir {
@@ -171,7 +171,9 @@ mod tests {
     #[tokio::test]
     async fn the_key_follows_what_goes_into_the_program_and_nothing_else() {
         let dir = workspace();
-        let key = async || key(Arch::Amd64, dir.path()).await.unwrap();
+        let host = Arch::host().unwrap();
+        let toolchain = Toolchain::choose(host, dir.path(), dir.path(), &Silent).await.unwrap();
+        let key = async || key(&toolchain, dir.path()).await.unwrap();
         let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
         let first = key().await;
 

@@ -21,6 +21,9 @@ pub enum Arch {
 pub struct UnknownArch(pub String);
 
 impl Arch {
+    /// Every architecture that images exist for.
+    pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
+
     /// The architecture of this machine, or `None` where no image can run natively.
     pub fn host() -> Option<Self> {
         std::env::consts::ARCH.parse().ok()

@@ -65,17 +65,30 @@ impl Run {
 pub struct Emulator {
     home: Arc<TestHome>,
     instance: InstanceName,
+    arch: Arch,
 }
 
 impl Emulator {
     /// The program in `home`, acting on the default instance.
     pub fn new(home: TestHome) -> Self {
-        Self { home: Arc::new(home), instance: InstanceName::default() }
+        Self { arch: home.arch(), home: Arc::new(home), instance: InstanceName::default() }
     }
 
     /// The program in a home of its own with the amd64 image and the snapshots that all tests share.
     pub fn for_amd64() -> Self {
         Self::new(TestHome::new(Arch::Amd64))
+    }
+
+    /// Like [`Emulator::for_amd64`], for 64-bit Arm, which is emulated on every machine that these tests are made for.
+    pub fn for_arm64() -> Self {
+        Self::new(TestHome::new(Arch::Arm64))
+    }
+
+    /// Another architecture's default instance in the same home, which gets its image.
+    #[must_use]
+    pub fn beside(&self, arch: Arch) -> Self {
+        self.home.add_image(arch);
+        Self { home: Arc::clone(&self.home), instance: InstanceName::default_for(arch), arch }
     }
 
     /// Like [`Emulator::for_amd64`], with no snapshot yet: for tests that damage or count them.
@@ -94,7 +107,8 @@ impl Emulator {
     /// When that is no name.
     #[must_use]
     pub fn instance(&self, name: &str) -> Self {
-        Self { home: Arc::clone(&self.home), instance: name.parse().expect("a name of an instance") }
+        let instance = name.parse().expect("a name of an instance");
+        Self { home: Arc::clone(&self.home), instance, arch: self.arch }
     }
 
     /// The home that it works in.
@@ -115,7 +129,7 @@ impl Emulator {
             reason = "the tests check raw exit codes, closed streams and signals"
         )]
         let mut command = Command::new(path_from_env(EMULATOR_VARIABLE));
-        command.args(args).args(["--instance", self.instance.as_str()]);
+        command.args(args).args(["--instance", self.instance.as_str(), "--arch", self.arch.as_str()]);
         command.env(HOME_VARIABLE, self.home.home().root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command

@@ -28,23 +28,38 @@ impl TestHome {
     /// When the home under test has no such image.
     pub fn new(arch: Arch) -> Self {
         let source = Home::new(path_from_env(SOURCE_HOME_VARIABLE));
+        let dir =
+            tempfile::Builder::new().prefix("vm-test-").tempdir().expect("temporary directories can be made");
+        let home = Home::new(dir.path());
+        std::fs::create_dir(home.images()).expect("the new home is writable");
+        link(&source.qemu(), &home.qemu());
+        // A snapshot takes a boot, and holds nothing of the session that it was made for: the first test makes it for all.
+        std::fs::create_dir_all(source.snapshots()).expect("the home under test is writable");
+        link(&source.snapshots(), &home.snapshots());
+        let home = Self { dir, home, arch };
+        home.add_image(arch);
+        home
+    }
+
+    /// Borrows one more image.
+    ///
+    /// # Panics
+    /// When the home under test does not have it.
+    pub fn add_image(&self, arch: Arch) {
+        let source = Home::new(path_from_env(SOURCE_HOME_VARIABLE));
         let image = source.image(arch);
         assert!(
             image.is_file(),
             "there is no image at {}: run `cargo xtask build-image {arch}`",
             image.display()
         );
-        let dir =
-            tempfile::Builder::new().prefix("vm-test-").tempdir().expect("temporary directories can be made");
-        let home = Home::new(dir.path());
-        std::fs::create_dir(home.images()).expect("the new home is writable");
-        link(&image, &home.image(arch));
-        link(&source.boot_files(arch), &home.boot_files(arch));
-        link(&source.qemu(), &home.qemu());
-        // A snapshot takes a boot, and holds nothing of the session that it was made for: the first test makes it for all.
-        std::fs::create_dir_all(source.snapshots()).expect("the home under test is writable");
-        link(&source.snapshots(), &home.snapshots());
-        Self { dir, home, arch }
+        link(&image, &self.home.image(arch));
+        link(&source.boot_files(arch), &self.home.boot_files(arch));
+    }
+
+    /// The architecture that it was made for.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// Has snapshots of its own, which are none yet.

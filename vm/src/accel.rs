@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use host::files::FileError;
+use host::process::Cmd;
 use release::arch::Arch;
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +121,9 @@ pub enum Unusable {
     /// QEMU was built without it.
     #[error("this QEMU was built without it")]
     NotBuiltIn,
+    /// The Hypervisor framework says that it cannot be used: in a virtual machine of macOS, mostly.
+    #[error("macOS says that it is not supported here (`kern.hv_support`)")]
+    NoHypervisor,
     /// There is no device: no virtualisation in the processor, in the firmware's settings, or in this virtual machine.
     #[error("`/dev/kvm` does not exist")]
     NoDevice,
@@ -248,6 +252,9 @@ impl Decision {
     /// One line for people when the guest runs slower than they may expect.
     pub fn notice(&self) -> Option<String> {
         let reason = self.fallback.as_ref()?;
+        if matches!(reason, Unusable::OtherArchitecture { .. }) {
+            return Some(format!("{reason}: the guest runs in software emulation, which is slower"));
+        }
         let native = match Accelerator::native() {
             Accelerator::Hvf => "the Hypervisor framework",
             _ => "KVM",
@@ -286,7 +293,7 @@ impl Chooser<'_> {
             Choice::Auto => Accelerator::native(),
         };
         let start = Instant::now();
-        let (verdict, remembered) = match self.obstacle(accelerator) {
+        let (verdict, remembered) = match self.obstacle(accelerator).await {
             Some(reason) => (Err(reason), true),
             None => self.verdict(accelerator, choice == Choice::Auto).await?,
         };
@@ -301,18 +308,19 @@ impl Chooser<'_> {
     }
 
     /// What can be told without a trial.
-    fn obstacle(&self, accelerator: Accelerator) -> Option<Unusable> {
-        let guest = self.qemu.arch();
-        if accelerator != Accelerator::native() {
-            return Some(Unusable::OtherSystem);
-        }
-        if Arch::host() != Some(guest) {
-            return Some(Unusable::OtherArchitecture { guest });
+    async fn obstacle(&self, accelerator: Accelerator) -> Option<Unusable> {
+        let host = Host { native: Accelerator::native(), arch: Arch::host() };
+        if let Some(reason) = host.obstacle(accelerator, self.qemu.arch()) {
+            return Some(reason);
         }
         if !self.qemu.capabilities().accelerators.iter().any(|name| name == accelerator.as_str()) {
             return Some(Unusable::NotBuiltIn);
         }
-        if accelerator == Accelerator::Kvm { kvm_device() } else { None }
+        match accelerator {
+            Accelerator::Kvm => kvm_device(),
+            Accelerator::Hvf => hypervisor_framework().await,
+            Accelerator::Tcg => None,
+        }
     }
 
     /// The verdict of a trial, and whether it is a remembered one.
@@ -336,6 +344,35 @@ impl Chooser<'_> {
         verdicts::remember(&path, key, &verdict)?;
         Ok((verdict, false))
     }
+}
+
+/// What of a machine decides which guests its processor can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// The accelerator of its operating system.
+    pub(crate) native: Accelerator,
+    /// Its architecture, where images exist for that.
+    pub(crate) arch: Option<Arch>,
+}
+
+impl Host {
+    /// What keeps `accelerator` from running a guest of architecture `guest` here, whatever else is installed.
+    pub(crate) fn obstacle(self, accelerator: Accelerator, guest: Arch) -> Option<Unusable> {
+        if accelerator == Accelerator::Tcg {
+            return None;
+        }
+        if accelerator != self.native {
+            return Some(Unusable::OtherSystem);
+        }
+        (self.arch != Some(guest)).then_some(Unusable::OtherArchitecture { guest })
+    }
+}
+
+/// What macOS says against its Hypervisor framework: `kern.hv_support` is 1 where the processor, and the virtual machine around it if
+/// there is one, allow it (Hypervisor framework documentation). Where that cannot be asked, the trial tells.
+async fn hypervisor_framework() -> Option<Unusable> {
+    let answer = Cmd::new("sysctl").args(["-n", "kern.hv_support"]).text().await;
+    answer.is_ok_and(|answer| answer == "0").then_some(Unusable::NoHypervisor)
 }
 
 /// What keeps this user from opening `/dev/kvm`. Opened, since mode bits and access lists do not tell all.
@@ -378,6 +415,13 @@ mod tests {
         assert!(notice.contains("a trial guest said nothing for 4 s"), "{notice}");
         assert!(!notice.contains('\n'));
         assert_eq!(Decision { fallback: None, ..decision }.notice(), None);
+    }
+
+    #[test]
+    fn another_architecture_is_announced_as_software_emulation() {
+        let fallback = Some(Unusable::OtherArchitecture { guest: Arch::Arm64 });
+        let decision = Decision { accelerator: Accelerator::Tcg, fallback, trial: None };
+        insta::assert_snapshot!(decision.notice().unwrap(), @"this machine's processor does not run arm64 programs: the guest runs in software emulation, which is slower");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use host::events::{Phase, Reporter};
 use release::arch::Arch;
 use serde::Serialize;
 
-use crate::accel::{Choice, Chooser};
+use crate::accel::{Choice, Chooser, Unusable};
 use crate::boot_files::BootFiles;
 use crate::error::Explain;
 use crate::instance::Instance;
@@ -127,6 +127,8 @@ async fn accelerator(instance: &Instance, qemu: &Qemu, boot: &BootFiles) -> Chec
     let chooser = Chooser { home: instance.home(), qemu, boot: &boot };
     match chooser.choose(Choice::Auto).await {
         Ok(decision) => match (&decision.fallback, decision.notice()) {
+            // What was asked for by its architecture, and not a fault of this machine.
+            (Some(Unusable::OtherArchitecture { .. }), Some(notice)) => Check::ok("accelerator", notice),
             (Some(reason), Some(notice)) => {
                 Check::warn("accelerator", notice, reason.hint().map(str::to_owned))
             }

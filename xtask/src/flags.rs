@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -56,11 +56,14 @@ pub(crate) enum Task {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask build-image amd64
+  cargo xtask build-image both
   cargo xtask build-image amd64 --force --output /srv/images
   cargo xtask build-image amd64 --base cloud --cloud-image debian-13-genericcloud-amd64.qcow2")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct BuildImage {
-    /// Architecture: amd64 or arm64. It must be this machine's.
-    pub(crate) arch: Arch,
+    /// Architecture: amd64, arm64 or both. Another one than this machine's takes longer: its programs are emulated.
+    #[arg(value_name = "amd64|arm64|both")]
+    pub(crate) arch: Arches,
 
     /// What the base system is made from: packages, installed natively, or Debian's cloud image.
     #[arg(long, value_enum, default_value_t, help_heading = "Base")]
@@ -73,6 +76,10 @@ pub(crate) struct BuildImage {
     /// SHA-512 of `--cloud-image` where it is not the pinned image.
     #[arg(long, value_name = "DIGEST", requires = "cloud_image", help_heading = "Base")]
     pub(crate) cloud_sha512: Option<String>,
+
+    /// Finishes the base of another architecture in a virtual machine, even where this machine's kernel could run its programs.
+    #[arg(long, help_heading = "Base")]
+    pub(crate) no_binfmt: bool,
 
     /// Makes the base again even if it is in the cache, and so takes the newest packages.
     #[arg(long, help_heading = "Base")]
@@ -109,6 +116,39 @@ pub(crate) struct BuildImage {
     /// How long the guest may be silent, "90s". The default follows from what runs the guest.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Virtual machine")]
     pub(crate) stall_timeout: Option<Duration>,
+}
+
+/// For which architectures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arches {
+    /// One.
+    One(Arch),
+    /// All that images exist for.
+    Both,
+}
+
+impl Arches {
+    /// Each of them.
+    pub(crate) fn each(self) -> Vec<Arch> {
+        match self {
+            Self::One(arch) => vec![arch],
+            Self::Both => Arch::ALL.to_vec(),
+        }
+    }
+}
+
+impl FromStr for Arches {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "both" => Ok(Self::Both),
+            one => one
+                .parse()
+                .map(Self::One)
+                .map_err(|_| format!("`{one}` is none of `amd64`, `arm64` and `both`")),
+        }
+    }
 }
 
 /// What a base system is made from.
@@ -165,7 +205,8 @@ pub(crate) struct Quickstart {}
 /// Proves an image through the built `emulator`: start, status, HTTP checks, sign-in, keys, stop, nothing left running.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask smoke amd64")]
+  cargo xtask smoke amd64
+  cargo xtask smoke arm64")]
 pub(crate) struct Smoke {
     /// Architecture of the image; it is built when it is missing.
     pub(crate) arch: Arch,
@@ -185,6 +226,10 @@ pub(crate) struct Bench {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) rounds: NonZeroUsize,
+
+    /// Architecture of the image [default: this machine's].
+    #[arg(long, value_name = "amd64|arm64")]
+    pub(crate) arch: Option<Arch>,
 
     /// File for every figure as JSON.
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
@@ -208,7 +253,8 @@ pub(crate) struct Bench {
 #[command(after_help = "Examples:
   cargo xtask test
   cargo xtask test --no-vm
-  cargo xtask test --only-vm -- kill")]
+  cargo xtask test --only-vm -- kill
+  cargo xtask test --only-vm --arch arm64")]
 pub(crate) struct Test {
     /// Leaves out the tests that boot virtual machines.
     #[arg(long, conflicts_with = "only_vm")]
@@ -217,6 +263,10 @@ pub(crate) struct Test {
     /// Runs nothing but the tests that boot virtual machines.
     #[arg(long)]
     pub(crate) only_vm: bool,
+
+    /// Architectures whose virtual machines are tested; their images are built if need be.
+    #[arg(long, value_name = "amd64|arm64|both", default_value = "amd64", conflicts_with = "no_vm")]
+    pub(crate) arch: Arches,
 
     /// Runs only the tests whose names contain one of these.
     #[arg(last = true)]

@@ -32,8 +32,11 @@ struct Report<'a> {
 impl Capture {
     /// Makes a snapshot, or finds the one that there is.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let options =
-            CaptureOptions { machine: self.machine.options(), strategy: self.strategy, force: self.force };
+        let options = CaptureOptions {
+            machine: self.machine.options(context.arch),
+            strategy: self.strategy,
+            force: self.force,
+        };
         let timings = Timings::new(context.console);
         let snapshot = context.instance().capture(&options, &timings).await?;
         let manifest = &snapshot.manifest;

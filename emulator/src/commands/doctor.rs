@@ -21,7 +21,7 @@ struct Report {
 impl Doctor {
     /// Looks at this machine and says what keeps it from running the emulator, or from running it well.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let arch = self.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let variable = |name: &str| std::env::var(name).ok();
         let checks = examine(&context.instance(), arch, &variable, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);

@@ -48,7 +48,7 @@ impl Start {
     /// Starts the instance and says where it is found.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let options = StartOptions {
-            machine: self.machine.options(),
+            machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
             variable: &|name| std::env::var(name).ok(),
             warm_timeout: self.snapshot_timeout,

@@ -27,6 +27,8 @@ pub enum Feature {
     BuildQemu,
     /// Making the base of an image from Debian's archive.
     Bootstrap,
+    /// Running programs of another architecture while a base is made.
+    Foreign,
     /// Making an image from a base.
     Provision,
     /// Running the checks and tests.
@@ -35,7 +37,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 4] = [Self::BuildQemu, Self::Bootstrap, Self::Provision, Self::Test];
+    pub const ALL: [Self; 5] = [Self::BuildQemu, Self::Bootstrap, Self::Foreign, Self::Provision, Self::Test];
 }
 
 /// Something that the host lacks.

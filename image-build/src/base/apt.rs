@@ -7,11 +7,11 @@ const FORMAT: &str = "$(ORIGIN)\t$(LABEL)\t$(REPO_URI)";
 
 /// Addresses of Debian's archives as the host has them set up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Archives {
+pub(crate) struct Archives {
     /// The main archive; `None` where the host is not set up for Debian.
-    pub(super) main: Option<String>,
+    main: Option<String>,
     /// The archive of security updates.
-    pub(super) security: Option<String>,
+    security: Option<String>,
 }
 
 impl Archives {
@@ -19,7 +19,7 @@ impl Archives {
     ///
     /// # Errors
     /// When apt is there and fails.
-    pub(super) async fn of_host() -> Result<Self, ProcessError> {
+    pub(crate) async fn of_host() -> Result<Self, ProcessError> {
         let query = Cmd::new("apt-get").args(["indextargets", "--format", FORMAT, "Identifier: Packages"]);
         match query.text().await {
             Ok(listing) => Ok(Self::parse(&listing)),
@@ -41,12 +41,17 @@ impl Archives {
 
     /// Sources in apt's one-line format for `suite`, or none where the host is not set up for Debian: mmdebstrap has
     /// defaults of its own then.
-    pub(super) fn sources(&self, suite: &str) -> Vec<String> {
+    pub(crate) fn sources(&self, suite: &str) -> Vec<String> {
         let Some(main) = &self.main else { return Vec::new() };
         let mut sources =
             vec![format!("deb {main} {suite} main"), format!("deb {main} {suite}-updates main")];
         sources.extend(self.security.iter().map(|security| format!("deb {security} {suite}-security main")));
         sources
+    }
+
+    /// The source of `suite` in the main archive alone: releases that are not out yet have no updates of their own.
+    pub(crate) fn main_only(&self, suite: &str) -> Vec<String> {
+        self.main.iter().map(|main| format!("deb {main} {suite} main")).collect()
     }
 }
 

@@ -1,29 +1,55 @@
-//! The base made from packages: mmdebstrap installs them natively, and its last hook packs the result into a file
-//! system.
+//! The base made from packages: mmdebstrap installs them, and its last hook packs the result into a file system. Where programs
+//! of the guest do not run on this host, mmdebstrap only unpacks them, and a virtual machine made of that installs them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::events::Phase;
+use host::events::{Event, Phase};
 use host::files::FileError;
 use host::process::Cmd;
 use release::arch::Arch;
 use walkdir::WalkDir;
 
 use super::apt::Archives;
-use super::{BaseError, Maker, SUITE};
+use super::binfmt::{self, Handler};
+use super::{BaseError, Maker, SUITE, in_machine};
 use crate::ext4::{ROOT_LABEL, SPARSE_OPTIONS};
 use crate::source::Source;
 
 /// mmdebstrap's output, in the directory of logs.
 const LOG: &str = "mmdebstrap.log";
 
-/// The hook that packs the root. A file of its own in the source tree, because it is a shell script.
-const PACK_ROOT: &str = include_str!("pack-root");
+/// Hooks that are the same for every description, by their names beside the copy of the base's directory. Files of their own in
+/// the source tree, because they are shell scripts.
+const HOOKS: [(&str, &str); 4] = [
+    (DEFER_WORK, include_str!("defer-work")),
+    (CLEAN_ROOT, include_str!("clean-root")),
+    (BOOTABLE_ROOT, include_str!("bootable-root")),
+    (PACK_ROOT, include_str!("pack-root")),
+];
 
-/// Its name beside the copy of the base's directory.
-const PACK_ROOT_NAME: &str = "pack-root";
+/// Keeps packages from doing what takes minutes where programs are emulated.
+const DEFER_WORK: &str = "defer-work";
+
+/// Where apt lets dpkg find programs: first those of [`DEFER_WORK`].
+const DPKG_PATH: &str = "DPkg::Path \"/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\"";
+
+/// Removes what mmdebstrap would remove too late.
+const CLEAN_ROOT: &str = "clean-root";
+
+/// Makes a root whose packages are only unpacked fit to be booted.
+const BOOTABLE_ROOT: &str = "bootable-root";
+
+/// Packs the root into a file system.
+const PACK_ROOT: &str = "pack-root";
+
+/// The program that such a root is booted into: its name beside the hooks, and where [`BOOTABLE_ROOT`] puts it.
+const INIT: &str = "init";
+const INIT_IN_GUEST: &str = "/second-stage";
+
+/// What mmdebstrap's variant `minbase` consists of, as apt selects it. The variant itself cannot be had without running programs of it.
+const MINBASE: [&str; 3] = ["?essential", "?priority(required)", "apt"];
 
 /// What mmdebstrap would clean up after the hooks, in a root that is about to be thrown away. The last hook has done it in
 /// time.
@@ -32,6 +58,11 @@ const SKIP: &str = "--skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,c
 /// The keys that Debian's archive is signed with, where old and new versions of package debian-archive-keyring put them.
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg"];
+
+/// The keys, where the host has them in one of those places.
+pub(crate) fn keyring() -> Option<&'static Path> {
+    KEYRINGS.iter().map(Path::new).find(|path| path.exists())
+}
 
 /// Everything that one call of mmdebstrap is made from.
 struct Plan<'a> {
@@ -44,20 +75,51 @@ struct Plan<'a> {
     hooks: Vec<PathBuf>,
     image: &'a Path,
     bytes: u64,
+    extent: Extent,
+}
+
+/// How far mmdebstrap goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All the way.
+    Install,
+    /// All the way, with programs of another architecture, which the host's kernel was seen to run.
+    InstallForeign,
+    /// It runs nothing of what it unpacks.
+    Unpack,
 }
 
 impl Plan<'_> {
     fn mmdebstrap(&self) -> Cmd {
+        let variant = if self.extent == Extent::Unpack { "extract" } else { "minbase" };
         let mut cmd = Cmd::new("mmdebstrap")
-            .args(["--variant=minbase", "--format=null", SKIP])
+            .arg(format!("--variant={variant}"))
+            .args(["--format=null", SKIP])
             .arg(format!("--architectures={}", self.arch))
             .arg(format!("--include={}", self.packages.join(",")))
             .arg(format!("--dpkgopt={}", self.stage.join(Source::DPKG_CFG).display()));
         if let Some(keyring) = self.keyring {
             cmd = cmd.arg(format!("--keyring={}", keyring.display()));
         }
-        for hook in self.hooks.iter().map(PathBuf::as_path).chain([Path::new(PACK_ROOT_NAME)]) {
-            cmd = cmd.arg(format!("--customize-hook={}", self.stage.join(hook).display()));
+        let own = |name: &str| self.stage.join(name);
+        let described = self.hooks.iter().map(|hook| self.stage.join(hook));
+        let (at, hooks): (_, Vec<_>) = match self.extent {
+            Extent::Unpack => {
+                // It is for names that a list cannot hold.
+                cmd = cmd.args(MINBASE.map(|pattern| format!("--include={pattern}")));
+                ("extract", [BOOTABLE_ROOT, PACK_ROOT].map(own).into())
+            }
+            Extent::Install | Extent::InstallForeign => {
+                ("customize", described.chain([CLEAN_ROOT, PACK_ROOT].map(own)).collect())
+            }
+        };
+        if self.extent == Extent::InstallForeign {
+            // It asks tools that not every host has; the handler was looked at already.
+            cmd = cmd.arg("--skip=check/qemu").arg(format!("--aptopt={DPKG_PATH}"));
+            cmd = cmd.arg(format!("--essential-hook={}", own(DEFER_WORK).display()));
+        }
+        for hook in hooks {
+            cmd = cmd.arg(format!("--{at}-hook={}", hook.display()));
         }
         cmd.arg(SUITE)
             // Where the root would go; the hook has taken it already.
@@ -78,8 +140,48 @@ impl Plan<'_> {
 /// Makes the root file system at `root`.
 ///
 /// # Errors
-/// When mmdebstrap fails; its output is in the log, the last lines in the error.
+/// When mmdebstrap fails, whose output is in the log, the last lines in the error; or when the virtual machine does.
 pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> Result<(), BaseError> {
+    if Arch::host() == Some(maker.arch) {
+        return mmdebstrap(maker, root, phase, Extent::Install).await;
+    }
+    if maker.binfmt && foreign_programs_run(maker).await {
+        return mmdebstrap(maker, root, phase, Extent::InstallForeign).await;
+    }
+    mmdebstrap(maker, root, phase, Extent::Unpack).await?;
+    let work = root.parent().unwrap_or(Path::new("."));
+    let steps = maker.source.second_stage().join(in_machine::STEPS);
+    let cmdline = format!("{} init={INIT_IN_GUEST}", maker.source.cmdline);
+    in_machine::install(maker, work, root, &[], &steps, &cmdline).await
+}
+
+/// Whether programs of the guest run on this host, whose processor does not; says how it is.
+async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
+    let arch = maker.arch;
+    let (run, text) = match binfmt::ensure(arch).await {
+        Ok(Handler::Found(name)) => {
+            (true, format!("{arch} programs run here by the kernel's handler `{name}`"))
+        }
+        Ok(Handler::Registered(name)) => {
+            let text = "registered the kernel's handler";
+            (true, format!("{text} `{name}`: {arch} programs run here until this machine restarts"))
+        }
+        Err(error) => {
+            let text = format!("{arch} programs do not run here ({error})");
+            (false, format!("{text}: the base is finished in a virtual machine, which takes longer"))
+        }
+    };
+    maker.reporter.report(&Event::Notice(&text));
+    run
+}
+
+/// Makes the root file system at `root` as far as `extent` says.
+async fn mmdebstrap(
+    maker: &Maker<'_>,
+    root: &Path,
+    phase: &Phase<'_>,
+    extent: Extent,
+) -> Result<(), BaseError> {
     // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
     // what is in it. So that user may pass through this directory and write the image, whose name nobody else can find out.
     let parent = stage_parent(root);
@@ -89,6 +191,7 @@ pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> 
         .tempdir_in(&parent)
         .map_err(FileError::of("create a directory in", &parent))?;
     stage_files(&maker.source.base(), stage.path())?;
+    stage_file(stage.path(), INIT, &maker.source.second_stage_init()?)?;
     let image = tempfile::Builder::new()
         .prefix("root-")
         .permissions(Permissions::from_mode(0o666))
@@ -104,11 +207,12 @@ pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> 
         arch: maker.arch,
         packages: &maker.source.packages,
         sources: Archives::of_host().await?.sources(SUITE),
-        keyring: KEYRINGS.iter().map(Path::new).find(|path| path.exists()),
+        keyring: keyring(),
         stage: stage.path(),
         hooks: maker.source.hooks()?,
         image: &image,
         bytes: maker.layout.root.len,
+        extent,
     };
     plan.mmdebstrap().logged(&maker.logs.join(LOG), |line| phase.detail(line)).await?;
     fs::set_permissions(&image, Permissions::from_mode(0o644)).map_err(FileError::of("change", &image))?;
@@ -139,26 +243,31 @@ fn stage_files(base: &Path, stage: &Path) -> Result<(), BaseError> {
         };
         copied.map_err(FileError::of("copy", entry.path()))?;
     }
-    let pack_root = stage.join(PACK_ROOT_NAME);
-    fs::write(&pack_root, PACK_ROOT)
-        .and_then(|()| fs::set_permissions(&pack_root, Permissions::from_mode(0o755)))
-        .map_err(FileError::of("write", &pack_root))?;
+    HOOKS.iter().try_for_each(|(name, content)| stage_file(stage, name, content.as_bytes()))
+}
+
+/// Writes a program that lies beside that copy.
+fn stage_file(stage: &Path, name: &str, content: &[u8]) -> Result<(), BaseError> {
+    let path = stage.join(name);
+    fs::write(&path, content)
+        .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o755)))
+        .map_err(FileError::of("write", &path))?;
     Ok(())
 }
 
 /// What of this module decides about the result.
 pub(super) fn key(key: crate::inputs::Key) -> crate::inputs::Key {
-    key.value("suite", SUITE).value("pack-root", PACK_ROOT).value("mke2fs", SPARSE_OPTIONS)
+    let key = key.value("suite", SUITE).value("mke2fs", SPARSE_OPTIONS);
+    HOOKS.iter().fold(key, |key, (name, content)| key.value(name, content))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn mmdebstrap_is_given_packages_hooks_and_the_hosts_archive() {
+    fn shown(arch: Arch, extent: Extent) -> String {
         let plan = Plan {
-            arch: Arch::Amd64,
+            arch,
             packages: &["systemd".to_owned(), "redis".to_owned()],
             sources: vec!["deb http://mirror.example/debian trixie main".to_owned()],
             keyring: Some(Path::new(KEYRINGS[1])),
@@ -166,8 +275,14 @@ mod tests {
             hooks: vec!["hooks/10-accounts".into()],
             image: Path::new("/stage/root.ext4"),
             bytes: 1 << 30,
+            extent,
         };
-        insta::assert_snapshot!(plan.mmdebstrap().argv().replace(" --", "\n--"), @r"
+        plan.mmdebstrap().argv().replace(" --", "\n--")
+    }
+
+    #[test]
+    fn mmdebstrap_is_given_packages_hooks_and_the_hosts_archive() {
+        insta::assert_snapshot!(shown(Arch::Amd64, Extent::Install), @r"
         mmdebstrap
         --variant=minbase
         --format=null
@@ -177,7 +292,27 @@ mod tests {
         --dpkgopt=/stage/dpkg.cfg
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg
         --customize-hook=/stage/hooks/10-accounts
+        --customize-hook=/stage/clean-root
         --customize-hook=/stage/pack-root trixie /dev/null 'deb http://mirror.example/debian trixie main'
+        ");
+    }
+
+    #[test]
+    fn a_foreign_base_is_installed_by_the_kernels_handler_or_only_unpacked() {
+        let foreign = shown(Arch::Arm64, Extent::InstallForeign);
+        assert!(foreign.contains("--variant=minbase") && foreign.contains("--skip=check/qemu"), "{foreign}");
+        insta::assert_snapshot!(shown(Arch::Arm64, Extent::Unpack), @r"
+        mmdebstrap
+        --variant=extract
+        --format=null
+        --skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp
+        --architectures=arm64
+        --include=systemd,redis
+        --dpkgopt=/stage/dpkg.cfg
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg '--include=?essential' '--include=?priority(required)'
+        --include=apt
+        --extract-hook=/stage/bootable-root
+        --extract-hook=/stage/pack-root trixie /dev/null 'deb http://mirror.example/debian trixie main'
         ");
     }
 }

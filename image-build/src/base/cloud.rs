@@ -13,22 +13,13 @@ use serde::Deserialize;
 use url::Url;
 use vm::machine::DiskFile;
 
-use super::{BaseError, Maker};
+use super::{BaseError, Maker, in_machine};
 use crate::inputs::Key;
-use crate::kernel::Kernel;
-use crate::provision::Run;
-use crate::seed::Payload;
 use crate::source::Source;
 use crate::{disk, ext4};
 
 /// The pinned images by architecture.
 const PINS: &str = include_str!("../../cloud-images.toml");
-
-/// Where the base's description lies in the machine that makes it.
-const BASE_IN_GUEST: &str = "usr/lib/stack/base";
-
-/// Where the steps lie in that machine.
-const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
 
 /// A cloud image other than the pinned one, or the pinned one from another place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +58,7 @@ pub(super) fn key(
     image: Option<&CloudImage>,
     source: &Source,
 ) -> Result<Key, BaseError> {
-    let key = key.tree("cloud", &source.cloud())?;
+    let key = key.tree("cloud", &source.cloud())?.tree("machine", &source.machine())?;
     match image {
         Some(CloudImage { origin: Origin::File(path), sha512: None }) => Ok(key.tree("image", path)?),
         Some(CloudImage { sha512: Some(sha512), .. }) => Ok(key.value("sha512", sha512)),
@@ -90,7 +81,8 @@ pub(super) async fn build(
     phase.detail("taking the root file system out of the image");
     take_root(maker, &qcow2, work, root).await?;
     ext4::grow(root, maker.layout.root.len).await?;
-    install(maker, work, root).await
+    let steps = maker.source.cloud().join(in_machine::STEPS);
+    in_machine::install(maker, work, root, &maker.source.cloud_seed()?, &steps, &maker.source.cmdline).await
 }
 
 /// The image as a file on this machine: the one that was named, or a verified download.
@@ -131,33 +123,4 @@ async fn take_root(maker: &Maker<'_>, qcow2: &Path, work: &Path, root: &Path) ->
     let range = disk::find_root(&table, maker.arch)?;
     fs::remove_file(&table).map_err(FileError::of("remove", &table))?;
     Ok(img.extract(&disk, range.start, range.len, root).await?)
-}
-
-/// Lets a machine install the packages and run the hooks.
-async fn install(maker: &Maker<'_>, work: &Path, root: &Path) -> Result<(), BaseError> {
-    let logs = maker.logs.join("base");
-    fs::create_dir_all(&logs).map_err(FileError::of("create", &logs))?;
-    let scratch = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
-    let disk = scratch.path().join("disk.raw");
-    let kernel = Kernel::read(&ext4::Reader::open(root, 0)?, maker.source)?;
-    let boot = kernel.write(scratch.path(), maker.stackd, &maker.source.cmdline)?;
-    disk::create(&disk, maker.layout, maker.arch, root)?;
-    let (base, steps) = (maker.source.base(), maker.source.cloud().join("steps.d"));
-    let run = Run {
-        machine: maker.machine,
-        disk: &disk,
-        boot: &boot,
-        payload: Payload {
-            seed: &maker.source.cloud_seed()?,
-            trees: &[(&base, BASE_IN_GUEST), (&steps, STEPS_IN_GUEST)],
-            stackd: maker.stackd,
-        },
-        work: scratch.path(),
-        logs: &logs,
-        reporter: maker.reporter,
-    };
-    run.run().await?;
-    ext4::check(&disk, maker.layout.root.start).await?;
-    disk::take_root(&disk, maker.layout, root)?;
-    Ok(())
 }

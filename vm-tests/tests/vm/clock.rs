@@ -30,7 +30,10 @@ const WAKE_UP_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_machine_from_an_old_snapshot_has_the_hosts_time_and_gets_it_again_when_the_host_has_slept() {
-    let emulator = Emulator::for_amd64();
+    old_snapshot(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn old_snapshot(emulator: Emulator) {
     let captured = emulator.run(&["capture", "-o", "json"]).await.expect(0).json();
     let captured_at = time(&captured["createdAt"]);
     let old = async || (SystemTime::now() > captured_at + AGE).then_some(());

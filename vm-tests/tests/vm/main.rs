@@ -4,6 +4,7 @@
 
 mod accelerator;
 mod agents;
+mod arm64;
 mod browser;
 mod build;
 mod capture;

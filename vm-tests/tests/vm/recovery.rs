@@ -13,7 +13,10 @@ const LAUNCH_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn after_a_kill_of_qemu_status_says_so_and_start_boots_with_the_data_and_the_same_secrets() {
-    let emulator = Emulator::for_amd64();
+    kill_of_qemu(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn kill_of_qemu(emulator: Emulator) {
     let started = emulator.start(&[]).await;
     sign_up(&started, "kept@example.com").await;
     let process = emulator.live().and_then(|live| live.process).expect("it runs");

@@ -16,7 +16,10 @@ const UNITS: &str = "stack-postgres stack-redis stack-backend stack-dashboard st
 
 #[tokio::test]
 async fn twenty_sessions_from_one_snapshot_have_twenty_sets_of_secrets_and_refuse_every_older_one() {
-    let emulator = Emulator::for_amd64();
+    twenty_sessions(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn twenty_sessions(emulator: Emulator) {
     let mut older = vec![(placeholders(&emulator), emulator.placeholder("cron_secret"))];
     let mut all: BTreeSet<String> =
         older.iter().flat_map(|(keys, cron)| keys.iter().chain([cron]).cloned()).collect();

@@ -25,7 +25,10 @@ const LOAD_LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_suspended_session_goes_on_with_its_data_secrets_and_tokens_and_a_reset_ends_it() {
-    let emulator = Emulator::for_amd64();
+    suspended_session(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn suspended_session(emulator: Emulator) {
     let started = emulator.start(&[]).await.by("snapshot");
     let session = sign_up(&started, "kept@example.com").await;
     let boot = emulator.guest().sh("cat /proc/sys/kernel/random/boot_id").await;
@@ -89,7 +92,10 @@ async fn memory_never_goes_on_beside_a_disk_that_has_moved_on() {
 
 #[tokio::test]
 async fn suspending_under_load_loses_nothing_that_was_answered_and_leaves_disk_and_database_sound() {
-    let emulator = Emulator::for_amd64();
+    suspending_under_load(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn suspending_under_load(emulator: Emulator) {
     let mut started = emulator.start(&[]).await;
     let mut written = Vec::new();
     for round in 0..ROUNDS {

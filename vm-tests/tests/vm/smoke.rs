@@ -6,7 +6,10 @@ use vm_tests::stack::{CRON, CURRENT_PROJECT, KEYS, PROJECT, backend, cron, sign_
 
 #[tokio::test]
 async fn smoke_the_image_starts_serves_signs_in_checks_keys_and_stops() {
-    let emulator = Emulator::for_amd64();
+    smoke(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn smoke(emulator: Emulator) {
     let started = emulator.start(&[]).await;
     let status = emulator.run(&["status", "-o", "json"]).await.expect(0).json();
     assert_eq!(status["state"], "running");

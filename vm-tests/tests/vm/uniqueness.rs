@@ -28,7 +28,10 @@ cat uuids-*  > uuids
 
 #[tokio::test]
 async fn two_machines_from_one_snapshot_draw_no_random_value_twice() {
-    let emulator = Emulator::for_amd64();
+    two_machines(Emulator::for_amd64()).await;
+}
+
+pub(crate) async fn two_machines(emulator: Emulator) {
     let snapshot = || emulator.home().snapshots();
     let first = draw(&emulator).await;
     let before = snapshot();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use host::files::FileError;
+use release::arch::Arch;
 
 use super::health::Health;
 use super::name::InstanceName;
@@ -28,6 +29,16 @@ pub enum InstanceError {
         expected: String,
         /// SHA-256 of the image that is there.
         found: String,
+    },
+    /// The overlay is a disk of another architecture.
+    #[error("instance `{name}` keeps data of a machine for {own}, not {asked}")]
+    OtherArch {
+        /// The instance.
+        name: InstanceName,
+        /// Its architecture.
+        own: Arch,
+        /// The one that was asked for.
+        asked: Arch,
     },
     /// A fault that a start cannot put right.
     #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -121,7 +132,8 @@ impl Explain for InstanceError {
             Self::NotReady { .. } => Class::TimedOut,
             Self::ImageChanged { .. } => Class::VerificationFailed,
             Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
-            | Self::UnknownSource { .. } => Class::Usage,
+            | Self::UnknownSource { .. }
+            | Self::OtherArch { .. } => Class::Usage,
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
             Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
             Self::Vm(source) => source.class(),
@@ -133,6 +145,10 @@ impl Explain for InstanceError {
         match self {
             Self::ImageChanged { name, .. } => Some(format!(
                 "to keep the data, start with the old image: `emulator start{0} --image FILE`; to drop it: `emulator reset{0}`",
+                instance_flag(name)
+            )),
+            Self::OtherArch { name, asked, .. } => Some(format!(
+                "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{}`",
                 instance_flag(name)
             )),
             Self::Broken { name, faults } => {
@@ -198,7 +214,13 @@ pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
 
 /// The flag that names the instance in a command of a hint; nothing for the default one.
 fn instance_flag(name: &InstanceName) -> String {
-    if *name == InstanceName::default() { String::new() } else { format!(" --instance {name}") }
+    if *name == InstanceName::default() {
+        return String::new();
+    }
+    match Arch::ALL.into_iter().find(|arch| InstanceName::default_for(*arch) == *name) {
+        Some(arch) => format!(" --arch {arch}"),
+        None => format!(" --instance {name}"),
+    }
 }
 
 fn free_ports(busy: &[BusyPort]) -> String {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use release::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 /// Longest name. Several instances' sockets share one short directory, and a person types the name.
@@ -24,6 +25,16 @@ pub struct InstanceName(String);
 pub struct InvalidName(pub String);
 
 impl InstanceName {
+    /// The name that commands act on when none is given and the machine is for `arch`: instances of two architectures stand side by
+    /// side without having to be named.
+    pub fn default_for(arch: Arch) -> Self {
+        if Arch::host().is_none_or(|host| host == arch) {
+            Self::default()
+        } else {
+            Self(format!("{DEFAULT}-{arch}"))
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,6 +90,14 @@ mod tests {
         for name in ["default", "a", "feature-17", "0", &"x".repeat(MAX_LENGTH)] {
             assert_eq!(name.parse::<InstanceName>().unwrap().as_str(), name);
         }
+    }
+
+    #[test]
+    fn another_architecture_has_a_default_of_its_own() {
+        let names = Arch::ALL.map(|arch| InstanceName::default_for(arch).to_string());
+        assert!(names.contains(&DEFAULT.to_owned()), "{names:?}");
+        let foreign = Arch::ALL.into_iter().find(|arch| Arch::host() != Some(*arch)).unwrap();
+        assert_eq!(InstanceName::default_for(foreign).as_str(), format!("default-{foreign}"));
     }
 
     #[test]

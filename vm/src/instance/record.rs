@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use host::files::{self, PRIVATE_FILE};
 use protocol::Secret;
+use release::arch::Arch;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -26,6 +27,9 @@ pub struct Record {
     /// When it was first started.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Architecture of the machine that was started last; none in records of older programs.
+    #[serde(default)]
+    pub arch: Option<Arch>,
     /// Host ports that were chosen by flag, by their names in the manifest.
     pub ports: BTreeMap<String, u16>,
     /// The session whose data the overlay holds; none after a reset.
@@ -119,6 +123,7 @@ impl Record {
             schema_version: SCHEMA_VERSION,
             name,
             created_at: OffsetDateTime::now_utc(),
+            arch: None,
             ports: BTreeMap::new(),
             session: None,
         }
@@ -164,6 +169,7 @@ mod tests {
 
     fn record() -> Record {
         Record {
+            arch: Some(Arch::Amd64),
             ports: BTreeMap::from([("backend".into(), 30001)]),
             session: Some(Session {
                 image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
@@ -191,6 +197,7 @@ mod tests {
           "schemaVersion": 1,
           "name": "default",
           "createdAt": "1970-01-01T00:00:00Z",
+          "arch": "amd64",
           "ports": {
             "backend": 30001
           },

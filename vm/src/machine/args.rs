@@ -268,12 +268,15 @@ fn file_chardev(id: &str, path: &Path) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use insta::assert_snapshot;
     use proptest::prelude::*;
 
     use super::super::tests::{launch, topology};
     use super::super::{DISK_ROOT, PORT_PROGRESS};
     use super::*;
+    use crate::accel::Host;
 
     const ALL: HostFeatures = HostFeatures { io_uring: true, sandbox: true };
 
@@ -356,31 +359,31 @@ mod tests {
     }
 
     #[test]
-    fn each_accelerator_has_its_board_and_cpu() {
-        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Kvm), @"
-        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
-        -accel kvm
-        -cpu host
-        ");
-        assert_snapshot!(board_of(Arch::Amd64, Accelerator::Tcg), @"
-        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
-        -accel tcg,thread=multi
-        -cpu max,la57=off,erms=off,fsrm=off
-        ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Kvm), @"
-        -machine virt-10.2,memory-backend=ram,gic-version=max
-        -accel kvm
-        -cpu host
-        ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Hvf), @"
-        -machine virt-10.2,memory-backend=ram,gic-version=max
-        -accel hvf
-        -cpu host
-        ");
-        assert_snapshot!(board_of(Arch::Arm64, Accelerator::Tcg), @"
-        -machine virt-10.2,memory-backend=ram,gic-version=max
-        -accel tcg,thread=multi
-        -cpu max
+    fn every_pair_of_host_and_guest_has_its_board() {
+        let hosts = [
+            ("Linux", Accelerator::Kvm, Arch::Amd64),
+            ("Linux", Accelerator::Kvm, Arch::Arm64),
+            ("macOS", Accelerator::Hvf, Arch::Amd64),
+            ("macOS", Accelerator::Hvf, Arch::Arm64),
+        ];
+        let mut text = String::new();
+        for (system, native, arch) in hosts {
+            for guest in Arch::ALL {
+                let possible = Host { native, arch: Some(arch) }.obstacle(native, guest).is_none();
+                let accelerator = if possible { native } else { Accelerator::Tcg };
+                let board = board_of(guest, accelerator).replace('\n', " ");
+                writeln!(text, "{guest} on {system} {arch}: {board}").unwrap();
+            }
+        }
+        assert_snapshot!(text, @"
+        amd64 on Linux amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel kvm -cpu host
+        arm64 on Linux amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
+        amd64 on Linux arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off
+        arm64 on Linux arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel kvm -cpu host
+        amd64 on macOS amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel hvf -cpu host
+        arm64 on macOS amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
+        amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off
+        arm64 on macOS arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel hvf -cpu host
         ");
     }
 

@@ -43,16 +43,23 @@ pub struct HostIdentity {
     pub cpu: String,
 }
 
-impl Fingerprint {
-    /// The fingerprint of a machine of `topology` on `qemu`, with the image of this SHA-256.
-    pub fn of(qemu: &Qemu, topology: Topology, image: &str) -> Self {
-        let host = match topology.accelerator {
+impl HostIdentity {
+    /// What a guest on `accelerator` sees of this machine.
+    fn below(accelerator: Accelerator) -> Option<Self> {
+        match accelerator {
             // Every instruction is QEMU's own doing.
             Accelerator::Tcg => None,
             Accelerator::Kvm | Accelerator::Hvf => {
-                Some(HostIdentity { kernel: host_kernel(), cpu: host_cpu::identity() })
+                Some(Self { kernel: host_kernel(), cpu: host_cpu::identity() })
             }
-        };
+        }
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of a machine of `topology` on `qemu`, with the image of this SHA-256.
+    pub fn of(qemu: &Qemu, topology: Topology, image: &str) -> Self {
+        let host = HostIdentity::below(topology.accelerator);
         let qemu = QemuIdentity { sha256: qemu.digest().to_owned(), version: qemu.version() };
         Self { image: image.to_owned(), qemu, topology, host }
     }
@@ -116,6 +123,15 @@ pub(crate) mod tests {
         };
         let qemu = QemuIdentity { sha256: "a".repeat(64), version: Version::new(10, 2, 2) };
         Fingerprint { image: "b".repeat(64), qemu, topology, host: None }
+    }
+
+    #[test]
+    fn the_host_counts_where_the_guest_runs_on_its_processor() {
+        assert_eq!(HostIdentity::below(Accelerator::Tcg), None);
+        for accelerator in [Accelerator::Kvm, Accelerator::Hvf] {
+            let host = HostIdentity::below(accelerator).unwrap();
+            assert!(!host.kernel.is_empty() && !host.cpu.is_empty(), "{host:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use host::process::Cmd;
+use release::arch::Arch;
 use release::manifest::Manifest;
 use serde::de::DeserializeOwned;
 use vm::home::HOME_VARIABLE;
@@ -27,6 +28,7 @@ const SUSPENDED: &str = "suspended";
 /// The program in a home of its own.
 pub(crate) struct Emulator<'a> {
     program: PathBuf,
+    arch: Arch,
     home: BenchHome<'a>,
 }
 
@@ -37,9 +39,9 @@ pub(super) struct Timed<T> {
 }
 
 impl<'a> Emulator<'a> {
-    /// `program` in `home`.
-    pub(crate) fn new(program: PathBuf, home: BenchHome<'a>) -> Self {
-        Self { program, home }
+    /// `program` in `home`, with machines for `arch`.
+    pub(crate) fn new(program: PathBuf, arch: Arch, home: BenchHome<'a>) -> Self {
+        Self { program, arch, home }
     }
 
     /// Its home.
@@ -127,7 +129,7 @@ impl<'a> Emulator<'a> {
         let names = std::env::vars_os().map(|(name, _)| name);
         let settings = names.filter(|name| name.to_string_lossy().starts_with(VARIABLES));
         let cmd = Cmd::new(&self.program).args(args).args(["--output", "json"]).grace(GRACE);
-        let cmd = cmd.env(HOME_VARIABLE, self.home.home().root());
+        let cmd = cmd.args(["--arch", self.arch.as_str()]).env(HOME_VARIABLE, self.home.home().root());
         settings.fold(cmd, Cmd::env_remove)
     }
 }

@@ -20,6 +20,7 @@ const FAILED_LOGS: &str = ".failed-bench";
 /// it.
 pub(crate) struct BenchHome<'a> {
     home: Home,
+    arch: Arch,
     failed_logs: PathBuf,
     console: &'a dyn Reporter,
     _dir: TempDir,
@@ -40,7 +41,7 @@ impl<'a> BenchHome<'a> {
         link(&source.image(arch), &home.image(arch))?;
         link(&source.boot_files(arch), &home.boot_files(arch))?;
         link(&source.qemu(), &home.qemu())?;
-        Ok(Self { home, failed_logs: root.join(FAILED_LOGS), console, _dir: dir })
+        Ok(Self { home, arch, failed_logs: root.join(FAILED_LOGS), console, _dir: dir })
     }
 
     /// The home.
@@ -50,7 +51,7 @@ impl<'a> BenchHome<'a> {
 
     /// The instance that is measured.
     pub(crate) fn instance(&self) -> Instance {
-        Instance::new(&self.home, InstanceName::default())
+        Instance::new(&self.home, InstanceName::default_for(self.arch))
     }
 
     /// Puts all logs where they outlive this home, in place of those of an earlier failure. Gives none where there are none.

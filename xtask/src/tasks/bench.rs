@@ -28,13 +28,14 @@ impl Bench {
         if let Some(warning) = host_facts::warning(load) {
             console.report(&Event::Warning(&warning));
         }
-        let arch = Arch::host().context("there is no image for this machine's architecture")?;
-        let tier = VmTier::prepare(arch, console).await?;
+        let arch =
+            self.arch.or_else(Arch::host).context("there is no image for this machine's architecture")?;
+        let tier = VmTier::prepare(&[arch], console).await?;
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
         let home = BenchHome::new(tier.home(), arch, console)?;
-        let emulator = Emulator::new(tier.emulator().to_owned(), home);
+        let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
         let outcome = if self.memory {
             self.compare_memory(&emulator, &qemu, &boot, console).await
         } else {

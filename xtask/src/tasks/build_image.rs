@@ -25,9 +25,11 @@ const DESCRIPTION: &str = "cloud-init";
 /// When it cannot be built.
 pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> anyhow::Result<Outcome> {
     packages::ensure(&[Feature::Bootstrap, Feature::Provision], reporter).await?;
+    prepare_for(&[arch], reporter).await;
     let workspace = workspace()?;
     let request = Request {
         arch,
+        binfmt: true,
         source: workspace.join(DESCRIPTION),
         base: Base::Bootstrap,
         refresh_base: false,
@@ -41,6 +43,17 @@ pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> 
         workspace,
     };
     Ok(build(&request, reporter).await?)
+}
+
+/// Installs what lets this machine run programs of `arches`, where they are not its own. Done without where that fails.
+async fn prepare_for(arches: &[Arch], reporter: &dyn Reporter) {
+    if arches.iter().all(|arch| Arch::host() == Some(*arch)) {
+        return;
+    }
+    if let Err(error) = packages::ensure(&[Feature::Foreign], reporter).await {
+        let text = error.to_string();
+        reporter.report(&Event::Notice(text.lines().next().unwrap_or_default()));
+    }
 }
 
 /// The checkout: tasks run in its root.
@@ -64,19 +77,28 @@ impl BuildImage {
             BaseKind::Cloud => &[Feature::Provision],
         };
         packages::ensure(features, console).await?;
-        let outcome = build(&self.request()?, console).await?;
-        summary(&outcome, console);
-        if json {
-            let line = serde_json::to_string(&outcome)?;
-            writeln!(io::stdout(), "{line}").context("cannot write to stdout")?;
+        let arches = self.arch.each();
+        if self.base == BaseKind::Bootstrap && !self.no_binfmt {
+            prepare_for(&arches, console).await;
+        }
+        let request = self.request()?;
+        for arch in arches {
+            let outcome = build(&Request { arch, ..request.clone() }, console).await?;
+            summary(&outcome, console);
+            if json {
+                let line = serde_json::to_string(&outcome)?;
+                writeln!(io::stdout(), "{line}").context("cannot write to stdout")?;
+            }
         }
         Ok(())
     }
 
+    /// The request, for the first of the architectures.
     fn request(self) -> anyhow::Result<Request> {
         let workspace = workspace()?;
         Ok(Request {
-            arch: self.arch,
+            arch: self.arch.each()[0],
+            binfmt: !self.no_binfmt,
             source: self.cloud_init.unwrap_or_else(|| workspace.join(DESCRIPTION)),
             base: base(self.base, self.cloud_image, self.cloud_sha512)?,
             refresh_base: self.refresh_base,

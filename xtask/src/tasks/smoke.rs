@@ -12,6 +12,7 @@ const SMOKE_TEST: &str = "smoke_the_image";
 impl Smoke {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         packages::ensure(&[Feature::Test], console).await?;
-        VmTier::prepare(self.arch, console).await?.run(&[SMOKE_TEST]).await
+        let arches = [self.arch];
+        VmTier::prepare(&arches, console).await?.run(&arches, &[SMOKE_TEST]).await
     }
 }

@@ -2,10 +2,9 @@
 
 use host::console::Console;
 use host::packages::{self, Feature};
-use release::arch::Arch;
 
 use super::cargo::{cargo, cargo_with_env};
-use super::vm_tier::VmTier;
+use super::vm_tier::{VmTier, images_for};
 use crate::flags::Test;
 
 impl Test {
@@ -17,7 +16,8 @@ impl Test {
             unit_tier(&names).await?;
         }
         if !self.no_vm {
-            VmTier::prepare(Arch::Amd64, console).await?.run(&names).await?;
+            let arches = self.arch.each();
+            VmTier::prepare(&images_for(&arches), console).await?.run(&arches, &names).await?;
         }
         Ok(())
     }

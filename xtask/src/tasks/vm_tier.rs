@@ -11,6 +11,9 @@ use vm::home::Home;
 use super::cargo::{cargo_with_env, emulator_binary};
 use super::{build_image, build_qemu};
 
+/// What the names of tests that run machines for 64-bit Arm begin with.
+const ARM64_TESTS: &str = "arm64::";
+
 /// What the tests and the benchmark run.
 pub(crate) struct VmTier {
     home: Home,
@@ -18,14 +21,16 @@ pub(crate) struct VmTier {
 }
 
 impl VmTier {
-    /// Builds or finds QEMU, the image and the program.
+    /// Builds or finds QEMU, the images for `arches` and the program.
     ///
     /// # Errors
     /// When one of them cannot be had.
-    pub(crate) async fn prepare(arch: Arch, console: &Console) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(arches: &[Arch], console: &Console) -> anyhow::Result<Self> {
         let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
         build_qemu::ensure(&home, console).await?;
-        build_image::ensure(&home, arch, console).await?;
+        for arch in arches {
+            build_image::ensure(&home, *arch, console).await?;
+        }
         Ok(Self { home, emulator: emulator_binary().await? })
     }
 
@@ -39,17 +44,52 @@ impl VmTier {
         &self.emulator
     }
 
-    /// Runs the tests whose names contain one of `names`; all of them when there is none.
+    /// Runs the tests of `arches` whose names contain one of `names`; all of them when there is none.
     ///
     /// # Errors
     /// When one fails.
-    pub(crate) async fn run(&self, names: &[&str]) -> anyhow::Result<()> {
-        let nextest = ["nextest", "run", "--package", "vm-tests", "--profile", "vm"];
+    pub(crate) async fn run(&self, arches: &[Arch], names: &[&str]) -> anyhow::Result<()> {
+        let nextest = ["nextest", "run", "--package", "vm-tests", "--profile", "vm", "--filterset"];
+        let filter = filter(arches, names);
         let env: [(&str, OsString); 3] = [
             ("VM_TESTS_EMULATOR", self.emulator.clone().into()),
             ("VM_TESTS_HOME", self.home.root().into()),
             ("VM_TESTS_XTASK", std::env::current_exe().context("this program has no path")?.into()),
         ];
-        cargo_with_env(nextest.into_iter().chain(names.iter().copied()), env).await
+        cargo_with_env(nextest.into_iter().chain([filter.as_str()]), env).await
+    }
+}
+
+/// The images that the tests of `arches` start: in one of [`ARM64_TESTS`] both architectures run.
+pub(crate) fn images_for(arches: &[Arch]) -> Vec<Arch> {
+    Arch::ALL.into_iter().filter(|arch| *arch == Arch::Amd64 || arches.contains(arch)).collect()
+}
+
+/// nextest's expression for the tests of `arches` whose names contain one of `names`.
+fn filter(arches: &[Arch], names: &[&str]) -> String {
+    let of = |arch: &Arch| match arch {
+        Arch::Amd64 => format!("not test(/^{ARM64_TESTS}/)"),
+        Arch::Arm64 => format!("test(/^{ARM64_TESTS}/)"),
+    };
+    let any = |terms: Vec<String>| format!("({})", terms.join(" or "));
+    let tests = any(arches.iter().map(of).collect());
+    if names.is_empty() {
+        return tests;
+    }
+    format!("{tests} and {}", any(names.iter().map(|name| format!("test({name})")).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_chosen_by_architecture_and_name() {
+        assert_eq!(filter(&[Arch::Amd64], &[]), "(not test(/^arm64::/))");
+        assert_eq!(
+            filter(&Arch::ALL, &["kill", "clock"]),
+            "(not test(/^arm64::/) or test(/^arm64::/)) and (test(kill) or test(clock))"
+        );
+        assert_eq!(images_for(&[Arch::Arm64]), Arch::ALL);
     }
 }

@@ -98,6 +98,7 @@ impl Instance {
         self.check_overlay(&record)?;
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
+        let record = Record { arch: Some(plan.machine.topology.arch), ..record };
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
         let (origin, because) = self.origin(&record, &plan, options, &timings).await?;
         let outcome = self.warm_or_cold(&attempt, record, origin, because, &timings).await;

@@ -76,7 +76,7 @@ impl Instance {
         options: &MachineOptions,
         reporter: &dyn Reporter,
     ) -> Result<MachinePlan, InstanceError> {
-        let arch = options.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        let arch = self.arch(record, options)?;
         let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
         let qemu = Qemu::find(&self.home, arch).await?;
         let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
@@ -99,6 +99,17 @@ impl Instance {
         let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
         let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
         Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })
+    }
+
+    /// The architecture asked for, else the instance's, else this machine's. The data of one is of no use to another.
+    fn arch(&self, record: &Record, options: &MachineOptions) -> Result<Arch, InstanceError> {
+        let own = record.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        match options.arch {
+            Some(asked) if asked != own && record.session.is_some() => {
+                Err(InstanceError::OtherArch { name: self.name.clone(), own, asked })
+            }
+            asked => Ok(asked.unwrap_or(own)),
+        }
     }
 
     /// The size asked for, else that of the machine that is suspended, else the image's.

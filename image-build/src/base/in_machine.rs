@@ -1,0 +1,60 @@
+//! Finishing a base in a virtual machine: it installs the packages and runs the hooks, on the file system that is to become the base.
+
+use std::fs;
+use std::path::Path;
+
+use host::files::FileError;
+
+use super::{BaseError, Maker};
+use crate::kernel::Kernel;
+use crate::provision::Run;
+use crate::seed::Payload;
+use crate::{disk, ext4};
+
+/// Where a description keeps steps, below the directory of the way that they belong to.
+pub(super) const STEPS: &str = "steps.d";
+
+/// Where the base's description lies in the machine.
+const BASE_IN_GUEST: &str = "usr/lib/stack/base";
+
+/// Where the steps lie there.
+const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
+
+/// Boots the file system `root` with `cmdline`, and takes it back when its machine has run `steps`, and those that every such machine
+/// runs. `seed` is what cloud-init is told, where there is one to tell.
+///
+/// # Errors
+/// When the machine cannot be made, or a step fails.
+pub(super) async fn install(
+    maker: &Maker<'_>,
+    work: &Path,
+    root: &Path,
+    seed: &[(&str, Vec<u8>)],
+    steps: &Path,
+    cmdline: &str,
+) -> Result<(), BaseError> {
+    let logs = maker.logs.join("base");
+    fs::create_dir_all(&logs).map_err(FileError::of("create", &logs))?;
+    let scratch = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
+    let disk = scratch.path().join("disk.raw");
+    let kernel = Kernel::read(&ext4::Reader::open(root, 0)?, maker.source)?;
+    let stackd = maker.program.file().await?;
+    let boot = kernel.write(scratch.path(), stackd, cmdline)?;
+    disk::create(&disk, maker.layout, maker.arch, root)?;
+    let (base, always) = (maker.source.base(), maker.source.machine().join(STEPS));
+    let trees: [(&Path, &str); 3] =
+        [(&base, BASE_IN_GUEST), (&always, STEPS_IN_GUEST), (steps, STEPS_IN_GUEST)];
+    let run = Run {
+        machine: maker.machine,
+        disk: &disk,
+        boot: &boot,
+        payload: Payload { seed, trees: &trees, stackd },
+        work: scratch.path(),
+        logs: &logs,
+        reporter: maker.reporter,
+    };
+    run.run().await?;
+    ext4::check(&disk, maker.layout.root.start).await?;
+    disk::take_root(&disk, maker.layout, root)?;
+    Ok(())
+}
