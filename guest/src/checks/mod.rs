@@ -108,6 +108,11 @@ impl Outcome {
         Self { quiet: true, ..Self::default() }
     }
 
+    /// An empty one that logs as much as this, for what goes on at the same time.
+    pub(crate) fn sibling(&self) -> Self {
+        Self { quiet: self.quiet, ..Self::default() }
+    }
+
     /// Waits for a check and logs how it went. The others go on.
     pub(crate) async fn check<T>(
         &mut self,

@@ -29,7 +29,7 @@ pub(super) const fn has_generation_id(arch: Arch, accelerator: Accelerator) -> b
 pub const fn cpu_model(arch: Arch, accelerator: Accelerator) -> &'static str {
     match (arch, accelerator) {
         (_, Accelerator::Kvm | Accelerator::Hvf) => "host",
-        (Arch::Amd64, Accelerator::Tcg) => "max,la57=off,erms=off,fsrm=off",
+        (Arch::Amd64, Accelerator::Tcg) => "max,avx2=off,la57=off,erms=off,fsrm=off",
         (Arch::Arm64, Accelerator::Tcg) => "max,lpa2=off,pauth=off,sme=off,sve=off",
     }
 }

@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How `stop` has to end.
 const SUSPENDED: &str = "suspended";
 
+/// How long the machine is left alone before a command.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The program in a home of its own.
 pub(crate) struct Emulator<'a> {
     program: PathBuf,
@@ -102,6 +105,7 @@ impl<'a> Emulator<'a> {
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> anyhow::Result<Timed<T>> {
         let cmd = self.command(args);
+        settle().await?;
         let begun = Instant::now();
         let finished = cmd.finished().await?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -132,4 +136,12 @@ impl<'a> Emulator<'a> {
         let cmd = cmd.args(["--arch", self.arch.as_str()]).env(HOME_VARIABLE, self.home.home().root());
         settings.fold(cmd, Cmd::env_remove)
     }
+}
+
+/// Leaves the machine alone for a moment, with nothing to write: what a command has left to the kernel to do, such as the end of
+/// a machine that was killed, is no part of the next one.
+async fn settle() -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(rustix::fs::sync).await?;
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
 }
