@@ -378,11 +378,11 @@ mod tests {
         assert_snapshot!(text, @"
         amd64 on Linux amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel kvm -cpu host
         arm64 on Linux amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
-        amd64 on Linux arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off
+        amd64 on Linux arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
         arm64 on Linux arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel kvm -cpu host
         amd64 on macOS amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel hvf -cpu host
         arm64 on macOS amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
-        amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,la57=off,erms=off,fsrm=off
+        amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
         arm64 on macOS arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel hvf -cpu host
         ");
     }

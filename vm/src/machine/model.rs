@@ -23,7 +23,8 @@ pub(super) const fn has_generation_id(arch: Arch, accelerator: Accelerator) -> b
 ///
 /// With hardware help the guest gets the host's CPU: snapshots never leave the machine that they were taken on. In
 /// software it gets everything that QEMU can emulate but what makes the emulation slower: five levels of page tables
-/// instead of four; on amd64 the claim that string instructions are fast, upon which kernel and libc copy with what is
+/// instead of four; on amd64 vectors of 256 bits, with which hashing a
+/// password takes three times as long, and the claim that string instructions are fast, upon which kernel and libc copy with what is
 /// emulated byte by byte; on arm64 signed pointers, which the kernel and every function of Debian's would sign and check, and vectors
 /// and matrices whose registers are saved at every switch of tasks (`docs/vm.md` has the figures).
 pub const fn cpu_model(arch: Arch, accelerator: Accelerator) -> &'static str {
