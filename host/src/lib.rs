@@ -12,5 +12,6 @@ pub mod interrupt;
 pub mod packages;
 pub mod process;
 pub mod readiness;
+pub mod space;
 pub mod sparse;
 pub mod wait;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use host::events::{Event, Reporter, Timing, Timings};
 use host::files::{FileError, FileLock};
+use host::space;
 use release::arch::Arch;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -23,7 +24,7 @@ use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
 use crate::toolchain::Toolchain;
-use crate::{leftovers, space, stackd};
+use crate::{leftovers, stackd};
 
 /// Version of [`Outcome`] as JSON.
 const SCHEMA_VERSION: u32 = 1;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use host::files::FileError;
 use host::process::ProcessError;
+use host::space::NoSpace;
 use release::download::DownloadError;
 use vm::error::{Class, Explain};
 
@@ -15,7 +16,6 @@ use crate::kernel::KernelError;
 use crate::packages::PackagesError;
 use crate::provision::{ProvisionError, Trouble};
 use crate::source::SourceError;
-use crate::space::NoSpace;
 use crate::stackd::StackdError;
 use crate::toolchain::ToolchainError;
 

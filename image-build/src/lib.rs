@@ -23,6 +23,5 @@ pub mod progress;
 pub mod provision;
 pub mod seed;
 pub mod source;
-pub mod space;
 pub mod stackd;
 pub mod toolchain;

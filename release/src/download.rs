@@ -17,6 +17,8 @@ use reqwest::{Client, StatusCode, Url};
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha512};
 
+use crate::github::Token;
+
 /// How long a server may take to accept a connection, name lookup included. Short, so that a source that this network
 /// cannot reach costs little before the next one is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +41,27 @@ pub enum Pin {
     Sha512(String),
 }
 
+/// Where bytes are.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Address that answers with them, or leads to them.
+    pub url: String,
+    /// Token for that address, and for no other host that it leads to.
+    pub token: Option<Token>,
+    /// How many they are, when that is known.
+    pub size: Option<u64>,
+    /// Their digest, when that is known.
+    pub pin: Option<Pin>,
+    /// Whether they may be a zip that the file is in.
+    pub may_be_zip: bool,
+}
+
 impl Pin {
+    /// A SHA-256, in hexadecimal.
+    pub fn sha256(hex: impl Into<String>) -> Self {
+        Self::Sha256(hex.into())
+    }
+
     /// The pinned digest.
     pub fn hex(&self) -> &str {
         match self {

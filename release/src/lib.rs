@@ -3,5 +3,8 @@
 
 pub mod arch;
 pub mod download;
+pub mod github;
+pub mod http;
 pub mod manifest;
+pub mod names;
 pub mod stack;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
+use crate::files::FileError;
 
 /// A file system has less room than the build needs.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,104 @@
+//! Where a GitHub is: its API, and the web pages that release assets can be had from without it.
+
+use reqwest::Url;
+
+/// Variable that names the API; Actions and GitHub Enterprise set it.
+pub const API_VARIABLE: &str = "GITHUB_API_URL";
+
+/// The API when nothing else is said.
+const PUBLIC_API: &str = "https://api.github.com";
+
+/// The web pages that belong to it.
+const PUBLIC_WEB: &str = "https://github.com";
+
+/// Path of the API below the web pages of a GitHub Enterprise Server.
+const ENTERPRISE_PATH: &str = "/api/v3";
+
+/// The addresses of one GitHub, without a final slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    api: String,
+    web: String,
+}
+
+/// The text is no address of an API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{API_VARIABLE}` is `{0}`, which is no address of an API: write `https://HOST/api/v3`")]
+pub struct NoAddress(String);
+
+impl Address {
+    /// The GitHub that [`API_VARIABLE`] names, else the public one.
+    ///
+    /// # Errors
+    /// When it is set to something else than an address.
+    pub fn from_env() -> Result<Self, NoAddress> {
+        match std::env::var(API_VARIABLE).ok().filter(|value| !value.is_empty()) {
+            Some(api) => Self::of(&api),
+            None => Self::of(PUBLIC_API),
+        }
+    }
+
+    /// The GitHub whose API is at `api`. A GitHub Enterprise Server has it at `/api/v3` of its own address, and one in the
+    /// cloud at `api.` before it.
+    ///
+    /// # Errors
+    /// When that is no address.
+    pub fn of(api: &str) -> Result<Self, NoAddress> {
+        let api = api.trim_end_matches('/');
+        let no_address = || NoAddress(api.to_owned());
+        let url = Url::parse(api).map_err(|_| no_address())?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
+            return Err(no_address());
+        }
+        let web = if api == PUBLIC_API {
+            PUBLIC_WEB.to_owned()
+        } else if let Some(server) = api.strip_suffix(ENTERPRISE_PATH) {
+            server.to_owned()
+        } else {
+            api.replacen("://api.", "://", 1)
+        };
+        Ok(Self { api: api.to_owned(), web })
+    }
+
+    /// The API.
+    pub fn api(&self) -> &str {
+        &self.api
+    }
+
+    /// The web pages.
+    pub fn web(&self) -> &str {
+        &self.web
+    }
+
+    /// Host name of the web pages, by which `gh` keeps its tokens.
+    pub fn host(&self) -> String {
+        let url = Url::parse(&self.web).ok();
+        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn web(api: &str) -> String {
+        Address::of(api).unwrap().web().to_owned()
+    }
+
+    #[test]
+    fn the_web_pages_follow_from_the_api() {
+        assert_eq!(web("https://api.github.com"), "https://github.com");
+        assert_eq!(web("https://api.github.com/"), "https://github.com");
+        assert_eq!(web("https://git.example.com/api/v3"), "https://git.example.com");
+        assert_eq!(web("https://api.octo.ghe.com"), "https://octo.ghe.com");
+        assert_eq!(Address::of("http://127.0.0.1:80/api/v3").unwrap().host(), "127.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["github.com", "ftp://github.com", "https://", "https://h/api/v3?x"] {
+            let error = Address::of(text).unwrap_err().to_string();
+            assert!(error.starts_with("`GITHUB_API_URL` is `"), "{error}");
+        }
+    }
+}

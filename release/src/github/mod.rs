@@ -1,0 +1,199 @@
+//! GitHub's REST API, as far as images are published and found through it.
+//!
+//! The address comes from `GITHUB_API_URL`, which Actions and GitHub Enterprise set. What is read is described by GitHub's
+//! published `OpenAPI` description; only what is used of it is in [`model`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use backon::{ExponentialBuilder, Retryable};
+use http::Method;
+use http_body_util::BodyExt;
+use octocrab::Octocrab;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub mod address;
+pub mod error;
+pub mod find;
+pub mod model;
+pub mod token;
+
+pub use address::Address;
+pub use error::ApiError;
+pub use token::Token;
+
+use crate::http::client;
+
+/// Version of the API that the answers are read as.
+const API_VERSION: &str = "2022-11-28";
+
+/// Entries of a page: the most that the API gives.
+const PAGE: usize = 100;
+
+/// Pages that are read at most; a search that has not found anything by then is not going to.
+const PAGES: usize = 10;
+
+/// How often a request that failed for a passing reason is tried again.
+const RETRIES: usize = 4;
+
+/// A repository: `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repo {
+    owner: String,
+    name: String,
+}
+
+impl Repo {
+    /// The account that it belongs to.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+}
+
+impl fmt::Display for Repo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// The text names no repository.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no repository: write `owner/name`")]
+pub struct NoRepo(String);
+
+impl FromStr for Repo {
+    type Err = NoRepo;
+
+    fn from_str(text: &str) -> Result<Self, NoRepo> {
+        let plain = |part: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !part.is_empty() && !part.chars().all(|c| c == '.') && part.chars().all(known)
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if plain(owner) && plain(name) => {
+                Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(NoRepo(text.to_owned())),
+        }
+    }
+}
+
+/// A connection to one GitHub, about one repository.
+#[derive(Debug, Clone)]
+pub struct GitHub {
+    api: Octocrab,
+    http: reqwest::Client,
+    address: Address,
+    repo: Repo,
+    token: Option<Token>,
+}
+
+impl GitHub {
+    /// A connection that asks with `token`, or anonymously. Nothing is sent yet. To be made inside of a tokio runtime.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(address: Address, repo: Repo, token: Option<Token>) -> Result<Self, ApiError> {
+        let http = client().map_err(ApiError::Client)?;
+        let mut builder = Octocrab::builder()
+            .base_uri(address.api())
+            .map_err(ApiError::Setup)?
+            .add_header("x-github-api-version".parse().expect("it is a header"), API_VERSION.to_owned())
+            .add_header(http::header::ACCEPT, "application/vnd.github+json".to_owned());
+        if let Some(token) = &token {
+            builder = builder.personal_token(token.secret().reveal().to_owned());
+        }
+        let api = builder.build_with_reqwest(http.clone()).map_err(ApiError::Setup)?;
+        Ok(Self { api, http, address, repo, token })
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// Where the API and the web pages are.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The token that requests are made with.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// The HTTP client below, for bodies. It has no token.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Asks for `route` below the repository (`/releases?per_page=1`). Passing failures are tried again.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, ApiError> {
+        let request = || self.call(Method::GET, route, None::<&()>);
+        request.retry(backoff()).when(ApiError::is_passing).await
+    }
+
+    /// Every entry of a list that comes in pages, the first ones first, until `enough`.
+    pub(crate) async fn list<T, P>(
+        &self,
+        route: &str,
+        entries: impl Fn(P) -> Vec<T>,
+        enough: impl Fn(&[T]) -> bool,
+    ) -> Result<Vec<T>, ApiError>
+    where
+        P: DeserializeOwned,
+    {
+        let separator = if route.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
+        for number in 1..=PAGES {
+            let page: P = self.get(&format!("{route}{separator}per_page={PAGE}&page={number}")).await?;
+            let page = entries(page);
+            let last = page.len() < PAGE;
+            all.extend(page);
+            if last || enough(&all) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// One request about the repository, once, with an optional JSON body.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        let path = format!("/repos/{}{route}", self.repo);
+        let url = format!("{}{path}", self.address.api());
+        let request = http::Request::builder().method(method).uri(path);
+        let request = self.api.build_request(request, body).map_err(ApiError::Setup)?;
+        let response = self.api.execute(request).await.map_err(|source| ApiError::transport(&url, source))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|source| ApiError::transport(&url, source))?.to_bytes();
+        if !head.status.is_success() {
+            return Err(ApiError::answered(url, &head, &body, self.token.as_ref()));
+        }
+        serde_json::from_slice(&body).map_err(|source| ApiError::Unexpected { url, source })
+    }
+}
+
+/// Pauses between tries: from a quarter of a second on, twice as long each time, never quite the same.
+pub(crate) fn backoff() -> ExponentialBuilder {
+    let first = std::time::Duration::from_millis(250);
+    ExponentialBuilder::default().with_min_delay(first).with_max_times(RETRIES).with_jitter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_an_owner_and_a_name_and_nothing_that_leads_elsewhere() {
+        assert_eq!("stack/emulator.rs".parse::<Repo>().unwrap().to_string(), "stack/emulator.rs");
+        for text in ["stack", "a/b/c", "/b", "a/", "../..", "a/b?x", "a b/c", "https://github.com/a/b"] {
+            assert_eq!(text.parse::<Repo>(), Err(NoRepo(text.to_owned())));
+        }
+    }
+}
