@@ -79,7 +79,7 @@ pub enum BaseError {
     Process(#[from] ProcessError),
     /// The cloud image cannot be downloaded.
     #[error(transparent)]
-    Download(#[from] DownloadError),
+    Download(Box<DownloadError>),
     /// The cloud image is not the pinned one.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -107,6 +107,12 @@ pub enum BaseError {
     /// No image is pinned for the architecture, or the table of pins is wrong.
     #[error("no cloud image is pinned for {0}")]
     NotPinned(Arch),
+}
+
+impl From<DownloadError> for BaseError {
+    fn from(error: DownloadError) -> Self {
+        Self::Download(Box::new(error))
+    }
 }
 
 /// What a base is made with.

@@ -135,11 +135,11 @@ fn base_hint(error: &BaseError) -> Option<String> {
             "if packages cannot be fetched, check the network and `apt-get update`; with `--base cloud` the build needs no Debian host"
                 .to_owned(),
         ),
-        BaseError::Download(DownloadError::Digest { .. }) | BaseError::Verify(_) => Some(
-            "another image than the pinned one is taken with `--cloud-image FILE|URL --cloud-sha512 DIGEST`".to_owned(),
-        ),
-        BaseError::Download(_) => Some(
+        BaseError::Download(error) if !matches!(**error, DownloadError::Digest { .. }) => Some(
             "fetch the image by other means and name it with `--cloud-image FILE`, or build with `--base bootstrap`".to_owned(),
+        ),
+        BaseError::Download(_) | BaseError::Verify(_) => Some(
+            "another image than the pinned one is taken with `--cloud-image FILE|URL --cloud-sha512 DIGEST`".to_owned(),
         ),
         BaseError::Provision(source) => provision_hint(source),
         _ => None,

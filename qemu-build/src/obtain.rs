@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use host::digest;
 use host::events::{Event, Phase, Reporter};
 use host::files::{self, FileError};
-use release::download::{self, DownloadError, Pin};
+use release::download::{DownloadError, Downloader, Pin, Remote};
 use url::Url;
 
 use crate::archive;
@@ -69,7 +69,7 @@ async fn fetched(
     downloads: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Tarball, BuildError> {
-    let client = download::client().map_err(BuildError::Client)?;
+    let downloader = Downloader::new().map_err(BuildError::Client)?;
     let mut tried = Vec::new();
     let phase = Phase::start(reporter, "fetch", "Fetching the source of QEMU");
     for source in &sources.list {
@@ -81,7 +81,8 @@ async fn fetched(
         }
         for url in urls {
             phase.detail(url.as_str());
-            match download::fetch(&client, &url, &pin, &path, &phase).await {
+            let remote = Remote::pinned(url.clone(), pin.clone());
+            match downloader.fetch(&remote, &path, &phase).await {
                 Ok(()) => {
                     phase.done();
                     return Ok(Tarball { path, sha256: source.sha256.clone() });
@@ -103,7 +104,8 @@ fn reason(error: &DownloadError) -> String {
         DownloadError::Unreachable { source, .. } => format!("cannot be reached ({})", root_cause(source)),
         DownloadError::Status { status, .. } => format!("answered {status}"),
         DownloadError::BrokenOff { received, source, .. } => {
-            format!("broke off after {received} bytes ({})", root_cause(source))
+            let why = source.as_ref().map_or("it ended early".to_owned(), |source| root_cause(source));
+            format!("broke off after {received} bytes ({why})")
         }
         DownloadError::Digest { expected, found, .. } => {
             format!("is not the pinned file (SHA-256 is {found}, expected {expected})")

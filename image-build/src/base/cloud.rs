@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use host::events::Phase;
 use host::files::{FileError, FileLock};
 use release::arch::Arch;
-use release::download::{self, Pin};
+use release::download::{self, Downloader, Pin, Remote};
 use serde::Deserialize;
 use url::Url;
 use vm::machine::DiskFile;
@@ -109,7 +109,8 @@ async fn obtain(maker: &Maker<'_>, image: Option<&CloudImage>) -> Result<PathBuf
     let _lock = FileLock::acquire(&target.with_extension("lock"), || ()).await?;
     if !target.exists() {
         let phase = download::phase(maker.reporter, &target);
-        download::fetch(&download::client()?, &url, &Pin::Sha512(sha512), &target, &phase).await?;
+        let remote = Remote::pinned(url, Pin::Sha512(sha512));
+        Downloader::new()?.fetch(&remote, &target, &phase).await?;
         phase.done();
     }
     Ok(target)

@@ -180,7 +180,11 @@ pub(crate) async fn archive(
     State(shared): State<Shared>,
     caller: Caller,
     Path((owner, name, id)): IdPath,
+    headers: HeaderMap,
 ) -> Response {
+    if headers.get(ACCEPT).is_some_and(|accept| accept == "application/octet-stream") {
+        return message(415, "Unsupported 'Accept' header. Must accept 'application/json'").into_response();
+    }
     let mut world = shared.world();
     let artifact = visible(&world, caller, &owner, &name).and_then(|repo| repo.artifacts.get(&id)).cloned();
     let Some(artifact) = artifact else { return not_found() };

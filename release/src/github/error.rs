@@ -117,7 +117,7 @@ impl ApiError {
         let anonymous = token.is_none();
         match status {
             StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS if is_limit(status, headers, &message) => {
-                Self::RateLimited { url, status, anonymous, reset: reset(headers) }
+                Self::RateLimited { url, status, anonymous, reset: reset_time(headers) }
             }
             StatusCode::UNAUTHORIZED => Self::Unauthorized { url, token: token.map(Token::source) },
             StatusCode::FORBIDDEN => Self::Forbidden { url, message },
@@ -138,6 +138,19 @@ impl ApiError {
     /// Whether it is about who asks: no token, a wrong one, or too many requests.
     pub fn is_about_access(&self) -> bool {
         matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::RateLimited { .. })
+    }
+
+    /// Whether it is because of too many requests.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::RateLimited { .. })
+    }
+
+    /// When requests are allowed again, if that is the matter and GitHub has said so.
+    pub fn reset(&self) -> Option<OffsetDateTime> {
+        match self {
+            Self::RateLimited { reset, .. } => *reset,
+            _ => None,
+        }
     }
 
     /// What to do next.
@@ -177,7 +190,7 @@ fn is_limit(status: StatusCode, headers: &HeaderMap, message: &str) -> bool {
 }
 
 /// When requests are allowed again: `Retry-After` in seconds, else `X-RateLimit-Reset` in seconds since 1970.
-fn reset(headers: &HeaderMap) -> Option<OffsetDateTime> {
+fn reset_time(headers: &HeaderMap) -> Option<OffsetDateTime> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
     if let Some(seconds) = number(RETRY_AFTER.as_str()) {
         return Some(OffsetDateTime::now_utc() + time::Duration::seconds(seconds));
