@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use host::console::Verbosity;
 use release::arch::Arch;
+use release::github::Repo;
 use vm::accel::Choice;
 use vm::instance::name::InstanceName;
 use vm::instance::ports::PortRequest;
@@ -21,8 +22,9 @@ use crate::printer::Format;
 const GLOBAL: &str = "Global options";
 
 /// The commands by what they are for, in the order of `--help`.
-const GROUPS: [(&str, &[&str]); 2] = [
+const GROUPS: [(&str, &[&str]); 3] = [
     ("Run the emulator", &["start", "stop", "status", "logs", "rotate", "reset"]),
+    ("Images", &["pull", "list-releases", "images", "prune"]),
     ("This program and this machine", &["capture", "doctor", "version", "completions"]),
 ];
 
@@ -31,6 +33,7 @@ const GROUPS: [(&str, &[&str]); 2] = [
 #[command(name = "emulator", bin_name = "emulator", version, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
+  emulator pull --repo OWNER/NAME       download an image and make it ready
   emulator start                        start, and return when every service answers
   emulator status -o json               what runs, where, and how it is
   emulator logs backend --follow        watch one service
@@ -115,6 +118,14 @@ pub(crate) enum Command {
     Rotate(Rotate),
     /// Throw the instance's data away; the next start is a new session with new secrets
     Reset(Reset),
+    /// Download an image, and make the snapshot that new sessions begin with
+    Pull(Pull),
+    /// Show the releases that have images
+    ListReleases(ListReleases),
+    /// Show the images on this machine
+    Images(Images),
+    /// Remove images, snapshots and downloads that nothing needs
+    Prune(Prune),
     /// Make the snapshot that new sessions begin with
     Capture(Capture),
     /// Check whether this machine can run the emulator
@@ -143,7 +154,8 @@ Examples:
   emulator start --port backend=30001 --port dashboard=auto
   emulator start --accel tcg --timeout 5m
   emulator start --no-snapshot          boot, in place of going on from saved memory
-  emulator start -o json                ports, phases and seconds for a program")]
+  emulator start -o json                ports, phases and seconds for a program
+  emulator start --repo OWNER/NAME      on a machine without an image: pull one first")]
 pub(crate) struct Start {
     /// Host port of a service: a number, or `auto` for any free one; repeatable
     #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
@@ -151,6 +163,20 @@ pub(crate) struct Start {
 
     #[command(flatten)]
     pub(crate) machine: Machine,
+
+    /// Repository that the image is pulled from when there is none here
+    #[arg(
+        long,
+        env = "EMULATOR_REPO",
+        hide_env_values = true,
+        value_name = "OWNER/NAME",
+        help_heading = "Image"
+    )]
+    pub(crate) repo: Option<Repo>,
+
+    /// Never pull: fail when there is no image here
+    #[arg(long, help_heading = "Image")]
+    pub(crate) offline: bool,
 
     /// Boot, in place of going on from saved memory
     #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
@@ -205,6 +231,110 @@ impl Machine {
             timeout: self.timeout,
         }
     }
+}
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is here already is not downloaded again, and what was interrupted goes on where it stopped. The image that is
+in use stays until the new one is complete and proved to be one; instances with data keep the image that it is on.
+
+Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh auth token` prints.
+`GITHUB_API_URL` names another GitHub than the public one.
+
+Exit codes: 0 it is here, 4 a token is missing, refused or used up, 7 what came is not what it should be.
+
+Examples:
+  emulator pull --repo OWNER/NAME       the newest image of branch `dev`
+  emulator pull --branch main
+  emulator pull --tag emulator-dev-20260131-0123abcd
+  emulator pull --pr 123                the image that was built for a pull request
+  emulator pull --file stack-emulator-amd64.qcow2")]
+pub(crate) struct Pull {
+    #[command(flatten)]
+    pub(crate) source: PullSource,
+
+    /// Repository
+    #[arg(long, env = "EMULATOR_REPO", hide_env_values = true, value_name = "OWNER/NAME")]
+    pub(crate) repo: Option<Repo>,
+
+    /// Accept an image that was built from another repository's code
+    #[arg(long)]
+    pub(crate) allow_fork: bool,
+
+    /// Make no snapshot; the first start does
+    #[arg(long)]
+    pub(crate) skip_snapshot: bool,
+
+    /// Download also what is here already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Where `pull` takes the image from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct PullSource {
+    /// Newest release of this branch; the default is `dev`
+    #[arg(long, value_name = "NAME", help_heading = "What to pull")]
+    pub(crate) branch: Option<String>,
+
+    /// Release with this tag
+    #[arg(long, value_name = "TAG", help_heading = "What to pull")]
+    pub(crate) tag: Option<String>,
+
+    /// Image of the head of this pull request
+    #[arg(long, value_name = "N", help_heading = "What to pull")]
+    pub(crate) pr: Option<u64>,
+
+    /// Image of this workflow run
+    #[arg(long, value_name = "ID", help_heading = "What to pull")]
+    pub(crate) run: Option<u64>,
+
+    /// Image in this file
+    #[arg(long, value_name = "PATH", help_heading = "What to pull")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Flags of `list-releases`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emulator list-releases --repo OWNER/NAME
+  emulator list-releases --branch main -o json")]
+pub(crate) struct ListReleases {
+    /// Repository
+    #[arg(long, env = "EMULATOR_REPO", hide_env_values = true, value_name = "OWNER/NAME")]
+    pub(crate) repo: Option<Repo>,
+
+    /// Only releases of this branch
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
+}
+
+/// Flags of `images`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+New sessions begin with the current image. An older one is kept while an instance has data on it.
+
+Examples:
+  emulator images
+  emulator images -o json")]
+pub(crate) struct Images {}
+
+/// Flags of `prune`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Removed are replaced images that no instance has data on, snapshots that no session would begin with, and
+unfinished downloads. The data of instances is never touched: that is what `emulator reset` is for.
+
+Examples:
+  emulator prune --dry-run              show what would go
+  emulator prune")]
+pub(crate) struct Prune {
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Flags of `stop`.
@@ -371,7 +501,7 @@ fn grouped(command: &clap::Command) -> String {
         let _ = writeln!(text, "{title}:");
         for name in names {
             let about = command.find_subcommand(name).and_then(clap::Command::get_about).unwrap_or_default();
-            let _ = writeln!(text, "  {name:<12} {about}");
+            let _ = writeln!(text, "  {name:<14} {about}");
         }
         text.push('\n');
     }

@@ -10,6 +10,7 @@ use vm::instance::error::InstanceError;
 use vm::instance::name::InstanceName;
 
 use crate::exit::{self, Exit};
+use crate::pull::PullError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub(crate) enum CommandError {
     /// What the libraries say about the machine below.
     #[error(transparent)]
     Vm(#[from] vm::error::Error),
+    /// No image could be pulled.
+    #[error(transparent)]
+    Pull(#[from] Box<PullError>),
     /// A signal came first.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -47,6 +51,7 @@ impl CommandError {
             Self::Interrupted(Interrupted(signal)) => return exit::interrupted(*signal),
             Self::Instance(error) => Exit::from(error.class()),
             Self::Vm(error) => Exit::from(error.class()),
+            Self::Pull(error) => error.exit(),
             Self::NotConfirmed(_) => Exit::Usage,
             Self::NoHome | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
         };
@@ -58,6 +63,7 @@ impl CommandError {
         match self {
             Self::Instance(error) => error.hint(),
             Self::Vm(error) => error.hint(),
+            Self::Pull(error) => error.hint(),
             Self::NoHome => Some(format!("set `{HOME_VARIABLE}` to a directory")),
             Self::NotConfirmed(_) => Some("say so with `emulator reset --yes`".to_owned()),
             Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
@@ -83,5 +89,11 @@ impl From<dialoguer::Error> for CommandError {
     fn from(error: dialoguer::Error) -> Self {
         let dialoguer::Error::IO(source) = &error;
         if source.kind() == io::ErrorKind::Interrupted { Interrupted(2).into() } else { Self::Ask(error) }
+    }
+}
+
+impl From<PullError> for CommandError {
+    fn from(error: PullError) -> Self {
+        Self::Pull(Box::new(error))
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The instance is not running, and the command needs it to be. For `status`: not running.
     NotRunning = 3,
+    /// A token is missing or refused, or no more requests are allowed for now.
+    Access = 4,
     /// This host cannot do it: no QEMU, no such accelerator, an operating system without support.
     HostUnsupported = 5,
     /// A deadline passed first.

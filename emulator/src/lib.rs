@@ -19,6 +19,7 @@ mod context;
 mod errors;
 mod exit;
 mod printer;
+mod pull;
 mod views;
 
 /// Runs the command line and gives the process's exit code.
@@ -54,7 +55,7 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
             if matches!(cli.command, Command::Start(_) | Command::Stop(_)) {
                 context.instance().recover_interrupted(console).await?;
             }
-            if matches!(cli.command, Command::Start(_) | Command::Capture(_)) {
+            if matches!(cli.command, Command::Start(_) | Command::Capture(_) | Command::Pull(_)) {
                 capture::recover_interrupted(&context.home).await.map_err(vm::error::Error::from)?;
             }
             Err(signal.into())
@@ -68,6 +69,10 @@ async fn run(command: &Command, context: &Context<'_>) -> Result<Exit, CommandEr
         Command::Stop(stop) => stop.run(context).await,
         Command::Status(status) => status.run(context).await,
         Command::Rotate(_) => commands::rotate::run(context).await,
+        Command::Pull(pull) => pull.run(context).await,
+        Command::ListReleases(list) => list.run(context).await,
+        Command::Images(_) => commands::images::run(context),
+        Command::Prune(prune) => prune.run(context).await,
         Command::Capture(capture) => capture.run(context).await,
         Command::Watch(_) => commands::watch::run(context).await,
         Command::Logs(logs) => logs.run(context).await,

@@ -73,6 +73,19 @@ impl TestHome {
         self
     }
 
+    /// Has no image, and so no snapshot either.
+    ///
+    /// # Panics
+    /// When the home cannot be changed.
+    #[must_use]
+    pub fn without_image(self) -> Self {
+        let it = self.without_snapshots();
+        for link in [it.home.image(it.arch), it.home.boot_files(it.arch)] {
+            std::fs::remove_file(link).expect("the home is writable");
+        }
+        it
+    }
+
     /// Forgets what the home under test knows about QEMU and this host, so that it has to be found out again.
     ///
     /// # Panics

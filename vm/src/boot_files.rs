@@ -120,14 +120,19 @@ impl Explain for BootFilesError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoImage { arch, .. } => {
-                Some(format!("build one with `cargo xtask build-image {arch}` in a checkout"))
+                Some(format!(
+                    "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
+                ))
             }
             Self::File(_) => None,
             Self::Disk(source) => source.hint(),
             Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
                 Some("update `emulator`, or use an older image".to_owned())
             }
-            _ => Some("build the image again with `cargo xtask build-image` in a checkout".to_owned()),
+            _ => Some(
+                "pull the image again with `emulator pull --force`, or build it with `cargo xtask build-image` in a checkout"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -158,7 +163,28 @@ impl BootFiles {
         if let Some(kept) = Self::kept(dir, &stamp) {
             return Ok(kept);
         }
-        Self::read_out(image, stamp, arch, dir, img).await
+        Self::read_out(image, stamp, None, arch, dir, img).await
+    }
+
+    /// The boot files of a new image whose SHA-256 is known, read out into `dir`, which nobody else uses.
+    ///
+    /// # Errors
+    /// As [`BootFiles::of`].
+    pub async fn of_new(
+        image: &Path,
+        sha256: &str,
+        dir: &Path,
+        arch: Arch,
+        img: &QemuImg,
+    ) -> Result<Self, BootFilesError> {
+        let stamp = Self::stamp(image, arch)?;
+        Self::read_out(image, stamp, Some(sha256.to_owned()), arch, dir, img).await
+    }
+
+    /// Which image `dir` belongs to, when that is the one at `image`, and its manifest.
+    pub fn known(image: &Path, dir: &Path) -> Option<(ImageRecord, Manifest)> {
+        let kept = Self::kept(dir, &Stamp::of(image).ok()?)?;
+        Some((kept.image, kept.manifest))
     }
 
     /// How the image is booted.
@@ -194,6 +220,7 @@ impl BootFiles {
     async fn read_out(
         image: &Path,
         stamp: Stamp,
+        sha256: Option<String>,
         arch: Arch,
         dir: &Path,
         img: &QemuImg,
@@ -207,7 +234,7 @@ impl BootFiles {
         // Both read the whole image or much of it, so the second has it in memory.
         let hashed = tokio::task::spawn_blocking({
             let image = image.to_owned();
-            move || digest::of_file(&image)
+            move || sha256.map_or_else(|| digest::of_file(&image), Ok)
         });
         let (offset, length) = find_esp(image, work.path(), img).await?;
         img.extract(&DiskFile::qcow2(image), offset, length, &esp).await?;
@@ -262,7 +289,7 @@ fn unpack(image: &Path, arch: Arch, esp: &Path, to: &Path) -> Result<Manifest, B
 }
 
 /// Puts the finished directory `new` in the place of `dir`.
-fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
+pub(crate) fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(FileError::of("remove", dir)(error));

@@ -50,6 +50,31 @@ impl Home {
         self.images().join(format!("stack-emulator-{arch}.boot"))
     }
 
+    /// Where the image for `arch` came from.
+    pub fn image_origin(&self, arch: Arch) -> PathBuf {
+        self.images().join(format!("stack-emulator-{arch}.origin.json"))
+    }
+
+    /// Held alone by whoever replaces or removes images, and shared by whoever begins to use one.
+    pub fn images_lock(&self) -> PathBuf {
+        self.images().join(".lock")
+    }
+
+    /// Unfinished downloads.
+    pub fn downloads(&self) -> PathBuf {
+        self.0.join("downloads")
+    }
+
+    /// What the image for `arch` is downloaded as; until it is whole, its name ends in `.part`.
+    pub fn download(&self, arch: Arch) -> PathBuf {
+        self.downloads().join(arch.image_file())
+    }
+
+    /// Held by whoever downloads the image for `arch`.
+    pub fn download_lock(&self, arch: Arch) -> PathBuf {
+        self.downloads().join(format!(".{}.lock", arch.image_file()))
+    }
+
     /// One directory an instance.
     pub fn instances(&self) -> PathBuf {
         self.0.join("instances")

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod doctor;
 pub mod error;
 pub mod home;
+pub mod images;
 pub mod instance;
 pub mod machine;
 pub mod memory;

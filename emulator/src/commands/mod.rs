@@ -3,7 +3,11 @@
 mod capture;
 mod completions;
 mod doctor;
+pub(crate) mod images;
+mod list_releases;
 mod logs;
+mod prune;
+mod pull;
 mod reset;
 pub(crate) mod rotate;
 mod start;

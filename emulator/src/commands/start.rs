@@ -3,17 +3,21 @@
 use host::console::seconds;
 use host::events::{Event, Reporter, Timing};
 use release::arch::Arch;
+use release::github::find::Wanted;
+use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use std::time::Duration;
 use vm::accel::Accelerator;
 use vm::instance::live::StartedBy;
 use vm::instance::start::{StartOptions, Started};
+use vm::instance::state::State;
 
 use super::watch;
 use crate::cli::Start;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::pull::{Order, PullError, Source};
 use crate::views::{PortView, addresses, port_views};
 
 /// What everybody should know who has switched rotation off.
@@ -47,6 +51,7 @@ struct Report<'a> {
 impl Start {
     /// Starts the instance and says where it is found.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        self.provide_image(context).await?;
         let options = StartOptions {
             machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
@@ -83,6 +88,32 @@ impl Start {
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
+    }
+}
+
+impl Start {
+    /// Pulls the image of a session that is about to begin, when there is none here.
+    async fn provide_image(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let begins = match context.instance().state()? {
+            State::Absent => Some(None),
+            State::Stopped(record) if record.session.is_none() => Some(record.arch),
+            _ => None,
+        };
+        let Some(own) = begins else { return Ok(()) };
+        let arch = context.arch.or(own).or_else(Arch::host).unwrap_or(Arch::Amd64);
+        if self.machine.image.is_some() || context.home.image(arch).exists() {
+            return Ok(());
+        }
+        if self.offline {
+            return Err(PullError::Offline(arch).into());
+        }
+        // Without a repository the start itself says what is missing, and how to get it.
+        let Some(repo) = self.repo.clone() else { return Ok(()) };
+        let wanted = Wanted::Branch(DEFAULT_BRANCH.to_owned());
+        let source = Source::GitHub { repo, wanted };
+        let (home, console) = (&context.home, context.console);
+        let order = Order { home, console, arch, source, allow_fork: false, force: false };
+        order.fulfil().await.map(drop)
     }
 }
 

@@ -114,6 +114,9 @@ pub enum DownloadError {
     /// There is too little room for the file.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
+    /// A file cannot be opened, read, replaced or removed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file cannot be stored.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -180,11 +183,5 @@ impl DownloadError {
     /// Whether there is no such file at this address, or not any more.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. })
-    }
-}
-
-impl From<FileError> for DownloadError {
-    fn from(error: FileError) -> Self {
-        Self::Write { path: error.path, source: error.source }
     }
 }

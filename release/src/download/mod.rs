@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 mod archive;
 mod body;
 pub mod error;
+pub mod local;
 mod part;
 pub mod pin;
 pub mod remote;
@@ -166,6 +167,17 @@ pub fn part_of(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)
+}
+
+/// Removes an unfinished download of `target`, and what is known about it.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn discard(target: &Path) -> std::io::Result<()> {
+    Part::of(target).discard().map_err(|error| match error {
+        DownloadError::File(error) => error.source,
+        other => std::io::Error::other(other),
+    })
 }
 
 /// Starts the phase that a download reports to: named `download`, titled with the file's name.

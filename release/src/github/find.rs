@@ -218,7 +218,7 @@ impl GitHub {
     /// When the API does not answer.
     pub async fn releases(&self, branch: Option<&str>) -> Result<Vec<Release>, ApiError> {
         let all = self.list("/releases", |page: Vec<Release>| page, |_| false).await?;
-        let images = [Arch::Amd64, Arch::Arm64].map(Arch::image_file);
+        let images = Arch::ALL.map(Arch::image_file);
         let of_branch = |tag: &str| {
             branch.is_none_or(|branch| tag == rolling_tag(branch) || is_immutable_tag(branch, tag))
         };

@@ -6,6 +6,7 @@ use super::Instance;
 use super::error::InstanceError;
 use super::record::Record;
 use super::start::MachineOptions;
+use crate::images::Images;
 use crate::snapshot::{Snapshot, Strategy};
 
 /// What a person asks of a capture.
@@ -29,6 +30,7 @@ impl Instance {
         options: &CaptureOptions,
         reporter: &dyn Reporter,
     ) -> Result<Snapshot, InstanceError> {
+        let _images = Images::new(&self.home).keep()?;
         let record = Record::new(self.name.clone());
         let plan = self.machine_plan(&record, &options.machine, reporter).await?;
         let strategy = plan.strategy(options.strategy)?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::name::InstanceName;
+use crate::images;
 
 /// Version of the records' format that this program writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -79,6 +80,12 @@ pub struct ImageIdentity {
 }
 
 impl ImageIdentity {
+    /// Where it is now: where it was, or beside that once another one has taken its place.
+    pub fn location(&self) -> PathBuf {
+        let kept = images::superseded(&self.path, &self.sha256);
+        if kept.exists() { kept } else { self.path.clone() }
+    }
+
     /// Whether `other` has the same content, wherever it lies.
     pub fn same_content(&self, other: &Self) -> bool {
         self.sha256 == other.sha256 && self.size == other.size

@@ -13,6 +13,7 @@ use super::secrets;
 use super::start::{MachinePlan, Origin, Plan};
 use crate::boot_files::BootFiles;
 use crate::disk::QemuImg;
+use crate::images;
 use crate::machine::DiskFile;
 
 /// The image of a start: which one it is, and what it carries.
@@ -35,11 +36,13 @@ impl Instance {
     ) -> Result<Image, InstanceError> {
         let path: PathBuf = match (asked, &record.session) {
             (Some(path), _) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-            (None, Some(session)) => session.image.path.clone(),
+            (None, Some(session)) => session.image.location(),
             (None, None) => self.home.image(arch),
         };
         let boot = if path == self.home.image(arch) {
             BootFiles::of(&self.home, arch, img).await?
+        } else if path.parent() == Some(self.home.images().as_path()) {
+            BootFiles::at(&path, &images::boot_files(&path), arch, img).await?
         } else {
             create_private_dir(self.dir.root())?;
             BootFiles::at(&path, &self.dir.boot_files(), arch, img).await?

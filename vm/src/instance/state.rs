@@ -155,7 +155,7 @@ fn inspect_disk(dir: &InstanceDir) -> State {
         if size(&dir.overlay()).is_none() {
             faults.push(Fault::NoOverlay(dir.overlay()));
         }
-        match size(&session.image.path) {
+        match size(&session.image.location()) {
             None => faults.push(Fault::NoImage(session.image.path.clone())),
             Some(size) if size != session.image.size => {
                 faults.push(Fault::ImageChanged(session.image.path.clone()));

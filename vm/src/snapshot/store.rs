@@ -161,6 +161,32 @@ impl<'a> Store<'a> {
         Ok(doomed)
     }
 
+    /// The snapshots that no new session would begin with any more, because none of `images` (by SHA-256) is the one that they are of,
+    /// or because they cannot be resumed, and that no instance has its disk on; unless it is only a rehearsal, they are removed.
+    ///
+    /// # Errors
+    /// When they cannot be listed or removed.
+    pub async fn sweep(&self, images: &BTreeSet<String>, rehearsal: bool) -> Result<Vec<PathBuf>, FileError> {
+        if !self.root().exists() {
+            return Ok(Vec::new());
+        }
+        let _alone = FileLock::acquire(&self.lock(), || ()).await?;
+        let needed = self.needed();
+        let lives = |name: &str| {
+            let snapshot = Snapshot::read(self.root().join(name));
+            snapshot.is_ok_and(|old| images.contains(&old.manifest.fingerprint.image))
+        };
+        let names = self.names()?.into_iter().filter(|name| !needed.contains(name) && !lives(name));
+        let doomed: Vec<_> = names.map(|name| self.root().join(name)).collect();
+        for dir in doomed.iter().filter(|_| !rehearsal) {
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            let apart = self.root().join(format!("{DOOMED}{name}"));
+            fs::rename(dir, &apart).map_err(FileError::of("rename", dir))?;
+            fs::remove_dir_all(&apart).map_err(FileError::of("remove", dir))?;
+        }
+        Ok(doomed)
+    }
+
     /// Names of the snapshots that instances have their disks on. An instance whose record cannot be read may need any.
     fn needed(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.home.instances()).into_iter().flatten().flatten();

@@ -13,6 +13,7 @@ use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, suspension};
 use crate::console::GuestTrouble;
+use crate::images::Images;
 use crate::snapshot::Strategy;
 use crate::snapshot::store::Store;
 use attempt::Attempt;
@@ -82,6 +83,7 @@ impl Instance {
     ) -> Result<Started, InstanceError> {
         let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
         let _lock = self.lock(reporter).await?;
+        let _images = Images::new(&self.home).keep()?;
         let mut state = inspect(&self.dir, Viewer::Holder)?;
         if let State::Broken(faults) = &state
             && faults.iter().all(Fault::heals)

@@ -1,6 +1,7 @@
 //! The built program as a user meets it: exit code, stdout and stderr. No virtual machine runs here.
 
 mod harness;
+mod pull;
 
 use harness::Emulator;
 
@@ -14,18 +15,24 @@ fn the_help_groups_the_commands() {
     Usage: emulator [OPTIONS] <COMMAND>
 
     Run the emulator:
-      start        Start the machine and wait until every service answers
-      stop         Suspend the machine; the next start goes on where it was
-      status       Show what runs, where, and how it is
-      logs         Show logs of the services, the serial console or QEMU
-      rotate       Give the running instance new secrets
-      reset        Throw the instance's data away; the next start is a new session with new secrets
+      start          Start the machine and wait until every service answers
+      stop           Suspend the machine; the next start goes on where it was
+      status         Show what runs, where, and how it is
+      logs           Show logs of the services, the serial console or QEMU
+      rotate         Give the running instance new secrets
+      reset          Throw the instance's data away; the next start is a new session with new secrets
+
+    Images:
+      pull           Download an image, and make the snapshot that new sessions begin with
+      list-releases  Show the releases that have images
+      images         Show the images on this machine
+      prune          Remove images, snapshots and downloads that nothing needs
 
     This program and this machine:
-      capture      Make the snapshot that new sessions begin with
-      doctor       Check whether this machine can run the emulator
-      version      Show the version of this program and of the formats that it reads
-      completions  Print the completion script of a shell
+      capture        Make the snapshot that new sessions begin with
+      doctor         Check whether this machine can run the emulator
+      version        Show the version of this program and of the formats that it reads
+      completions    Print the completion script of a shell
 
     Global options:
           --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
@@ -42,6 +49,7 @@ fn the_help_groups_the_commands() {
       -V, --version              Print version
 
     Examples:
+      emulator pull --repo OWNER/NAME       download an image and make it ready
       emulator start                        start, and return when every service answers
       emulator status -o json               what runs, where, and how it is
       emulator logs backend --follow        watch one service
@@ -78,6 +86,11 @@ fn the_help_of_start_groups_its_flags() {
           --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
           --image <FILE>              Image file to use instead of the one in the home
 
+    Image:
+          --repo <OWNER/NAME>  Repository that the image is pulled from when there is none here [env:
+                               EMULATOR_REPO]
+          --offline            Never pull: fail when there is no image here
+
     Snapshot:
           --no-snapshot                     Boot, in place of going on from saved memory [env:
                                             EMULATOR_NO_SNAPSHOT]
@@ -113,6 +126,7 @@ fn the_help_of_start_groups_its_flags() {
       emulator start --accel tcg --timeout 5m
       emulator start --no-snapshot          boot, in place of going on from saved memory
       emulator start -o json                ports, phases and seconds for a program
+      emulator start --repo OWNER/NAME      on a machine without an image: pull one first
     --- stderr
     ");
 }
@@ -120,8 +134,22 @@ fn the_help_of_start_groups_its_flags() {
 #[test]
 fn every_command_has_help_with_examples() {
     let emulator = Emulator::new();
-    let commands =
-        ["start", "stop", "status", "logs", "rotate", "reset", "capture", "doctor", "version", "completions"];
+    let commands = [
+        "start",
+        "stop",
+        "status",
+        "logs",
+        "rotate",
+        "reset",
+        "pull",
+        "list-releases",
+        "images",
+        "prune",
+        "capture",
+        "doctor",
+        "version",
+        "completions",
+    ];
     for command in commands {
         let shown = emulator.run(&[command, "--help"]);
         assert!(shown.starts_with("exit 0\n"), "{shown}");

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use insta::internals::SettingsBindDropGuard;
 use tempfile::TempDir;
@@ -22,6 +22,7 @@ const FILTERS: [(&str, &str); 5] = [
 pub(crate) struct Emulator {
     home: TempDir,
     programs: bool,
+    variables: Vec<(String, String)>,
     _filters: SettingsBindDropGuard,
 }
 
@@ -33,12 +34,18 @@ impl Emulator {
             settings.add_filter(pattern, shown);
         }
         let home = tempfile::tempdir().unwrap();
-        Self { home, programs: true, _filters: settings.bind_to_scope() }
+        Self { home, programs: true, variables: Vec::new(), _filters: settings.bind_to_scope() }
     }
 
     /// With a `PATH` that leads nowhere.
     pub(crate) fn without_programs(self) -> Self {
         Self { programs: false, ..self }
+    }
+
+    /// With one more environment variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A path in the home.
@@ -63,6 +70,11 @@ impl Emulator {
     /// Exit code, stdout and stderr, with the temporary directory as `[root]`.
     pub(crate) fn run(&self, args: &[&str]) -> String {
         self.shown(&self.command(args).output().unwrap())
+    }
+
+    /// Starts it, and gives the process.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// As [`Emulator::run`], with stdout going to `path`.
@@ -101,6 +113,7 @@ impl Emulator {
         command.env_clear().stdin(Stdio::null());
         command.env("STACK_EMULATOR_HOME", self.home.path().join("home"));
         command.env("XDG_RUNTIME_DIR", self.home.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("PATH", if self.programs { "/usr/bin:/bin" } else { "/no/such/directory" });
         command
     }

@@ -1,0 +1,76 @@
+//! `emulator images`.
+
+use std::path::Path;
+
+use release::arch::Arch;
+use serde::Serialize;
+use vm::images::{Images, Listed};
+use vm::instance::error::InstanceError;
+
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::table;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    images: Vec<View<'a>>,
+}
+
+/// An image; what is not known before it was used is null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    arch: Arch,
+    /// Whether new sessions begin with it.
+    current: bool,
+    path: &'a Path,
+    bytes: u64,
+    sha256: Option<&'a str>,
+    git_sha: Option<&'a str>,
+    built_at: Option<&'a str>,
+    origin: Option<&'a str>,
+    /// The instances that have data on it.
+    instances: Vec<&'a str>,
+}
+
+/// Shows the images that are here.
+pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let listed = Images::new(&context.home).list().map_err(InstanceError::from)?;
+    let report = Report { images: listed.iter().map(view).collect() };
+    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+    Ok(Exit::Ok)
+}
+
+fn view(image: &Listed) -> View<'_> {
+    let build = image.manifest.as_ref().map(|manifest| &manifest.build);
+    View {
+        arch: image.arch,
+        current: image.current,
+        path: &image.path,
+        bytes: image.size,
+        sha256: image.sha256.as_deref(),
+        git_sha: build.map(|build| build.git_sha.as_str()),
+        built_at: build.map(|build| build.time.as_str()),
+        origin: image.origin.as_deref(),
+        instances: image.instances.iter().map(vm::instance::name::InstanceName::as_str).collect(),
+    }
+}
+
+fn people(report: &Report<'_>) -> String {
+    if report.images.is_empty() {
+        return "there is no image: `emulator pull --repo OWNER/NAME` gets one".to_owned();
+    }
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    let rows = report.images.iter().map(|image| {
+        [
+            image.arch.to_string(),
+            if image.current { "current" } else { "replaced" }.to_owned(),
+            format!("{} MiB", image.bytes >> 20),
+            or_dash(image.built_at),
+            or_dash(image.sha256.and_then(|sha256| sha256.get(..12))),
+            or_dash(Some(&image.instances.join(", ")).filter(|names| !names.is_empty()).map(String::as_str)),
+        ]
+    });
+    table(["ARCH", "STATE", "SIZE", "BUILT", "SHA-256", "INSTANCES"], rows)
+}

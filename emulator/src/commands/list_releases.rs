@@ -1,0 +1,77 @@
+//! `emulator list-releases`.
+
+use release::arch::Arch;
+use release::github::model::Release;
+use release::github::{Address, GitHub, Token};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::ListReleases;
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::table;
+use crate::pull::PullError;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    repo: String,
+    releases: Vec<View>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    tag: String,
+    #[serde(with = "time::serde::rfc3339::option")]
+    published_at: Option<OffsetDateTime>,
+    url: String,
+    images: Vec<ImageView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImageView {
+    arch: Arch,
+    bytes: u64,
+    sha256: Option<String>,
+}
+
+impl ListReleases {
+    /// Asks for the releases that have images.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let repo = self.repo.clone().ok_or(PullError::NoRepo)?;
+        let address = Address::from_env().map_err(PullError::from)?;
+        let token = Token::find(&address).await;
+        let github = GitHub::new(address, repo, token).map_err(PullError::from)?;
+        let releases = github.releases(self.branch.as_deref()).await.map_err(PullError::from)?;
+        let releases = releases.into_iter().map(view).collect();
+        let report = Report { repo: github.repo().to_string(), releases };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn view(release: Release) -> View {
+    let image = |arch: Arch| {
+        let asset = release.asset(&arch.image_file())?;
+        Some(ImageView { arch, bytes: asset.size, sha256: asset.sha256().map(str::to_owned) })
+    };
+    let images = Arch::ALL.into_iter().filter_map(image).collect();
+    View { images, tag: release.tag_name, published_at: release.published_at, url: release.html_url }
+}
+
+fn people(report: &Report) -> String {
+    if report.releases.is_empty() {
+        return format!("`{}` has no release with an image", report.repo);
+    }
+    let rows = report.releases.iter().map(|release| {
+        let at = release.published_at.and_then(|at| at.truncate_to_second().format(&Rfc3339).ok());
+        let image = |image: &ImageView| format!("{} ({} MiB)", image.arch, image.bytes >> 20);
+        let images: Vec<_> = release.images.iter().map(image).collect();
+        [release.tag.clone(), at.unwrap_or_default(), images.join(", ")]
+    });
+    table(["TAG", "PUBLISHED", "IMAGES"], rows)
+}

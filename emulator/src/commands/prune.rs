@@ -1,0 +1,61 @@
+//! `emulator prune`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use vm::images::{Images, Kind};
+use vm::instance::error::InstanceError;
+
+use crate::cli::Prune;
+use crate::context::Context;
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::printer::table;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    /// Whether nothing was removed.
+    dry_run: bool,
+    /// Bytes on the disk, in all.
+    bytes: u64,
+    removed: Vec<View<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    kind: Kind,
+    path: &'a Path,
+    bytes: u64,
+}
+
+impl Prune {
+    /// Removes what nothing needs, or shows what that is.
+    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let found = Images::new(&context.home).prune(self.dry_run, context.console).await;
+        let found = found.map_err(InstanceError::from)?;
+        let removed: Vec<_> =
+            found.iter().map(|it| View { kind: it.kind, path: &it.path, bytes: it.bytes }).collect();
+        let bytes = removed.iter().map(|it| it.bytes).sum();
+        let report = Report { dry_run: self.dry_run, bytes, removed };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn people(report: &Report<'_>) -> String {
+    if report.removed.is_empty() {
+        return "there is nothing to remove".to_owned();
+    }
+    let rows = report.removed.iter().map(|it| {
+        let kind = match it.kind {
+            Kind::Image => "image",
+            Kind::Snapshot => "snapshot",
+            Kind::Download => "download",
+        };
+        [kind.to_owned(), format!("{} MiB", it.bytes >> 20), it.path.display().to_string()]
+    });
+    let done = if report.dry_run { "would be free" } else { "are free" };
+    format!("{}\n{} MiB {done}", table(["KIND", "SIZE", "PATH"], rows), report.bytes >> 20)
+}

@@ -1,0 +1,68 @@
+//! Images from a GitHub on loopback, and machines on them.
+
+use std::fs;
+use std::io::Write as _;
+
+use fake_github::{Content, GitHub, Release};
+use release::arch::Arch;
+use time::OffsetDateTime;
+use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::home::TestHome;
+use vm_tests::stack::{sign_up, users};
+
+const REPO: &str = "stack/emulator";
+
+#[tokio::test]
+async fn a_start_in_an_empty_home_pulls_and_captures_and_needs_no_network_afterwards() {
+    let home = TestHome::new(Arch::Amd64);
+    let image = fs::canonicalize(home.home().image(Arch::Amd64)).unwrap();
+    let emulator = Emulator::new(home.without_image());
+    let server = GitHub::start();
+    {
+        let mut world = server.world();
+        let release = Release::published("emulator-dev-latest", OffsetDateTime::UNIX_EPOCH);
+        let release = world.add_release(REPO, release);
+        world.add_asset(REPO, release, &Arch::Amd64.image_file(), Content::file(&image).unwrap());
+    }
+    let api = server.api_url();
+    let start = || {
+        let mut command = emulator.command(&START);
+        command.env("GITHUB_API_URL", &api).env("EMULATOR_REPO", REPO);
+        command.spawn().unwrap()
+    };
+    let started = finished(start()).await.expect(0);
+    assert_eq!(started.json()["startedBy"], "snapshot");
+    assert!(started.stderr.contains("pulling release `emulator-dev-latest`"), "{}", started.stderr);
+    assert_eq!(emulator.home().snapshots().len(), 1);
+    emulator.stop(&[], "suspended").await;
+
+    drop(server);
+    assert_eq!(finished(start()).await.expect(0).json()["startedBy"], "suspended");
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    assert_eq!(finished(start()).await.expect(0).json()["startedBy"], "snapshot");
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_pull_leaves_running_and_suspended_sessions_on_their_image() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, "kept@example.com").await;
+
+    // The same image to a guest, and another file to us.
+    let new = emulator.home().scratch("new.qcow2");
+    fs::copy(emulator.home().home().image(Arch::Amd64), &new).unwrap();
+    fs::File::options().append(true).open(&new).unwrap().write_all(&[0; 4096]).unwrap();
+    let pull = ["pull", "--skip-snapshot", "--file", new.to_str().unwrap()];
+    emulator.run(&pull).await.expect(0);
+    emulator.run(&["status"]).await.expect(0);
+    assert!(users(&started).await.contains(&"kept@example.com".to_owned()));
+
+    emulator.stop(&[], "suspended").await;
+    let again = emulator.start(&[]).await.by("suspended");
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
+    emulator.stop(&["--shutdown"], "stopped").await;
+    let booted = emulator.start(&[]).await.by("cold");
+    assert!(users(&booted).await.contains(&"kept@example.com".to_owned()));
+    emulator.finish().await;
+}
