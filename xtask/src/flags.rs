@@ -221,7 +221,8 @@ pub(crate) struct Smoke {
   cargo xtask bench
   cargo xtask bench --rounds 1
   cargo xtask bench --json bench.json --plot docs/bench.svg
-  cargo xtask bench --memory --idle 30s")]
+  cargo xtask bench --memory --idle 30s
+  cargo xtask bench --download --rounds 3")]
 pub(crate) struct Bench {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "10")]
@@ -242,6 +243,10 @@ pub(crate) struct Bench {
     /// Compares ways to hold the memory of a guest instead: how soon it goes on, and what keeping it costs.
     #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
     pub(crate) memory: bool,
+
+    /// Measures pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`. Takes 10 GB of the disk for a while.
+    #[arg(long, conflicts_with_all = ["json", "plot", "memory"], help_heading = "Downloads")]
+    pub(crate) download: bool,
 
     /// How long each guest is left idle, to see what the whole system writes to its disks meanwhile, "30s".
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "memory", help_heading = "Memory")]

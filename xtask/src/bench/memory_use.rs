@@ -45,6 +45,18 @@ pub(super) fn of(_: i32) -> anyhow::Result<Option<MemoryUse>> {
     Ok(None)
 }
 
+/// The most memory that the process `pid` has ever had at once, in bytes; none where that is not told, or it is gone.
+#[cfg(target_os = "linux")]
+pub(super) fn peak(pid: i32) -> Option<u64> {
+    Some(procfs::process::Process::new(pid).ok()?.status().ok()?.vmhwm? << 10)
+}
+
+/// Other operating systems count in other ways.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn peak(_: i32) -> Option<u64> {
+    None
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use vm::qemu::Qemu;
 use vm::snapshot::Strategy;
 
 use super::vm_tier::VmTier;
+use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
 use crate::bench::home::BenchHome;
 use crate::bench::host_facts::{self, HostFacts};
@@ -31,6 +32,10 @@ impl Bench {
         let arch =
             self.arch.or_else(Arch::host).context("there is no image for this machine's architecture")?;
         let tier = VmTier::prepare(&[arch], console).await?;
+        if self.download {
+            let downloads = Downloads::prepare(tier.emulator(), tier.home(), arch, console)?;
+            return show(&downloads.table(self.rounds.get(), console).await?);
+        }
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
@@ -75,7 +80,7 @@ impl Bench {
         let home = emulator.home().home();
         let source = Source::new(home, qemu, boot, home.snapshot(&snapshot.snapshot))?;
         let comparison = Comparison { source, count: self.rounds.get(), idle: self.idle, console };
-        writeln!(std::io::stdout(), "{}", comparison.table().await?).context("cannot write to stdout")
+        show(&comparison.table().await?)
     }
 
     fn publish(&self, report: &Report) -> anyhow::Result<()> {
@@ -85,8 +90,12 @@ impl Bench {
         if let Some(path) = &self.plot {
             write(path, plot::svg(report)?)?;
         }
-        writeln!(std::io::stdout(), "{}", table::all(report)).context("cannot write to stdout")
+        show(&table::all(report))
     }
+}
+
+fn show(table: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{table}").context("cannot write to stdout")
 }
 
 fn write(path: &Path, mut text: String) -> anyhow::Result<()> {
