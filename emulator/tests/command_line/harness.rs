@@ -72,6 +72,14 @@ impl Emulator {
         self.shown(&self.command(args).output().unwrap())
     }
 
+    /// As [`Emulator::run`], with files that cannot become longer than `mib` MiB: writing more fails, as on a full disk.
+    pub(crate) fn run_with_short_files(&self, mib: u32, args: &[&str]) -> String {
+        let script = format!(r#"trap '' XFSZ; ulimit -f {}; exec "$0" "$@""#, mib * 2048);
+        let mut command = self.prepared("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_emulator")]).args(args);
+        self.shown(&command.output().unwrap())
+    }
+
     /// Starts it, and gives the process.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -315,6 +315,18 @@ fn an_interrupted_pull_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_cannot_be_written_is_told_and_gone_on_with_when_there_is_room() {
+    let it = It::new();
+    let bytes = of(Arch::Amd64);
+    it.publish(bytes.clone());
+    let shown = it.emulator.run_with_short_files(8, &["pull", "--skip-snapshot"]);
+    assert!(shown.starts_with("exit 1\n"), "{shown}");
+    assert!(shown.contains(&format!("cause: cannot write `[root]/home/{PART}`")), "{shown}");
+    assert_eq!(fs::metadata(it.emulator.path(PART)).unwrap().len(), 8 << 20);
+    it.gets(&bytes, &[]);
+}
+
+#[test]
 fn a_part_of_an_image_is_never_taken_for_one() {
     let it = It::new();
     it.publish(of(Arch::Amd64));

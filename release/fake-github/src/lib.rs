@@ -36,7 +36,7 @@ pub struct Request {
     pub place: Place,
     /// The method.
     pub method: String,
-    /// Path and query, without [`API_ROOT`].
+    /// Path and query, without the path that the API itself has.
     pub path: String,
     /// `Authorization`, which nobody but the API may see.
     pub authorization: Option<String>,

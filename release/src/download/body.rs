@@ -89,7 +89,7 @@ impl Body {
             let filling = Filling {
                 source: Arc::clone(&self.source),
                 range: start..end.min(start + length),
-                bytes: Vec::new(),
+                bytes: Vec::with_capacity(self.manner.capacity()),
                 received: Arc::clone(&self.received),
             };
             let filling = filling.fill(opened.take(), self.manner.pauses());

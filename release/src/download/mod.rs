@@ -36,10 +36,10 @@ use source::Source;
 use store::{Blocks, StoreError, Stored};
 
 /// Bytes of a file that are asked for at once.
-const PIECE: u64 = 4 << 20;
+const PIECE: u64 = 2 << 20;
 
 /// Pieces that are under way at once. Each is kept in memory until those before it are written.
-const PARALLEL: usize = 4;
+const PARALLEL: usize = 6;
 
 /// Pieces that wait for being written.
 const WAITING: usize = 1;
@@ -68,6 +68,10 @@ struct Manner {
 }
 
 impl Manner {
+    fn capacity(&self) -> usize {
+        usize::try_from(self.piece).expect("a piece fits into memory")
+    }
+
     fn pauses(&self) -> Pauses {
         let builder = ExponentialBuilder::default().with_min_delay(self.first_pause).with_jitter();
         builder.with_max_times(RESUMPTIONS).build()

@@ -8,6 +8,7 @@ use release::arch::Arch;
 use time::OffsetDateTime;
 use vm_tests::emulator::{Emulator, START, finished};
 use vm_tests::home::TestHome;
+use vm_tests::small_disk::SmallDisk;
 use vm_tests::stack::{sign_up, users};
 
 const REPO: &str = "stack/emulator";
@@ -65,4 +66,18 @@ async fn a_pull_leaves_running_and_suspended_sessions_on_their_image() {
     let booted = emulator.start(&[]).await.by("cold");
     assert!(users(&booted).await.contains(&"kept@example.com".to_owned()));
     emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_an_image_is_told_before_anything_is_copied() {
+    let home = TestHome::new(Arch::Amd64);
+    let image = fs::canonicalize(home.home().image(Arch::Amd64)).unwrap();
+    let emulator = Emulator::new(home.without_image());
+    fs::create_dir(emulator.home().home().downloads()).unwrap();
+    let disk = SmallDisk::mount(&emulator.home().home().downloads(), c"size=32m,mode=0700");
+    let run = emulator.run(&["pull", "--file", image.to_str().unwrap()]).await.expect(1);
+    assert!(run.stderr.contains("of free space, but the image needs"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: free some space in `"), "{}", run.stderr);
+    let parts = fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(parts.filter(|name| name.to_string_lossy().contains(".part")).count(), 0);
 }

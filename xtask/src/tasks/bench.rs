@@ -3,15 +3,17 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{PUBLIC_FILE, write_atomic};
 use release::arch::Arch;
 use vm::boot_files::BootFiles;
+use vm::home::Home;
 use vm::qemu::Qemu;
 use vm::snapshot::Strategy;
 
+use super::cargo::emulator_binary;
 use super::vm_tier::VmTier;
 use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
@@ -31,11 +33,10 @@ impl Bench {
         }
         let arch =
             self.arch.or_else(Arch::host).context("there is no image for this machine's architecture")?;
-        let tier = VmTier::prepare(&[arch], console).await?;
         if self.download {
-            let downloads = Downloads::prepare(tier.emulator(), tier.home(), arch, console)?;
-            return show(&downloads.table(self.rounds.get(), console).await?);
+            return self.download(arch, console).await;
         }
+        let tier = VmTier::prepare(&[arch], console).await?;
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
@@ -65,6 +66,19 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         self.publish(&Report::new(host, measured))
+    }
+
+    /// Needs any image, not the newest one.
+    async fn download(&self, arch: Arch, console: &Console) -> anyhow::Result<()> {
+        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let image = home.image(arch);
+        ensure!(
+            image.is_file(),
+            "there is no image `{}`: run `cargo xtask build-image {arch}`",
+            image.display()
+        );
+        let downloads = Downloads::prepare(&emulator_binary().await?, &home, arch, console)?;
+        show(&downloads.table(self.rounds.get(), console).await?)
     }
 
     async fn compare_memory(
