@@ -166,7 +166,8 @@ pub(crate) enum BaseKind {
 #[command(after_help = "Examples:
   cargo xtask setup
   cargo xtask setup --check
-  cargo xtask setup --for build-qemu --for test")]
+  cargo xtask setup --for build-qemu --for test
+  cargo xtask setup --kvm")]
 pub(crate) struct Setup {
     /// Only prints what is missing, and fails if anything is.
     #[arg(long)]
@@ -175,6 +176,10 @@ pub(crate) struct Setup {
     /// Looks at this part of the work only; may be given more than once.
     #[arg(long = "for", value_name = "FEATURE", value_enum, default_value = "all")]
     pub(crate) features: Vec<SetupFeature>,
+
+    /// Lets every user of this host open `/dev/kvm`, afterwards and for good, by a udev rule; for CI runners.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) kvm: bool,
 }
 
 /// A part of the work that needs something from the host.

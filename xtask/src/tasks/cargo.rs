@@ -1,7 +1,7 @@
-//! Cargo, as the tasks call it.
+//! Cargo, and other programs whose output people want to see, as the tasks call them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use xshell::{Shell, cmd};
 
@@ -23,12 +23,25 @@ pub(crate) async fn cargo_with_env<'a>(
     args: impl IntoIterator<Item = &'a str>,
     env: impl IntoIterator<Item = (&'a str, OsString)>,
 ) -> anyhow::Result<()> {
+    run_openly(Path::new("cargo"), args, env).await
+}
+
+/// Runs `program` with its output going straight through, in this program's process group.
+///
+/// # Errors
+/// When it does not exit with status 0.
+pub(crate) async fn run_openly<'a>(
+    program: &Path,
+    args: impl IntoIterator<Item = &'a str>,
+    env: impl IntoIterator<Item = (&'a str, OsString)>,
+) -> anyhow::Result<()> {
+    let program = program.to_owned();
     let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
     let env: Vec<(String, OsString)> =
         env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let run = move || -> anyhow::Result<()> {
         let sh = Shell::new()?;
-        Ok(cmd!(sh, "cargo {args...}").envs(env).run()?)
+        Ok(cmd!(sh, "{program} {args...}").envs(env).run()?)
     };
     tokio::task::spawn_blocking(run).await?
 }

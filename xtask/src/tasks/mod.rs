@@ -4,6 +4,8 @@ mod bench;
 mod build_image;
 mod build_qemu;
 mod cargo;
+mod kvm;
+mod linters;
 mod quickstart;
 mod setup;
 mod smoke;

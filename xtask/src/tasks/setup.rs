@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
-use anyhow::bail;
+use anyhow::anyhow;
 use host::console::Console;
 use host::packages::{self, Feature};
 
+use super::kvm;
 use crate::flags::{Setup, SetupFeature};
 
 impl SetupFeature {
@@ -26,16 +27,22 @@ impl Setup {
         let missing = packages::missing(&features).await;
         if missing.is_empty() {
             console.line("nothing is missing");
-            return Ok(());
         }
         let mut stdout = std::io::stdout();
         for one in &missing {
             writeln!(stdout, "{one}")?;
         }
         if self.check {
-            bail!("this host lacks {} of what the builds and tests need", missing.len());
+            return if missing.is_empty() { Ok(()) } else { Err(lacking(missing.len())) };
         }
         packages::ensure(&features, console).await?;
+        if self.kvm {
+            kvm::open_to_everybody(console).await?;
+        }
         Ok(())
     }
+}
+
+fn lacking(count: usize) -> anyhow::Error {
+    anyhow!("this host lacks {count} of what the builds and tests need")
 }

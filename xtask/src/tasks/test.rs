@@ -4,6 +4,7 @@ use host::console::Console;
 use host::packages::{self, Feature};
 
 use super::cargo::{cargo, cargo_with_env};
+use super::linters;
 use super::vm_tier::{VmTier, images_for};
 use crate::flags::Test;
 
@@ -13,6 +14,7 @@ impl Test {
         packages::ensure(&[Feature::Test], console).await?;
         if !self.only_vm {
             checks().await?;
+            linters::run(console).await?;
             unit_tier(&names).await?;
         }
         if !self.no_vm {
