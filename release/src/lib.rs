@@ -7,4 +7,6 @@ pub mod github;
 pub mod http;
 pub mod manifest;
 pub mod names;
+pub mod program;
+pub mod publish;
 pub mod stack;

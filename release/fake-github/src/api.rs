@@ -7,11 +7,11 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, patch};
 
 use crate::fault::{message, rate_limited};
 use crate::state::Repo;
-use crate::{Guard, Shared, read};
+use crate::{Guard, Shared, read, write};
 
 /// When anonymous requests are allowed again after the last one.
 const ANONYMOUS_RESET: Duration = Duration::from_mins(30);
@@ -19,11 +19,16 @@ const ANONYMOUS_RESET: Duration = Duration::from_mins(30);
 /// Every address of the API.
 pub(crate) fn routes() -> Router<Shared> {
     let repo = Router::new()
-        .route("/releases", get(read::releases))
+        .route("/releases", get(read::releases).post(write::create_release))
         .route("/releases/tags/{tag}", get(read::release_by_tag))
-        .route("/releases/{id}", get(read::release))
-        .route("/releases/{id}/assets", get(read::assets))
-        .route("/releases/assets/{id}", get(read::asset))
+        .route("/releases/{id}", get(read::release).patch(write::update_release))
+        .route("/releases/{id}/assets", get(read::assets).post(write::upload))
+        .route(
+            "/releases/assets/{id}",
+            get(read::asset).patch(write::update_asset).delete(write::delete_asset),
+        )
+        .route("/git/ref/tags/{tag}", get(write::tag))
+        .route("/git/refs/tags/{tag}", patch(write::move_tag))
         .route("/pulls/{number}", get(read::pull))
         .route("/actions/runs", get(read::runs))
         .route("/actions/runs/{id}", get(read::run))

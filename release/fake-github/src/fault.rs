@@ -41,6 +41,8 @@ pub enum Fault {
     },
     /// The answer never comes.
     Hang,
+    /// What was asked for is done, and the answer never comes.
+    Unanswered,
     /// The connection breaks when this byte of the content is reached.
     CutAt(u64),
     /// The content stops coming at this byte, and the connection stays.
@@ -131,19 +133,25 @@ pub(crate) fn meets(routes: Router<Shared>, shared: &Shared, place: Place) -> Ro
 
 async fn pass(shared: &Shared, place: Place, mut request: HttpRequest, next: Next) -> Response {
     let mut of_content = Vec::new();
+    let mut unanswered = false;
     for fault in shared.arrive(noted(place, &request)) {
         match fault {
             Fault::Status(status) => return message(status, "it was told to fail").into_response(),
             Fault::RateLimit { status, reset_in, retry_after } => {
                 return rate_limited(status, reset_in, retry_after);
             }
-            Fault::Hang => std::future::pending().await,
+            Fault::Hang => shared.hold().await,
             Fault::Delay(delay) => tokio::time::sleep(delay).await,
+            Fault::Unanswered => unanswered = true,
             fault => of_content.push(fault),
         }
     }
     request.extensions_mut().insert(ContentFaults(of_content));
-    next.run(request).await
+    let answer = next.run(request).await;
+    if unanswered {
+        shared.hold().await;
+    }
+    answer
 }
 
 fn noted(place: Place, request: &HttpRequest) -> Request {

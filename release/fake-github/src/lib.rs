@@ -21,6 +21,7 @@ mod read;
 pub mod state;
 mod storage;
 mod web;
+mod write;
 
 pub use blob::Content;
 pub use fault::{Fault, Place, Rule};
@@ -61,6 +62,8 @@ struct Inner {
     world: World,
     rules: Vec<Rule>,
     requests: Vec<Request>,
+    /// How many requests have been kept without an answer.
+    held: usize,
 }
 
 impl Shared {
@@ -79,6 +82,12 @@ impl Shared {
 
     pub(crate) fn storage_url(&self) -> String {
         format!("http://{}", self.storage)
+    }
+
+    /// Never answers.
+    async fn hold(&self) {
+        self.inner.lock().expect("no handler panics").held += 1;
+        std::future::pending().await
     }
 
     /// Notes a request and gives the faults that it meets.
@@ -173,6 +182,11 @@ impl GitHub {
     /// Lets nothing go wrong any more.
     pub fn clear_rules(&self) {
         self.shared.inner.lock().expect("no handler panics").rules.clear();
+    }
+
+    /// How many requests have met [`Fault::Hang`] or [`Fault::Unanswered`].
+    pub fn held(&self) -> usize {
+        self.shared.inner.lock().expect("no handler panics").held
     }
 
     /// Every request so far; forgets them.

@@ -175,7 +175,9 @@ impl GitHub {
         if !head.status.is_success() {
             return Err(ApiError::answered(url, &head, &body, self.token.as_ref()));
         }
-        serde_json::from_slice(&body).map_err(|source| ApiError::Unexpected { url, source })
+        // Some answers have no content: then there is nothing to read.
+        let content = if body.is_empty() { b"null" } else { &body[..] };
+        serde_json::from_slice(content).map_err(|source| ApiError::Unexpected { url, source })
     }
 }
 

@@ -48,8 +48,9 @@ pub(crate) async fn run(reporter: &dyn Reporter) -> anyhow::Result<()> {
 fn workflows() -> anyhow::Result<Vec<String>> {
     let dir = Path::new(GITHUB).join("workflows");
     let entries = fs::read_dir(&dir).with_context(|| format!("cannot read `{}`", dir.display()))?;
-    let mut files: Vec<String> =
-        entries.map(|entry| Ok(entry?.path().to_string_lossy().into_owned())).collect::<anyhow::Result<_>>()?;
+    let mut files: Vec<String> = entries
+        .map(|entry| Ok(entry?.path().to_string_lossy().into_owned()))
+        .collect::<anyhow::Result<_>>()?;
     files.sort_unstable();
     Ok(files)
 }

@@ -1,0 +1,111 @@
+//! The requests that publishing is made of. Each is sent once: what failed is repeated as a whole, after another look at what is
+//! there.
+
+use http::Method;
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::plan::PlannedRelease;
+use crate::github::model::{Asset, Release};
+use crate::github::{ApiError, GitHub};
+
+/// What is told about a release.
+#[derive(Debug, Serialize)]
+struct Properties<'a> {
+    tag_name: &'a str,
+    target_commitish: &'a str,
+    name: &'a str,
+    body: &'a str,
+    draft: bool,
+    prerelease: bool,
+    /// Whether `releases/latest` leads to it.
+    make_latest: &'static str,
+}
+
+impl<'a> Properties<'a> {
+    fn of(planned: &'a PlannedRelease, draft: bool) -> Self {
+        Self {
+            tag_name: &planned.tag,
+            target_commitish: &planned.commit,
+            name: &planned.title,
+            body: &planned.notes,
+            draft,
+            prerelease: planned.prerelease,
+            make_latest: if planned.prerelease { "false" } else { "true" },
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Reference {
+    object: Object,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    sha: String,
+}
+
+/// The release with this tag: the published one, else a draft.
+pub(super) async fn find(github: &GitHub, tag: &str) -> Result<Option<Release>, ApiError> {
+    match github.call(Method::GET, &format!("/releases/tags/{tag}"), None::<&()>).await {
+        Ok(release) => return Ok(Some(release)),
+        Err(ApiError::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    // Drafts have no tag yet, so they are only in the list.
+    let is_it = |release: &Release| release.tag_name == tag;
+    let listed = github.list("/releases", |page: Vec<Release>| page, |all| all.iter().any(is_it)).await?;
+    Ok(listed.into_iter().find(is_it))
+}
+
+/// The release as it is now.
+pub(super) async fn look(github: &GitHub, id: u64) -> Result<Release, ApiError> {
+    github.call(Method::GET, &format!("/releases/{id}"), None::<&()>).await
+}
+
+/// Makes the release, as a draft.
+pub(super) async fn create(github: &GitHub, planned: &PlannedRelease) -> Result<Release, ApiError> {
+    github.call(Method::POST, "/releases", Some(&Properties::of(planned, true))).await
+}
+
+/// Gives the release its properties, and publishes it where it is a draft.
+pub(super) async fn publish(github: &GitHub, id: u64, planned: &PlannedRelease) -> Result<Release, ApiError> {
+    github.call(Method::PATCH, &format!("/releases/{id}"), Some(&Properties::of(planned, false))).await
+}
+
+/// Gives an asset another name.
+pub(super) async fn rename(github: &GitHub, asset: &Asset, name: &str) -> Result<(), ApiError> {
+    let body = serde_json::json!({ "name": name });
+    let _: Asset = github.call(Method::PATCH, &format!("/releases/assets/{}", asset.id), Some(&body)).await?;
+    Ok(())
+}
+
+/// Removes an asset; one that is gone already is fine.
+pub(super) async fn delete(github: &GitHub, asset: &Asset) -> Result<(), ApiError> {
+    match github.call(Method::DELETE, &format!("/releases/assets/{}", asset.id), None::<&()>).await {
+        Ok(()) | Err(ApiError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a tag on `commit`, wherever it is; does nothing where it is there already.
+pub(super) async fn move_tag(github: &GitHub, tag: &str, commit: &str) -> Result<(), ApiError> {
+    let now: Reference = github.call(Method::GET, &format!("/git/ref/tags/{tag}"), None::<&()>).await?;
+    if now.object.sha == commit {
+        return Ok(());
+    }
+    let body = serde_json::json!({ "sha": commit, "force": true });
+    let _: Reference = github.call(Method::PATCH, &format!("/git/refs/tags/{tag}"), Some(&body)).await?;
+    Ok(())
+}
+
+/// Whether a request was understood and refused, as a change of a tag is whose commit has other workflows than the token may write.
+pub(super) fn is_refusal(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::Forbidden { .. }
+            | ApiError::NotFound { .. }
+            | ApiError::Status { status: StatusCode::UNPROCESSABLE_ENTITY, .. }
+    )
+}

@@ -1,0 +1,105 @@
+//! What goes wrong while a plan is carried out.
+
+use host::files::FileError;
+
+use crate::github::ApiError;
+
+/// Why a plan was not carried out to its end. Doing it again goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The API refused, or did not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// There is no token.
+    #[error("publishing needs a token, and there is none")]
+    NoToken,
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An upload broke off.
+    #[error("the upload of `{name}` to `{url}` broke off")]
+    BrokenOff {
+        /// The asset.
+        name: String,
+        /// The address.
+        url: String,
+        /// What went wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// An upload stood still.
+    #[error("the upload of `{name}` to `{url}` stood still for {seconds} s")]
+    Stalled {
+        /// The asset.
+        name: String,
+        /// The address.
+        url: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// GitHub has other bytes than were sent.
+    #[error("`{name}` of release `{tag}` is not what was uploaded: expected {expected}, found {found}")]
+    Digest {
+        /// The release.
+        tag: String,
+        /// The asset.
+        name: String,
+        /// The digest of the file.
+        expected: String,
+        /// What the API says.
+        found: String,
+    },
+    /// An asset that was there is gone.
+    #[error("`{name}` of release `{tag}` was removed by somebody else")]
+    Missing {
+        /// The release.
+        tag: String,
+        /// The asset.
+        name: String,
+    },
+    /// An immutable release is published, and has something else in it.
+    #[error(
+        "release `{tag}` is published already, with another `{name}`: its digest is {found}, that of the file here {expected}"
+    )]
+    Published {
+        /// The release.
+        tag: String,
+        /// The asset.
+        name: String,
+        /// The digest of the file.
+        expected: String,
+        /// What the API says.
+        found: String,
+    },
+}
+
+impl PublishError {
+    /// Whether doing it again may succeed in a moment. What has arrived spoilt is uploaded again.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_passing(),
+            Self::BrokenOff { .. } | Self::Stalled { .. } | Self::Digest { .. } | Self::Missing { .. } => {
+                true
+            }
+            Self::NoToken | Self::File(_) | Self::Published { .. } => false,
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Api(error) => error.hint(),
+            Self::NoToken => Some(
+                "set `GITHUB_TOKEN` to a token that may write the repository's contents, or sign in with `gh auth login`"
+                    .to_owned(),
+            ),
+            Self::BrokenOff { .. } | Self::Stalled { .. } | Self::Digest { .. } | Self::Missing { .. } => {
+                Some("publish again: it goes on where it stopped".to_owned())
+            }
+            Self::Published { .. } => {
+                Some("publish an image of another commit, or delete that release if nobody uses it".to_owned())
+            }
+            Self::File(_) => None,
+        }
+    }
+}

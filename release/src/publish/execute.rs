@@ -1,0 +1,110 @@
+//! Carrying a plan out: what is there is compared with what is to be there, and the difference made good.
+
+use backon::Retryable;
+use host::events::{Event, Reporter};
+
+use super::plan::{Kind, Plan, PlannedAsset, PlannedRelease};
+use super::upload::upload;
+use super::{PublishError, api, rolling};
+use crate::github::model::{Asset, Release};
+use crate::github::{GitHub, backoff};
+
+/// Makes every release of `plan`, in its order. Whatever failed or was killed before, it ends with what the plan says; passing failures are
+/// tried again.
+///
+/// # Errors
+/// When a release cannot be made. What was done stays, and the next try goes on from there.
+pub async fn carry_out(plan: &Plan, github: &GitHub, reporter: &dyn Reporter) -> Result<(), PublishError> {
+    if github.token().is_none() {
+        return Err(PublishError::NoToken);
+    }
+    for planned in &plan.releases {
+        let publication = Publication { planned, github, reporter };
+        let again =
+            |error: &PublishError, _| reporter.report(&Event::Notice(&format!("{error}; trying again")));
+        (|| publication.once()).retry(backoff()).when(PublishError::is_passing).notify(again).await?;
+    }
+    Ok(())
+}
+
+/// One release on its way.
+pub(super) struct Publication<'a> {
+    pub(super) planned: &'a PlannedRelease,
+    pub(super) github: &'a GitHub,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl Publication<'_> {
+    async fn once(&self) -> Result<(), PublishError> {
+        let found = api::find(self.github, &self.planned.tag).await?;
+        let release = match found {
+            Some(release) if release.draft => self.fill(release).await?,
+            Some(release) => match self.planned.kind {
+                Kind::Immutable => return self.compare(&release),
+                Kind::Rolling => return rolling::replace(self, release).await,
+            },
+            None => {
+                let draft = api::create(self.github, self.planned).await?;
+                self.fill(draft).await?
+            }
+        };
+        api::publish(self.github, release.id, self.planned).await?;
+        Ok(())
+    }
+
+    /// Gives a draft the assets of the plan and no others.
+    async fn fill(&self, draft: Release) -> Result<Release, PublishError> {
+        let is_right = |asset: &Asset| {
+            self.planned.assets.iter().any(|planned| asset.name == planned.name && holds(asset, planned))
+        };
+        for asset in draft.assets.iter().filter(|asset| !is_right(asset)) {
+            api::delete(self.github, asset).await?;
+        }
+        for planned in &self.planned.assets {
+            let there = draft.assets.iter().any(|asset| asset.name == planned.name && is_right(asset));
+            if !there {
+                upload(self.github, &draft, planned, &planned.name, self.reporter).await?;
+            }
+        }
+        let filled = api::look(self.github, draft.id).await?;
+        for planned in &self.planned.assets {
+            verify(&filled, planned, &planned.name)?;
+        }
+        Ok(filled)
+    }
+
+    /// A published release that never changes has to be what the plan says.
+    fn compare(&self, release: &Release) -> Result<(), PublishError> {
+        for planned in &self.planned.assets {
+            let found = release.asset(&planned.name);
+            if !found.is_some_and(|asset| holds(asset, planned)) {
+                return Err(PublishError::Published {
+                    tag: self.planned.tag.clone(),
+                    name: planned.name.clone(),
+                    expected: planned.sha256.clone(),
+                    found: found.map_or_else(|| "missing".to_owned(), told),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that the release has `planned` as `name`, by the digest that the API tells.
+pub(super) fn verify(release: &Release, planned: &PlannedAsset, name: &str) -> Result<(), PublishError> {
+    let (tag, name) = (release.tag_name.clone(), name.to_owned());
+    let Some(asset) = release.asset(&name) else { return Err(PublishError::Missing { tag, name }) };
+    if holds(asset, planned) {
+        return Ok(());
+    }
+    Err(PublishError::Digest { tag, name, expected: planned.sha256.clone(), found: told(asset) })
+}
+
+/// Whether an asset is complete and has the content of the plan.
+pub(super) fn holds(asset: &Asset, planned: &PlannedAsset) -> bool {
+    asset.is_complete() && asset.sha256() == Some(&planned.sha256)
+}
+
+fn told(asset: &Asset) -> String {
+    asset.sha256().map_or_else(|| "unknown".to_owned(), str::to_owned)
+}

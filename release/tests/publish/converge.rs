@@ -1,0 +1,138 @@
+//! Whatever happens on the way, publishing again leads to the same end.
+
+use std::time::Duration;
+
+use fake_github::{Fault, GitHub as Server, Place, Rule};
+use release::publish::PublishError;
+
+use crate::fixture::{Built, NEW, OLD, Seen, publish, seen, server};
+
+/// How often it is looked whether a publication is held up.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// A GitHub where `before` has been published, if anything.
+async fn server_with(before: Option<&Built>) -> Server {
+    let server = server();
+    if let Some(before) = before {
+        publish(&server, before).await.unwrap();
+    }
+    server
+}
+
+async fn end(before: Option<&Built>, new: &Built) -> Seen {
+    let server = server_with(before).await;
+    publish(&server, new).await.unwrap();
+    seen(&server)
+}
+
+/// Publishes, and is killed once the server holds a request. Tells whether it did.
+async fn is_killed(server: &Server, built: &Built) -> bool {
+    let held = async {
+        while server.held() == 0 {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    tokio::select! {
+        () = held => true,
+        done = publish(server, built) => {
+            done.unwrap();
+            false
+        }
+    }
+}
+
+/// Publishes, is killed at the request after `count`, which meets `fault`, and publishes again. Tells whether there was such a
+/// request.
+async fn killed_after(count: u32, fault: Fault, before: Option<&Built>, new: &Built) -> (bool, Seen) {
+    let server = server_with(before).await;
+    server.rule(Rule::new(Place::Api, fault).after(count));
+    let killed = is_killed(&server, new).await;
+    server.clear_rules();
+    publish(&server, new).await.unwrap();
+    (killed, seen(&server))
+}
+
+/// Kills after every single request, once before GitHub has done it and once after.
+async fn always_converges(before: Option<&Built>, new: &Built) {
+    let expected = end(before, new).await;
+    for fault in [Fault::Hang, Fault::Unanswered] {
+        let mut count = 0;
+        loop {
+            let (killed, found) = killed_after(count, fault.clone(), before, new).await;
+            assert_eq!(found, expected, "killed by {fault:?} after {count} requests");
+            if !killed {
+                break;
+            }
+            count += 1;
+        }
+        assert!(count >= 10, "{count} requests are too few to be all");
+    }
+}
+
+#[tokio::test]
+async fn a_first_publication_that_is_killed_after_any_request_is_made_good_by_the_next() {
+    always_converges(None, &Built::from(NEW)).await;
+}
+
+#[tokio::test]
+async fn a_replacement_that_is_killed_after_any_request_is_made_good_by_the_next() {
+    always_converges(Some(&Built::from(OLD)), &Built::from(NEW)).await;
+}
+
+#[tokio::test]
+async fn a_publication_after_one_that_was_killed_leaves_nothing_of_that() {
+    let (old, dead, new) =
+        (Built::from(OLD), Built::from("cccccccccccccccccccccccccccccccccccccccc"), Built::from(NEW));
+    let expected = end(Some(&old), &new).await;
+    let mut count = 0;
+    loop {
+        let server = server_with(Some(&old)).await;
+        server.rule(Rule::new(Place::Api, Fault::Hang).after(count));
+        let killed = is_killed(&server, &dead).await;
+        server.clear_rules();
+        publish(&server, &new).await.unwrap();
+        // The release of the dead one's own stays, as a draft or published; the rolling one has nothing of it.
+        assert_eq!(seen(&server).without("cccccccc"), expected, "killed after {count} requests");
+        if !killed {
+            break;
+        }
+        count += 1;
+    }
+}
+
+#[tokio::test]
+async fn publishing_again_changes_nothing() {
+    let new = Built::from(NEW);
+    let server = server_with(Some(&new)).await;
+    let before = seen(&server);
+    server.take_requests();
+    publish(&server, &new).await.unwrap();
+    assert_eq!(seen(&server), before);
+    let uploads = server.take_requests().into_iter().filter(|request| request.method == "POST");
+    assert_eq!(uploads.count(), 0);
+}
+
+#[tokio::test]
+async fn uploads_that_fail_for_a_passing_reason_are_made_again() {
+    let new = Built::from(NEW);
+    let server = server();
+    server.rule(Rule::new(Place::Api, Fault::Status(502)).method("POST").path("assets").times(2));
+    publish(&server, &new).await.unwrap();
+    assert_eq!(seen(&server), end(None, &new).await);
+}
+
+#[tokio::test]
+async fn an_upload_that_arrives_spoilt_is_never_published() {
+    let new = Built::from(NEW);
+    let server = server();
+    // The file changes after the plan was made: every upload has another digest.
+    std::fs::write(new.dir.path().join("stack-emulator-amd64.qcow2"), vec![b'x'; plan_size(&new)]).unwrap();
+    let error = publish(&server, &new).await.unwrap_err();
+    assert!(matches!(error, PublishError::Digest { .. }), "{error}");
+    let world = server.world();
+    assert!(world.repos[crate::fixture::REPO].releases.values().all(|release| release.draft));
+}
+
+fn plan_size(built: &Built) -> usize {
+    usize::try_from(built.plan.releases[0].assets[0].size).unwrap()
+}

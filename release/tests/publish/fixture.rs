@@ -1,0 +1,139 @@
+//! Images, plans, and a GitHub that takes them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fake_github::{GitHub as Server, Release};
+use host::digest;
+use host::events::Silent;
+use protocol::Secret;
+use release::arch::Arch;
+use release::github::{Address, GitHub, Repo, Token};
+use release::manifest::{self, Boot, Build, Debian, Manifest};
+use release::publish::{Image, Plan, PublishError, carry_out};
+use release::stack::Stack;
+use tempfile::TempDir;
+
+pub(crate) const REPO: &str = "stack/emulator";
+pub(crate) const BRANCH: &str = "dev";
+pub(crate) const OLD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(crate) const NEW: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+pub(crate) fn repo() -> Repo {
+    REPO.parse().unwrap()
+}
+
+pub(crate) fn manifest(arch: Arch, commit: &str) -> Manifest {
+    Manifest {
+        format_version: manifest::FORMAT_VERSION,
+        arch,
+        build: Build { git_sha: commit.to_owned(), time: "2026-03-09T10:20:30Z".to_owned() },
+        debian: Debian {
+            version: "13.2".to_owned(),
+            packages: BTreeMap::from([
+                ("postgresql-17".to_owned(), "17.6-0+deb13u1".to_owned()),
+                (format!("linux-image-{arch}"), "6.12.48-1".to_owned()),
+            ]),
+        },
+        boot: Boot { kernel: "k".to_owned(), initrd: "i".to_owned(), cmdline: String::new() },
+        stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
+        resume_protocol: manifest::RESUME_PROTOCOL,
+        minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
+        inputs: BTreeMap::new(),
+    }
+}
+
+/// Images of both architectures, built from `commit`, and what is to be published of them.
+pub(crate) struct Built {
+    pub(crate) dir: TempDir,
+    pub(crate) plan: Plan,
+}
+
+impl Built {
+    pub(crate) fn from(commit: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let images = [Arch::Amd64, Arch::Arm64].map(|arch| image(dir.path(), arch, commit));
+        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, None, true).unwrap();
+        Self { dir, plan }
+    }
+}
+
+/// An image whose content follows from `arch` and `commit`; larger than what goes out at once.
+pub(crate) fn image(dir: &Path, arch: Arch, commit: &str) -> Image {
+    let path = dir.join(arch.image_file());
+    let content = format!("{arch} {commit}\n").repeat(20_000);
+    std::fs::write(&path, &content).unwrap();
+    Image {
+        path,
+        size: content.len() as u64,
+        sha256: digest::of_bytes(content.as_bytes()),
+        manifest: manifest(arch, commit),
+    }
+}
+
+/// A GitHub with the repository, and nothing in it.
+pub(crate) fn server() -> Server {
+    let server = Server::start();
+    server.world().tokens.insert("token".to_owned());
+    server.world().repo(REPO);
+    server
+}
+
+pub(crate) fn client(server: &Server) -> GitHub {
+    let token = Token::new(Secret::new("token"), "GITHUB_TOKEN");
+    GitHub::new(Address::of(&server.api_url()).unwrap(), repo(), Some(token)).unwrap()
+}
+
+pub(crate) async fn publish(server: &Server, built: &Built) -> Result<(), PublishError> {
+    carry_out(&built.plan, &client(server), &Silent).await
+}
+
+/// Everything that people can see, without numbers and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    releases: Vec<SeenRelease>,
+    tags: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SeenRelease {
+    tag: String,
+    title: String,
+    notes: String,
+    draft: bool,
+    prerelease: bool,
+    /// State and digest by name.
+    assets: Vec<(String, &'static str, String)>,
+}
+
+pub(crate) fn seen(server: &Server) -> Seen {
+    let world = server.world();
+    let repo = &world.repos[REPO];
+    let mut releases: Vec<_> = repo.releases.values().map(seen_release).collect();
+    releases.sort();
+    Seen { releases, tags: repo.tags.clone() }
+}
+
+fn seen_release(release: &Release) -> SeenRelease {
+    let asset =
+        |asset: &fake_github::Asset| (asset.name.clone(), asset.state, asset.content.sha256().to_owned());
+    let mut assets: Vec<_> = release.assets.values().map(asset).collect();
+    assets.sort();
+    SeenRelease {
+        tag: release.tag.clone(),
+        title: release.name.clone(),
+        notes: release.body.clone(),
+        draft: release.draft,
+        prerelease: release.prerelease,
+        assets,
+    }
+}
+
+impl Seen {
+    /// Without the release whose tag ends so, and its tag.
+    pub(crate) fn without(mut self, end: &str) -> Self {
+        self.releases.retain(|release| !release.tag.ends_with(end));
+        self.tags.retain(|tag, _| !tag.ends_with(end));
+        self
+    }
+}

@@ -1,0 +1,8 @@
+//! Publishing against a GitHub on loopback.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
+
+mod converge;
+mod fixture;
+mod plan;
+mod refusals;
