@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use host::console::Verbosity;
 use image_build::base::Origin;
 use release::arch::Arch;
+use release::github::Repo;
 
 /// Maintainers' commands: build QEMU and the image, test, publish.
 #[derive(Debug, Parser)]
@@ -43,7 +44,9 @@ pub(crate) enum Task {
     Bench(Bench),
     BuildImage(BuildImage),
     BuildQemu(BuildQemu),
+    Dist(Dist),
     Quickstart(Quickstart),
+    Release(Release),
     Setup(Setup),
     Smoke(Smoke),
     Test(Test),
@@ -193,6 +196,8 @@ pub(crate) enum SetupFeature {
     Provision,
     /// Running the checks and tests.
     Test,
+    /// Building the program for other machines than this.
+    Dist,
     /// All of these.
     All,
 }
@@ -211,10 +216,15 @@ pub(crate) struct Quickstart {}
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask smoke amd64
-  cargo xtask smoke arm64")]
+  cargo xtask smoke arm64
+  cargo xtask smoke amd64 --image stack-emulator-amd64.qcow2")]
 pub(crate) struct Smoke {
     /// Architecture of the image; it is built when it is missing.
     pub(crate) arch: Arch,
+
+    /// Image to prove, in place of the one that this checkout builds.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) image: Option<PathBuf>,
 }
 
 /// Measures how long `emulator` takes to start, stop and capture, as a user runs it.
@@ -236,6 +246,10 @@ pub(crate) struct Bench {
     /// Architecture of the image [default: this machine's].
     #[arg(long, value_name = "amd64|arm64")]
     pub(crate) arch: Option<Arch>,
+
+    /// Image to measure, in place of the one that this checkout builds.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) image: Option<PathBuf>,
 
     /// File for every figure as JSON.
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
@@ -309,6 +323,80 @@ pub(crate) struct BuildQemu {
     /// Directory that the prefix is made in [default: `qemu` in the emulator's home].
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
     pub(crate) prefix_root: Option<PathBuf>,
+}
+
+/// Builds the program for one platform and packs it as releases carry it. Prints the archive's path.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask dist
+  cargo xtask dist --target x86_64-unknown-linux-musl --output target/dist")]
+pub(crate) struct Dist {
+    /// Platform, as rustc calls it [default: this machine's].
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+
+    /// Directory for the archive.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, default_value = "target/dist")]
+    pub(crate) output: PathBuf,
+}
+
+/// Publishes images, or the program, as releases on GitHub.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    #[command(subcommand)]
+    pub(crate) step: ReleaseStep,
+}
+
+/// What is done about a release.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleaseStep {
+    /// Prints as JSON what would be published: releases, notes, and every file with size and digest.
+    Plan(ReleaseOptions),
+    /// Prints the notes of the release.
+    Notes(ReleaseOptions),
+    /// Prints the plan and carries it out. Doing it again after a failure goes on where it stopped.
+    #[command(after_help = "Examples:
+  cargo xtask release publish --repo OWNER/NAME --branch dev --dry-run
+  cargo xtask release publish --images target/dist --bench target/dist/bench.json
+  cargo xtask release publish --program target/dist
+
+The token is that of `GITHUB_TOKEN`, `GH_TOKEN` or `gh auth token`; it has to be allowed to write the repository's contents.")]
+    Publish {
+        #[command(flatten)]
+        options: ReleaseOptions,
+
+        /// Prints the plan, and does nothing else.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// What is published, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOptions {
+    /// Repository, "owner/name".
+    #[arg(long, value_name = "REPO", env = "GITHUB_REPOSITORY")]
+    pub(crate) repo: Repo,
+
+    /// Branch that the images are of, or tag of the program's release [default: the checkout's, or that of the version].
+    #[arg(long = "branch", visible_alias = "tag", value_name = "NAME", env = "GITHUB_REF_NAME")]
+    pub(crate) git_ref: Option<String>,
+
+    /// Directory with the images [default: that of the emulator's home].
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    pub(crate) images: Option<PathBuf>,
+
+    /// Figures for the notes, as `cargo xtask bench --json` writes them.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) bench: Option<PathBuf>,
+
+    /// Leaves the branch's rolling release alone, as where GitHub is told to make releases immutable.
+    #[arg(long)]
+    pub(crate) no_rolling: bool,
+
+    /// Publishes the program instead, whose archives are in this directory.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "no_rolling"])]
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// A file, or an address where it begins with a scheme.

@@ -46,8 +46,10 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
         Task::Bench(task) => task.run(console).await,
         Task::BuildImage(task) => task.run(console).await,
         Task::BuildQemu(task) => task.run(console).await,
+        Task::Dist(task) => task.run(console).await,
         Task::Setup(task) => task.run(console).await,
         Task::Quickstart(task) => task.run(console).await,
+        Task::Release(task) => task.run(console).await,
         Task::Smoke(task) => task.run(console).await,
         Task::Test(task) => task.run(console).await,
     }

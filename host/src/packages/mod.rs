@@ -33,11 +33,14 @@ pub enum Feature {
     Provision,
     /// Running the checks and tests.
     Test,
+    /// Building the program for other machines than this.
+    Dist,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 5] = [Self::BuildQemu, Self::Bootstrap, Self::Foreign, Self::Provision, Self::Test];
+    pub const ALL: [Self; 6] =
+        [Self::BuildQemu, Self::Bootstrap, Self::Foreign, Self::Provision, Self::Test, Self::Dist];
 }
 
 /// Something that the host lacks.

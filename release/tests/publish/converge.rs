@@ -1,14 +1,9 @@
 //! Whatever happens on the way, publishing again leads to the same end.
 
-use std::time::Duration;
-
 use fake_github::{Fault, GitHub as Server, Place, Rule};
 use release::publish::PublishError;
 
-use crate::fixture::{Built, NEW, OLD, Seen, publish, seen, server};
-
-/// How often it is looked whether a publication is held up.
-const GLANCE: Duration = Duration::from_millis(2);
+use crate::fixture::{Built, NEW, OLD, Seen, is_killed, publish, seen, server};
 
 /// A GitHub where `before` has been published, if anything.
 async fn server_with(before: Option<&Built>) -> Server {
@@ -23,22 +18,6 @@ async fn end(before: Option<&Built>, new: &Built) -> Seen {
     let server = server_with(before).await;
     publish(&server, new).await.unwrap();
     seen(&server)
-}
-
-/// Publishes, and is killed once the server holds a request. Tells whether it did.
-async fn is_killed(server: &Server, built: &Built) -> bool {
-    let held = async {
-        while server.held() == 0 {
-            tokio::time::sleep(GLANCE).await;
-        }
-    };
-    tokio::select! {
-        () = held => true,
-        done = publish(server, built) => {
-            done.unwrap();
-            false
-        }
-    }
 }
 
 /// Publishes, is killed at the request after `count`, which meets `fault`, and publishes again. Tells whether there was such a

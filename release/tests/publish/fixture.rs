@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use fake_github::{GitHub as Server, Release};
 use host::digest;
@@ -18,6 +19,9 @@ pub(crate) const REPO: &str = "stack/emulator";
 pub(crate) const BRANCH: &str = "dev";
 pub(crate) const OLD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(crate) const NEW: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// How often it is looked whether a publication is held up.
+const GLANCE: Duration = Duration::from_millis(2);
 
 pub(crate) fn repo() -> Repo {
     REPO.parse().unwrap()
@@ -86,6 +90,22 @@ pub(crate) fn client(server: &Server) -> GitHub {
 
 pub(crate) async fn publish(server: &Server, built: &Built) -> Result<(), PublishError> {
     carry_out(&built.plan, &client(server), &Silent).await
+}
+
+/// Publishes, and is killed once the server holds a request. Tells whether it did.
+pub(crate) async fn is_killed(server: &Server, built: &Built) -> bool {
+    let held = async {
+        while server.held() == 0 {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    tokio::select! {
+        () = held => true,
+        done = publish(server, built) => {
+            done.unwrap();
+            false
+        }
+    }
 }
 
 /// Everything that people can see, without numbers and times.

@@ -4,5 +4,6 @@
 
 mod converge;
 mod fixture;
+mod meanwhile;
 mod plan;
 mod refusals;

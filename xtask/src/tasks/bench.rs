@@ -36,7 +36,7 @@ impl Bench {
         if self.download {
             return self.download(arch, console).await;
         }
-        let tier = VmTier::prepare(&[arch], console).await?;
+        let tier = VmTier::for_one(arch, self.image.as_deref(), console).await?;
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;

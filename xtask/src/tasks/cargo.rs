@@ -52,6 +52,14 @@ pub(crate) async fn run_openly<'a>(
 /// When the build fails.
 pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
     cargo(["build", "--quiet", "--release", "--package", "emulator"]).await?;
+    Ok(target_dir()?.join("release/emulator"))
+}
+
+/// Where cargo puts what it builds.
+///
+/// # Errors
+/// When the working directory is gone.
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(std::path::absolute(target.join("release/emulator"))?)
+    Ok(std::path::absolute(target)?)
 }

@@ -55,7 +55,7 @@ fn workflows() -> anyhow::Result<Vec<String>> {
     Ok(files)
 }
 
-/// The directory with the linters that come from PyPI, which are installed there unless they are there already.
+/// The directory with the linters that come from `PyPI`, which are installed there unless they are there already.
 async fn installed(reporter: &dyn Reporter) -> anyhow::Result<PathBuf> {
     let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
     files::create_private_dir(&cache)?;

@@ -16,6 +16,7 @@ impl SetupFeature {
             Self::Bootstrap => vec![Feature::Bootstrap],
             Self::Provision => vec![Feature::Provision],
             Self::Test => vec![Feature::Test],
+            Self::Dist => vec![Feature::Dist],
             Self::All => Feature::ALL.to_vec(),
         }
     }

@@ -13,6 +13,7 @@ impl Smoke {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         packages::ensure(&[Feature::Test], console).await?;
         let arches = [self.arch];
-        VmTier::prepare(&arches, console).await?.run(&arches, &[SMOKE_TEST]).await
+        let tier = VmTier::for_one(self.arch, self.image.as_deref(), console).await?;
+        tier.run(&arches, &[SMOKE_TEST]).await
     }
 }

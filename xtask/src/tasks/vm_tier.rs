@@ -1,11 +1,14 @@
 //! The tests that boot virtual machines: what they need, and how they are run.
 
 use std::ffi::OsString;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use host::console::Console;
+use host::files;
 use release::arch::Arch;
+use tempfile::TempDir;
 use vm::home::Home;
 
 use super::cargo::{cargo_with_env, emulator_binary};
@@ -18,6 +21,8 @@ const ARM64_TESTS: &str = "arm64::";
 pub(crate) struct VmTier {
     home: Home,
     emulator: PathBuf,
+    /// The home, where it was made for one image.
+    _made: Option<TempDir>,
 }
 
 impl VmTier {
@@ -31,7 +36,19 @@ impl VmTier {
         for arch in arches {
             build_image::ensure(&home, *arch, console).await?;
         }
-        Ok(Self { home, emulator: emulator_binary().await? })
+        Ok(Self { home, emulator: emulator_binary().await?, _made: None })
+    }
+
+    /// Builds or finds QEMU, one image and the program. With `image`, that very file is taken, whatever the checkout would build.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub(crate) async fn for_one(arch: Arch, image: Option<&Path>, console: &Console) -> anyhow::Result<Self> {
+        let Some(image) = image else { return Self::prepare(&[arch], console).await };
+        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        build_qemu::ensure(&home, console).await?;
+        let made = home_around(image, arch, &home)?;
+        Ok(Self { home: Home::new(made.path()), emulator: emulator_binary().await?, _made: Some(made) })
     }
 
     /// The home with image and QEMU.
@@ -58,6 +75,19 @@ impl VmTier {
         ];
         cargo_with_env(nextest.into_iter().chain([filter.as_str()]), env).await
     }
+}
+
+/// A home with this image, and the QEMU of `source`.
+fn home_around(image: &Path, arch: Arch, source: &Home) -> anyhow::Result<TempDir> {
+    anyhow::ensure!(image.is_file(), "there is no image `{}`", image.display());
+    let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
+    files::create_private_dir(&cache)?;
+    let made = tempfile::Builder::new().prefix("home-").tempdir_in(&cache)?;
+    let home = Home::new(made.path());
+    std::fs::create_dir(home.images())?;
+    symlink(image, home.image(arch))?;
+    symlink(source.qemu(), home.qemu())?;
+    Ok(made)
 }
 
 /// The images that the tests of `arches` start: in one of [`ARM64_TESTS`] both architectures run.

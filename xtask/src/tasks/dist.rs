@@ -1,0 +1,51 @@
+//! `cargo xtask dist`: the program as a release carries it.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use host::console::Console;
+use host::events::{Event, Phase, Reporter};
+use host::packages::{self, Feature};
+use host::process::Cmd;
+use release::program::{Archive, PROGRAM};
+
+use super::cargo::{cargo_with_env, target_dir};
+use crate::flags::Dist;
+
+impl Dist {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        let host = rustc(&["--print", "host-tuple"]).await?;
+        let target = self.target.unwrap_or_else(|| host.clone());
+        let mut env: Vec<(&str, OsString)> = Vec::new();
+        let compiler = format!("CC_{}", target.replace('-', "_"));
+        packages::ensure(&[Feature::Dist], console).await?;
+        if target.ends_with("-musl") {
+            env.push((&compiler, "musl-gcc".into()));
+        }
+        install_target(&target, console).await?;
+        let build = ["build", "--locked", "--release", "--package", PROGRAM, "--target", &target];
+        cargo_with_env(build, env).await?;
+        let program = target_dir()?.join(&target).join("release").join(PROGRAM);
+        let archive = Archive::pack(&program, &target, &self.output)?;
+        console.report(&Event::Notice(&format!("`{}`: {}", archive.path.display(), archive.sha256)));
+        writeln!(std::io::stdout(), "{}", archive.path.display()).context("cannot write to stdout")
+    }
+}
+
+/// Has the standard library for `target`.
+async fn install_target(target: &str, reporter: &dyn Reporter) -> anyhow::Result<()> {
+    let library = PathBuf::from(rustc(&["--print", "target-libdir", "--target", target]).await?);
+    if library.is_dir() {
+        return Ok(());
+    }
+    let phase = Phase::start(reporter, "target", &format!("Installing Rust's standard library for {target}"));
+    Cmd::new("rustup").args(["target", "add", target]).output().await?;
+    phase.done();
+    Ok(())
+}
+
+async fn rustc(args: &[&str]) -> anyhow::Result<String> {
+    Ok(Cmd::new("rustc").args(args).text().await?)
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask release`: what is published, and publishing it.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use host::console::Console;
+use host::events::{Event, Reporter};
+use host::files::FileError;
+use host::process::Cmd;
+use release::arch::Arch;
+use release::github::{Address, GitHub, Token};
+use release::program::{self, Archive};
+use release::publish::notes::Figures;
+use release::publish::plan::check_size;
+use release::publish::{Image, Plan, carry_out};
+use vm::boot_files::BootFiles;
+use vm::home::Home;
+use vm::qemu::find_img;
+
+use super::build_qemu;
+use crate::flags::{Release, ReleaseOptions, ReleaseStep};
+
+impl Release {
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        match self.step {
+            ReleaseStep::Plan(options) => print(&json(&options.plan(console).await?)?),
+            ReleaseStep::Notes(options) => {
+                let plan = options.plan(console).await?;
+                print(plan.releases.first().map_or("", |release| &release.notes))
+            }
+            ReleaseStep::Publish { options, dry_run } => {
+                let plan = options.plan(console).await?;
+                print(&json(&plan)?)?;
+                if dry_run {
+                    console.report(&Event::Notice("nothing was published: this was a dry run"));
+                    return Ok(());
+                }
+                publish(&plan, options, console).await
+            }
+        }
+    }
+}
+
+async fn publish(plan: &Plan, options: ReleaseOptions, console: &Console) -> anyhow::Result<()> {
+    let address = Address::from_env()?;
+    let token = Token::find(&address).await;
+    let github = GitHub::new(address, options.repo, token)?;
+    carry_out(plan, &github, console).await?;
+    for release in &plan.releases {
+        let web = github.address().web();
+        let text = format!("published {web}/{}/releases/tag/{}", plan.repository, release.tag);
+        console.report(&Event::Notice(&text));
+    }
+    Ok(())
+}
+
+impl ReleaseOptions {
+    async fn plan(&self, console: &Console) -> anyhow::Result<Plan> {
+        match &self.program {
+            Some(dir) => self.program_plan(dir).await,
+            None => self.image_plan(console).await,
+        }
+    }
+
+    async fn image_plan(&self, console: &Console) -> anyhow::Result<Plan> {
+        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let dir = self.images.clone().unwrap_or_else(|| home.images());
+        let images = images(&dir, &home, console).await?;
+        let branch = match &self.git_ref {
+            Some(branch) => branch.clone(),
+            None => Cmd::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).text().await?,
+        };
+        let figures = self.bench.as_deref().map(figures).transpose()?;
+        Ok(Plan::images(&self.repo, &branch, &dir, &images, figures.as_ref(), !self.no_rolling)?)
+    }
+
+    async fn program_plan(&self, dir: &Path) -> anyhow::Result<Plan> {
+        let commit = Cmd::new("git").args(["rev-parse", "HEAD"]).text().await?;
+        let tag = self.git_ref.as_deref().unwrap_or(program::TAG);
+        let path = Path::new(program::INSTALLER);
+        let installer = fs::read_to_string(path).map_err(FileError::of("read", path))?;
+        let web = Address::from_env()?.web().to_owned();
+        Ok(Plan::program(&self.repo, &web, tag, &commit, dir, &Archive::all(dir)?, &installer)?)
+    }
+}
+
+/// The images in `dir`, each with what it says about itself.
+async fn images(dir: &Path, home: &Home, console: &Console) -> anyhow::Result<Vec<Image>> {
+    let mut found = Vec::new();
+    for arch in [Arch::Amd64, Arch::Arm64] {
+        let path = dir.join(arch.image_file());
+        if path.exists() {
+            let size = path.metadata().map_err(FileError::of("look at", &path))?.len();
+            // Before hundreds of MiB are read, or QEMU is built.
+            check_size(&path, size)?;
+            found.push((arch, path, size));
+        }
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    build_qemu::ensure(home, console).await?;
+    let img = find_img(home)?;
+    let scratch = tempfile::tempdir().context("temporary directories cannot be made")?;
+    let mut images = Vec::new();
+    for (arch, path, size) in found {
+        let boot = BootFiles::at(&path, &scratch.path().join(arch.as_str()), arch, &img).await?;
+        images.push(Image { path, size, sha256: boot.image.sha256, manifest: boot.manifest });
+    }
+    Ok(images)
+}
+
+fn figures(path: &Path) -> anyhow::Result<Figures> {
+    let bytes = fs::read(path).map_err(FileError::of("read", path))?;
+    Figures::parse(&bytes).with_context(|| format!("cannot use `{}`", path.display()))
+}
+
+fn json(plan: &Plan) -> anyhow::Result<String> {
+    let mut text = serde_json::to_string_pretty(plan)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to stdout")
+}
