@@ -4,6 +4,8 @@ mod bench;
 mod flags;
 mod hints;
 mod tasks;
+#[cfg(test)]
+mod workflows;
 
 use std::path::Path;
 use std::process::ExitCode;
