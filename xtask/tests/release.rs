@@ -1,0 +1,109 @@
+//! `cargo xtask release` as maintainers and workflows call it.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
+
+use std::fs;
+use std::path::Path;
+
+use fake_github::GitHub as Server;
+use host::process::{Cmd, Finished};
+use release::program::{Archive, TAG, TARGETS};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const REPO: &str = "stack/emulator";
+
+fn server() -> Server {
+    let server = Server::start();
+    server.world().tokens.insert("token".to_owned());
+    server.world().repo(REPO);
+    server
+}
+
+/// A directory with an archive for every platform.
+fn archives() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for target in TARGETS {
+        Archive::pack(Path::new("/bin/sh"), target, dir.path()).unwrap();
+    }
+    dir
+}
+
+/// Runs `cargo xtask release` for `server`.
+async fn release(server: &Server, arguments: &[&str]) -> Finished {
+    let xtask = Cmd::new(env!("CARGO_BIN_EXE_xtask")).arg("release").args(arguments);
+    let xtask = xtask.env_remove("GITHUB_REF_NAME").env("GITHUB_REPOSITORY", REPO);
+    xtask.env("GITHUB_API_URL", server.api_url()).env("GITHUB_TOKEN", "token").finished().await.unwrap()
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_the_plan_and_touches_nothing() {
+    let (server, dir) = (server(), archives());
+    let before = files(dir.path());
+    let program = dir.path().to_str().unwrap();
+    let dry = release(&server, &["publish", "--program", program, "--dry-run"]).await;
+    assert!(dry.status.success(), "{}", String::from_utf8_lossy(&dry.stderr));
+    assert_eq!(server.take_requests(), []);
+    assert_eq!(files(dir.path()), before);
+    let plan = release(&server, &["plan", "--program", program]).await;
+    assert_eq!(dry.stdout, plan.stdout);
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(plan["releases"][0]["tag"], TAG);
+    assert_eq!(plan["releases"][0]["assets"].as_array().unwrap().len(), TARGETS.len() + 2);
+}
+
+#[tokio::test]
+async fn publishing_the_program_makes_the_newest_release() {
+    let (server, dir) = (server(), archives());
+    let done = release(&server, &["publish", "--program", dir.path().to_str().unwrap(), "--tag", TAG]).await;
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{stderr}");
+    assert!(stderr.contains(&format!("/{REPO}/releases/tag/{TAG}")), "{stderr}");
+    let world = server.world();
+    let [release] = world.repos[REPO].releases.values().collect::<Vec<_>>()[..] else {
+        panic!("one release is made")
+    };
+    assert!(!release.draft && !release.prerelease);
+    let mut names: Vec<_> = release.assets.values().map(|asset| asset.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "SHA256SUMS",
+            "emulator-aarch64-apple-darwin.tar.gz",
+            "emulator-aarch64-unknown-linux-musl.tar.gz",
+            "emulator-x86_64-apple-darwin.tar.gz",
+            "emulator-x86_64-unknown-linux-musl.tar.gz",
+            "install.sh",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_published_is_said_before_anything_is_asked() {
+    let (server, empty) = (server(), tempfile::tempdir().unwrap());
+    let dir = empty.path().to_str().unwrap();
+    let nothing = release(&server, &["publish", "--images", dir, "--branch", "dev"]).await;
+    assert!(!nothing.status.success());
+    let expected = format!("there is no image `stack-emulator-<arch>.qcow2` in `{dir}`");
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains(&expected));
+    let image = fs::File::create(empty.path().join("stack-emulator-amd64.qcow2")).unwrap();
+    image.set_len(2 << 30).unwrap();
+    let large = release(&server, &["publish", "--images", dir, "--branch", "dev"]).await;
+    assert!(!large.status.success());
+    assert!(String::from_utf8_lossy(&large.stderr).contains("a release takes files of less than 2 GiB"));
+    let other = archives();
+    let version =
+        release(&server, &["publish", "--program", other.path().to_str().unwrap(), "--tag", "v99.0.0"]).await;
+    assert!(
+        String::from_utf8_lossy(&version.stderr).contains("the tag is `v99.0.0`, but the program is version")
+    );
+    assert_eq!(server.take_requests(), []);
+}
