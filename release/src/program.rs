@@ -160,6 +160,20 @@ mod tests {
     }
 
     #[test]
+    fn cargo_binstall_fetches_what_releases_carry() {
+        let manifest: toml::Table = toml::from_str(include_str!("../../emulator/Cargo.toml")).unwrap();
+        assert_eq!(manifest["package"]["name"].as_str(), Some(PROGRAM));
+        let binstall = &manifest["package"]["metadata"]["binstall"];
+        let url = binstall["pkg-url"].as_str().unwrap();
+        let url = url
+            .replace("{ version }", VERSION)
+            .replace("{ name }", PROGRAM)
+            .replace("{ target }", TARGETS[0]);
+        assert_eq!(url, format!("{{ repo }}/releases/download/{TAG}/{}", archive_file(TARGETS[0])));
+        assert_eq!(binstall["bin-dir"].as_str(), Some("{ bin }{ binary-ext }"));
+    }
+
+    #[test]
     fn the_script_fetches_what_releases_carry() {
         for name in [CHECKSUMS, "emulator-$(target).tar.gz"] {
             assert!(SCRIPT.contains(name), "{name}");
