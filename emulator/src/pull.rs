@@ -176,12 +176,18 @@ impl Order<'_> {
         let token = Token::find(&address).await;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
         let mut searches = 0;
+        let mut spoilt = None;
         loop {
             searches += 1;
             let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;
             let name = format!("{} of `{repo}`", found.origin);
             self.accept(&found, repo, &name)?;
             let pin = found.remote.pin.as_ref().map(Pin::hex);
+            if let Some((expected, source)) = spoilt.take()
+                && pin == Some(expected.as_str())
+            {
+                return Err(PullError::Download { origin: name, source }.into());
+            }
             if let Some(known) = self.known(pin)? {
                 return Ok(Obtained::Known(known));
             }
@@ -198,7 +204,13 @@ impl Order<'_> {
                 }
                 // The file was replaced between the two questions.
                 Err(error) if error.is_gone() && searches < SEARCHES => {}
-                Err(source) => return Err(PullError::Download { origin: name, source }.into()),
+                // Or it is another one by now, which the next search tells.
+                Err(source) => match pin {
+                    Some(pin) if source.kind() == Kind::Verification && searches < SEARCHES => {
+                        spoilt = Some((pin.to_owned(), source));
+                    }
+                    _ => return Err(PullError::Download { origin: name, source }.into()),
+                },
             }
         }
     }

@@ -22,13 +22,18 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::harness::Emulator;
 
-const REPO: &str = "stack/emulator";
-const FILE: &str = "stack-emulator-amd64.qcow2";
-const IMAGE: &str = "images/stack-emulator-amd64.qcow2";
+pub(crate) const REPO: &str = "stack/emulator";
+pub(crate) const FILE: &str = "stack-emulator-amd64.qcow2";
+pub(crate) const IMAGE: &str = "images/stack-emulator-amd64.qcow2";
 const PART: &str = "downloads/stack-emulator-amd64.qcow2.part";
 
 /// A disk with what is read out of an image, told from others by its kernel.
 fn image(arch: Arch, kernel: &str) -> Vec<u8> {
+    image_of(&manifest(arch), kernel)
+}
+
+/// The same with this manifest.
+pub(crate) fn image_of(manifest: &Manifest, kernel: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk");
     fs::File::create(&path).unwrap().set_len(ESP_MINIMUM + (4 << 20)).unwrap();
@@ -40,7 +45,7 @@ fn image(arch: Arch, kernel: &str) -> Vec<u8> {
     let (start, length) = (esp.bytes_start(sector).unwrap(), esp.bytes_len(sector).unwrap());
     Volume::new("ESP")
         .unwrap()
-        .file(PATH_IN_ESP, manifest(arch).to_json())
+        .file(PATH_IN_ESP, manifest.to_json())
         .file("emulator/vmlinuz", kernel)
         .file("emulator/initrd.fast", "initrd")
         .write_esp(&path, start, length)
@@ -48,7 +53,7 @@ fn image(arch: Arch, kernel: &str) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-fn manifest(arch: Arch) -> Manifest {
+pub(crate) fn manifest(arch: Arch) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION,
         arch,
