@@ -176,7 +176,7 @@ impl Order<'_> {
         let token = Token::find(&address).await;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
         let mut searches = 0;
-        let mut spoilt = None;
+        let mut spoilt: Option<(String, DownloadError)> = None;
         loop {
             searches += 1;
             let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;

@@ -1,7 +1,10 @@
 //! Pulling the newest image while it is replaced by a publication.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
+
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use fake_github::{Fault, GitHub as Server, Place, Rule};
@@ -16,8 +19,8 @@ use release::publish::{Image, Plan, carry_out};
 use super::harness::Emulator;
 use super::pull::{FILE, IMAGE, REPO, image_of, manifest};
 
-/// Images of so many commits are published, one after the other.
-const BUILDS: u8 = 4;
+/// So many times the newest image is pulled while one after the other is published.
+const PULLS: usize = 8;
 
 /// An image built from a commit, and what publishes it.
 struct Build {
@@ -25,20 +28,17 @@ struct Build {
     plan: Plan,
 }
 
-fn builds(dir: &Path) -> Vec<Build> {
-    (1..=BUILDS).map(|number| build(&dir.join(number.to_string()), number)).collect()
-}
-
-fn build(dir: &Path, number: u8) -> Build {
+fn build(dir: &Path, number: usize) -> Build {
     let mut manifest: Manifest = manifest(Arch::Amd64);
     manifest.build.git_sha = format!("{number:040x}").chars().rev().collect();
     let content = image_of(&manifest, &number.to_string());
-    std::fs::create_dir(dir).unwrap();
+    let dir = dir.join(number.to_string());
+    std::fs::create_dir(&dir).unwrap();
     let path = dir.join(FILE);
     std::fs::write(&path, &content).unwrap();
     let digest = digest::of_bytes(&content);
     let image = Image { path, size: content.len() as u64, sha256: digest.clone(), manifest };
-    let plan = Plan::images(&REPO.parse().unwrap(), "dev", dir, &[image], None, true).unwrap();
+    let plan = Plan::images(&REPO.parse().unwrap(), "dev", &dir, &[image], None, true).unwrap();
     Build { digest, plan }
 }
 
@@ -75,9 +75,19 @@ fn pulled(emulator: &Emulator) -> String {
     digest::of_file(&emulator.path(IMAGE)).unwrap()
 }
 
-/// Pulls in a loop while one image after the other is published; every one that comes is one of them, and none is older than
-/// the last.
-fn pulls_all_the_time(emulator: &Emulator, server: &Server, builds: &[Build]) {
+/// Publishes one image after the other for as long as somebody `pulls`, and gives their digests in that order.
+fn publications(server: &Server, dir: &Path, first: Build, pulls: &Receiver<()>) -> Vec<String> {
+    let mut digests = vec![first.digest];
+    while pulls.try_recv() != Err(TryRecvError::Disconnected) {
+        let build = build(dir, digests.len());
+        publish(server, &build.plan);
+        digests.push(build.digest);
+    }
+    digests
+}
+
+/// Pulls again and again while images are published; every image that comes is one of them, and none is older than the last.
+fn pulls_all_the_time(emulator: &Emulator, server: &Server, dir: &Path, first: Build) {
     // So that there is time between any two requests of a publication, and between the questions of a pull.
     for method in ["PATCH", "DELETE"] {
         server.rule(Rule::new(Place::Api, Fault::Delay(Duration::from_millis(60))).method(method));
@@ -85,38 +95,37 @@ fn pulls_all_the_time(emulator: &Emulator, server: &Server, builds: &[Build]) {
     for place in [Place::Web, Place::Storage] {
         server.rule(Rule::new(place, Fault::Delay(Duration::from_millis(25))).method("GET"));
     }
-    let done = AtomicBool::new(false);
-    let got = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            builds[1..].iter().for_each(|build| publish(server, &build.plan));
-            done.store(true, Ordering::Relaxed);
-        });
-        let mut got = Vec::new();
-        while !done.load(Ordering::Relaxed) {
-            got.push(pulled(emulator));
-        }
-        got.push(pulled(emulator));
-        got
+    let (pulling, pulls) = mpsc::channel();
+    let (mut got, published) = std::thread::scope(|scope| {
+        let publisher = scope.spawn(move || publications(server, dir, first, &pulls));
+        // A pull that fails ends the publications by unwinding.
+        let pulling = pulling;
+        let got: Vec<_> = (0..PULLS).map(|_| pulled(emulator)).collect();
+        drop(pulling);
+        (got, publisher.join().unwrap())
     });
-    assert!(got.len() > builds.len(), "{} pulls are too few to be meanwhile", got.len());
-    let number = |digest: &String| builds.iter().position(|build| build.digest == *digest).unwrap();
-    let numbers: Vec<_> = got.iter().map(number).collect();
+    got.push(pulled(emulator));
+    let numbers: Vec<_> =
+        got.iter().map(|digest| published.iter().position(|known| known == digest).unwrap()).collect();
     assert!(numbers.is_sorted(), "{numbers:?}");
-    assert_eq!(numbers.last(), Some(&(builds.len() - 1)));
+    assert_eq!(numbers.last(), Some(&(published.len() - 1)));
+    let different = BTreeSet::from_iter(&numbers).len();
+    assert!(different > 2, "{different} images are too few to be pulled meanwhile");
 }
 
 #[test]
 fn a_pull_at_any_moment_of_a_publication_gets_an_image() {
     let dir = tempfile::tempdir().unwrap();
-    let builds = builds(dir.path());
-    let server = server_with(&builds[0]);
-    pulls_all_the_time(&emulator(&server), &server, &builds);
+    let first = build(dir.path(), 0);
+    let server = server_with(&first);
+    pulls_all_the_time(&emulator(&server), &server, dir.path(), first);
 }
 
 #[test]
 fn a_pull_with_a_token_at_any_moment_of_a_publication_gets_an_image() {
     let dir = tempfile::tempdir().unwrap();
-    let builds = builds(dir.path());
-    let server = server_with(&builds[0]);
-    pulls_all_the_time(&emulator(&server).with("GITHUB_TOKEN", "good"), &server, &builds);
+    let first = build(dir.path(), 0);
+    let server = server_with(&first);
+    let emulator = emulator(&server).with("GITHUB_TOKEN", "good");
+    pulls_all_the_time(&emulator, &server, dir.path(), first);
 }

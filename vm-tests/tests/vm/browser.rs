@@ -85,7 +85,10 @@ async fn sign_in(browser: &Client, password: &str) {
         input.clear().await.unwrap();
         input.send_keys(value).await.unwrap();
     }
-    browser.find(Locator::Css("button")).await.unwrap().click().await.unwrap();
+    let button = browser.find(Locator::Css("button")).await.unwrap();
+    button.clone().click().await.unwrap();
+    // The click is answered before the next page is there, and an element of this one would be stale as soon as it is.
+    wait::until(LIMIT, async || button.tag_name().await.err()).await.expect("the form leads to another page");
 }
 
 async fn text(browser: &Client, selector: &str) -> String {
