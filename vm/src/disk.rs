@@ -42,13 +42,21 @@ pub enum DiskError {
         /// Places that could not be checked.
         errors: u64,
     },
+    /// The image is only a part: the rest of it is in another file.
+    #[error("`{}` is not whole: a part of it is the file `{other}`", path.display())]
+    Partial {
+        /// The image.
+        path: PathBuf,
+        /// The other file, as it is written in this one.
+        other: String,
+    },
 }
 
 impl Explain for DiskError {
     fn class(&self) -> Class {
         match self {
             Self::Process(source) => source.class(),
-            Self::Damaged { .. } => Class::VerificationFailed,
+            Self::Damaged { .. } | Self::Partial { .. } => Class::VerificationFailed,
             Self::Answer { .. } => Class::Failed,
         }
     }
@@ -57,6 +65,9 @@ impl Explain for DiskError {
         match self {
             Self::Process(source) => source.hint(),
             Self::Damaged { path, .. } => Some(format!("fetch or build `{}` again", path.display())),
+            Self::Partial { .. } => {
+                Some("do not use it: its guest could read that file of this machine".to_owned())
+            }
             Self::Answer { .. } => None,
         }
     }
@@ -78,6 +89,31 @@ pub struct DiskInfo {
     /// Whether a process that wrote to it never closed it.
     #[serde(default)]
     pub dirty_flag: bool,
+    #[serde(default)]
+    format_specific: FormatSpecific,
+}
+
+/// What only qcow2 images have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+struct FormatSpecific {
+    #[serde(default)]
+    data: Qcow2Data,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Qcow2Data {
+    /// The file that the guest's data is in, when it is not this one.
+    #[serde(default)]
+    data_file: Option<String>,
+}
+
+impl DiskInfo {
+    /// Another file that a part of the image is in: what it is an overlay of, or what its data is in.
+    fn other_file(&self) -> Option<String> {
+        let backing = self.backing_filename.as_ref().map(|path| path.to_string_lossy().into_owned());
+        backing.or_else(|| self.format_specific.data.data_file.clone())
+    }
 }
 
 /// A conversion into a qcow2 image.
@@ -196,6 +232,19 @@ impl QemuImg {
         Err(DiskError::Damaged { path: path.to_owned(), corruptions, leaks, errors })
     }
 
+    /// Proves that the qcow2 image at `path`, which came from elsewhere, is whole and sound. One that leads to another file would
+    /// show that file of the host to its guest.
+    ///
+    /// # Errors
+    /// [`DiskError::Partial`] and [`DiskError::Damaged`] when it is not; another when it cannot be told.
+    pub async fn prove(&self, path: &Path) -> Result<(), DiskError> {
+        // First: whatever else is done with the image opens the other file.
+        if let Some(other) = self.info(&DiskFile::qcow2(path)).await?.other_file() {
+            return Err(DiskError::Partial { path: path.to_owned(), other });
+        }
+        self.check(path).await
+    }
+
     /// Writes an image anew as qcow2.
     ///
     /// # Errors
@@ -283,6 +332,26 @@ mod tests {
     async fn a_check_that_cannot_be_made_is_no_clean_one() {
         let image = image("", "1");
         assert!(matches!(fake().check(&image.path).await, Err(DiskError::Process(_))));
+    }
+
+    #[tokio::test]
+    async fn an_image_from_elsewhere_must_be_one_sound_file() {
+        let about = |rest: &str| {
+            image(&format!(r#"{{"virtual-size": 1, "actual-size": 1, "format": "qcow2"{rest}}}"#), "0")
+        };
+        fake().prove(&about("").path).await.unwrap();
+        let refused = async |rest: &str| {
+            let error = fake().prove(&about(rest).path).await.unwrap_err();
+            assert_eq!(error.class(), Class::VerificationFailed);
+            error.to_string()
+        };
+        let leads_out = "is not whole: a part of it is the file `/etc/shadow`";
+        let text = refused(r#", "backing-filename": "/etc/shadow""#).await;
+        assert!(text.ends_with(leads_out), "{text}");
+        let text = refused(r#", "format-specific": {"data": {"data-file": "/etc/shadow"}}"#).await;
+        assert!(text.ends_with(leads_out), "{text}");
+        let text = refused(r#", "corruptions": 1"#).await;
+        assert!(text.contains("is damaged: 1 corruptions"), "{text}");
     }
 
     #[tokio::test]
