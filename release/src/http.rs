@@ -1,8 +1,9 @@
 //! The HTTP client that everything here goes out by.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::{Certificate, Client, NoProxy, Proxy};
 
 /// How long a server may take to accept a connection, name lookup included. Short, so that a source that this network
 /// cannot reach costs little before the next one is tried.
@@ -14,26 +15,76 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What never goes through a proxy, besides what `NO_PROXY` names: a proxy has another loopback than we do.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
-/// An HTTP client with this module's deadlines. TLS is rustls with the platform's trust store, which obeys
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR`; proxies come from the usual variables, and loopback is never proxied.
+/// Variable with the file of the certificates that are trusted, as OpenSSL and what follows it read it.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+/// Variable with a directory of them.
+const CERTIFICATES_DIR: &str = "SSL_CERT_DIR";
+
+/// Why there is no HTTP client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The certificates that are to be trusted cannot be had.
+    #[error("`{CERTIFICATES}` and `{CERTIFICATES_DIR}` lead to no certificate: {reason}")]
+    Certificates {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// TLS cannot be set up, or a proxy variable is no address.
+    #[error("cannot set up HTTPS")]
+    Setup(#[from] reqwest::Error),
+}
+
+impl ClientError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Certificates { .. } => {
+                Some(format!("set `{CERTIFICATES}` to a file of certificates in PEM format, or unset both"))
+            }
+            Self::Setup(_) => None,
+        }
+    }
+}
+
+/// An HTTP client with this module's deadlines. TLS is rustls with the platform's trust store, in place of which come the
+/// certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`; proxies come from the usual variables, and loopback is never proxied.
 ///
 /// # Errors
-/// When TLS cannot be set up, or a proxy variable is no address.
-pub fn client() -> reqwest::Result<Client> {
+/// When TLS cannot be set up, or a variable leads to nothing.
+pub fn client() -> Result<Client, ClientError> {
     client_with(STALL_TIMEOUT)
 }
 
 /// As [`client`], with another limit for transfers that stand still.
-pub(crate) fn client_with(stall: Duration) -> reqwest::Result<Client> {
+pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
     let mut builder = Client::builder()
         .user_agent(concat!("stack-emulator/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(stall)
         .no_proxy();
+    let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(trusted) = certificates(path(CERTIFICATES).as_deref(), path(CERTIFICATES_DIR).as_deref())? {
+        builder = builder.tls_certs_only(trusted);
+    }
     for proxy in proxies(|name| std::env::var(name).ok())? {
         builder = builder.proxy(proxy);
     }
-    builder.build()
+    Ok(builder.build()?)
+}
+
+/// The certificates that are trusted in place of the platform's: not every platform's own store heeds the variables.
+fn certificates(file: Option<&Path>, dir: Option<&Path>) -> Result<Option<Vec<Certificate>>, ClientError> {
+    if file.is_none() && dir.is_none() {
+        return Ok(None);
+    }
+    let found = rustls_native_certs::load_certs_from_paths(file, dir);
+    if found.certs.is_empty() {
+        let reason = found.errors.first().map_or_else(|| "they are empty".to_owned(), ToString::to_string);
+        return Err(ClientError::Certificates { reason });
+    }
+    let trusted = found.certs.iter().map(|certificate| Certificate::from_der(certificate));
+    Ok(Some(trusted.collect::<Result<_, _>>()?))
 }
 
 /// The proxies that the variables name: `https_proxy`, `http_proxy`, `all_proxy`, each also in capitals.
@@ -55,8 +106,13 @@ fn proxies(variable: impl Fn(&str) -> Option<String>) -> reqwest::Result<Vec<Pro
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 
@@ -97,6 +153,59 @@ mod tests {
             assert_eq!(here.status(), 404, "the server itself has answered");
             let excepted = client.get("http://internal.invalid/").send().await;
             assert!(excepted.is_err(), "there is no such host, and the proxy was not asked");
+        }
+    }
+
+    /// A server whose certificate is its own authority, and that certificate's file.
+    async fn tls_server(dir: &Path) -> (String, PathBuf) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = dir.join("authority.pem");
+        std::fs::write(&file, own.cert.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut request = [0; 1024];
+                    let _ = stream.read(&mut request).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 418 \r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                }
+            }
+        });
+        (address, file)
+    }
+
+    #[tokio::test]
+    async fn a_private_authority_is_trusted_when_the_variable_names_it_and_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (address, file) = tls_server(dir.path()).await;
+        let trusting = |file: &Path| {
+            let trusted = certificates(Some(file), None).unwrap().unwrap();
+            Client::builder().no_proxy().tls_certs_only(trusted).build().unwrap()
+        };
+        assert_eq!(trusting(&file).get(&address).send().await.unwrap().status(), 418);
+
+        let other = dir.path().join("other.pem");
+        let another = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+        std::fs::write(&other, another.cert.pem()).unwrap();
+        assert!(trusting(&other).get(&address).send().await.unwrap_err().is_connect());
+        assert!(certificates(None, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_variable_that_leads_to_no_certificate_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["missing.pem", ""] {
+            let error = certificates(Some(&dir.path().join(path)), None).unwrap_err().to_string();
+            assert!(
+                error.starts_with("`SSL_CERT_FILE` and `SSL_CERT_DIR` lead to no certificate: "),
+                "{error}"
+            );
         }
     }
 

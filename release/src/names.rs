@@ -41,9 +41,10 @@ pub fn artifact(arch: Arch) -> String {
     format!("qemu-emulator-{arch}")
 }
 
-/// A branch as it stands in a tag: what separates its parts would make the tag a path.
+/// A branch as it stands in a tag, which is also a part of addresses and of file names.
 fn tag_part(branch: &str) -> String {
-    branch.replace('/', "-")
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    branch.chars().map(|c| if plain(c) { c } else { '-' }).collect()
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
     #[test]
     fn tags_are_told_by_their_branch() {
         assert_eq!(rolling_tag("dev"), "emulator-dev-latest");
-        assert_eq!(rolling_tag("fix/boot"), "emulator-fix-boot-latest");
+        assert_eq!(rolling_tag("fix/boot#7"), "emulator-fix-boot-7-latest");
         let day = time::macros::date!(2026 - 01 - 31);
         assert_eq!(immutable_tag("dev", day, "0123abcdef"), "emulator-dev-20260131-0123abcd");
         assert!(is_immutable_tag("dev", "emulator-dev-20260131-0123abcd"));

@@ -2,27 +2,28 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use backon::BackoffBuilder;
 use dialoguer::Confirm;
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock, create_private_dir};
 use release::arch::Arch;
 use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
-use release::github::address::NoAddress;
-use release::github::find::{FindError, Fork, Found, Wanted};
-use release::github::{Address, ApiError, GitHub, Repo, Token};
+use release::github::find::{Found, Wanted};
+use release::github::{Address, GitHub, Repo, Token, backoff};
 use vm::boot_files::BootFilesError;
-use vm::error::Explain;
 use vm::home::Home;
 use vm::images::{Images, Origin};
-use vm::qemu::{QemuError, find_img};
+use vm::qemu::find_img;
 
+use self::error::owner;
 use crate::errors::CommandError;
-use crate::exit::Exit;
 
-/// How often an image is looked for again that is gone when it is asked for: a rolling release's is replaced now and then.
-const SEARCHES: usize = 3;
+mod error;
+
+pub(crate) use error::PullError;
 
 /// Where an image is to come from.
 #[derive(Debug)]
@@ -51,86 +52,6 @@ pub(crate) struct Pulled {
     pub(crate) sha256: String,
     /// Whether it was not here before.
     pub(crate) changed: bool,
-}
-
-/// Why an image could not be pulled.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PullError {
-    /// Nobody has said where from.
-    #[error("it is not known which repository to pull from")]
-    NoRepo,
-    /// There is no image, and none may be pulled.
-    #[error("there is no image for {0}, and with `--offline` none is pulled")]
-    Offline(Arch),
-    /// The address of the API is none.
-    #[error(transparent)]
-    Address(#[from] NoAddress),
-    /// GitHub cannot be talked to.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// There is no such image.
-    #[error(transparent)]
-    Find(#[from] FindError),
-    /// It is another's code, and nobody has accepted that.
-    #[error("{origin} is code of {}, which is not `{repo}`", owner(.fork))]
-    Fork { origin: String, repo: Repo, fork: Fork },
-    /// Its bytes cannot be had.
-    #[error("cannot download {origin}")]
-    Download {
-        origin: String,
-        #[source]
-        source: DownloadError,
-    },
-    /// What came is no image that this program can run.
-    #[error("what came from {origin} is no image for {arch}")]
-    NoImage {
-        origin: String,
-        arch: Arch,
-        #[source]
-        source: BootFilesError,
-    },
-    /// It cannot be put in its place.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// There is no `qemu-img` to look into it with.
-    #[error(transparent)]
-    Qemu(#[from] QemuError),
-}
-
-impl PullError {
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::NoRepo | Self::Address(_) | Self::Fork { .. } => Exit::Usage,
-            Self::Api(error) if error.is_about_access() => Exit::Access,
-            Self::Find(error) if error.is_about_access() => Exit::Access,
-            Self::Download { source, .. } => match source.kind() {
-                Kind::Access => Exit::Access,
-                Kind::TimedOut => Exit::TimedOut,
-                Kind::Verification => Exit::VerificationFailed,
-                Kind::Failed => Exit::Failed,
-            },
-            Self::NoImage { .. } => Exit::VerificationFailed,
-            Self::Qemu(error) => error.class().into(),
-            Self::Offline(_) | Self::Api(_) | Self::Find(_) | Self::File(_) => Exit::Failed,
-        }
-    }
-
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoRepo => Some("name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`".to_owned()),
-            Self::Offline(arch) => {
-                Some(format!("pull one while there is a network: `emulator pull --arch {arch}`"))
-            }
-            Self::Api(error) => error.hint(),
-            Self::Find(error) => error.hint(),
-            Self::Fork { .. } => {
-                Some("look at the code first; if you trust it, say so with `--allow-fork`".to_owned())
-            }
-            Self::Download { source, .. } => source.hint(),
-            Self::Qemu(error) => error.hint(),
-            Self::Address(_) | Self::NoImage { .. } | Self::File(_) => None,
-        }
-    }
 }
 
 impl Order<'_> {
@@ -175,44 +96,64 @@ impl Order<'_> {
         let address = Address::from_env().map_err(PullError::from)?;
         let token = Token::find(&address).await;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
-        let mut searches = 0;
-        let mut spoilt: Option<(String, DownloadError)> = None;
+        // The newest release's file is replaced now and then: what is gone, or another one, is looked for again.
+        let mut pauses = backoff().build();
+        let mut before: Option<Found> = None;
+        let mut spoilt: Option<PullError> = None;
         loop {
-            searches += 1;
             let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;
             let name = format!("{} of `{repo}`", found.origin);
-            self.accept(&found, repo, &name)?;
-            let pin = found.remote.pin.as_ref().map(Pin::hex);
-            if let Some((expected, source)) = spoilt.take()
-                && pin == Some(expected.as_str())
+            if let Some(error) = spoilt.take()
+                && pin(before.as_ref()) == pin(Some(&found))
             {
-                return Err(PullError::Download { origin: name, source }.into());
+                return Err(error.into());
             }
-            if let Some(known) = self.known(pin)? {
+            if before.as_ref().is_none_or(|before| before.fork != found.fork) {
+                self.accept(&found, repo, &name)?;
+            }
+            if let Some(known) = self.known(pin(Some(&found)))? {
                 return Ok(Obtained::Known(known));
             }
-            self.console.report(&Event::Notice(&format!("pulling {name}")));
-            let target = self.home.download(self.arch);
-            let phase = download::phase(self.console, &target);
-            let downloader = Downloader::with(github.http().clone());
-            match downloader.receive(&found.remote, &target, &phase).await {
+            if before.as_ref().is_none_or(|before| before.origin != found.origin) {
+                self.announce(&found, &name);
+            }
+            let source = match self.receive(&github, &found).await {
                 Ok(fetched) => {
-                    phase.done();
-                    let transfer = pin.map(str::to_owned);
+                    let transfer = pin(Some(&found)).map(str::to_owned);
                     let origin = Origin::new(name, transfer, fetched.digest.clone());
                     return Ok(Obtained::New(fetched, origin));
                 }
-                // The file was replaced between the two questions.
-                Err(error) if error.is_gone() && searches < SEARCHES => {}
-                // Or it is another one by now, which the next search tells.
-                Err(source) => match pin {
-                    Some(pin) if source.kind() == Kind::Verification && searches < SEARCHES => {
-                        spoilt = Some((pin.to_owned(), source));
-                    }
-                    _ => return Err(PullError::Download { origin: name, source }.into()),
-                },
-            }
+                Err(source) => source,
+            };
+            let may_be_another = pin(Some(&found)).is_some() && source.kind() == Kind::Verification;
+            let next = pauses.next().filter(|_| source.is_gone() || may_be_another);
+            let error = match &found.unasked {
+                Some(limit) if source.is_gone() => PullError::Unasked(Arc::clone(limit)),
+                _ => PullError::Download { origin: name, source },
+            };
+            let Some(pause) = next else { return Err(error.into()) };
+            tokio::time::sleep(pause).await;
+            spoilt = may_be_another.then_some(error);
+            before = Some(found);
         }
+    }
+
+    fn announce(&self, found: &Found, name: &str) {
+        if let Some(limit) = &found.unasked {
+            self.console.report(&Event::Notice(&format!(
+                "{limit}: downloading without it; what comes is checked as an image, but no digest is known"
+            )));
+        }
+        self.console.report(&Event::Notice(&format!("pulling {name}")));
+    }
+
+    async fn receive(&self, github: &GitHub, found: &Found) -> Result<Fetched, DownloadError> {
+        let target = self.home.download(self.arch);
+        let phase = download::phase(self.console, &target);
+        let downloader = Downloader::with(github.http().clone());
+        let fetched = downloader.receive(&found.remote, &target, &phase).await?;
+        phase.done();
+        Ok(fetched)
     }
 
     fn copy(&self, path: &Path) -> Result<Obtained, CommandError> {
@@ -245,9 +186,13 @@ impl Order<'_> {
         Ok((sha256 == digest).then(unnamed))
     }
 
-    /// Makes sure that code of a fork is wanted.
+    /// Makes sure that code of a fork is wanted, and says whose it is in any case.
     fn accept(&self, found: &Found, repo: &Repo, name: &str) -> Result<(), CommandError> {
-        let Some(fork) = found.fork.as_ref().filter(|_| !self.allow_fork) else { return Ok(()) };
+        let Some(fork) = &found.fork else { return Ok(()) };
+        if self.allow_fork {
+            self.console.report(&Event::Notice(&format!("{name} is code of {}", owner(fork))));
+            return Ok(());
+        }
         let refusal =
             || PullError::Fork { origin: name.to_owned(), repo: repo.clone(), fork: fork.clone() }.into();
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
@@ -267,9 +212,7 @@ enum Obtained {
     Known(Origin),
 }
 
-fn owner(fork: &Fork) -> String {
-    match &fork.repo {
-        Some(repo) => format!("`{repo}` at {}", fork.sha),
-        None => format!("a repository that is gone, at {}", fork.sha),
-    }
+/// The digest that what was found has, if that is known.
+fn pin(found: Option<&Found>) -> Option<&str> {
+    found?.remote.pin.as_ref().map(Pin::hex)
 }

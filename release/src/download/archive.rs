@@ -81,19 +81,7 @@ pub(super) fn content_offset(header: &[u8]) -> Option<u64> {
 /// The entry called `wanted`, by the directory in the last bytes of an archive of `total` bytes.
 pub(super) fn find(tail: Bytes, total: u64, wanted: &str) -> Result<Entry, ArchiveError> {
     let archive = ZipArchive::new(Tail::new(tail, total)).map_err(ArchiveError::Zip)?;
-    let mut found = None;
-    let mut present = Vec::new();
-    for index in 0..archive.len() {
-        let entry = archive.by_index_data(index).map_err(ArchiveError::Zip)?;
-        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-        let path = entry.enclosed_name().ok_or_else(|| ArchiveError::Outside(name.clone()))?;
-        if path.file_name() == Some(Path::new(wanted).as_os_str()) {
-            found = Some(index);
-        }
-        present.push(format!("`{name}`"));
-    }
-    let index = found.ok_or_else(|| ArchiveError::NoImage { wanted: wanted.to_owned(), present })?;
-    let entry = archive.by_index_data(index).map_err(ArchiveError::Zip)?;
+    let entry = archive.by_index_data(index_of(&archive, wanted)?).map_err(ArchiveError::Zip)?;
     let method = match entry.compression() {
         CompressionMethod::Stored if !entry.encrypted() => Method::Stored,
         CompressionMethod::Deflated if !entry.encrypted() => Method::Deflated,
@@ -106,6 +94,22 @@ pub(super) fn find(tail: Bytes, total: u64, wanted: &str) -> Result<Entry, Archi
         size: entry.size(),
         crc: entry.crc32(),
     })
+}
+
+/// Which entry of an archive is the file called `wanted`, in whatever directory. None may lead out of the archive.
+pub(super) fn index_of<R: Read + Seek>(archive: &ZipArchive<R>, wanted: &str) -> Result<usize, ArchiveError> {
+    let mut found = None;
+    let mut present = Vec::new();
+    for index in 0..archive.len() {
+        let entry = archive.by_index_data(index).map_err(ArchiveError::Zip)?;
+        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        let path = entry.enclosed_name().ok_or_else(|| ArchiveError::Outside(name.clone()))?;
+        if path.file_name() == Some(Path::new(wanted).as_os_str()) {
+            found = Some(index);
+        }
+        present.push(format!("`{name}`"));
+    }
+    found.ok_or_else(|| ArchiveError::NoImage { wanted: wanted.to_owned(), present })
 }
 
 /// The last bytes of a file, at the places that they have in it.

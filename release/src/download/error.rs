@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 
 use super::archive::ArchiveError;
 use crate::github::ApiError;
+use crate::http::ClientError;
 
 /// Why a file is not the one that was pinned.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +128,8 @@ pub enum DownloadError {
         source: io::Error,
     },
     /// The HTTP client cannot be set up.
-    #[error("cannot set up HTTPS")]
-    Client(#[source] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// What kind of failure it is.
@@ -176,6 +177,10 @@ impl DownloadError {
                     path.display()
                 )
             }
+            Self::Size { .. } | Self::Digest { .. } => {
+                "run the same command again; if it ends like this once more, the file on the server is damaged".to_owned()
+            }
+            Self::Client(source) => return source.hint(),
             _ => return None,
         })
     }

@@ -100,7 +100,7 @@ impl Downloader {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new() -> Result<Self, DownloadError> {
-        Ok(Self::with(crate::http::client().map_err(DownloadError::Client)?))
+        Ok(Self::with(crate::http::client()?))
     }
 
     /// A downloader with this client, which must not send a token of its own.

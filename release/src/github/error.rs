@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Token;
+use crate::http::ClientError;
 
 /// Why the API did not answer as it should.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +79,8 @@ pub enum ApiError {
         source: serde_json::Error,
     },
     /// The HTTP client cannot be set up.
-    #[error("cannot set up HTTPS")]
-    Client(#[source] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The API's client cannot be set up, or not express a request.
     #[error("cannot talk to GitHub's API")]
     Setup(#[source] octocrab::Error),
@@ -176,6 +177,7 @@ impl ApiError {
                 Some("use a token that may read the repository's contents and actions".to_owned())
             }
             Self::RateLimited { .. } => Some("wait, or use another token".to_owned()),
+            Self::Client(source) => source.hint(),
             _ => None,
         }
     }

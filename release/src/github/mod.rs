@@ -10,6 +10,7 @@ use backon::{ExponentialBuilder, Retryable};
 use http::Method;
 use http_body_util::BodyExt;
 use octocrab::Octocrab;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,9 @@ const PAGES: usize = 10;
 
 /// How often a request that failed for a passing reason is tried again.
 const RETRIES: usize = 4;
+
+/// What stands for something else in a path, and so is written as a code: all but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A repository: `owner/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -95,7 +99,7 @@ impl GitHub {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(address: Address, repo: Repo, token: Option<Token>) -> Result<Self, ApiError> {
-        let http = client().map_err(ApiError::Client)?;
+        let http = client()?;
         let mut builder = Octocrab::builder()
             .base_uri(address.api())
             .map_err(ApiError::Setup)?
@@ -181,8 +185,22 @@ impl GitHub {
     }
 }
 
+/// A tag, or whatever else somebody has typed, as one segment of a path.
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
+}
+
+/// Takes "it is not there" for an answer.
+pub(crate) fn missing_as_none<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(ApiError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Pauses between tries: from a quarter of a second on, twice as long each time, never quite the same.
-pub(crate) fn backoff() -> ExponentialBuilder {
+pub fn backoff() -> ExponentialBuilder {
     let first = std::time::Duration::from_millis(250);
     ExponentialBuilder::default().with_min_delay(first).with_max_times(RETRIES).with_jitter()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::PlannedRelease;
 use crate::github::model::{Asset, Release};
-use crate::github::{ApiError, GitHub};
+use crate::github::{ApiError, GitHub, missing_as_none, segment};
 
 /// What is told about a release.
 #[derive(Debug, Serialize)]
@@ -48,10 +48,10 @@ struct Object {
 
 /// The release with this tag: the published one, else a draft.
 pub(super) async fn find(github: &GitHub, tag: &str) -> Result<Option<Release>, ApiError> {
-    match github.call(Method::GET, &format!("/releases/tags/{tag}"), None::<&()>).await {
-        Ok(release) => return Ok(Some(release)),
-        Err(ApiError::NotFound { .. }) => {}
-        Err(error) => return Err(error),
+    let route = format!("/releases/tags/{}", segment(tag));
+    let published = github.call(Method::GET, &route, None::<&()>).await;
+    if let Some(release) = missing_as_none(published)? {
+        return Ok(Some(release));
     }
     // Drafts have no tag yet, so they are only in the list.
     let is_it = |release: &Release| release.tag_name == tag;
@@ -83,20 +83,20 @@ pub(super) async fn rename(github: &GitHub, asset: &Asset, name: &str) -> Result
 
 /// Removes an asset; one that is gone already is fine.
 pub(super) async fn delete(github: &GitHub, asset: &Asset) -> Result<(), ApiError> {
-    match github.call(Method::DELETE, &format!("/releases/assets/{}", asset.id), None::<&()>).await {
-        Ok(()) | Err(ApiError::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
+    let route = format!("/releases/assets/{}", asset.id);
+    missing_as_none(github.call(Method::DELETE, &route, None::<&()>).await).map(|_: Option<()>| ())
 }
 
 /// Puts a tag on `commit`, wherever it is; does nothing where it is there already.
 pub(super) async fn move_tag(github: &GitHub, tag: &str, commit: &str) -> Result<(), ApiError> {
-    let now: Reference = github.call(Method::GET, &format!("/git/ref/tags/{tag}"), None::<&()>).await?;
+    let now: Reference =
+        github.call(Method::GET, &format!("/git/ref/tags/{}", segment(tag)), None::<&()>).await?;
     if now.object.sha == commit {
         return Ok(());
     }
     let body = serde_json::json!({ "sha": commit, "force": true });
-    let _: Reference = github.call(Method::PATCH, &format!("/git/refs/tags/{tag}"), Some(&body)).await?;
+    let _: Reference =
+        github.call(Method::PATCH, &format!("/git/refs/tags/{}", segment(tag)), Some(&body)).await?;
     Ok(())
 }
 

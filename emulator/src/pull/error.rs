@@ -1,0 +1,116 @@
+//! Why an image could not be pulled, and what to do about it.
+
+use std::sync::Arc;
+
+use host::files::FileError;
+use release::arch::Arch;
+use release::download::{DownloadError, Kind};
+use release::github::address::NoAddress;
+use release::github::find::{FindError, Fork};
+use release::github::{ApiError, Repo};
+use vm::boot_files::BootFilesError;
+use vm::error::Explain;
+use vm::qemu::QemuError;
+
+use crate::exit::Exit;
+
+const SEE_RELEASES: &str = "see which images there are with `emulator list-releases`";
+
+/// Why an image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PullError {
+    /// Nobody has said where from.
+    #[error("it is not known which repository to pull from")]
+    NoRepo,
+    /// There is no image, and none may be pulled.
+    #[error("there is no image for {0}, and with `--offline` none is pulled")]
+    Offline(Arch),
+    /// The address of the API is none.
+    #[error(transparent)]
+    Address(#[from] NoAddress),
+    /// GitHub cannot be talked to.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// There is no such image.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// It is another's code, and nobody has accepted that.
+    #[error("{origin} is code of {}, which is not `{repo}`", owner(.fork))]
+    Fork { origin: String, repo: Repo, fork: Fork },
+    /// What was to be downloaded without the API is not there, and so it is the API that has to be asked.
+    #[error(transparent)]
+    Unasked(Arc<ApiError>),
+    /// Its bytes cannot be had.
+    #[error("cannot get the image of {origin}")]
+    Download {
+        origin: String,
+        #[source]
+        source: DownloadError,
+    },
+    /// What came is no image that this program can run.
+    #[error("what came from {origin} is no image for {arch}")]
+    NoImage {
+        origin: String,
+        arch: Arch,
+        #[source]
+        source: BootFilesError,
+    },
+    /// It cannot be put in its place.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no `qemu-img` to look into it with.
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+}
+
+impl PullError {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NoRepo | Self::Address(_) | Self::Fork { .. } => Exit::Usage,
+            Self::Unasked(_) => Exit::Access,
+            Self::Api(error) if error.is_about_access() => Exit::Access,
+            Self::Find(error) if error.is_about_access() => Exit::Access,
+            Self::Download { source, .. } => match source.kind() {
+                Kind::Access => Exit::Access,
+                Kind::TimedOut => Exit::TimedOut,
+                Kind::Verification => Exit::VerificationFailed,
+                Kind::Failed => Exit::Failed,
+            },
+            Self::NoImage { .. } => Exit::VerificationFailed,
+            Self::Qemu(error) => error.class().into(),
+            Self::Offline(_) | Self::Api(_) | Self::Find(_) | Self::File(_) => Exit::Failed,
+        }
+    }
+
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoRepo => Some("name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`".to_owned()),
+            Self::Offline(arch) => {
+                Some(format!("pull one while there is a network: `emulator pull --arch {arch}`"))
+            }
+            Self::Api(error) => error.hint(),
+            Self::Unasked(error) => error.hint(),
+            Self::Find(error) => error.hint(),
+            Self::Fork { .. } => {
+                Some("look at the code first; if you trust it, say so with `--allow-fork`".to_owned())
+            }
+            Self::Download { source, .. } if source.is_gone() => Some(SEE_RELEASES.to_owned()),
+            Self::Download { source, .. } => source.hint(),
+            Self::NoImage { source: BootFilesError::Manifest { .. }, .. } => Some(
+                "take an image that is as old as this program, or update the program: `emulator version` shows what it reads"
+                    .to_owned(),
+            ),
+            Self::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
+            Self::Qemu(error) => error.hint(),
+            Self::Address(_) | Self::File(_) => None,
+        }
+    }
+}
+
+/// Whose code it is, for people.
+pub(super) fn owner(fork: &Fork) -> String {
+    match &fork.repo {
+        Some(repo) => format!("`{repo}` at {}", fork.sha),
+        None => format!("a repository that is gone, at {}", fork.sha),
+    }
+}
