@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use insta::internals::SettingsBindDropGuard;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 /// What differs from one run or machine to the next.
@@ -40,6 +44,15 @@ impl Emulator {
     /// With a `PATH` that leads nowhere.
     pub(crate) fn without_programs(self) -> Self {
         Self { programs: false, ..self }
+    }
+
+    /// With a program of this name, a script for `sh`, before all others.
+    pub(crate) fn with_program(self, name: &str, script: &str) -> Self {
+        let path = self.bin().join(name);
+        std::fs::create_dir_all(self.bin()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        self
     }
 
     /// With one more environment variable.
@@ -78,6 +91,26 @@ impl Emulator {
         let mut command = self.prepared("/bin/sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_emulator")]).args(args);
         self.shown(&command.output().unwrap())
+    }
+
+    /// Exit code and everything on the terminal, where `answer` is typed once `question` is there.
+    pub(crate) fn run_on_terminal(&self, args: &[&str], question: &str, answer: &str) -> (i32, String) {
+        let (mut terminal, user) = terminal();
+        let mut command = self.command(args);
+        command.stdin(user.try_clone().unwrap()).stdout(Stdio::null()).stderr(user);
+        let mut child = command.spawn().unwrap();
+        // It holds the program's end, and the terminal ends with the last holder.
+        drop(command);
+        let (mut shown, mut block, mut answered) = (String::new(), [0; 4096], false);
+        // A terminal that nobody holds any more reads as an error.
+        while let Ok(length @ 1..) = terminal.read(&mut block) {
+            shown.push_str(&String::from_utf8_lossy(&block[..length]));
+            if !answered && shown.contains(question) {
+                terminal.write_all(answer.as_bytes()).unwrap();
+                answered = true;
+            }
+        }
+        (child.wait().unwrap().code().unwrap(), shown)
     }
 
     /// Starts it, and gives the process.
@@ -122,8 +155,14 @@ impl Emulator {
         command.env("STACK_EMULATOR_HOME", self.home.path().join("home"));
         command.env("XDG_RUNTIME_DIR", self.home.path());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.env("PATH", if self.programs { "/usr/bin:/bin" } else { "/no/such/directory" });
+        let path = format!("{}:/usr/bin:/bin", self.bin().display());
+        command.env("PATH", if self.programs { &path } else { "/no/such/directory" });
         command
+    }
+
+    /// Where programs of the test's own are.
+    fn bin(&self) -> PathBuf {
+        self.home.path().join("bin")
     }
 
     fn shown(&self, output: &Output) -> String {
@@ -135,4 +174,15 @@ impl Emulator {
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         format!("exit {}\n--- stdout\n{out}\n--- stderr\n{err}", output.status.code().unwrap())
     }
+}
+
+/// The two ends of a new terminal: the one that a person sits at, and the one that a program has.
+fn terminal() -> (File, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let name = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let user = File::options().read(true).write(true).open(name).unwrap();
+    (File::from(terminal), user)
 }

@@ -1,8 +1,11 @@
 //! The built program as a user meets it: exit code, stdout and stderr. No virtual machine runs here.
 
 mod harness;
+mod hub;
+mod images;
 mod published;
 mod pull;
+mod pull_faults;
 
 use harness::Emulator;
 

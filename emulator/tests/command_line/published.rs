@@ -17,7 +17,7 @@ use release::manifest::Manifest;
 use release::publish::{Image, Plan, carry_out};
 
 use super::harness::Emulator;
-use super::pull::{FILE, IMAGE, REPO, image_of, manifest};
+use super::hub::{FILE, Hub, IMAGE, REPO, image_of, manifest};
 
 /// So many times the newest image is pulled while one after the other is published.
 const PULLS: usize = 8;
@@ -50,22 +50,6 @@ fn publish(server: &Server, plan: &Plan) {
         let github = GitHub::new(address, REPO.parse().unwrap(), Some(token)).unwrap();
         carry_out(plan, &github, &Silent).await.unwrap();
     });
-}
-
-fn server_with(build: &Build) -> Server {
-    let server = Server::start();
-    server.world().tokens.insert("good".to_owned());
-    server.world().repo(REPO);
-    publish(&server, &build.plan);
-    server
-}
-
-fn emulator(server: &Server) -> Emulator {
-    Emulator::new()
-        .with("GITHUB_API_URL", &server.api_url())
-        .with("EMULATOR_REPO", REPO)
-        .with("EMULATOR_ARCH", "amd64")
-        .with("QEMU_IMG", concat!(env!("CARGO_MANIFEST_DIR"), "/../vm/fixtures/qemu-img"))
 }
 
 /// Pulls, which must succeed, and gives the digest of the image.
@@ -113,19 +97,26 @@ fn pulls_all_the_time(emulator: &Emulator, server: &Server, dir: &Path, first: B
     assert!(different > 2, "{different} images are too few to be pulled meanwhile");
 }
 
-#[test]
-fn a_pull_at_any_moment_of_a_publication_gets_an_image() {
+fn always_pulled(hub: &Hub) {
     let dir = tempfile::tempdir().unwrap();
     let first = build(dir.path(), 0);
-    let server = server_with(&first);
-    pulls_all_the_time(&emulator(&server), &server, dir.path(), first);
+    publish(&hub.server, &first.plan);
+    pulls_all_the_time(&hub.emulator, &hub.server, dir.path(), first);
+}
+
+#[test]
+fn a_pull_at_any_moment_of_a_publication_gets_an_image() {
+    always_pulled(&Hub::new());
 }
 
 #[test]
 fn a_pull_with_a_token_at_any_moment_of_a_publication_gets_an_image() {
-    let dir = tempfile::tempdir().unwrap();
-    let first = build(dir.path(), 0);
-    let server = server_with(&first);
-    let emulator = emulator(&server).with("GITHUB_TOKEN", "good");
-    pulls_all_the_time(&emulator, &server, dir.path(), first);
+    always_pulled(&Hub::signed_in());
+}
+
+#[test]
+fn a_pull_at_any_moment_of_a_publication_gets_an_image_also_when_the_api_must_not_be_asked() {
+    let hub = Hub::new();
+    hub.server.world().anonymous_left = Some(0);
+    always_pulled(&hub);
 }

@@ -1,0 +1,76 @@
+//! The images that are here, and what becomes of them when others are pulled.
+
+use std::fs;
+use std::path::Path;
+
+use host::digest;
+use release::arch::Arch;
+
+use super::hub::{Hub, image};
+
+#[test]
+fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
+    let hub = Hub::new();
+    let old = image(Arch::Amd64, "kernel");
+    hub.publish(old.clone());
+    hub.gets(&old, &[]);
+    hub.with_data("feature");
+    let new = image(Arch::Amd64, "new");
+    hub.publish(new.clone());
+    hub.gets(&new, &[]);
+    let shown = hub.emulator.run(&["status", "--instance", "feature"]);
+    assert!(shown.contains("state     stopped"), "{shown}");
+    let kept =
+        hub.emulator.path(&format!("images/stack-emulator-amd64-{}.qcow2", &digest::of_bytes(&old)[..16]));
+    assert!(fs::read(&kept).unwrap() == old);
+    let named = |shown: String| {
+        let name = |shown: String, bytes: &[u8], name: &str| {
+            let sha256 = digest::of_bytes(bytes);
+            shown.replace(&sha256[..16], name).replace(&sha256[..12], name)
+        };
+        name(name(shown, &old, "[old]"), &new, "[new]")
+    };
+    insta::assert_snapshot!(named(hub.emulator.run(&["images"])), @r"
+    exit 0
+    --- stdout
+    ARCH   STATE     SIZE    BUILT                 SHA-256       INSTANCES
+    amd64  current   37 MiB  2026-01-01T00:00:00Z  [new]  -
+    amd64  replaced  37 MiB  2026-01-01T00:00:00Z  [old]  feature
+    --- stderr
+    ");
+    insta::assert_snapshot!(hub.emulator.run(&["prune"]), @r"
+    exit 0
+    --- stdout
+    there is nothing to remove
+    --- stderr
+    ");
+    assert!(kept.exists());
+
+    let shown = hub.emulator.run(&["reset", "--yes", "--instance", "feature"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    insta::assert_snapshot!(named(hub.emulator.run(&["prune", "--dry-run"])), @r"
+    exit 0
+    --- stdout
+    KIND   SIZE    PATH
+    image  37 MiB  [root]/home/images/stack-emulator-amd64-[old].qcow2
+    37 MiB would be free
+    --- stderr
+    ");
+    assert!(kept.exists());
+    hub.emulator.run(&["prune"]);
+    assert!(!kept.exists());
+    hub.has(&new);
+}
+
+#[test]
+fn an_image_without_data_on_it_is_replaced() {
+    let hub = Hub::new();
+    for kernel in ["old", "new"] {
+        let bytes = image(Arch::Amd64, kernel);
+        hub.publish(bytes.clone());
+        hub.gets(&bytes, &[]);
+    }
+    let qcow2 = |path: &Path| path.extension().is_some_and(|extension| extension == "qcow2");
+    let images = fs::read_dir(hub.emulator.path("images")).unwrap();
+    assert_eq!(images.filter(|entry| qcow2(&entry.as_ref().unwrap().path())).count(), 1);
+}
