@@ -45,7 +45,7 @@ pub enum Fault {
     Unanswered,
     /// The connection breaks when this byte of the content is reached.
     CutAt(u64),
-    /// The content stops coming at this byte, and the connection stays.
+    /// The content stops coming at this byte, and the connection stays; of what is uploaded, no more is taken.
     HangAt(u64),
     /// The content is shorter than it was, and nobody says so.
     TruncateTo(u64),

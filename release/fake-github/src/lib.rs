@@ -80,8 +80,9 @@ impl Shared {
         format!("http://{}", self.front)
     }
 
+    /// By another name, as it is on another host.
     pub(crate) fn storage_url(&self) -> String {
-        format!("http://{}", self.storage)
+        format!("http://localhost:{}", self.storage.port())
     }
 
     /// Never answers.
@@ -184,7 +185,7 @@ impl GitHub {
         self.shared.inner.lock().expect("no handler panics").rules.clear();
     }
 
-    /// How many requests have met [`Fault::Hang`] or [`Fault::Unanswered`].
+    /// How many requests have met [`Fault::Hang`] or [`Fault::Unanswered`], or an upload [`Fault::HangAt`].
     pub fn held(&self) -> usize {
         self.shared.inner.lock().expect("no handler panics").held
     }

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::api::{Caller, not_found};
 use crate::blob::Content;
-use crate::fault::message;
+use crate::fault::{ContentFaults, Fault, message};
 use crate::read::{asset_json, release_json};
 use crate::state::{Asset, Release, Repo};
 use crate::{Guard, Shared};
@@ -117,6 +117,7 @@ pub(crate) async fn upload(
     caller: Caller,
     Path((owner, name, release)): IdPath,
     Query(parameters): Query<HashMap<String, String>>,
+    Extension(ContentFaults(faults)): Extension<ContentFaults>,
     body: Body,
 ) -> Response {
     let Some(file) = parameters.get("name").cloned() else {
@@ -139,6 +140,10 @@ pub(crate) async fn upload(
     while let Some(block) = body.next().await {
         let Ok(block) = block else { return message(400, "Bad Size").into_response() };
         bytes.extend_from_slice(&block);
+        let here = bytes.len() as u64;
+        if faults.iter().any(|fault| matches!(fault, Fault::HangAt(offset) if *offset <= here)) {
+            shared.hold().await;
+        }
     }
     let mut world = shared.world();
     let repo = writable(&mut world, caller, &owner, &name);

@@ -20,32 +20,38 @@ async fn end(before: Option<&Built>, new: &Built) -> Seen {
     seen(&server)
 }
 
-/// Publishes, is killed at the request after `count`, which meets `fault`, and publishes again. Tells whether there was such a
-/// request.
-async fn killed_after(count: u32, fault: Fault, before: Option<&Built>, new: &Built) -> (bool, Seen) {
+/// Publishes, is killed at the request that meets `rule`, and publishes again. Tells whether there was such a request.
+async fn killed_by(rule: Rule, before: Option<&Built>, new: &Built) -> (bool, Seen) {
     let server = server_with(before).await;
-    server.rule(Rule::new(Place::Api, fault).after(count));
+    server.rule(rule);
     let killed = is_killed(&server, new).await;
     server.clear_rules();
     publish(&server, new).await.unwrap();
     (killed, seen(&server))
 }
 
-/// Kills after every single request, once before GitHub has done it and once after.
-async fn always_converges(before: Option<&Built>, new: &Built) {
+/// Kills at every single request that `rule` is about, and gives their number.
+async fn killed_at_each(rule: &Rule, before: Option<&Built>, new: &Built) -> u32 {
     let expected = end(before, new).await;
-    for fault in [Fault::Hang, Fault::Unanswered] {
-        let mut count = 0;
-        loop {
-            let (killed, found) = killed_after(count, fault.clone(), before, new).await;
-            assert_eq!(found, expected, "killed by {fault:?} after {count} requests");
-            if !killed {
-                break;
-            }
-            count += 1;
+    let mut count = 0;
+    loop {
+        let (killed, found) = killed_by(rule.clone().after(count), before, new).await;
+        assert_eq!(found, expected, "killed by {rule:?} after {count} requests");
+        if !killed {
+            return count;
         }
+        count += 1;
+    }
+}
+
+/// Kills after every single request, once before GitHub has done it and once after, and in the middle of every upload.
+async fn always_converges(before: Option<&Built>, new: &Built) {
+    for fault in [Fault::Hang, Fault::Unanswered] {
+        let count = killed_at_each(&Rule::new(Place::Api, fault), before, new).await;
         assert!(count >= 10, "{count} requests are too few to be all");
     }
+    let upload = Rule::new(Place::Api, Fault::HangAt(1000)).method("POST").path("/assets");
+    assert_eq!(killed_at_each(&upload, before, new).await, 4, "two files for two releases");
 }
 
 #[tokio::test]
