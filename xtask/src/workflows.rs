@@ -1,9 +1,11 @@
 //! The workflows agree with the programs that they call, and with what `emulator pull` and `install.sh` look for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
+use host::process::Cmd;
 use release::arch::Arch;
 use release::{names, program};
 use serde::Deserialize;
@@ -19,6 +21,7 @@ const KEY: &str = "echo \"key=$(cargo xtask build-qemu --print-cache-key)\" >> \
 
 #[derive(Debug, Deserialize)]
 struct Workflow {
+    on: Value,
     permissions: Value,
     concurrency: Value,
     jobs: serde_json::Map<String, Value>,
@@ -90,7 +93,7 @@ fn the_image_workflow_leaves_what_pull_looks_for() {
     let build = workflow.job("build");
     let [upload] = build.using("actions/upload-artifact@")[..] else { panic!("one artifact is uploaded") };
     assert_eq!(build.matrix("arch"), ["amd64", "arm64"]);
-    for arch in [Arch::Amd64, Arch::Arm64] {
+    for arch in Arch::ALL {
         assert_eq!(filled(&upload["name"], "arch", arch.as_str()), names::artifact(arch));
         let path = PathBuf::from(filled(&upload["path"], "arch", arch.as_str()));
         assert_eq!(path.file_name().unwrap().to_str(), Some(arch.image_file().as_str()));
@@ -105,7 +108,7 @@ fn what_was_uploaded_is_what_is_proved_and_published() {
     let [download] = smoke.using("actions/download-artifact@")[..] else { panic!("one artifact is proved") };
     let publish = workflow.job("publish");
     let patterns = publish.using("actions/download-artifact@");
-    for arch in [Arch::Amd64, Arch::Arm64] {
+    for arch in Arch::ALL {
         assert_eq!(filled(&download["name"], "arch", arch.as_str()), names::artifact(arch));
         let prefix = patterns[0]["pattern"].as_str().unwrap().strip_suffix('*').unwrap();
         assert!(names::artifact(arch).starts_with(prefix));
@@ -126,6 +129,43 @@ fn the_program_is_built_for_every_platform_that_it_is_installed_on() {
     for target in program::TARGETS {
         let path = PathBuf::from(filled(&upload["path"], "target", target));
         assert_eq!(path.file_name().unwrap().to_str(), Some(program::archive_file(target).as_str()));
+    }
+}
+
+/// The rooms that these packages are built from, as directories of the checkout.
+async fn rooms(packages: &[&str]) -> BTreeSet<String> {
+    let metadata = Cmd::new("cargo").args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata.text().await.unwrap()).unwrap();
+    let root = metadata["workspace_root"].as_str().unwrap();
+    let mut names: Vec<String> = packages.iter().map(|&name| name.to_owned()).collect();
+    let mut rooms = BTreeSet::new();
+    while let Some(name) = names.pop() {
+        let all = metadata["packages"].as_array().unwrap();
+        let package = all.iter().find(|package| package["name"] == name.as_str()).unwrap();
+        let manifest = package["manifest_path"].as_str().unwrap().strip_prefix(root).unwrap();
+        if !rooms.insert(manifest.trim_start_matches('/').split('/').next().unwrap().to_owned()) {
+            continue;
+        }
+        let used = package["dependencies"].as_array().unwrap();
+        let used = used.iter().filter(|used| used["path"].is_string() && used["kind"] != "dev");
+        names.extend(used.map(|used| used["name"].as_str().unwrap().to_owned()));
+    }
+    rooms
+}
+
+#[tokio::test]
+async fn what_a_workflow_builds_from_starts_it() {
+    let cases = [(PROGRAM, &["emulator"][..]), (IMAGE, &["emulator", "guest", "xtask"][..])];
+    for (file, packages) in cases {
+        let rooms = rooms(packages).await;
+        let on = workflow(file).on;
+        for paths in
+            ["push", "pull_request"].map(|event| &on[event]["paths"]).into_iter().filter_map(Value::as_array)
+        {
+            for room in &rooms {
+                assert!(paths.contains(&format!("{room}/**").into()), "{file}: `{room}`");
+            }
+        }
     }
 }
 
