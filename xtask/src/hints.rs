@@ -1,16 +1,23 @@
 //! The command to run next, for errors that know it.
 
 use host::packages::PackagesError;
-use release::publish::PublishError;
+use release::github::ApiError;
+use release::publish::{PlanError, PublishError};
+use vm::boot_files::BootFilesError;
 use vm::error::Explain;
+use vm::qemu::QemuError;
 
 /// The hint of the outermost error that has one.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        let qemu = cause.downcast_ref::<qemu_build::BuildError>().map(qemu_build::BuildError::hint);
-        let image = cause.downcast_ref::<image_build::error::BuildError>().map(Explain::hint);
+        let qemu_build = cause.downcast_ref::<qemu_build::BuildError>().map(qemu_build::BuildError::hint);
+        let image_build = cause.downcast_ref::<image_build::error::BuildError>().map(Explain::hint);
         let setup = cause.downcast_ref::<PackagesError>().map(PackagesError::hint);
+        let qemu = cause.downcast_ref::<QemuError>().map(Explain::hint);
+        let image = cause.downcast_ref::<BootFilesError>().map(Explain::hint);
+        let plan = cause.downcast_ref::<PlanError>().map(PlanError::hint);
         let publish = cause.downcast_ref::<PublishError>().map(PublishError::hint);
-        qemu.or(image).or(setup).or(publish).flatten()
+        let api = cause.downcast_ref::<ApiError>().map(ApiError::hint);
+        qemu_build.or(image_build).or(setup).or(qemu).or(image).or(plan).or(publish).or(api).flatten()
     })
 }

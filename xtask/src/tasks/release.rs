@@ -19,19 +19,18 @@ use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::find_img;
 
-use super::build_qemu;
 use crate::flags::{Release, ReleaseOptions, ReleaseStep};
 
 impl Release {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         match self.step {
-            ReleaseStep::Plan(options) => print(&json(&options.plan(console).await?)?),
+            ReleaseStep::Plan(options) => print(&json(&options.plan().await?)?),
             ReleaseStep::Notes(options) => {
-                let plan = options.plan(console).await?;
+                let plan = options.plan().await?;
                 print(plan.releases.first().map_or("", |release| &release.notes))
             }
             ReleaseStep::Publish { options, dry_run } => {
-                let plan = options.plan(console).await?;
+                let plan = options.plan().await?;
                 print(&json(&plan)?)?;
                 if dry_run {
                     console.report(&Event::Notice("nothing was published: this was a dry run"));
@@ -57,17 +56,17 @@ async fn publish(plan: &Plan, options: ReleaseOptions, console: &Console) -> any
 }
 
 impl ReleaseOptions {
-    async fn plan(&self, console: &Console) -> anyhow::Result<Plan> {
+    async fn plan(&self) -> anyhow::Result<Plan> {
         match &self.program {
             Some(dir) => self.program_plan(dir).await,
-            None => self.image_plan(console).await,
+            None => self.image_plan().await,
         }
     }
 
-    async fn image_plan(&self, console: &Console) -> anyhow::Result<Plan> {
+    async fn image_plan(&self) -> anyhow::Result<Plan> {
         let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
         let dir = self.images.clone().unwrap_or_else(|| home.images());
-        let images = images(&dir, &home, console).await?;
+        let images = images(&dir, &home).await?;
         let branch = match &self.git_ref {
             Some(branch) => branch.clone(),
             None => Cmd::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).text().await?,
@@ -87,13 +86,13 @@ impl ReleaseOptions {
 }
 
 /// The images in `dir`, each with what it says about itself.
-async fn images(dir: &Path, home: &Home, console: &Console) -> anyhow::Result<Vec<Image>> {
+async fn images(dir: &Path, home: &Home) -> anyhow::Result<Vec<Image>> {
     let mut found = Vec::new();
-    for arch in [Arch::Amd64, Arch::Arm64] {
+    for arch in Arch::ALL {
         let path = dir.join(arch.image_file());
         if path.exists() {
             let size = path.metadata().map_err(FileError::of("look at", &path))?.len();
-            // Before hundreds of MiB are read, or QEMU is built.
+            // Before hundreds of MiB are read.
             check_size(&path, size)?;
             found.push((arch, path, size));
         }
@@ -101,7 +100,7 @@ async fn images(dir: &Path, home: &Home, console: &Console) -> anyhow::Result<Ve
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    build_qemu::ensure(home, console).await?;
+    // Not built where it is missing: a plan, and so a dry run, changes nothing.
     let img = find_img(home)?;
     let scratch = tempfile::tempdir().context("temporary directories cannot be made")?;
     let mut images = Vec::new();
