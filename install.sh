@@ -76,7 +76,7 @@ verify() {
 
 # The whole work is in functions, so that a script of which only the beginning arrived does nothing.
 main() {
-    prefix="$HOME/.local"
+    prefix=""
     version="${EMULATOR_VERSION:-}"
     repository="${EMULATOR_REPO:-$RELEASED_FROM}"
     while [ $# -gt 0 ]; do
@@ -92,6 +92,7 @@ main() {
         esac
         shift 2
     done
+    prefix="${prefix:-$HOME/.local}"
     [ -n "$repository" ] || fail "no repository is named: give \`--repo OWNER/NAME\`"
 
     archive="emulator-$(target).tar.gz"
@@ -103,7 +104,10 @@ main() {
     fi
 
     scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
+    unfinished="$prefix/bin/.emulator.$$"
+    trap 'rm -rf "$scratch" "$unfinished"' EXIT
+    # Not every shell runs the former when a signal ends it.
+    trap 'exit 1' HUP INT TERM
     fetch "$address/SHA256SUMS" "$scratch/SHA256SUMS"
     fetch "$address/$archive" "$scratch/$archive"
     verify "$scratch" "$archive"
@@ -111,9 +115,9 @@ main() {
 
     # Written beside its place and renamed: a program that runs goes on, and one that is half written is never run.
     mkdir -p "$prefix/bin"
-    cp "$scratch/emulator" "$prefix/bin/.emulator.$$"
-    chmod 755 "$prefix/bin/.emulator.$$"
-    mv -f "$prefix/bin/.emulator.$$" "$prefix/bin/emulator"
+    cp "$scratch/emulator" "$unfinished"
+    chmod 755 "$unfinished"
+    mv -f "$unfinished" "$prefix/bin/emulator"
     echo "installed \`$prefix/bin/emulator\`: $("$prefix/bin/emulator" --version)" >&2
     case ":$PATH:" in
     *":$prefix/bin:"*) ;;

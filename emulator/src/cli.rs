@@ -242,13 +242,15 @@ in use stays until the new one is complete and proved to be one; instances with 
 Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh auth token` prints.
 `GITHUB_API_URL` names another GitHub than the public one.
 
-Exit codes: 0 it is here, 4 a token is missing, refused or used up, 7 what came is not what it should be.
+Exit codes: 0 it is here, 1 it is not there or cannot be had, 4 a token is missing, refused or used up,
+6 nothing came for too long, 7 what came is not what it should be.
 
 Examples:
   emulator pull --repo OWNER/NAME       the newest image of branch `dev`
-  emulator pull --branch main
+  emulator pull --branch main --skip-snapshot
   emulator pull --tag emulator-dev-20260131-0123abcd
   emulator pull --pr 123                the image that was built for a pull request
+  emulator pull --run 4567890           what a workflow run has left
   emulator pull --file stack-emulator-amd64.qcow2")]
 pub(crate) struct Pull {
     #[command(flatten)]
@@ -291,7 +293,7 @@ pub(crate) struct PullSource {
     #[arg(long, value_name = "ID", help_heading = "What to pull")]
     pub(crate) run: Option<u64>,
 
-    /// Image in this file
+    /// Image in this file, or in a zip that is this file
     #[arg(long, value_name = "PATH", help_heading = "What to pull")]
     pub(crate) file: Option<PathBuf>,
 }
