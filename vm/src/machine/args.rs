@@ -127,8 +127,12 @@ fn board(args: &mut Args, topology: &Topology, begin: Begin) {
     args.option(
         "-machine",
         match topology.arch {
-            // No i8042 ports to probe, no port of another hypervisor, no PC speaker.
-            Arch::Amd64 => machine.with("vmport", "off").with("i8042", "off").with("graphics", "off"),
+            // Nothing to probe that a guest of ours has no use for: ports of another hypervisor, keyboard controller, graphics, disks
+            // other than virtio's, SMBus. Without system management mode no vCPU has a second map of the memory, which QEMU would make
+            // anew with each device.
+            Arch::Amd64 => ["vmport", "i8042", "graphics", "sata", "smbus", "smm"]
+                .into_iter()
+                .fold(machine, |machine, part| machine.with(part, "off")),
             Arch::Arm64 => machine.with("gic-version", "max"),
         },
     );
@@ -312,7 +316,7 @@ mod tests {
         -display none
         -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
         -no-reboot
-        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
         -accel kvm
         -cpu host
         -smp 2
@@ -376,13 +380,13 @@ mod tests {
             }
         }
         assert_snapshot!(text, @"
-        amd64 on Linux amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel kvm -cpu host
+        amd64 on Linux amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off -accel kvm -cpu host
         arm64 on Linux amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
-        amd64 on Linux arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
+        amd64 on Linux arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
         arm64 on Linux arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel kvm -cpu host
-        amd64 on macOS amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel hvf -cpu host
+        amd64 on macOS amd64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off -accel hvf -cpu host
         arm64 on macOS amd64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel tcg,thread=multi -cpu max,lpa2=off,pauth=off,sme=off,sve=off
-        amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
+        amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
         arm64 on macOS arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel hvf -cpu host
         ");
     }
@@ -412,16 +416,16 @@ mod tests {
             lines.collect::<Vec<_>>().join("\n")
         };
         assert_snapshot!([Begin::Boot, Begin::State, Begin::Devices].map(of).join("\n\n"), @"
-        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
 
         -S
         -incoming defer
-        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off
+        -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
 
         -S
         -incoming defer
         -global migration.send-configuration=off
-        -machine pc-q35-10.2,memory-backend=ram,suppress-vmdesc=on,vmport=off,i8042=off,graphics=off
+        -machine pc-q35-10.2,memory-backend=ram,suppress-vmdesc=on,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
         ");
     }
 
