@@ -327,8 +327,8 @@ pub(crate) struct Images {}
 /// Flags of `prune`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Removed are replaced images that no instance has data on, snapshots that no session would begin with, and
-unfinished downloads. The data of instances is never touched: that is what `emulator reset` is for.
+Removed are replaced images that no instance has data on, snapshots that no session would begin with, unfinished
+downloads, and what killed commands have left of them. The data of instances is never touched: that is what `emulator reset` is for.
 
 Examples:
   emulator prune --dry-run              show what would go

@@ -24,6 +24,9 @@ use crate::volume::{Reader, VolumeError};
 /// bytes, rounded up (UEFI specification, 5.3).
 const TABLE_BYTES: u64 = 64 << 10;
 
+/// What directories that boot files are being read out into are called, beside their place.
+pub(crate) const UNFINISHED: &str = ".boot-";
+
 const MANIFEST: &str = "manifest.json";
 const KERNEL: &str = "vmlinuz";
 const INITRD: &str = "initrd";
@@ -227,7 +230,7 @@ impl BootFiles {
     ) -> Result<Self, BootFilesError> {
         let parent = dir.parent().unwrap_or(dir);
         let work = tempfile::Builder::new()
-            .prefix(".boot-")
+            .prefix(UNFINISHED)
             .tempdir_in(parent)
             .map_err(FileError::of("create a directory in", parent))?;
         let esp = work.path().join("esp");

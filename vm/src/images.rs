@@ -15,7 +15,7 @@ use release::arch::Arch;
 use release::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
-use crate::boot_files::{BootFiles, BootFilesError, replace_dir};
+use crate::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
 use crate::disk::QemuImg;
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
@@ -25,6 +25,9 @@ use crate::snapshot::store::Store;
 
 /// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
 const NAME_DIGITS: usize = 16;
+
+/// What the boot files of an image that is not in its place yet are called, before its architecture.
+const INCOMING: &str = ".incoming-";
 
 /// The images of a home.
 #[derive(Debug, Clone)]
@@ -95,6 +98,8 @@ pub enum Kind {
     Snapshot,
     /// An unfinished download.
     Download,
+    /// What a command that was killed has read out of an image.
+    Leftover,
 }
 
 /// What the image at `path` is called once another one is in its place.
@@ -164,7 +169,7 @@ impl<'a> Images<'a> {
     ) -> Result<(), BootFilesError> {
         create_private_dir(&self.home.images())?;
         img.prove(file).await?;
-        let incoming = self.home.images().join(format!(".incoming-{arch}.boot"));
+        let incoming = self.home.images().join(format!("{INCOMING}{arch}.boot"));
         BootFiles::of_new(file, &origin.sha256, &incoming, arch, img).await?;
         let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
         let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
@@ -236,7 +241,7 @@ impl<'a> Images<'a> {
     }
 
     /// What nothing needs: replaced images without data on them, snapshots that no session would begin with, unfinished
-    /// downloads. Unless it is only a rehearsal, it is removed.
+    /// downloads, and what killed commands have left. Unless it is only a rehearsal, it is removed.
     ///
     /// # Errors
     /// When something cannot be listed or removed.
@@ -246,6 +251,7 @@ impl<'a> Images<'a> {
             let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
             let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
             found.extend(self.old_images(rehearsal)?);
+            found.extend(self.leftovers(rehearsal)?);
             let mut current = BTreeSet::new();
             for arch in Arch::ALL {
                 current.extend(self.current(arch)?);
@@ -278,6 +284,29 @@ impl<'a> Images<'a> {
                 if boot.exists() {
                     fs::remove_dir_all(&boot).map_err(FileError::of("remove", &boot))?;
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    /// To be called while nobody starts.
+    fn leftovers(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
+        let mut found = Vec::new();
+        let mut locks = Vec::new();
+        create_private_dir(&self.home.downloads())?;
+        for arch in Arch::ALL {
+            // A pull looks into its image before it waits for those who start.
+            let Some(lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { return Ok(found) };
+            locks.push(lock);
+        }
+        for path in files_in(&self.home.images())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(UNFINISHED) && !name.starts_with(INCOMING) {
+                continue;
+            }
+            found.push(Unneeded::of(Kind::Leftover, path.clone()));
+            if !rehearsal {
+                fs::remove_dir_all(&path).map_err(FileError::of("remove", &path))?;
             }
         }
         Ok(found)
@@ -358,9 +387,14 @@ fn allocated(path: &Path) -> u64 {
     File::open(path).and_then(|file| host::sparse::allocated(&file)).unwrap_or_default()
 }
 
+/// What is in a directory, which need not exist, by name.
 fn files_in(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     match fs::read_dir(dir) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Ok(entries) => {
+            let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort_unstable();
+            Ok(paths)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(FileError::of("list", dir)(error)),
     }

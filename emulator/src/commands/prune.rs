@@ -53,6 +53,7 @@ fn people(report: &Report<'_>) -> String {
             Kind::Image => "image",
             Kind::Snapshot => "snapshot",
             Kind::Download => "download",
+            Kind::Leftover => "leftover",
         };
         [kind.to_owned(), format!("{} MiB", it.bytes >> 20), it.path.display().to_string()]
     });

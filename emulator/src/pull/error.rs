@@ -70,6 +70,8 @@ impl PullError {
             Self::Unasked(_) => Exit::Access,
             Self::Api(error) if error.is_about_access() => Exit::Access,
             Self::Find(error) if error.is_about_access() => Exit::Access,
+            Self::Api(error) if error.is_timeout() => Exit::TimedOut,
+            Self::Find(error) if error.is_timeout() => Exit::TimedOut,
             Self::Download { source, .. } => match source.kind() {
                 Kind::Access => Exit::Access,
                 Kind::TimedOut => Exit::TimedOut,

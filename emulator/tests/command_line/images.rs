@@ -74,3 +74,25 @@ fn an_image_without_data_on_it_is_replaced() {
     let images = fs::read_dir(hub.emulator.path("images")).unwrap();
     assert_eq!(images.filter(|entry| qcow2(&entry.as_ref().unwrap().path())).count(), 1);
 }
+
+#[test]
+fn what_a_killed_pull_has_left_is_removed() {
+    let hub = Hub::new();
+    let bytes = image(Arch::Amd64, "kernel");
+    hub.publish(bytes.clone());
+    hub.gets(&bytes, &[]);
+    for left in ["images/.boot-aBcDeF/esp", "images/.incoming-amd64.boot/vmlinuz"] {
+        hub.emulator.write(left, "left");
+    }
+    insta::assert_snapshot!(hub.emulator.run(&["prune"]), @r"
+    exit 0
+    --- stdout
+    KIND      SIZE   PATH
+    leftover  0 MiB  [root]/home/images/.boot-aBcDeF
+    leftover  0 MiB  [root]/home/images/.incoming-amd64.boot
+    0 MiB are free
+    --- stderr
+    ");
+    hub.has(&bytes);
+    assert_eq!(hub.emulator.run(&["prune"]), "exit 0\n--- stdout\nthere is nothing to remove\n--- stderr\n");
+}

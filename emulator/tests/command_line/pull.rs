@@ -163,6 +163,28 @@ fn a_release_comes_also_when_the_limit_of_the_api_is_used_up() {
 }
 
 #[test]
+fn what_is_not_there_without_the_api_is_told_as_its_limit() {
+    let hub = Hub::new();
+    hub.server.world().anonymous_left = Some(0);
+    let shown = hub.refuses(4, None, &[]);
+    let limit = "answered 403 Forbidden: the limit of requests without a token is used up until 20";
+    assert!(shown.lines().any(|line| line.starts_with("error: ") && line.contains(limit)), "{shown}");
+    assert!(shown.ends_with("hint: set `GITHUB_TOKEN`, or sign in with `gh auth login`"), "{shown}");
+}
+
+#[test]
+fn a_private_authority_that_is_not_there_is_told() {
+    let hub = Hub::new();
+    let emulator = hub.emulator.with("SSL_CERT_FILE", "/no/such/authority.pem");
+    let shown = Hub { emulator, server: hub.server }.refuses(1, None, &[]);
+    assert!(shown.contains("error: `SSL_CERT_FILE` and `SSL_CERT_DIR` lead to no certificate: "), "{shown}");
+    assert!(
+        shown.contains("/no/such/authority.pem") && shown.contains("hint: set `SSL_CERT_FILE`"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn without_a_network_it_is_told_what_to_look_at() {
     let Hub { emulator, server } = Hub::new();
     drop(server);

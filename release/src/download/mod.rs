@@ -251,7 +251,12 @@ impl Transfer<'_> {
             let digest = hex::encode(hasher.finalize());
             Stored { transfer: digest.clone(), file: digest }
         } else {
-            self.require_space(self.remote.size.or(total), have)?;
+            let size = match self.remote.size.or(total) {
+                Some(size) => Some(size),
+                // Nobody has told: the server does, with a byte of it.
+                None => source.small(have..have + 1, self.downloader.manner.pauses()).await?.1,
+            };
+            self.require_space(size, have)?;
             self.transfer(source, have, false, hasher, move |blocks| store::plain(blocks, file)).await?
         };
         self.check(&stored.transfer)?;

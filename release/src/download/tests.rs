@@ -494,3 +494,23 @@ async fn more_than_there_is_room_for_is_refused_before_anything_comes() {
     assert!(error.hint().unwrap().starts_with("free some space in `/"));
     assert_eq!(it.server.take_requests(), []);
 }
+
+#[tokio::test]
+async fn the_server_is_asked_for_a_length_that_nobody_has_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = dir.path().join("large");
+    fs::File::create(&large).unwrap().set_len(4 << 40).unwrap();
+    let server = GitHub::start();
+    let mut world = server.world();
+    let release = world.add_release(REPO, Release::published("v1", OffsetDateTime::UNIX_EPOCH));
+    world.add_asset(REPO, release, IMAGE, Content::file(&large).unwrap());
+    drop(world);
+    let url = format!("{}/{REPO}/releases/download/v1/{IMAGE}", server.web_url());
+    let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false };
+    let target = dir.path().join(IMAGE);
+    let downloader = Downloader::new().unwrap();
+    let error = downloader.fetch(&remote, &target, &phase(&Silent, &target)).await.unwrap_err();
+    assert!(matches!(error, DownloadError::NoSpace(_)), "{error:?}");
+    let storage = server.take_requests().into_iter().filter(|request| request.place == Place::Storage);
+    assert_eq!(storage.count(), 1);
+}

@@ -141,6 +141,16 @@ impl ApiError {
         matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::RateLimited { .. })
     }
 
+    /// Whether nothing came for too long.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Offline { source, .. } => {
+                source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is because of too many requests.
     pub fn is_limit(&self) -> bool {
         matches!(self, Self::RateLimited { .. })

@@ -128,6 +128,11 @@ impl FindError {
         })
     }
 
+    /// Whether nothing came for too long.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Api(source) if source.is_timeout())
+    }
+
     /// Whether it is about who asks.
     pub fn is_about_access(&self) -> bool {
         match self {

@@ -118,6 +118,19 @@ async fn a_tag_names_a_release_and_what_it_lacks_is_told() {
 }
 
 #[tokio::test]
+async fn whatever_is_typed_as_a_tag_is_only_a_tag() {
+    let server = Server::new();
+    let refused = server.refusal(Wanted::Tag("../v 1?#é".to_owned())).await;
+    assert_eq!(refused, "`stack/emulator` has no release `../v 1?#é`");
+    server.release("v/1", 1, &[IMAGE]);
+    assert!(server.find(Wanted::Tag("v/1".to_owned())).await.is_ok());
+    server.0.world().anonymous_left = Some(0);
+    let found = server.find_as(None, Wanted::Tag("v/1".to_owned())).await.unwrap();
+    assert!(found.remote.url.ends_with(&format!("/releases/download/v%2F1/{IMAGE}")), "{}", found.remote.url);
+    assert!(found.unasked.unwrap().is_limit());
+}
+
+#[tokio::test]
 async fn without_a_token_the_address_is_one_that_needs_no_api_also_when_its_limit_is_used_up() {
     let server = Server::new();
     server.release("emulator-dev-latest", 1, &[IMAGE]);
