@@ -16,6 +16,7 @@ pub mod inputs;
 mod job;
 pub mod kernel;
 mod leftovers;
+mod mmdebstrap;
 pub mod modules;
 pub mod packages;
 mod place;

@@ -15,6 +15,7 @@ use super::apt::Archives;
 use super::binfmt::{self, Handler};
 use super::{BaseError, Maker, SUITE, in_machine};
 use crate::ext4::{ROOT_LABEL, SPARSE_OPTIONS};
+use crate::mmdebstrap;
 use crate::source::Source;
 
 /// mmdebstrap's output, in the directory of logs.
@@ -23,17 +24,14 @@ const LOG: &str = "mmdebstrap.log";
 /// Hooks that are the same for every description, by their names beside the copy of the base's directory. Files of their own in
 /// the source tree, because they are shell scripts.
 const HOOKS: [(&str, &str); 4] = [
-    (DEFER_WORK, include_str!("defer-work")),
+    (INSTALL_FOREIGN, include_str!("install-foreign")),
     (CLEAN_ROOT, include_str!("clean-root")),
     (BOOTABLE_ROOT, include_str!("bootable-root")),
     (PACK_ROOT, include_str!("pack-root")),
 ];
 
-/// Keeps packages from doing what takes minutes where programs are emulated.
-const DEFER_WORK: &str = "defer-work";
-
-/// Where apt lets dpkg find programs: first those of [`DEFER_WORK`].
-const DPKG_PATH: &str = "DPkg::Path \"/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\"";
+/// Installs the packages of a root whose programs are emulated here.
+const INSTALL_FOREIGN: &str = "install-foreign";
 
 /// Removes what mmdebstrap would remove too late.
 const CLEAN_ROOT: &str = "clean-root";
@@ -83,16 +81,30 @@ struct Plan<'a> {
 enum Extent {
     /// All the way.
     Install,
-    /// All the way, with programs of another architecture, which the host's kernel was seen to run.
+    /// It only extracts packages; a hook installs them, with programs of another architecture, which the host's kernel was seen
+    /// to run.
     InstallForeign,
-    /// It runs nothing of what it unpacks.
+    /// Nothing is run of what it extracts.
     Unpack,
 }
 
 impl Plan<'_> {
-    fn mmdebstrap(&self) -> Cmd {
-        let variant = if self.extent == Extent::Unpack { "extract" } else { "minbase" };
-        let mut cmd = Cmd::new("mmdebstrap")
+    /// The arguments of `mmdebstrap`.
+    fn of(&self, mmdebstrap: Cmd) -> Cmd {
+        let own = |name: &str| self.stage.join(name);
+        let described = || self.hooks.iter().map(|hook| self.stage.join(hook));
+        let (variant, at, hooks): (_, _, Vec<_>) = match self.extent {
+            Extent::Install => {
+                ("minbase", "customize", described().chain([CLEAN_ROOT, PACK_ROOT].map(own)).collect())
+            }
+            Extent::InstallForeign => {
+                let ends = [CLEAN_ROOT, PACK_ROOT].map(own);
+                let all = std::iter::once(own(INSTALL_FOREIGN)).chain(described()).chain(ends);
+                ("extract", "extract", all.collect())
+            }
+            Extent::Unpack => ("extract", "extract", [BOOTABLE_ROOT, PACK_ROOT].map(own).into()),
+        };
+        let mut cmd = mmdebstrap
             .arg(format!("--variant={variant}"))
             .args(["--format=null", SKIP])
             .arg(format!("--architectures={}", self.arch))
@@ -101,22 +113,9 @@ impl Plan<'_> {
         if let Some(keyring) = self.keyring {
             cmd = cmd.arg(format!("--keyring={}", keyring.display()));
         }
-        let own = |name: &str| self.stage.join(name);
-        let described = self.hooks.iter().map(|hook| self.stage.join(hook));
-        let (at, hooks): (_, Vec<_>) = match self.extent {
-            Extent::Unpack => {
-                // It is for names that a list cannot hold.
-                cmd = cmd.args(MINBASE.map(|pattern| format!("--include={pattern}")));
-                ("extract", [BOOTABLE_ROOT, PACK_ROOT].map(own).into())
-            }
-            Extent::Install | Extent::InstallForeign => {
-                ("customize", described.chain([CLEAN_ROOT, PACK_ROOT].map(own)).collect())
-            }
-        };
-        if self.extent == Extent::InstallForeign {
-            // It asks tools that not every host has; the handler was looked at already.
-            cmd = cmd.arg("--skip=check/qemu").arg(format!("--aptopt={DPKG_PATH}"));
-            cmd = cmd.arg(format!("--essential-hook={}", own(DEFER_WORK).display()));
+        if self.extent != Extent::Install {
+            // It is for names that a list cannot hold.
+            cmd = cmd.args(MINBASE.map(|pattern| format!("--include={pattern}")));
         }
         for hook in hooks {
             cmd = cmd.arg(format!("--{at}-hook={}", hook.display()));
@@ -143,12 +142,12 @@ impl Plan<'_> {
 /// When mmdebstrap fails, whose output is in the log, the last lines in the error; or when the virtual machine does.
 pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> Result<(), BaseError> {
     if Arch::host() == Some(maker.arch) {
-        return mmdebstrap(maker, root, phase, Extent::Install).await;
+        return run(maker, root, phase, Extent::Install).await;
     }
     if maker.binfmt && foreign_programs_run(maker).await {
-        return mmdebstrap(maker, root, phase, Extent::InstallForeign).await;
+        return run(maker, root, phase, Extent::InstallForeign).await;
     }
-    mmdebstrap(maker, root, phase, Extent::Unpack).await?;
+    run(maker, root, phase, Extent::Unpack).await?;
     let work = root.parent().unwrap_or(Path::new("."));
     let steps = maker.source.second_stage().join(in_machine::STEPS);
     let cmdline = format!("{} init={INIT_IN_GUEST}", maker.source.cmdline);
@@ -176,12 +175,7 @@ async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
 }
 
 /// Makes the root file system at `root` as far as `extent` says.
-async fn mmdebstrap(
-    maker: &Maker<'_>,
-    root: &Path,
-    phase: &Phase<'_>,
-    extent: Extent,
-) -> Result<(), BaseError> {
+async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) -> Result<(), BaseError> {
     // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
     // what is in it. So that user may pass through this directory and write the image, whose name nobody else can find out.
     let parent = stage_parent(root);
@@ -214,7 +208,7 @@ async fn mmdebstrap(
         bytes: maker.layout.root.len,
         extent,
     };
-    plan.mmdebstrap().logged(&maker.logs.join(LOG), |line| phase.detail(line)).await?;
+    plan.of(mmdebstrap::command()).logged(&maker.logs.join(LOG), |line| phase.detail(line)).await?;
     fs::set_permissions(&image, Permissions::from_mode(0o644)).map_err(FileError::of("change", &image))?;
     super::move_file(&image, root)
 }
@@ -277,7 +271,7 @@ mod tests {
             bytes: 1 << 30,
             extent,
         };
-        plan.mmdebstrap().argv().replace(" --", "\n--")
+        plan.of(Cmd::new("mmdebstrap")).argv().replace(" --", "\n--")
     }
 
     #[test]
@@ -300,7 +294,10 @@ mod tests {
     #[test]
     fn a_foreign_base_is_installed_by_the_kernels_handler_or_only_unpacked() {
         let foreign = shown(Arch::Arm64, Extent::InstallForeign);
-        assert!(foreign.contains("--variant=minbase") && foreign.contains("--skip=check/qemu"), "{foreign}");
+        assert!(
+            foreign.contains("--extract-hook=/stage/install-foreign\n--extract-hook=/stage/hooks/10"),
+            "{foreign}"
+        );
         insta::assert_snapshot!(shown(Arch::Arm64, Extent::Unpack), @r"
         mmdebstrap
         --variant=extract

@@ -10,7 +10,7 @@ use release::arch::Arch;
 
 use crate::base::{Archives, keyring};
 use crate::inputs::Key;
-use crate::leftovers;
+use crate::{leftovers, mmdebstrap};
 
 /// The release that the compiler is from. The stable one's is too old for the workspace; in this one the compiler and the
 /// standard libraries of all architectures enter together.
@@ -109,7 +109,7 @@ fn packages(host: Arch, arch: Arch) -> Vec<String> {
 /// Unpacking runs nothing of what it unpacks, so it needs neither root rights nor a second pass.
 fn unpack(host: Arch, arch: Arch, packages: &[String], sources: &[String], root: &Path) -> Cmd {
     let mode = if rustix::process::geteuid().is_root() { "root" } else { "chrootless" };
-    let mut cmd = Cmd::new("mmdebstrap")
+    let mut cmd = mmdebstrap::command()
         .args(["--variant=extract", "--format=directory"])
         .arg(format!("--mode={mode}"))
         .arg(format!("--architectures={host},{arch}"))
