@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context;
 use host::console::{Console, seconds};
@@ -83,8 +83,9 @@ impl BuildImage {
         }
         let request = self.request()?;
         for arch in arches {
+            let begun = Instant::now();
             let outcome = build(&Request { arch, ..request.clone() }, console).await?;
-            summary(&outcome, console);
+            summary(&outcome, begun, console);
             if json {
                 let line = serde_json::to_string(&outcome)?;
                 writeln!(io::stdout(), "{line}").context("cannot write to stdout")?;
@@ -124,15 +125,11 @@ fn base(kind: BaseKind, image: Option<Origin>, sha512: Option<String>) -> anyhow
     }
 }
 
-fn summary(outcome: &Outcome, console: &Console) {
+/// Some phases are under way at the same time, so that it is not their sum that a build takes.
+fn summary(outcome: &Outcome, begun: Instant, console: &Console) {
     let Outcome { image, bytes, packages, debian, .. } = outcome;
     let state = if outcome.up_to_date { "is up to date" } else { "is built" };
-    let total: f64 = outcome.phases.iter().map(|timing| timing.seconds).sum();
-    let took = if outcome.up_to_date {
-        String::new()
-    } else {
-        format!(", {}", seconds(Duration::from_secs_f64(total)))
-    };
+    let took = if outcome.up_to_date { String::new() } else { format!(", {}", seconds(begun.elapsed())) };
     console.report(&Event::Notice(&format!(
         "`{}` {state}: {:.1} MiB, Debian {debian}, {packages} packages{took}",
         image.display(),
