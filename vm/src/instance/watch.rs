@@ -33,14 +33,20 @@ impl Instance {
         let Some(process) = live.process else { return Ok(()) };
         remove_dir(&self.dir.spent())?;
         let mut jumps = Jumps::new();
-        loop {
-            // A guest that does not answer is what health is for; its clock is set the next time.
-            let _ = set_clock(&live).await;
-            tokio::select! {
-                ended = process.ended() => return Ok(ended?),
-                () = jumps.next() => {}
-                () = tokio::time::sleep(PACE) => {}
+        let follow = async {
+            loop {
+                // A guest that does not answer is what health is for; its clock is set the next time.
+                let _ = set_clock(&live).await;
+                tokio::select! {
+                    () = jumps.next() => {}
+                    () = tokio::time::sleep(PACE) => {}
+                }
             }
+        };
+        // At any moment: the watch of the next machine begins only when this one has ended.
+        tokio::select! {
+            ended = process.ended() => Ok(ended?),
+            () = follow => Ok(()),
         }
     }
 }
