@@ -304,53 +304,10 @@ pub(crate) fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use release::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, RESUME_PROTOCOL};
-    use release::stack::Stack;
-
     use super::*;
-    use crate::volume::{ESP_MINIMUM, Volume};
 
-    /// Stands in for `qemu-img` and takes every image for a raw one.
     fn img() -> QemuImg {
-        QemuImg::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/qemu-img"))
-    }
-
-    fn manifest(arch: Arch) -> Manifest {
-        Manifest {
-            format_version: FORMAT_VERSION,
-            arch,
-            build: Build { git_sha: "unknown".into(), time: "2026-01-01T00:00:00Z".into() },
-            debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
-            boot: Boot {
-                kernel: "emulator/vmlinuz".into(),
-                initrd: "emulator/initrd.fast".into(),
-                cmdline: "quiet".into(),
-            },
-            stack: Stack::parse(include_str!("../../cloud-init/stack.toml")).unwrap(),
-            resume_protocol: RESUME_PROTOCOL,
-            minimum_qemu: MINIMUM_QEMU.into(),
-            inputs: BTreeMap::new(),
-        }
-    }
-
-    /// Writes a disk with a partition table and an EFI system partition.
-    fn write_image(path: &Path, manifest: &str, kernel: &str) {
-        fs::File::create(path).unwrap().set_len(ESP_MINIMUM + (4 << 20)).unwrap();
-        let mut disk = gpt::GptConfig::new().writable(true).create(path).unwrap();
-        disk.add_partition("esp", ESP_MINIMUM, gpt::partition_types::EFI, 0, Some(2048)).unwrap();
-        let sector = *disk.logical_block_size();
-        let esp = disk.partitions()[&1].clone();
-        disk.write().unwrap();
-        let esp = (esp.bytes_start(sector).unwrap(), esp.bytes_len(sector).unwrap());
-        Volume::new("ESP")
-            .unwrap()
-            .file(PATH_IN_ESP, manifest)
-            .file("emulator/vmlinuz", kernel)
-            .file("emulator/initrd.fast", "initrd")
-            .write_esp(path, esp.0, esp.1)
-            .unwrap();
+        QemuImg::new(fake_image::QEMU_IMG)
     }
 
     fn home() -> (tempfile::TempDir, Home) {
@@ -363,8 +320,8 @@ mod tests {
     #[tokio::test]
     async fn what_the_image_carries_is_read_out_once() {
         let (_root, home) = home();
-        let manifest = manifest(Arch::Amd64);
-        write_image(&home.image(Arch::Amd64), &manifest.to_json(), "kernel");
+        let manifest = fake_image::manifest(Arch::Amd64);
+        fake_image::write(&home.image(Arch::Amd64), &manifest.to_json(), "kernel");
         let first = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
         assert_eq!(first.manifest, manifest);
         assert_eq!(fs::read(&first.kernel).unwrap(), b"kernel");
@@ -384,11 +341,11 @@ mod tests {
     async fn another_image_in_its_place_is_read_out_again() {
         let (_root, home) = home();
         let image = home.image(Arch::Amd64);
-        let text = manifest(Arch::Amd64).to_json();
-        write_image(&image, &text, "old");
+        let text = fake_image::manifest(Arch::Amd64).to_json();
+        fake_image::write(&image, &text, "old");
         BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
         let new = home.images().join("new");
-        write_image(&new, &text, "new");
+        fake_image::write(&new, &text, "new");
         fs::rename(&new, &image).unwrap();
         let files = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
         assert_eq!(fs::read(&files.kernel).unwrap(), b"new");
@@ -397,7 +354,7 @@ mod tests {
     #[tokio::test]
     async fn two_at_once_agree() {
         let (_root, home) = home();
-        write_image(&home.image(Arch::Amd64), &manifest(Arch::Amd64).to_json(), "kernel");
+        fake_image::write(&home.image(Arch::Amd64), &fake_image::manifest(Arch::Amd64).to_json(), "kernel");
         let img = img();
         let (one, two) =
             tokio::join!(BootFiles::of(&home, Arch::Amd64, &img), BootFiles::of(&home, Arch::Amd64, &img));
@@ -421,11 +378,11 @@ mod tests {
         assert!(matches!(error, BootFilesError::Table { .. }), "{error}");
         assert_eq!(error.class(), Class::VerificationFailed);
 
-        write_image(&image, &manifest(Arch::Arm64).to_json(), "kernel");
+        fake_image::write(&image, &fake_image::manifest(Arch::Arm64).to_json(), "kernel");
         let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
         assert!(matches!(error, BootFilesError::WrongArch { found: Arch::Arm64, .. }), "{error}");
 
-        write_image(&image, r#"{"formatVersion": 99}"#, "kernel");
+        fake_image::write(&image, r#"{"formatVersion": 99}"#, "kernel");
         let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
         assert!(matches!(error, BootFilesError::Manifest { .. }), "{error}");
         assert!(!home.boot_files(Arch::Amd64).exists());

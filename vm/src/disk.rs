@@ -294,7 +294,7 @@ mod tests {
 
     /// A program that answers what the test has written beside the image.
     fn fake() -> QemuImg {
-        QemuImg::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/qemu-img"))
+        QemuImg::new(fake_image::QEMU_IMG)
     }
 
     struct Image {

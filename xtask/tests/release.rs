@@ -7,6 +7,7 @@ use std::path::Path;
 
 use fake_github::GitHub as Server;
 use host::process::{Cmd, Finished};
+use release::arch::Arch;
 use release::program::{Archive, TAG, TARGETS};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,7 +34,8 @@ fn archives() -> TempDir {
 async fn release(server: &Server, arguments: &[&str]) -> Finished {
     let xtask = Cmd::new(env!("CARGO_BIN_EXE_xtask")).arg("release").args(arguments);
     let xtask = xtask.env_remove("GITHUB_REF_NAME").env("GITHUB_REPOSITORY", REPO);
-    xtask.env("GITHUB_API_URL", server.api_url()).env("GITHUB_TOKEN", "token").finished().await.unwrap()
+    let xtask = xtask.env("GITHUB_API_URL", server.api_url()).env("GITHUB_TOKEN", "token");
+    xtask.env("QEMU_IMG", fake_image::QEMU_IMG).finished().await.unwrap()
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -57,6 +59,34 @@ async fn a_dry_run_prints_the_plan_and_touches_nothing() {
     let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
     assert_eq!(plan["releases"][0]["tag"], TAG);
     assert_eq!(plan["releases"][0]["assets"].as_array().unwrap().len(), TARGETS.len() + 2);
+}
+
+#[tokio::test]
+async fn images_are_published_as_the_dry_run_has_said() {
+    let (server, dir) = (server(), tempfile::tempdir().unwrap());
+    for arch in Arch::ALL {
+        let image = fake_image::image(&fake_image::manifest(arch), "kernel");
+        fs::write(dir.path().join(arch.image_file()), image).unwrap();
+    }
+    let before = files(dir.path());
+    let images = ["--images", dir.path().to_str().unwrap(), "--branch", "fix/boot"];
+    let dry = release(&server, &[&["publish", "--dry-run"], &images[..]].concat()).await;
+    assert!(dry.status.success(), "{}", String::from_utf8_lossy(&dry.stderr));
+    assert_eq!((server.take_requests(), files(dir.path())), (vec![], before));
+    let notes = release(&server, &[&["notes"], &images[..]].concat()).await;
+    let plan: Value = serde_json::from_slice(&dry.stdout).unwrap();
+    assert_eq!(plan["releases"][0]["notes"].as_str().unwrap().as_bytes(), notes.stdout);
+
+    let done = release(&server, &[&["publish"], &images[..]].concat()).await;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.stdout, dry.stdout);
+    let world = server.world();
+    let made: Vec<_> = world.repos[REPO].releases.values().map(|release| release.tag.as_str()).collect();
+    assert_eq!(made, ["emulator-fix-boot-20260101-01234567", "emulator-fix-boot-latest"]);
+    for release in world.repos[REPO].releases.values() {
+        let names = release.assets.values().map(|asset| asset.name.as_str());
+        assert!(names.eq(["stack-emulator-amd64.qcow2", "stack-emulator-arm64.qcow2"]));
+    }
 }
 
 #[tokio::test]

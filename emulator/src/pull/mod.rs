@@ -96,45 +96,37 @@ impl Order<'_> {
         let address = Address::from_env().map_err(PullError::from)?;
         let token = Token::find(&address).await;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
-        // The newest release's file is replaced now and then: what is gone, or another one, is looked for again.
+        // The newest release's file is replaced now and then: one that is gone, or another one by now, is looked for again.
         let mut pauses = backoff().build();
-        let mut before: Option<Found> = None;
-        let mut spoilt: Option<PullError> = None;
+        let mut failed: Option<Failed> = None;
         loop {
             let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;
-            let name = format!("{} of `{repo}`", found.origin);
-            if let Some(error) = spoilt.take()
-                && pin(before.as_ref()) == pin(Some(&found))
-            {
+            if let Some(Failed { error, .. }) = failed.take_if(|failed| failed.is_for_good(&found)) {
                 return Err(error.into());
             }
-            if before.as_ref().is_none_or(|before| before.fork != found.fork) {
+            let name = format!("{} of `{repo}`", found.origin);
+            let before = failed.as_ref().map(|failed| &failed.found);
+            if before.is_none_or(|before| before.fork != found.fork) {
                 self.accept(&found, repo, &name)?;
             }
-            if let Some(known) = self.known(pin(Some(&found)))? {
+            if let Some(known) = self.known(pin(&found))? {
                 return Ok(Obtained::Known(known));
             }
-            if before.as_ref().is_none_or(|before| before.origin != found.origin) {
+            if before.is_none_or(|before| before.origin != found.origin) {
                 self.announce(&found, &name);
             }
-            let source = match self.receive(&github, &found).await {
+            let attempt = match self.receive(&github, &found).await {
                 Ok(fetched) => {
-                    let transfer = pin(Some(&found)).map(str::to_owned);
-                    let origin = Origin::new(name, transfer, fetched.digest.clone());
+                    let origin = Origin::new(name, pin(&found).map(str::to_owned), fetched.digest.clone());
                     return Ok(Obtained::New(fetched, origin));
                 }
-                Err(source) => source,
+                Err(source) => Failed::new(found, name, source),
             };
-            let may_be_another = pin(Some(&found)).is_some() && source.kind() == Kind::Verification;
-            let next = pauses.next().filter(|_| source.is_gone() || may_be_another);
-            let error = match &found.unasked {
-                Some(limit) if source.is_gone() => PullError::Unasked(Arc::clone(limit)),
-                _ => PullError::Download { origin: name, source },
-            };
-            let Some(pause) = next else { return Err(error.into()) };
-            tokio::time::sleep(pause).await;
-            spoilt = may_be_another.then_some(error);
-            before = Some(found);
+            match pauses.next().filter(|_| attempt.gone || attempt.spoilt) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(attempt.error.into()),
+            }
+            failed = Some(attempt);
         }
     }
 
@@ -212,7 +204,34 @@ enum Obtained {
     Known(Origin),
 }
 
+/// A download that has failed.
+struct Failed {
+    found: Found,
+    /// Whether the file was not there.
+    gone: bool,
+    /// Whether it was not what was found.
+    spoilt: bool,
+    error: PullError,
+}
+
+impl Failed {
+    fn new(found: Found, name: String, source: DownloadError) -> Self {
+        let gone = source.is_gone();
+        let spoilt = pin(&found).is_some() && source.kind() == Kind::Verification;
+        let error = match &found.unasked {
+            Some(limit) if gone => PullError::Unasked(Arc::clone(limit)),
+            _ => PullError::Download { origin: name, source },
+        };
+        Self { found, gone, spoilt, error }
+    }
+
+    /// Whether it would fail again: the file that was wrong is still the one that is `found`.
+    fn is_for_good(&self, found: &Found) -> bool {
+        self.spoilt && pin(&self.found) == pin(found)
+    }
+}
+
 /// The digest that what was found has, if that is known.
-fn pin(found: Option<&Found>) -> Option<&str> {
-    found?.remote.pin.as_ref().map(Pin::hex)
+fn pin(found: &Found) -> Option<&str> {
+    found.remote.pin.as_ref().map(Pin::hex)
 }

@@ -1,21 +1,14 @@
-//! A GitHub on loopback and the program that pulls from it. Small disks with a partition table and a manifest stand in for images,
-//! and a script for `qemu-img`.
+//! A GitHub on loopback and the program that pulls from it. Small disks stand in for images, and a script for `qemu-img`.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Write as _};
 
 use fake_github::{Content, GitHub, Place, PullRequest, Release, Run};
 use host::digest;
 use release::arch::Arch;
-use release::manifest::{
-    Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP, RESUME_PROTOCOL,
-};
-use release::stack::Stack;
 use time::OffsetDateTime;
-use vm::volume::{ESP_MINIMUM, Volume};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -26,48 +19,9 @@ pub(crate) const FILE: &str = "stack-emulator-amd64.qcow2";
 pub(crate) const IMAGE: &str = "images/stack-emulator-amd64.qcow2";
 pub(crate) const PART: &str = "downloads/stack-emulator-amd64.qcow2.part";
 
-/// A disk with what is read out of an image, told from others by its kernel.
+/// An image, told from others by its kernel.
 pub(crate) fn image(arch: Arch, kernel: &str) -> Vec<u8> {
-    image_of(&manifest(arch), kernel)
-}
-
-/// The same with this manifest.
-pub(crate) fn image_of(manifest: &Manifest, kernel: &str) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("disk");
-    fs::File::create(&path).unwrap().set_len(ESP_MINIMUM + (4 << 20)).unwrap();
-    let mut disk = gpt::GptConfig::new().writable(true).create(&path).unwrap();
-    disk.add_partition("esp", ESP_MINIMUM, gpt::partition_types::EFI, 0, Some(2048)).unwrap();
-    let sector = *disk.logical_block_size();
-    let esp = disk.partitions()[&1].clone();
-    disk.write().unwrap();
-    let (start, length) = (esp.bytes_start(sector).unwrap(), esp.bytes_len(sector).unwrap());
-    Volume::new("ESP")
-        .unwrap()
-        .file(PATH_IN_ESP, manifest.to_json())
-        .file("emulator/vmlinuz", kernel)
-        .file("emulator/initrd.fast", "initrd")
-        .write_esp(&path, start, length)
-        .unwrap();
-    fs::read(path).unwrap()
-}
-
-pub(crate) fn manifest(arch: Arch) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION,
-        arch,
-        build: Build { git_sha: "cafe".into(), time: "2026-01-01T00:00:00Z".into() },
-        debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
-        boot: Boot {
-            kernel: "emulator/vmlinuz".into(),
-            initrd: "emulator/initrd.fast".into(),
-            cmdline: "quiet".into(),
-        },
-        stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
-        resume_protocol: RESUME_PROTOCOL,
-        minimum_qemu: MINIMUM_QEMU.into(),
-        inputs: BTreeMap::new(),
-    }
+    fake_image::image(&fake_image::manifest(arch), kernel)
 }
 
 /// An archive with one file, as the action that uploads artifacts makes it.
@@ -103,7 +57,7 @@ impl Hub {
             .with("GITHUB_API_URL", &server.api_url())
             .with("EMULATOR_REPO", REPO)
             .with("EMULATOR_ARCH", "amd64")
-            .with("QEMU_IMG", concat!(env!("CARGO_MANIFEST_DIR"), "/../vm/fixtures/qemu-img"));
+            .with("QEMU_IMG", fake_image::QEMU_IMG);
         Self { emulator, server }
     }
 

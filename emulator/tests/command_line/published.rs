@@ -13,11 +13,10 @@ use host::events::Silent;
 use protocol::Secret;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Token};
-use release::manifest::Manifest;
 use release::publish::{Image, Plan, carry_out};
 
 use super::harness::Emulator;
-use super::hub::{FILE, Hub, IMAGE, REPO, image_of, manifest};
+use super::hub::{FILE, Hub, IMAGE, REPO};
 
 /// So many times the newest image is pulled while one after the other is published.
 const PULLS: usize = 8;
@@ -29,9 +28,9 @@ struct Build {
 }
 
 fn build(dir: &Path, number: usize) -> Build {
-    let mut manifest: Manifest = manifest(Arch::Amd64);
+    let mut manifest = fake_image::manifest(Arch::Amd64);
     manifest.build.git_sha = format!("{number:040x}").chars().rev().collect();
-    let content = image_of(&manifest, &number.to_string());
+    let content = fake_image::image(&manifest, &number.to_string());
     let dir = dir.join(number.to_string());
     std::fs::create_dir(&dir).unwrap();
     let path = dir.join(FILE);

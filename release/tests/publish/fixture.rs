@@ -10,9 +10,8 @@ use host::events::Silent;
 use protocol::Secret;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Repo, Token};
-use release::manifest::{self, Boot, Build, Debian, Manifest};
+use release::manifest::{Build, Manifest};
 use release::publish::{Image, Plan, PublishError, carry_out};
-use release::stack::Stack;
 use tempfile::TempDir;
 
 pub(crate) const REPO: &str = "stack/emulator";
@@ -28,23 +27,13 @@ pub(crate) fn repo() -> Repo {
 }
 
 pub(crate) fn manifest(arch: Arch, commit: &str) -> Manifest {
-    Manifest {
-        format_version: manifest::FORMAT_VERSION,
-        arch,
-        build: Build { git_sha: commit.to_owned(), time: "2026-03-09T10:20:30Z".to_owned() },
-        debian: Debian {
-            version: "13.2".to_owned(),
-            packages: BTreeMap::from([
-                ("postgresql-17".to_owned(), "17.6-0+deb13u1".to_owned()),
-                (format!("linux-image-{arch}"), "6.12.48-1".to_owned()),
-            ]),
-        },
-        boot: Boot { kernel: "k".to_owned(), initrd: "i".to_owned(), cmdline: String::new() },
-        stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
-        resume_protocol: manifest::RESUME_PROTOCOL,
-        minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
-        inputs: BTreeMap::new(),
-    }
+    let mut manifest = fake_image::manifest(arch);
+    manifest.build = Build { git_sha: commit.to_owned(), time: "2026-03-09T10:20:30Z".to_owned() };
+    manifest.debian.packages = BTreeMap::from([
+        ("postgresql-17".to_owned(), "17.6-0+deb13u1".to_owned()),
+        (format!("linux-image-{arch}"), "6.12.48-1".to_owned()),
+    ]);
+    manifest
 }
 
 /// Images of both architectures, built from `commit`, and what is to be published of them.

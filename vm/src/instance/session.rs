@@ -131,12 +131,8 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use host::digest;
     use host::events::Silent;
-    use release::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, RESUME_PROTOCOL};
-    use release::stack::Stack;
 
     use super::super::name::InstanceName;
     use super::super::start::{MachineOptions, StartOptions};
@@ -172,7 +168,7 @@ mod tests {
             let sha256 = digest::of_bytes(content.as_bytes());
             let record = ImageRecord { sha256, stamp: Stamp::of(image).unwrap() };
             std::fs::write(boot.join("image.json"), serde_json::to_vec(&record).unwrap()).unwrap();
-            std::fs::write(boot.join("manifest.json"), manifest().to_json()).unwrap();
+            std::fs::write(boot.join("manifest.json"), fake_image::manifest(Arch::Amd64).to_json()).unwrap();
             std::fs::write(boot.join("vmlinuz"), "").unwrap();
             std::fs::write(boot.join("initrd"), "").unwrap();
         }
@@ -186,20 +182,6 @@ mod tests {
         fn record(&self, identity: ImageIdentity) -> Record {
             let session = Some(Session::new(identity, None, None));
             Record { session, ..Record::new(self.instance.name.clone()) }
-        }
-    }
-
-    fn manifest() -> Manifest {
-        Manifest {
-            format_version: FORMAT_VERSION,
-            arch: Arch::Amd64,
-            build: Build { git_sha: "unknown".into(), time: "2026-01-01T00:00:00Z".into() },
-            debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
-            boot: Boot { kernel: "vmlinuz".into(), initrd: "initrd".into(), cmdline: "quiet".into() },
-            stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
-            resume_protocol: RESUME_PROTOCOL,
-            minimum_qemu: MINIMUM_QEMU.into(),
-            inputs: BTreeMap::new(),
         }
     }
 

@@ -1,0 +1,67 @@
+//! What stands in for an image, and for the `qemu-img` that looks into it, in tests that run without QEMU: a small raw disk with
+//! all that is read out of an image. For tests only.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+
+use release::arch::Arch;
+use release::manifest::{
+    Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP, RESUME_PROTOCOL,
+};
+use release::stack::Stack;
+use vm::volume::{ESP_MINIMUM, Volume};
+
+/// The program that stands in for `qemu-img`: it knows raw disks, and says of each that all is well unless a test has written
+/// something else beside it.
+pub const QEMU_IMG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qemu-img");
+
+/// The commit that the images say they were built from.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// Bytes of the disk besides the EFI system partition.
+const REST: u64 = 4 << 20;
+
+/// First sector of the partition.
+const START: u64 = 2048;
+
+const KERNEL: &str = "emulator/vmlinuz";
+const INITRD: &str = "emulator/initrd.fast";
+
+/// What an image for `arch` says about itself.
+pub fn manifest(arch: Arch) -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION,
+        arch,
+        build: Build { git_sha: COMMIT.into(), time: "2026-01-01T00:00:00Z".into() },
+        debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
+        boot: Boot { kernel: KERNEL.into(), initrd: INITRD.into(), cmdline: "quiet".into() },
+        stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).expect("the stack is described"),
+        resume_protocol: RESUME_PROTOCOL,
+        minimum_qemu: MINIMUM_QEMU.into(),
+        inputs: BTreeMap::new(),
+    }
+}
+
+/// Writes a disk with this manifest, whatever it is, and this kernel.
+pub fn write(path: &Path, manifest: &str, kernel: &str) {
+    File::create(path).and_then(|file| file.set_len(ESP_MINIMUM + REST)).expect("the directory is writable");
+    let mut disk = gpt::GptConfig::new().writable(true).create(path).expect("the disk is new");
+    disk.add_partition("esp", ESP_MINIMUM, gpt::partition_types::EFI, 0, Some(START)).expect("it fits");
+    let sector = *disk.logical_block_size();
+    let esp = disk.partitions()[&1].clone();
+    disk.write().expect("the disk is writable");
+    let start = esp.bytes_start(sector).expect("it begins somewhere");
+    let length = esp.bytes_len(sector).expect("it ends somewhere");
+    let volume = Volume::new("ESP").expect("it is a label").file(PATH_IN_ESP, manifest);
+    let volume = volume.file(KERNEL, kernel).file(INITRD, "initrd");
+    volume.write_esp(path, start, length).expect("the files fit");
+}
+
+/// The bytes of an image, told from others by its kernel.
+pub fn image(manifest: &Manifest, kernel: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("temporary directories can be made");
+    let path = dir.path().join("disk");
+    write(&path, &manifest.to_json(), kernel);
+    fs::read(path).expect("it was written")
+}
