@@ -102,6 +102,12 @@ impl Hub {
         assert!(!self.emulator.path(PART).exists());
     }
 
+    /// `bytes` are published as the newest image, and pulled.
+    pub(crate) fn gets_newest(&self, bytes: &[u8]) {
+        self.publish(bytes.to_vec());
+        self.gets(bytes, &[]);
+    }
+
     /// The pull fails with this code, and the image is what it was.
     pub(crate) fn refuses(&self, exit: i32, old: Option<&[u8]>, args: &[&str]) -> String {
         let shown = self.pull(args);

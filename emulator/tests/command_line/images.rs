@@ -12,12 +12,10 @@ use super::hub::{Hub, image};
 fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
     let hub = Hub::new();
     let old = image(Arch::Amd64, "kernel");
-    hub.publish(old.clone());
-    hub.gets(&old, &[]);
+    hub.gets_newest(&old);
     hub.with_data("feature");
     let new = image(Arch::Amd64, "new");
-    hub.publish(new.clone());
-    hub.gets(&new, &[]);
+    hub.gets_newest(&new);
     let shown = hub.emulator.run(&["status", "--instance", "feature"]);
     assert!(shown.contains("state     stopped"), "{shown}");
     let kept =
@@ -67,8 +65,7 @@ fn an_image_without_data_on_it_is_replaced() {
     let hub = Hub::new();
     for kernel in ["old", "new"] {
         let bytes = image(Arch::Amd64, kernel);
-        hub.publish(bytes.clone());
-        hub.gets(&bytes, &[]);
+        hub.gets_newest(&bytes);
     }
     let qcow2 = |path: &Path| path.extension().is_some_and(|extension| extension == "qcow2");
     let images = fs::read_dir(hub.emulator.path("images")).unwrap();
@@ -79,8 +76,7 @@ fn an_image_without_data_on_it_is_replaced() {
 fn what_a_killed_pull_has_left_is_removed() {
     let hub = Hub::new();
     let bytes = image(Arch::Amd64, "kernel");
-    hub.publish(bytes.clone());
-    hub.gets(&bytes, &[]);
+    hub.gets_newest(&bytes);
     for left in ["images/.boot-aBcDeF/esp", "images/.incoming-amd64.boot/vmlinuz"] {
         hub.emulator.write(left, "left");
     }

@@ -28,7 +28,8 @@ enum Source {
 struct Case {
     source: Source,
     hub: Hub,
-    run: u64,
+    /// Number of the run that has it.
+    run: String,
     /// Bytes of what is transferred.
     length: u64,
 }
@@ -36,7 +37,7 @@ struct Case {
 impl Case {
     fn new(source: Source) -> Self {
         let hub = if source == Source::Release { Hub::new() } else { Hub::signed_in() };
-        Self { source, hub, run: 0, length: 0 }
+        Self { source, hub, run: String::new(), length: 0 }
     }
 
     /// From now on, this is the image there.
@@ -49,15 +50,17 @@ impl Case {
         self.length = transferred.len() as u64;
         match self.source {
             Source::Release | Source::ReleaseByApi => self.hub.publish(transferred),
-            Source::PullRequest | Source::Run => self.run = self.hub.build(REPO, transferred),
+            Source::PullRequest | Source::Run => {
+                self.run = self.hub.build(REPO, transferred).to_string();
+            }
         }
     }
 
-    fn args(&self) -> Vec<String> {
+    fn args(&self) -> Vec<&str> {
         match self.source {
             Source::Release | Source::ReleaseByApi => vec![],
-            Source::PullRequest => vec!["--pr".to_owned(), "7".to_owned()],
-            Source::Run => vec!["--run".to_owned(), self.run.to_string()],
+            Source::PullRequest => vec!["--pr", "7"],
+            Source::Run => vec!["--run", &self.run],
         }
     }
 
@@ -68,8 +71,7 @@ impl Case {
         for rule in rules {
             self.hub.server.rule(rule);
         }
-        let args = self.args();
-        let shown = self.hub.pull(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let shown = self.hub.pull(&self.args());
         assert!(shown.starts_with(&format!("exit {exit}\n")) && shown.contains(says), "{told}: {shown}");
         self.hub.has(old);
         self.hub.server.clear_rules();
@@ -80,10 +82,7 @@ impl Case {
         for rule in rules {
             self.hub.server.rule(rule);
         }
-        let args = self.args();
-        let mut args: Vec<_> = args.iter().map(String::as_str).collect();
-        args.push("--force");
-        self.hub.gets(image, &args);
+        self.hub.gets(image, &[&self.args()[..], &["--force"]].concat());
         self.hub.server.clear_rules();
     }
 
@@ -130,11 +129,8 @@ fn the_old_image_stays(source: Source) {
         case.fails(4, "is used up until 20", [storage(limit())], &old);
         case.fails(4, "is used up until 20", [Rule::new(place, limit()).path(path)], &old);
     }
-    let shown = case.hub.emulator.run_with_short_files(
-        8,
-        &[&["pull", "--skip-snapshot"][..], &case.args().iter().map(String::as_str).collect::<Vec<_>>()]
-            .concat(),
-    );
+    let pull = [&["pull", "--skip-snapshot"], &case.args()[..]].concat();
+    let shown = case.hub.emulator.run_with_short_files(8, &pull);
     assert!(shown.starts_with("exit 1\n"), "{shown}");
     assert!(shown.contains(&format!("cause: cannot write `[root]/home/{PART}`")), "{shown}");
     case.hub.has(&old);

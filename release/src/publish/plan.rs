@@ -102,14 +102,12 @@ pub struct Image {
 /// Why nothing can be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// There is nothing to publish.
-    #[error("there is no {what} in `{}`", dir.display())]
-    Nothing {
-        /// "image `stack-emulator-<arch>.qcow2`".
-        what: &'static str,
-        /// Where it was looked for.
-        dir: PathBuf,
-    },
+    /// There is no image to publish.
+    #[error("there is no image `stack-emulator-<arch>.qcow2` in `{}`", .0.display())]
+    NoImage(PathBuf),
+    /// There is no archive of the program to publish.
+    #[error("there is no archive `emulator-<target>.tar.gz` in `{}`", .0.display())]
+    NoArchive(PathBuf),
     /// A file is larger than GitHub takes.
     #[error("`{}` has {size} bytes: a release takes files of less than 2 GiB", path.display())]
     TooLarge {
@@ -156,11 +154,11 @@ impl PlanError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Nothing { what, .. } if what.starts_with("image") => {
+            Self::NoImage(_) => {
                 "build one with `cargo xtask build-image amd64`, or name another directory with `--images`"
                     .to_owned()
             }
-            Self::Nothing { .. } => "make one with `cargo xtask dist`".to_owned(),
+            Self::NoArchive(_) => "make one with `cargo xtask dist`".to_owned(),
             Self::TooLarge { .. } => "put less into the image: `docs/image.md` says what is in it".to_owned(),
             Self::NoCommit { .. } => {
                 "commit all changes, then build it again with `cargo xtask build-image`".to_owned()
@@ -239,10 +237,7 @@ impl Plan {
             return Err(PlanError::OtherVersion { tag: tag.to_owned(), version: program::VERSION });
         }
         if archives.is_empty() {
-            return Err(PlanError::Nothing {
-                what: "archive `emulator-<target>.tar.gz`",
-                dir: dir.to_owned(),
-            });
+            return Err(PlanError::NoArchive(dir.to_owned()));
         }
         for archive in archives {
             check_size(&archive.path, archive.size)?;
@@ -285,10 +280,7 @@ impl Built {
                 None => one,
             });
         }
-        all.ok_or_else(|| PlanError::Nothing {
-            what: "image `stack-emulator-<arch>.qcow2`",
-            dir: dir.to_owned(),
-        })
+        all.ok_or_else(|| PlanError::NoImage(dir.to_owned()))
     }
 }
 
