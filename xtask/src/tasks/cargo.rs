@@ -55,6 +55,18 @@ pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
     Ok(target_dir()?.join("release/emulator"))
 }
 
+/// Builds this very program and gives its path.
+///
+/// The path that the program was started from is no substitute: a build of the whole workspace replaces the file, and the
+/// running program then has a path that is gone.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) async fn xtask_binary() -> anyhow::Result<PathBuf> {
+    cargo(["build", "--quiet", "--package", "xtask"]).await?;
+    Ok(target_dir()?.join("debug/xtask"))
+}
+
 /// Where cargo puts what it builds.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use release::arch::Arch;
 use tempfile::TempDir;
 use vm::home::Home;
 
-use super::cargo::{cargo_with_env, emulator_binary};
+use super::cargo::{cargo_with_env, emulator_binary, xtask_binary};
 use super::{build_image, build_qemu};
 
 /// What the names of tests that run machines for 64-bit Arm begin with.
@@ -71,7 +71,7 @@ impl VmTier {
         let env: [(&str, OsString); 3] = [
             ("VM_TESTS_EMULATOR", self.emulator.clone().into()),
             ("VM_TESTS_HOME", self.home.root().into()),
-            ("VM_TESTS_XTASK", std::env::current_exe().context("this program has no path")?.into()),
+            ("VM_TESTS_XTASK", xtask_binary().await?.into()),
         ];
         cargo_with_env(nextest.into_iter().chain([filter.as_str()]), env).await
     }
