@@ -18,8 +18,9 @@ const TAIL_BYTES: u64 = 8192;
 /// How much later than its connections the end of a process may be noticed.
 const ECHO_LIMIT: Duration = Duration::from_millis(100);
 
-/// How long the kernel may take to end a process after SIGKILL.
-const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long the kernel may take to end a process after SIGKILL: it gives back the guest's memory and closes files, and
+/// on a machine whose disk is busy that was seen to take longer than 5 s.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,7 +159,7 @@ impl ProcessIdentity {
     /// Kills the process and proves that it is gone.
     ///
     /// # Errors
-    /// When the kernel does not end it within 5 s, or refuses to.
+    /// When the kernel does not end it within 30 s, or refuses to.
     pub async fn kill(self) -> Result<(), VmProcessError> {
         self.signal(Signal::Kill)?;
         self.gone(KILL_LIMIT).await
@@ -254,7 +255,7 @@ impl Launched {
     /// Kills the process, reaps it and so proves that it is gone.
     ///
     /// # Errors
-    /// When the kernel does not end it within 5 s, or refuses to.
+    /// When the kernel does not end it within 30 s, or refuses to.
     pub async fn kill(mut self) -> Result<(), VmProcessError> {
         let pid = self.identity.pid;
         let io = |source| VmProcessError::Io { action: "kill", pid, source };
