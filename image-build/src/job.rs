@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use host::blocking;
 use host::events::{Event, Phase, Reporter, Timings};
 use host::files::FileError;
 use host::process::Cmd;
@@ -108,7 +109,7 @@ impl Job<'_> {
         {
             let (disk, arch, source) = (disk.clone(), request.arch, source.clone());
             let initrds = (initrd, generic_initrd);
-            blocking(move || write_esp(&disk, layout, arch, &kernel, &initrds, &source, build, inputs))
+            blocking::run(move || write_esp(&disk, layout, arch, &kernel, &initrds, &source, build, inputs))
                 .await?;
         }
         phase.done();
@@ -146,7 +147,7 @@ impl Job<'_> {
         let (kernel, generic_initrd, boot) = {
             let (disk, root, work) = (disk.clone(), base.root.clone(), work.clone());
             let (source, stackd, arch) = (source.clone(), stackd.to_owned(), request.arch);
-            blocking(move || -> Result<_, BuildError> {
+            blocking::run(move || -> Result<_, BuildError> {
                 let reader = ext4::Reader::open(&root, 0)?;
                 let kernel = Kernel::read(&reader, &source)?;
                 let generic_initrd = kernel.generic_initrd(&reader)?;
@@ -232,12 +233,4 @@ fn write_esp(
     };
     esp::volume(arch, parts)?.write_esp(disk, layout.esp.start, layout.esp.len)?;
     Ok(())
-}
-
-/// Runs work that blocks on another thread, so that signals and bars stay alive.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

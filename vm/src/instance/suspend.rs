@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use host::blocking;
 use host::events::{Event, Reporter};
 use host::files::FileError;
 use protocol::Command;
@@ -89,8 +90,7 @@ impl Instance {
         if let Way::Read(memory) = way {
             let path = self.dir.memory();
             let to = path.clone();
-            let stored = tokio::task::spawn_blocking(move || memory.store(&to));
-            stored.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+            blocking::run(move || memory.store(&to)).await?;
             files.push((path, false));
         }
         Ok(Frozen::freeze_all(files)?)

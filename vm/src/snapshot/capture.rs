@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use host::blocking;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock, create_private_dir};
 use protocol::Command;
@@ -223,7 +224,7 @@ impl Capture<'_> {
             Some(memory) => memory.store(&dir.memory()).map(drop),
             None => savevm::pack(&dir, arch),
         };
-        Ok(blocking(store).await?)
+        Ok(blocking::run(store).await?)
     }
 
     async fn machine(
@@ -365,12 +366,4 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
         fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;
     }
     Ok(())
-}
-
-/// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use host::blocking;
 use host::process::Cmd;
 use release::arch::Arch;
 use release::manifest::Manifest;
@@ -105,7 +106,7 @@ impl<'a> Emulator<'a> {
         check: impl FnOnce(&T) -> Result<(), String>,
     ) -> anyhow::Result<Timed<T>> {
         let cmd = self.command(args);
-        settle().await?;
+        settle().await;
         let begun = Instant::now();
         let finished = cmd.finished().await?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -140,8 +141,7 @@ impl<'a> Emulator<'a> {
 
 /// Leaves the machine alone for a moment, with nothing to write: what a command has left to the kernel to do, such as the end of
 /// a machine that was killed, is no part of the next one.
-async fn settle() -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(rustix::fs::sync).await?;
+async fn settle() {
+    blocking::run(rustix::fs::sync).await;
     tokio::time::sleep(PAUSE).await;
-    Ok(())
 }

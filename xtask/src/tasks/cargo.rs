@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use host::blocking;
 use xshell::{Shell, cmd};
 
 /// Runs `cargo` with `args`, its output going straight through.
@@ -43,7 +44,7 @@ pub(crate) async fn run_openly<'a>(
         let sh = Shell::new()?;
         Ok(cmd!(sh, "{program} {args...}").envs(env).run()?)
     };
-    tokio::task::spawn_blocking(run).await?
+    blocking::run(run).await
 }
 
 /// Builds the `emulator` program in release mode and gives its path.

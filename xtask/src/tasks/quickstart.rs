@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use host::blocking;
 use host::console::{Console, seconds};
 use host::events::{Event, Reporter, Timings};
 use release::arch::Arch;
@@ -29,7 +30,7 @@ impl Quickstart {
             let sh = Shell::new()?;
             Ok(cmd!(sh, "{program} start").quiet().run()?)
         };
-        tokio::task::spawn_blocking(run).await??;
+        blocking::run(run).await?;
         console.report(&Event::Notice(&format!(
             "\nfrom clone to healthy in {}\nstop it with: {emulator} stop\nuse it as `emulator`: cargo install --path emulator",
             seconds(start.elapsed()),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use host::blocking;
 use host::sparse::{self, Range};
 use protocol::Command;
 use tokio::task::JoinHandle;
@@ -118,7 +119,7 @@ impl<'a> Source<'a> {
             qmp.save(strategy, &state, LIMIT).await?;
             if let Some(held) = held {
                 let (from, to) = (StoppedMemory::of(identity, held)?, memory_file.clone());
-                tokio::task::spawn_blocking(move || from.store(&to)).await??;
+                blocking::run(move || from.store(&to)).await?;
             }
             anyhow::Ok(())
         };
