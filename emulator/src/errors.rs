@@ -58,14 +58,14 @@ impl CommandError {
         exit.into()
     }
 
-    /// What to do next.
-    pub(crate) fn hint(&self) -> Option<String> {
+    /// What to do next, where the command was about the instance `name`.
+    pub(crate) fn hint(&self, name: &InstanceName) -> Option<String> {
         match self {
-            Self::Instance(error) => error.hint(),
+            Self::Instance(error) => error.hint_for(name),
             Self::Vm(error) => error.hint(),
             Self::Pull(error) => error.hint(),
             Self::NoHome => Some(format!("set `{HOME_VARIABLE}` to a directory")),
-            Self::NotConfirmed(_) => Some("say so with `emulator reset --yes`".to_owned()),
+            Self::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", name.flag())),
             Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
         }
     }

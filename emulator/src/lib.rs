@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     match started(&cli, &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console.error(&error, error.hint().as_deref());
+            console.error(&error, error.hint(&cli.global.instance()).as_deref());
             error.exit()
         }
     }

@@ -121,8 +121,12 @@ impl FileLock {
     /// # Errors
     /// When the lock file cannot be opened.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
+        Self::attempt(path, File::try_lock)
+    }
+
+    fn attempt(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>, FileError> {
         let file = Self::open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => {
@@ -136,28 +140,34 @@ impl FileLock {
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub async fn acquire(path: &Path, on_wait: impl FnOnce()) -> Result<Self, FileError> {
-        if let Some(lock) = Self::try_acquire(path)? {
+        Self::wait(path, File::try_lock, on_wait).await
+    }
+
+    /// Takes the lock at `path` together with others that take it in this way, waiting for whoever has it alone; `on_wait` is called
+    /// once if somebody does.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub async fn shared(path: &Path, on_wait: impl FnOnce()) -> Result<Self, FileError> {
+        Self::wait(path, File::try_lock_shared, on_wait).await
+    }
+
+    async fn wait(
+        path: &Path,
+        lock: fn(&File) -> Result<(), TryLockError>,
+        on_wait: impl FnOnce(),
+    ) -> Result<Self, FileError> {
+        if let Some(lock) = Self::attempt(path, lock)? {
             return Ok(lock);
         }
         on_wait();
         let mut backoff = crate::wait::Backoff::default();
         loop {
-            if let Some(lock) = Self::try_acquire(path)? {
+            if let Some(lock) = Self::attempt(path, lock)? {
                 return Ok(lock);
             }
             backoff.pause().await;
         }
-    }
-
-    /// Takes the lock at `path` together with others that take it in this way, waiting for whoever has it alone. That one
-    /// must hold it for moments only: the thread waits with it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be opened or locked.
-    pub fn shared(path: &Path) -> Result<Self, FileError> {
-        let file = Self::open(path)?;
-        file.lock_shared().map_err(FileError::of("lock", path))?;
-        Ok(Self(file))
     }
 
     fn open(path: &Path) -> Result<File, FileError> {
@@ -188,11 +198,12 @@ mod tests {
         assert_eq!(error.to_string(), "cannot write `/no/such/dir/file`");
     }
 
-    #[test]
-    fn a_lock_is_held_by_several_who_share_it_or_by_one() {
+    #[tokio::test]
+    async fn a_lock_is_held_by_several_who_share_it_or_by_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let (first, second) = (FileLock::shared(&path).unwrap(), FileLock::shared(&path).unwrap());
+        let shared = async || FileLock::shared(&path, || panic!("nobody has it alone")).await.unwrap();
+        let (first, second) = (shared().await, shared().await);
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop((first, second));
         assert!(FileLock::try_acquire(&path).unwrap().is_some());

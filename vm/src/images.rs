@@ -125,9 +125,10 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When the lock cannot be taken.
-    pub fn keep(&self) -> Result<FileLock, FileError> {
+    pub async fn keep(&self, reporter: &dyn Reporter) -> Result<FileLock, FileError> {
         create_private_dir(&self.home.images())?;
-        FileLock::shared(&self.home.images_lock())
+        let wait = || reporter.report(&Event::Notice("another command changes the images: waiting for it"));
+        FileLock::shared(&self.home.images_lock(), wait).await
     }
 
     /// SHA-256 of the image for `arch`; `None` when there is none. One that has not been looked at is read.

@@ -249,9 +249,7 @@ pub enum MachineError {
 impl Explain for MachineError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::LongSocketPath(_) => {
-                Some("set `XDG_RUNTIME_DIR` to a short private directory, or unset it".to_owned())
-            }
+            Self::LongSocketPath(_) => Some("set `XDG_RUNTIME_DIR` to a shorter path".to_owned()),
             _ => None,
         }
     }

@@ -52,6 +52,31 @@ impl Qmp {
         self.migrated("migrate", events, limit).await
     }
 
+    /// Ends a save that is still going on: left alone it would stop the machine once more when it is done. Without one, does nothing.
+    ///
+    /// # Errors
+    /// When QEMU refuses, or still saves after `limit`.
+    pub async fn cancel_save(&self, limit: Duration) -> Result<(), QmpError> {
+        let saving = async || {
+            let MigrationInfo { status, .. } = self.execute(qmp::query_migrate {}).await?;
+            Ok::<_, QmpError>(status.is_some_and(|status| {
+                use MigrationStatus as Is;
+                matches!(status, Is::setup | Is::active | Is::pre_switchover | Is::device | Is::cancelling)
+            }))
+        };
+        if !saving().await? {
+            return Ok(());
+        }
+        self.execute(qmp::migrate_cancel {}).await?;
+        let ended = async || match saving().await {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        };
+        let late = |_| QmpError::NoAnswer { command: "migrate_cancel", limit };
+        host::wait::until(limit, ended).await.map_err(late)?
+    }
+
     /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it: with [`Strategy::Template`] one that begins
     /// with its devices, in the memory that was kept beside them. The machine is stopped then.
     ///
@@ -122,7 +147,7 @@ fn text(file: &Path) -> Result<String, QmpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::script::{Server, Step, answer, monitor_opening, say};
+    use crate::wire::script::{Server, Step, answer, answer_with, monitor_opening, say};
 
     const SOON: Duration = Duration::from_secs(5);
     const OK: [&str; 3] =
@@ -148,6 +173,25 @@ mod tests {
     #[tokio::test]
     async fn a_save_ends_with_the_event_that_says_so() {
         saved(vec![event("setup"), event("active"), event("completed")]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_save_that_goes_on_is_ended_and_waited_for() {
+        let state = |id: u32, status: &str| {
+            let text = format!(r#"{{"return": {{"status": "{status}"}}, "id": {id}}}"#);
+            answer_with("query-migrate", move |_| text.clone())
+        };
+        let steps = [
+            state(2, "active"),
+            answer("migrate_cancel", r#"{"return": {}, "id": 3}"#),
+            state(4, "cancelling"),
+            state(5, "cancelled"),
+            state(6, "cancelled"),
+        ];
+        let server = Server::start(vec![monitor_opening().into_iter().chain(steps).collect()]);
+        let qmp = Qmp::connect(&server.path(), SOON).await.unwrap();
+        qmp.cancel_save(SOON).await.unwrap();
+        qmp.cancel_save(SOON).await.unwrap();
     }
 
     #[tokio::test]

@@ -13,6 +13,12 @@ use crate::machine::SOCKET_PATH_LIMIT;
 /// Bytes kept for a socket's name behind the directory.
 const NAME_ROOM: usize = 16;
 
+/// Name of the monitor's socket in the directory of an instance.
+pub const QMP: &str = "qmp";
+
+/// Where every user may make a directory, and which is short everywhere.
+const SHARED: &str = "/tmp";
+
 /// Hexadecimal digits of the digest that names a directory.
 const HASH_DIGITS: usize = 16;
 
@@ -46,18 +52,21 @@ impl Explain for RuntimeDirError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotPrivate { path, .. } => {
-                Some(format!("remove `{}` or set `XDG_RUNTIME_DIR` to a private directory", path.display()))
-            }
-            Self::TooLong(_) | Self::File(_) => {
-                Some("set `XDG_RUNTIME_DIR` to a short private directory, or unset it".to_owned())
-            }
+            Self::NotPrivate { path, .. } => Some(format!(
+                "remove `{}`, or set `XDG_RUNTIME_DIR` to a short private directory",
+                path.display()
+            )),
+            Self::TooLong(_) => Some("set `XDG_RUNTIME_DIR` to a shorter path".to_owned()),
+            Self::File(_) => None,
         }
     }
 }
 
 /// Makes sure of the private directory for the sockets of what lives at `owner` (an instance's directory, say): the
-/// same directory for the same path, `$XDG_RUNTIME_DIR/stack-emulator/<hash>` or `/tmp/stack-emulator-<uid>/<hash>`.
+/// same directory for the same path, `/tmp/stack-emulator-<uid>/<hash>`, or `$XDG_RUNTIME_DIR/stack-emulator/<hash>` where
+/// somebody else has taken the first.
+///
+/// The second would be the usual place, but it goes when its user logs out, and the machine stays.
 ///
 /// # Errors
 /// When it cannot be made, or is not this user's alone.
@@ -81,17 +90,17 @@ pub fn ensure(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
 /// When sockets in it would have too long a path.
 pub fn path_for(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    below(base.as_deref(), rustix::process::getuid().as_raw(), owner)
+    below(Path::new(SHARED), base.as_deref(), rustix::process::getuid().as_raw(), owner)
 }
 
-fn below(runtime: Option<&Path>, user: u32, owner: &Path) -> Result<PathBuf, RuntimeDirError> {
+fn below(shared: &Path, runtime: Option<&Path>, user: u32, owner: &Path) -> Result<PathBuf, RuntimeDirError> {
     let hash = &digest::of_bytes(owner.as_os_str().as_encoded_bytes())[..HASH_DIGITS];
-    let fits = |dir: &PathBuf| dir.as_os_str().len() + 1 + NAME_ROOM <= SOCKET_PATH_LIMIT;
-    let runtime = runtime.filter(|dir| dir.is_absolute() && dir.is_dir());
-    let preferred = runtime.map(|dir| dir.join("stack-emulator").join(hash)).filter(fits);
-    let fallback = || PathBuf::from(format!("/tmp/stack-emulator-{user}")).join(hash);
-    let dir = preferred.unwrap_or_else(fallback);
-    if fits(&dir) { Ok(dir) } else { Err(RuntimeDirError::TooLong(dir)) }
+    let usual = shared.join(format!("stack-emulator-{user}"));
+    let taken = std::fs::symlink_metadata(&usual).is_ok_and(|data| data.uid() != user);
+    let runtime = runtime.filter(|dir| taken && dir.is_absolute() && dir.is_dir());
+    let dir = runtime.map_or(usual, |dir| dir.join("stack-emulator")).join(hash);
+    let fits = dir.as_os_str().len() + 1 + NAME_ROOM <= SOCKET_PATH_LIMIT;
+    if fits { Ok(dir) } else { Err(RuntimeDirError::TooLong(dir)) }
 }
 
 fn check_private(dir: &Path) -> Result<(), RuntimeDirError> {
@@ -112,23 +121,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deep_owner_gets_a_short_directory() {
+    fn a_deep_owner_gets_a_short_directory_that_outlives_a_login() {
         let owner = PathBuf::from(format!("/{}", "deep/".repeat(60)));
-        let runtime = tempfile::tempdir().unwrap();
-        let dir = below(Some(runtime.path()), 1000, &owner).unwrap();
-        assert!(dir.starts_with(runtime.path().join("stack-emulator")));
-        assert_eq!(dir, below(Some(runtime.path()), 1000, &owner).unwrap());
+        let (shared, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let user = rustix::process::getuid().as_raw();
+        let dir = || below(shared.path(), Some(runtime.path()), user, &owner).unwrap();
+        let usual = shared.path().join(format!("stack-emulator-{user}"));
+        assert!(dir().starts_with(&usual), "{}", dir().display());
+        std::fs::create_dir(usual).unwrap();
+        assert_eq!(dir(), dir());
+        assert!(!dir().starts_with(runtime.path()));
     }
 
     #[test]
-    fn a_runtime_directory_that_is_missing_or_too_long_is_passed_over() {
-        let root = tempfile::tempdir().unwrap();
-        let long = root.path().join("x".repeat(90));
-        std::fs::create_dir(&long).unwrap();
-        for runtime in [Some(long.as_path()), Some(Path::new("/no/such/dir")), Some(Path::new("rel")), None] {
-            let dir = below(runtime, 1000, Path::new("/owner")).unwrap();
-            assert!(dir.starts_with("/tmp/stack-emulator-1000"), "{}", dir.display());
+    fn where_somebody_else_has_taken_the_usual_place_the_users_own_is_taken_if_there_is_one() {
+        let (shared, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // A user that this one is not.
+        let user = rustix::process::getuid().as_raw() + 1;
+        std::fs::create_dir(shared.path().join(format!("stack-emulator-{user}"))).unwrap();
+        let dir = |runtime| below(shared.path(), runtime, user, Path::new("/owner"));
+        assert!(dir(Some(runtime.path())).unwrap().starts_with(runtime.path()));
+        for none in [Some(Path::new("/no/such/dir")), Some(Path::new("rel")), None] {
+            assert!(dir(none).unwrap().starts_with(shared.path()));
         }
+        let long = runtime.path().join("x".repeat(90));
+        std::fs::create_dir(&long).unwrap();
+        assert!(matches!(dir(Some(&long)), Err(RuntimeDirError::TooLong(_))));
     }
 
     #[test]

@@ -21,9 +21,10 @@ pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let report = Report { instance: context.name.as_str(), renewed };
     let people = |report: &Report<'_>| {
         format!(
-            "`{}` has new secrets ({}): see them with `emulator status --show-secrets`",
+            "`{}` has new secrets ({}): see them with `emulator status{} --show-secrets`",
             report.instance,
-            report.renewed.join(", ")
+            report.renewed.join(", "),
+            context.name.flag()
         )
     };
     context.printer.print(&report, people).map_err(CommandError::Stdout)?;

@@ -20,10 +20,6 @@ use crate::exit::Exit;
 use crate::pull::{Order, PullError, Source};
 use crate::views::{PortView, addresses, port_views};
 
-/// What everybody should know who has switched rotation off.
-const PLACEHOLDERS: &str = "the secrets are the image's placeholders, which everybody knows: `emulator reset` and a start without \
-     `--no-rotation` give the next session its own";
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -66,7 +62,12 @@ impl Start {
             watch::spawn(context);
         }
         if !live.rotated && !live.secrets.is_empty() {
-            context.console.report(&Event::Warning(PLACEHOLDERS));
+            let text = format!(
+                "the secrets are the image's placeholders, which everybody knows: `emulator reset{}` and a start without \
+                 `--no-rotation` give the next session its own",
+                context.name.flag()
+            );
+            context.console.report(&Event::Warning(&text));
         }
         let report = Report {
             instance: context.name.as_str(),

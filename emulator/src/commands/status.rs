@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use host::events::{Event, Reporter};
 use release::arch::Arch;
 use release::stack;
 use serde::Serialize;
@@ -64,7 +65,15 @@ impl Status {
     /// Looks at the instance, asks its services, and says how it is.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let state = context.instance().state()?;
-        let values = if self.show_secrets { context.instance().secrets()? } else { None };
+        let session = if self.show_secrets { context.instance().session()? } else { None };
+        if session.as_ref().is_some_and(|session| session.unconfirmed) {
+            let text = format!(
+                "these secrets were sent to the guest, which did not confirm them: renew them with `emulator rotate{}`",
+                context.name.flag()
+            );
+            context.console.report(&Event::Warning(&text));
+        }
+        let values = session.and_then(|session| session.secrets);
         let secrets = match &state {
             State::Running(live) => self.secrets(live, values.as_ref()),
             _ => Vec::new(),

@@ -18,7 +18,7 @@ const FILTERS: [(&str, &str); 5] = [
     (r#""seconds": [0-9.e-]+"#, r#""seconds": [seconds]"#),
     (r"\([0-9.]+ s\)", "([time])"),
     (r"[0-9.]+ GiB free", "[free] GiB free"),
-    (r"stack-emulator/[0-9a-f]{16}", "stack-emulator/[hash]"),
+    (r"/tmp/stack-emulator-[0-9]+/[0-9a-f]{16}", "[sockets]/[hash]"),
     (r"\([0-9]+ bytes long\)", "([length] bytes long)"),
 ];
 
@@ -153,7 +153,6 @@ impl Emulator {
         // Nothing of this machine's environment takes part.
         command.env_clear().stdin(Stdio::null());
         command.env("STACK_EMULATOR_HOME", self.home.path().join("home"));
-        command.env("XDG_RUNTIME_DIR", self.home.path());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let path = format!("{}:/usr/bin:/bin", self.bin().display());
         command.env("PATH", if self.programs { &path } else { "/no/such/directory" });

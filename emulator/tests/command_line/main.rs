@@ -394,6 +394,16 @@ fn reset_needs_a_yes_where_nobody_can_be_asked() {
 }
 
 #[test]
+fn hints_name_the_instance_that_the_command_was_about() {
+    let emulator = Emulator::new();
+    emulator.write("instances/ci-7/instance.json", include_str!("instance.json"));
+    let refused = emulator.run(&["reset", "--instance", "ci-7"]);
+    assert!(refused.contains("say so with `emulator reset --instance ci-7 --yes`"), "{refused}");
+    let stopped = emulator.run(&["rotate", "--instance", "ci-8"]);
+    assert!(stopped.contains("start it with `emulator start --instance ci-8`"), "{stopped}");
+}
+
+#[test]
 fn logs_of_a_stopped_instance_are_those_of_its_last_run() {
     let emulator = Emulator::new();
     insta::assert_snapshot!(emulator.run(&["logs"]), @r"
@@ -465,7 +475,7 @@ fn a_host_without_qemu_is_unsupported_and_told_what_to_do() {
         {
           "name": "sockets",
           "verdict": "ok",
-          "text": "in `[root]/stack-emulator/[hash]` ([length] bytes long)",
+          "text": "in `[sockets]/[hash]` ([length] bytes long)",
           "hint": null
         },
         {

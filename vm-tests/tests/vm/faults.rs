@@ -1,6 +1,7 @@
 //! Whatever is wrong with saved memory: it is noticed and told, and the start ends healthy with the user's data.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -137,6 +138,31 @@ async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_
     let again = emulator.start(&[]).await.by("cold");
     assert!(users(&again).await.contains(&USER.to_owned()));
     assert_eq!(again.secrets, started.secrets);
+    emulator.stop(&["--shutdown"], "stopped").await;
+    emulator.assert_tidy().await;
+    drop(disk);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
+    let emulator = Emulator::for_amd64();
+    let instances = emulator.home().home().instances();
+    fs::create_dir(&instances).unwrap();
+    let disk = SmallDisk::mount(&instances, c"size=512m,mode=0700");
+    let started = emulator.start(&[]).await;
+    sign_up(&started, USER).await;
+    emulator.finish().await;
+
+    let filler = disk.path().join("filler");
+    let full = fs::write(&filler, vec![1; 512 << 20]).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    let refused = emulator.run(&START).await.expect(1);
+    assert!(refused.stderr.contains("No space left on device"), "{}", refused.stderr);
+    assert!(emulator.dir().suspension().exists(), "{}", refused.stderr);
+
+    fs::remove_file(filler).unwrap();
+    let again = emulator.start(&[]).await.by("suspended");
+    assert!(users(&again).await.contains(&USER.to_owned()));
     emulator.stop(&["--shutdown"], "stopped").await;
     emulator.assert_tidy().await;
     drop(disk);

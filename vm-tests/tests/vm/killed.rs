@@ -70,6 +70,25 @@ async fn a_program_killed_while_a_suspended_machine_goes_on_leaves_the_data_to_t
 }
 
 #[tokio::test]
+async fn a_program_killed_before_a_suspended_machine_goes_on_leaves_its_memory_to_the_next_start() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, USER).await;
+    for phase in &PHASES[..2] {
+        emulator.finish().await;
+        let mut cut_short = Followed::spawn(&emulator, &START);
+        cut_short.until(phase).await;
+        cut_short.send(Signal::KILL);
+        assert_eq!(cut_short.finished().await.code, 128 + 9);
+        let again = emulator.start(&[]).await.by("suspended");
+        assert_eq!(again.secrets, started.secrets, "{phase}");
+        assert!(users(&again).await.contains(&USER.to_owned()), "{phase}");
+    }
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
 async fn a_qemu_killed_at_any_phase_after_a_suspension_leads_to_a_boot_with_the_data() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Check;
 use crate::runtime;
 
-/// Free space below which a start fails, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
+/// Free space below which a start is not worth trying, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
 const SPACE_NEEDED: u64 = 1 << 30;
 
 /// Free space below which a guest that writes much may fail later, in bytes.

@@ -30,7 +30,7 @@ impl Instance {
         options: &CaptureOptions,
         reporter: &dyn Reporter,
     ) -> Result<Snapshot, InstanceError> {
-        let _images = Images::new(&self.home).keep()?;
+        let _images = Images::new(&self.home).keep(reporter).await?;
         let record = Record::new(self.name.clone());
         let plan = self.machine_plan(&record, &options.machine, reporter).await?;
         let strategy = plan.strategy(options.strategy)?;

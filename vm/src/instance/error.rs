@@ -82,6 +82,15 @@ pub enum InstanceError {
     /// The operating system gives no random bytes.
     #[error("cannot get random bytes for the secrets")]
     Random(#[source] std::io::Error),
+    /// New secrets were sent to the guest, and it did not confirm them.
+    #[error("whether `{name}` has its new secrets is not known")]
+    Unconfirmed {
+        /// The instance.
+        name: InstanceName,
+        /// What came instead.
+        #[source]
+        cause: Box<InstanceError>,
+    },
     /// There are no secrets to renew.
     #[error("instance `{0}` was started without secrets of its own")]
     NotRotated(InstanceName),
@@ -137,22 +146,33 @@ impl Explain for InstanceError {
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
             Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
             Self::Vm(source) => source.class(),
+            Self::Unconfirmed { cause, .. } => cause.class(),
             _ => Class::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
+        self.hint_for(&InstanceName::default())
+    }
+}
+
+impl InstanceError {
+    /// What to do next, where the command was about the instance `name`.
+    pub fn hint_for(&self, name: &InstanceName) -> Option<String> {
+        let flag = name.flag();
         match self {
-            Self::ImageChanged { name, .. } => Some(format!(
-                "to keep the data, start with the old image: `emulator start{0} --image FILE`; to drop it: `emulator reset{0}`",
-                instance_flag(name)
+            Self::ImageChanged { .. } => Some(format!(
+                "to keep the data, start with the old image: `emulator start{flag} --image FILE`; to drop it: `emulator reset{flag}`"
             )),
-            Self::OtherArch { name, asked, .. } => Some(format!(
-                "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{}`",
-                instance_flag(name)
+            Self::OtherArch { asked, .. } => Some(format!(
+                "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{flag}`"
             )),
-            Self::Broken { name, faults } => {
-                let flag = instance_flag(name);
+            Self::Broken { faults, .. }
+                if faults.iter().any(|fault| matches!(fault, Fault::Record(RecordError::Newer { .. }))) =>
+            {
+                Some("update `emulator`".to_owned())
+            }
+            Self::Broken { faults, .. } => {
                 let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
                     format!(", start with a copy of it: `emulator start{flag} --image FILE`,")
                 } else {
@@ -163,7 +183,7 @@ impl Explain for InstanceError {
             Self::UnknownOverlay(path) => {
                 Some(format!("move `{}` away if its data matters, else delete it", path.display()))
             }
-            Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy)),
+            Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
             Self::Ports(PortError::Refused { .. }) => {
                 Some("choose another port with `--port NAME=PORT`".to_owned())
             }
@@ -171,18 +191,16 @@ impl Explain for InstanceError {
                 Some("see `emulator start --help` for how ports are chosen".to_owned())
             }
             Self::NotReady { .. } => {
-                Some("read `emulator logs serial`, or wait longer with `--timeout 5m`".to_owned())
+                Some(format!("read `emulator logs serial{flag}`, or wait longer with `--timeout 5m`"))
             }
             Self::Guest(_) | Self::EndedEarly { .. } => {
-                Some("read `emulator logs serial` and `emulator logs qemu`".to_owned())
+                Some(format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`"))
             }
-            Self::NotRunning(name) | Self::NoLogs(name) => {
-                Some(format!("start it with `emulator start{}`", instance_flag(name)))
-            }
-            Self::Journal(_) => Some("read the console instead: `emulator logs serial`".to_owned()),
+            Self::NotRunning(_) | Self::NoLogs(_) => Some(format!("start it with `emulator start{flag}`")),
+            Self::Journal(_) => Some(format!("read the console instead: `emulator logs serial{flag}`")),
+            Self::Unconfirmed { .. } => Some(format!("renew them once more: `emulator rotate{flag}`")),
             Self::Inspect(InspectError::Process(source)) => source.hint(),
-            Self::NotRotated(name) => {
-                let flag = instance_flag(name);
+            Self::NotRotated(_) => {
                 Some(format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`"))
             }
             Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
@@ -212,19 +230,8 @@ pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
     lines.join(": ")
 }
 
-/// The flag that names the instance in a command of a hint; nothing for the default one.
-fn instance_flag(name: &InstanceName) -> String {
-    if *name == InstanceName::default() {
-        return String::new();
-    }
-    match Arch::ALL.into_iter().find(|arch| InstanceName::default_for(*arch) == *name) {
-        Some(arch) => format!(" --arch {arch}"),
-        None => format!(" --instance {name}"),
-    }
-}
-
-fn free_ports(busy: &[BusyPort]) -> String {
-    let flags: String = busy.iter().fold(String::new(), |mut text, port| {
+fn free_ports(busy: &[BusyPort], flag: &str) -> String {
+    let flags = busy.iter().fold(flag.to_owned(), |mut text, port| {
         let _ = write!(text, " --port {}=auto", port.name);
         text
     });

@@ -3,7 +3,7 @@
 //! It is written just before QEMU is started and again with QEMU's identity right after, so that a command that is killed
 //! in between leaves enough behind for the next one to clean up. It goes when QEMU is known to have ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use host::events::Timing;
 use protocol::Hooks;
@@ -85,6 +85,15 @@ pub struct Live {
     pub started_at: OffsetDateTime,
     /// Set when every service has answered for the first time.
     pub ready: Option<Ready>,
+}
+
+/// The process in the live record at `path`, whatever else is in it; `None` when it names none.
+pub(super) fn process(path: &Path) -> Option<ProcessIdentity> {
+    #[derive(Deserialize)]
+    struct Noted {
+        process: Option<ProcessIdentity>,
+    }
+    serde_json::from_slice::<Noted>(&std::fs::read(path).ok()?).ok()?.process
 }
 
 /// The end of a start.

@@ -44,7 +44,7 @@ use dir::InstanceDir;
 use error::InstanceError;
 use live::Live;
 use name::InstanceName;
-use record::Record;
+use record::{Record, Session};
 use state::{Fault, State, Viewer, inspect};
 
 /// How long a monitor may take to greet when it is only tried whether there is one.
@@ -82,13 +82,12 @@ impl Instance {
         &self.dir
     }
 
-    /// Values of the session's secrets; none where there is no session or it has the image's placeholders.
+    /// The session whose data there is, with the values of its secrets.
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub fn secrets(&self) -> Result<Option<record::Secrets>, InstanceError> {
-        let record = record::read::<Record>(&self.dir.record())?;
-        Ok(record.and_then(|record| record.session?.secrets))
+    pub fn session(&self) -> Result<Option<Session>, InstanceError> {
+        Ok(record::read::<Record>(&self.dir.record())?.and_then(|record| record.session))
     }
 
     /// The state that it is in now.
@@ -157,6 +156,7 @@ impl Instance {
     /// and put right by doing this again.
     fn discard_session(&self) -> Result<bool, InstanceError> {
         suspension::forget(&self.dir)?;
+        remove_dir(&self.dir.spent())?;
         let had = remove(&self.dir.overlay())?;
         remove(&self.dir.config())?;
         if let Some(mut record) = record::read::<Record>(&self.dir.record())? {
@@ -164,6 +164,14 @@ impl Instance {
             record::write(&self.dir.record(), &record)?;
         }
         Ok(had)
+    }
+
+    /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
+    async fn end_unknown(&self) -> Result<(), InstanceError> {
+        match live::process(&self.dir.live()) {
+            Some(process) => Ok(process.kill().await?),
+            None => end_orphan(&runtime::path_for(self.dir.root())?.join(runtime::QMP)).await,
+        }
     }
 
     /// Removes what only a running instance has. QEMU must be gone.
@@ -211,9 +219,10 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::live::StartedBy;
-    use super::record::{ImageIdentity, SCHEMA_VERSION, Session};
+    use super::record::{ImageIdentity, SCHEMA_VERSION};
     use super::*;
     use crate::accel::Accelerator;
+    use crate::error::Explain;
     use crate::process::{Launched, ProcessIdentity};
     use crate::wire::script::{Server, answer_with, monitor_opening};
 
@@ -341,5 +350,49 @@ mod tests {
         let State::Stopped(kept) = it.instance.state().unwrap() else { panic!("not stopped") };
         assert_eq!((kept.ports, kept.session), (record.ports, None));
         assert!(!it.instance.reset(&Silent).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn secrets_that_the_guest_did_not_confirm_are_noted_as_such_until_it_does() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        let dir = &it.instance.dir;
+        let live: Live = record::read(&dir.live()).unwrap().unwrap();
+        let ready = live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() };
+        record::write(&dir.live(), &Live { ready: Some(ready), ..live.clone() }).unwrap();
+        let mut record: Record = record::read(&dir.record()).unwrap().unwrap();
+        record.session.as_mut().unwrap().secrets = Some(record::Secrets::new());
+        record::write(&dir.record(), &record).unwrap();
+        // Both agents hang up.
+        let (agent, qga) = (Server::start(vec![Vec::new()]), Server::start(vec![Vec::new()]));
+        std::os::unix::fs::symlink(agent.path(), live.agent).unwrap();
+        std::os::unix::fs::symlink(qga.path(), live.qga).unwrap();
+
+        let error = it.instance.rotate(&Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Unconfirmed { .. }), "{error}");
+        assert!(it.instance.session().unwrap().unwrap().unconfirmed);
+        it.instance.confirm(record::read(&dir.record()).unwrap().unwrap()).unwrap();
+        assert!(!it.instance.session().unwrap().unwrap().unconfirmed);
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_record_is_of_a_newer_program_is_not_called_stopped_and_a_reset_ends_it() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        let live = it.instance.dir.live();
+        let newer =
+            fs::read_to_string(&live).unwrap().replace("\"schemaVersion\": 1", "\"schemaVersion\": 99");
+        fs::write(&live, newer).unwrap();
+
+        let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Broken { .. }), "{error}");
+        assert_eq!(error.hint().as_deref(), Some("update `emulator`"));
+        assert!(qemu.identity().is_alive().unwrap());
+
+        it.instance.reset(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(!it.has_data() && !live.exists());
     }
 }

@@ -75,6 +75,20 @@ impl From<InstanceName> for String {
     }
 }
 
+impl InstanceName {
+    /// The flag that names the instance, with a space before it, as a command in a text for people needs it; nothing for the
+    /// default one.
+    pub fn flag(&self) -> String {
+        if *self == Self::default() {
+            return String::new();
+        }
+        match Arch::ALL.into_iter().find(|arch| Self::default_for(*arch) == *self) {
+            Some(arch) => format!(" --arch {arch}"),
+            None => format!(" --instance {self}"),
+        }
+    }
+}
+
 impl fmt::Display for InstanceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

@@ -49,6 +49,9 @@ pub struct Session {
     /// The stack's secrets in this session by their names in the manifest; none where the image's placeholders stay.
     #[serde(default)]
     pub secrets: Option<Secrets>,
+    /// Whether nobody knows that the guest has these secrets: they were sent, and no answer came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
     /// How many machines have been started on the overlay. Memory that was saved with another number is of another disk.
     #[serde(default)]
     pub generation: u64,
@@ -63,7 +66,14 @@ pub type Secrets = BTreeMap<String, Secret>;
 impl Session {
     /// A session that begins now, on `image` or on a snapshot of it.
     pub fn new(image: ImageIdentity, snapshot: Option<String>, secrets: Option<Secrets>) -> Self {
-        Self { image, snapshot, secrets, generation: 0, created_at: OffsetDateTime::now_utc() }
+        Self {
+            image,
+            snapshot,
+            secrets,
+            unconfirmed: false,
+            generation: 0,
+            created_at: OffsetDateTime::now_utc(),
+        }
     }
 }
 
@@ -182,6 +192,7 @@ mod tests {
                 image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
                 snapshot: Some("amd64-template-1".into()),
                 secrets: Some(BTreeMap::from([("key".into(), Secret::new("5ec"))])),
+                unconfirmed: false,
                 generation: 3,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             }),

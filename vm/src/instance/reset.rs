@@ -3,8 +3,8 @@
 use host::events::Reporter;
 
 use super::error::InstanceError;
+use super::live::Live;
 use super::record::{self, Record};
-use super::state::{State, Viewer, inspect};
 use super::{Instance, remove};
 
 impl Instance {
@@ -20,15 +20,11 @@ impl Instance {
             return Ok(false);
         }
         let _lock = self.lock(reporter).await?;
-        if let State::Running(live) = inspect(&self.dir, Viewer::Holder)? {
-            // Nothing on the disk matters any more, so the guest need not be asked.
-            if let Some(process) = live.process {
-                process.kill().await?;
-            }
-        }
-        if record::read::<super::live::Live>(&self.dir.live()).is_ok() {
+        // Nothing on the disk matters any more, so the guest need not be asked.
+        if record::read::<Live>(&self.dir.live()).is_ok() {
             self.clean_up().await?;
         } else {
+            self.end_unknown().await?;
             self.clear_live()?;
         }
         if record::read::<Record>(&self.dir.record()).is_err() {

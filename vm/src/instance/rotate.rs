@@ -20,7 +20,8 @@ impl Instance {
     /// Gives the running instance new secrets; the ones that it had are refused from then on.
     ///
     /// # Errors
-    /// When it does not run, has the image's placeholders, or its agent cannot do it. Then the old ones hold.
+    /// When it does not run or has the image's placeholders; and when its agent fails or does not answer. Then it may have the new
+    /// secrets or the old: that is noted, and the next rotation or start puts the noted ones in place.
     pub async fn rotate(&self, reporter: &dyn Reporter) -> Result<Live, InstanceError> {
         let not_running = || InstanceError::NotRunning(self.name.clone());
         if !self.dir.root().exists() {
@@ -28,14 +29,14 @@ impl Instance {
         }
         let _lock = self.lock(reporter).await?;
         let State::Running(live) = inspect(&self.dir, Viewer::Holder)? else { return Err(not_running()) };
-        let record: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
+        let mut renewed: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
         let phase = Phase::start(reporter, "rotate", "Renew the secrets");
-        let mut renewed = record.clone();
         let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {
             return Err(InstanceError::NotRotated(self.name.clone()));
         };
         let fresh = secrets::fresh(&live.secrets).map_err(InstanceError::Random)?;
         session.secrets = Some(fresh.clone());
+        session.unconfirmed = true;
         // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
         record::write(&self.dir.record(), &renewed)?;
         let telling = Telling {
@@ -45,12 +46,23 @@ impl Instance {
             hooks: &live.hooks,
             secrets: Some(&fresh),
         };
-        if let Err(error) = tell(&live, &telling).await {
-            record::write(&self.dir.record(), &record)?;
-            return Err(error);
-        }
+        let in_doubt = |cause| InstanceError::Unconfirmed { name: self.name.clone(), cause: Box::new(cause) };
+        tell(&live, &telling).await.map_err(in_doubt)?;
+        self.confirm(renewed)?;
         phase.done();
         Ok(live)
+    }
+
+    /// Notes that the guest has the secrets of `record`, where that was in doubt.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn confirm(&self, mut record: Record) -> Result<(), InstanceError> {
+        match &mut record.session {
+            Some(session) if session.unconfirmed => session.unconfirmed = false,
+            _ => return Ok(()),
+        }
+        Ok(record::write(&self.dir.record(), &record)?)
     }
 }
 

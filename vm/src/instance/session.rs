@@ -90,7 +90,7 @@ impl Instance {
             // The same content, perhaps in another place.
             Session { image: image.clone(), ..session }
         } else {
-            let snapshot = if let Origin::Snapshot(snapshot, _) = origin {
+            let snapshot = if let Origin::Snapshot(snapshot) = origin {
                 copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
                 Some(snapshot.name())
             } else {

@@ -26,7 +26,7 @@ pub enum Ending {
     Suspended,
     /// The guest powered itself off.
     PoweredOff,
-    /// QEMU ended on SIGTERM.
+    /// QEMU was told to end, and closed its disks; the guest did not shut down.
     Terminated,
     /// QEMU had to be killed.
     Killed,
@@ -163,8 +163,11 @@ impl Instance {
             State::Running(live) => {
                 let Some(process) = live.process else { return Ok(ended(Ending::WasStopped)) };
                 let ending = match how {
-                    How::Suspend if self.suspended(&live, process, reporter).await => Ending::Suspended,
-                    _ => power_off(&live, process, reporter).await?,
+                    How::Suspend => match self.suspended(&live, process, reporter).await? {
+                        Some(ending) => ending,
+                        None => power_off(&live, process, reporter).await?,
+                    },
+                    How::PowerOff => power_off(&live, process, reporter).await?,
                 };
                 self.clear_live()?;
                 ending
@@ -173,26 +176,37 @@ impl Instance {
                 self.recover(&faults, reporter).await?;
                 Ending::WasGone
             }
+            // Whether it runs cannot be told.
+            State::Broken(faults) if self.dir.live().exists() => {
+                return Err(InstanceError::Broken { name: self.name.clone(), faults });
+            }
             _ => Ending::WasStopped,
         };
         Ok(ended(ending))
     }
 
-    /// Suspends the machine, or says why it cannot be.
-    async fn suspended(&self, live: &Live, process: ProcessIdentity, reporter: &dyn Reporter) -> bool {
+    /// Suspends the machine, or says why it cannot be. Gives how it ended, if it has.
+    async fn suspended(
+        &self,
+        live: &Live,
+        process: ProcessIdentity,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Ending>, InstanceError> {
         let phase = Phase::start(reporter, "suspend", "Suspend");
-        match self.suspend(live, process, reporter).await {
-            Ok(()) => {
-                phase.done();
-                true
-            }
-            Err(error) => {
-                drop(phase);
-                let text = format!("cannot suspend ({}): powering off", one_line(&error));
-                reporter.report(&Event::Warning(&text));
-                false
-            }
-        }
+        let Err(error) = self.suspend(live, process, reporter).await else {
+            phase.done();
+            return Ok(Some(Ending::Suspended));
+        };
+        drop(phase);
+        let reason = one_line(&error);
+        let (text, ending) = if process.is_alive()? {
+            (format!("cannot suspend ({reason}): powering off"), None)
+        } else {
+            let text = format!("cannot keep the memory ({reason}): the next start boots from the disk");
+            (text, Some(Ending::Terminated))
+        };
+        reporter.report(&Event::Warning(&text));
+        Ok(ending)
     }
 }
 

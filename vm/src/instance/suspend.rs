@@ -32,6 +32,9 @@ const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 /// How long memory and devices may take to be saved.
 const SAVE_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long QEMU may take to give up saving.
+pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long QEMU may take to close its disks and end.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -56,11 +59,20 @@ impl Instance {
         let saved = self.save(&qmp, way).await;
         match saved {
             Ok(files) => {
-                qmp.quit().await?;
-                process.gone(QUIT_LIMIT).await?;
-                self.note_suspension(live, strategy, at, files)
+                let ended = async {
+                    qmp.quit().await?;
+                    process.gone(QUIT_LIMIT).await?;
+                    self.note_suspension(live, strategy, at, files)
+                };
+                let ended = ended.await;
+                if ended.is_err() {
+                    // Nothing names it, so that it would only take space.
+                    suspension::forget(&self.dir)?;
+                }
+                ended
             }
             Err(error) => {
+                qmp.cancel_save(CANCEL_LIMIT).await?;
                 suspension::forget(&self.dir)?;
                 qmp.cont().await?;
                 Err(error)

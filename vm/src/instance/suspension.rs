@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::dir::InstanceDir;
-use super::record::{self, RecordError, Session};
+use super::error::one_line;
+use super::record::{self, Session};
 use super::remove;
 use crate::snapshot::manifest::Frozen;
 use crate::snapshot::{Fingerprint, Strategy};
@@ -55,16 +56,17 @@ pub(super) enum Goes {
 }
 
 impl Suspension {
-    /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them.
-    ///
-    /// # Errors
-    /// When its record cannot be read.
-    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, RecordError> {
-        let Some(suspension) = record::read::<Self>(&dir.suspension())? else { return Ok(Goes::Nowhere) };
-        Ok(match suspension.obstacle(dir, session) {
-            Some(obstacle) => Goes::Not(obstacle),
-            None => Goes::On(Box::new(suspension)),
-        })
+    /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them. A record
+    /// that cannot be read is no reason to refuse the data.
+    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Goes {
+        match record::read::<Self>(&dir.suspension()) {
+            Ok(None) => Goes::Nowhere,
+            Ok(Some(suspension)) => match suspension.obstacle(dir, session) {
+                Some(obstacle) => Goes::Not(obstacle),
+                None => Goes::On(Box::new(suspension)),
+            },
+            Err(error) => Goes::Not(one_line(&error)),
+        }
     }
 
     fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Option<String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use host::events::{Event, Reporter};
 use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, write_atomic};
 use release::arch::Arch;
 
@@ -53,9 +54,11 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// When the lock cannot be taken.
-    pub fn keep(&self) -> Result<FileLock, FileError> {
+    pub async fn keep(&self, reporter: &dyn Reporter) -> Result<FileLock, FileError> {
         create_private_dir(&self.root())?;
-        FileLock::shared(&self.lock())
+        let wait =
+            || reporter.report(&Event::Notice("another command changes the snapshots: waiting for it"));
+        FileLock::shared(&self.lock(), wait).await
     }
 
     fn lock(&self) -> PathBuf {

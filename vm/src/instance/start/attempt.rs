@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host::events::{Phase, Timings};
-use host::files::{FileError, create_private_dir};
+use host::files::{FileError, FileLock, create_private_dir};
 use protocol::Command;
 
 use super::super::error::InstanceError;
@@ -77,49 +77,119 @@ impl GuestMemory {
     }
 }
 
-impl Attempt<'_> {
-    /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
-    /// says first what is about to be made. `because` is why this is a boot, where it should have been more.
+/// Why an attempt failed.
+pub(super) enum Failure {
+    /// By something that every attempt needs. No saved memory has been given up for it.
+    Host(InstanceError),
+    /// By this machine, or by what it was to go on from: a boot may do better.
+    Machine(InstanceError),
+}
+
+impl Failure {
+    /// The error, where it does not matter whose it is.
+    pub(super) fn error(self) -> InstanceError {
+        match self {
+            Self::Host(error) | Self::Machine(error) => error,
+        }
+    }
+}
+
+/// A machine whose QEMU has been started.
+struct Launching<'a> {
+    live: Live,
+    record: Record,
+    session: Session,
+    saved: Option<Saved>,
+    /// Lives until QEMU has opened it.
+    memory: GuestMemory,
+    qemu: Launched,
+    phase: Phase<'a>,
+}
+
+impl<'a> Attempt<'a> {
+    /// Brings the machine up. `kept` is let go once the record says what the machine needs, and `because` is why this is a boot,
+    /// where it should have been more.
     pub(super) async fn run(
         &self,
         record: Record,
         origin: &Origin,
+        kept: Option<FileLock>,
         because: Option<String>,
-    ) -> Result<Live, InstanceError> {
+    ) -> Result<Live, Failure> {
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
-        let instance = self.instance;
-        create_private_dir(&instance.dir.logs())?;
-        let saved = origin.saved(&instance.dir)?;
-        // Lives until QEMU has opened it.
-        let memory = self.memory(saved.as_ref())?;
-        let mut live = self.live(&record, origin, because, memory.held())?;
-        record::write(&instance.dir.live(), &live)?;
-        instance.keep_previous_logs()?;
-        let session = self.session(record, origin, &live).await?;
+        let saved = origin.saved(&self.instance.dir).map_err(Failure::Machine)?;
+        let memory = self.memory(saved.as_ref()).map_err(Failure::Machine)?;
+        let live = self.live(&record, origin, because, memory.held()).map_err(Failure::Host)?;
+        let launching =
+            self.launch(record, origin, saved, memory, live, phase).await.map_err(Failure::Host)?;
+        drop(kept);
+        // Boxed: what it holds is large, and every caller's future would be as large.
+        Box::pin(self.bring_up(launching, origin)).await.map_err(|error| match error {
+            // A boot would not have the port either.
+            error @ InstanceError::Ports(_) => Failure::Host(error),
+            error => Failure::Machine(error),
+        })
+    }
+
+    /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
+    /// says first what is about to be made.
+    async fn launch(
+        &self,
+        mut record: Record,
+        origin: &Origin,
+        saved: Option<Saved>,
+        memory: GuestMemory,
+        mut live: Live,
+        phase: Phase<'a>,
+    ) -> Result<Launching<'a>, InstanceError> {
+        let dir = &self.instance.dir;
+        create_private_dir(&dir.logs())?;
+        record::write(&dir.live(), &live)?;
+        self.instance.keep_previous_logs()?;
+        let session =
+            self.instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
+        record.session = Some(session.clone());
+        record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
+        if matches!(origin, Origin::Cold) {
+            super::super::remove(&dir.config())?;
+            config::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
+        }
         let machine = self.machine(&live, saved.as_ref(), &session)?;
+        if !matches!(origin, Origin::Suspended(_)) {
+            // Memory from before this launch is of another time than the disk from here on.
+            record::write(&dir.record(), &record)?;
+            suspension::forget(dir)?;
+        }
         phase.done();
 
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
-        let mut qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &instance.dir.qemu_log())?;
+        let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
         live.process = Some(qemu.identity());
-        record::write(&instance.dir.live(), &live)?;
-        let (qmp_path, agent_path) = (live.qmp.clone(), live.agent.clone());
-        let connected = async { Ok(Qmp::connect(&qmp_path, MONITOR_LIMIT).await?) };
+        record::write(&dir.live(), &live)?;
+        Ok(Launching { live, record, session, saved, memory, qemu, phase })
+    }
+
+    /// From a QEMU that has been started to the first healthy answer of every service.
+    async fn bring_up(&self, launching: Launching<'a>, origin: &Origin) -> Result<Live, InstanceError> {
+        let Launching { live, record, session, saved, memory, mut qemu, phase } = launching;
+        let instance = self.instance;
+        let connected = async { Ok(Qmp::connect(&live.qmp, MONITOR_LIMIT).await?) };
         let qmp = instance.unless_ended(&mut qemu, connected).await?;
-        let connected = async { Ok(Agent::connect(&agent_path, MONITOR_LIMIT).await?) };
+        let connected = async { Ok(Agent::connect(&live.agent, MONITOR_LIMIT).await?) };
         let mut agent = instance.unless_ended(&mut qemu, connected).await?;
         drop(memory);
         phase.done();
 
         match &saved {
             Some(saved) => {
-                let resumed = self.go_on(&qmp, saved);
+                let resumed = self.go_on(&qmp, saved, origin, &record);
                 instance.unless_ended(&mut qemu, resumed).await?;
             }
             None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
         }
         let told = self.tell(&mut agent, &live, &session, origin);
         let late = instance.unless_ended(&mut qemu, told).await?;
+        instance.confirm(record)?;
 
         let phase = Phase::start(self.timings, "health", "Ask every service");
         let clock = async {
@@ -171,7 +241,7 @@ impl Attempt<'_> {
         Ok(Live {
             schema_version: SCHEMA_VERSION,
             process: None,
-            qmp: sockets.join("qmp"),
+            qmp: sockets.join(runtime::QMP),
             qga: sockets.join("qga"),
             agent: sockets.join("agent"),
             arch: manifest.arch,
@@ -195,26 +265,6 @@ impl Attempt<'_> {
             started_at: self.begun.at,
             ready: None,
         })
-    }
-
-    /// Makes the overlay and the settings that the machine needs, and the durable record of both.
-    async fn session(
-        &self,
-        mut record: Record,
-        origin: &Origin,
-        live: &Live,
-    ) -> Result<Session, InstanceError> {
-        let instance = self.instance;
-        let session =
-            instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
-        record.session = Some(session.clone());
-        record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
-        record::write(&instance.dir.record(), &record)?;
-        if matches!(origin, Origin::Cold) {
-            super::super::remove(&instance.dir.config())?;
-            config::volume(&instance.name, &self.plan.ports)?.write(&instance.dir.config())?;
-        }
-        Ok(session)
     }
 
     fn machine(
@@ -245,12 +295,22 @@ impl Attempt<'_> {
     }
 
     /// Loads the saved state, and lets the machine go on.
-    async fn go_on(&self, qmp: &Qmp, saved: &Saved) -> Result<(), InstanceError> {
+    async fn go_on(
+        &self,
+        qmp: &Qmp,
+        saved: &Saved,
+        origin: &Origin,
+        record: &Record,
+    ) -> Result<(), InstanceError> {
         let phase = Phase::start(self.timings, "load", "Load memory and devices");
         let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
         qmp.load(saved.strategy, &saved.state, limit).await?;
-        // From here on the guest writes to its disk, and this memory is good no more.
-        suspension::consume(&self.instance.dir)?;
+        // From here on the guest writes to its disk, and this memory is good no more. Not sooner: whatever has failed until now, the
+        // next start can go on from it.
+        if matches!(origin, Origin::Suspended(_)) {
+            record::write(&self.instance.dir.record(), record)?;
+            suspension::consume(&self.instance.dir)?;
+        }
         qmp.cont().await?;
         suspension::put_aside(&self.instance.dir)?;
         phase.done();
@@ -294,8 +354,8 @@ impl Attempt<'_> {
             hooks: &live.hooks,
             secrets: session.secrets.as_ref(),
         };
-        // What was suspended has them already. A boot may come after a crash that lost them.
-        let renew = !matches!(origin, Origin::Suspended(_));
+        // What was suspended has them already, unless nobody knows. A boot may come after a crash that lost them.
+        let renew = session.unconfirmed || !matches!(origin, Origin::Suspended(_));
         let patience = self.plan.machine.decision.accelerator.patience();
         let limit =
             if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };

@@ -6,6 +6,7 @@ use host::files::FileError;
 use super::super::error::InstanceError;
 use super::super::live::Live;
 use super::super::ports::{PortChoice, PortRequest};
+use super::super::suspend::CANCEL_LIMIT;
 use super::super::{Instance, ready};
 use super::{READY_LIMIT, StartOptions, Started};
 use crate::accel::Choice;
@@ -26,9 +27,10 @@ impl Instance {
         let ignored = ignored(&live, options);
         if !ignored.is_empty() {
             let text = format!(
-                "`{}` runs already: {} will count after `emulator stop`",
+                "`{}` runs already: {} will count after `emulator stop{}`",
                 self.name,
-                ignored.join(", ")
+                ignored.join(", "),
+                self.name.flag()
             );
             reporter.report(&Event::Warning(&text));
         }
@@ -43,18 +45,22 @@ impl Instance {
         Ok(Started { live, already_running: true })
     }
 
-    /// Lets a machine go on that a suspension has stopped whose command was killed.
+    /// Lets a machine go on that stands still: a suspension has stopped it whose command was killed, or QEMU has, because it could
+    /// not write to the disk.
     pub(in crate::instance) async fn unpause(
         &self,
         live: &Live,
         reporter: &dyn Reporter,
     ) -> Result<(), InstanceError> {
         let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
-        if matches!(qmp.status().await?, RunState::paused | RunState::postmigrate) {
-            reporter.report(&Event::Notice(&format!("a stop of `{}` was cut short: it goes on", self.name)));
-            qmp.cont().await?;
-        }
-        Ok(())
+        let because = match qmp.status().await? {
+            RunState::paused | RunState::finish_migrate | RunState::postmigrate => "a stop was cut short",
+            RunState::io_error => "its disk could not be written, as when this machine's is full",
+            _ => return Ok(()),
+        };
+        reporter.report(&Event::Notice(&format!("`{}` stands still ({because}): it goes on", self.name)));
+        qmp.cancel_save(CANCEL_LIMIT).await?;
+        Ok(qmp.cont().await?)
     }
 }
 

@@ -4,19 +4,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use host::events::{Event, Reporter, Timings};
+use host::space;
 use time::OffsetDateTime;
 
+use super::Instance;
 use super::error::{InstanceError, one_line};
 use super::live::Live;
 use super::ports::PortRequest;
 use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
-use super::{Instance, suspension};
 use crate::console::GuestTrouble;
 use crate::images::Images;
 use crate::snapshot::Strategy;
 use crate::snapshot::store::Store;
-use attempt::Attempt;
+use attempt::{Attempt, Failure};
+use origin::Beginning;
 pub(super) use origin::Origin;
 pub use plan::MachineOptions;
 pub(super) use plan::{MachinePlan, Plan};
@@ -83,7 +85,7 @@ impl Instance {
     ) -> Result<Started, InstanceError> {
         let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
         let _lock = self.lock(reporter).await?;
-        let _images = Images::new(&self.home).keep()?;
+        let _images = Images::new(&self.home).keep(reporter).await?;
         let mut state = inspect(&self.dir, Viewer::Holder)?;
         if let State::Broken(faults) = &state
             && faults.iter().all(Fault::heals)
@@ -102,31 +104,30 @@ impl Instance {
         let plan = self.plan(&record, options, &timings).await?;
         let record = Record { arch: Some(plan.machine.topology.arch), ..record };
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
-        let (origin, because) = self.origin(&record, &plan, options, &timings).await?;
-        let outcome = self.warm_or_cold(&attempt, record, origin, because, &timings).await;
+        let beginning = self.beginning(&record, &plan, options, &timings).await;
+        let outcome = self.warm_or_cold(&attempt, record, beginning, &timings).await;
         if outcome.is_err() {
             self.clean_up().await?;
         }
         outcome.map(|live| Started { live, already_running: false })
     }
 
-    /// Tries `origin`, and boots when going on from saved memory fails.
+    /// Begins where it can, and boots when going on from saved memory fails.
     async fn warm_or_cold(
         &self,
         attempt: &Attempt<'_>,
         record: Record,
-        origin: Origin,
-        because: Option<String>,
+        beginning: Beginning,
         reporter: &dyn Reporter,
     ) -> Result<Live, InstanceError> {
+        let Beginning { origin, kept, because } = beginning;
         if matches!(origin, Origin::Cold) {
             return self.boot(attempt, record, because, reporter).await;
         }
-        let error = match attempt.run(record.clone(), &origin, None).await {
+        let error = match attempt.run(record.clone(), &origin, kept, None).await {
             Ok(live) => return Ok(live),
-            // A boot would not have the port either.
-            Err(error @ InstanceError::Ports(_)) => return Err(error),
-            Err(error) => error,
+            Err(Failure::Host(error)) => return Err(error),
+            Err(Failure::Machine(error)) => error,
         };
         let reason = one_line(&error);
         let evidence = self.keep_evidence()?;
@@ -136,7 +137,9 @@ impl Instance {
         );
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
-        if let Origin::Snapshot(snapshot, _) = &origin {
+        if let Origin::Snapshot(snapshot) = &origin
+            && !space::is_exhausted(&error)
+        {
             Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
         }
         self.boot(attempt, record, Some(reason), reporter).await
@@ -150,14 +153,13 @@ impl Instance {
         because: Option<String>,
         reporter: &dyn Reporter,
     ) -> Result<Live, InstanceError> {
-        // Memory from before this boot is of another time than the disk from here on.
-        suspension::forget(&self.dir)?;
-        let outcome = attempt.run(record.clone(), &Origin::Cold, because.clone()).await;
+        let boot = async |record, because| attempt.run(record, &Origin::Cold, None, because).await;
+        let outcome = boot(record.clone(), because.clone()).await.map_err(Failure::error);
         let Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) = &outcome else { return outcome };
         // Nothing that a person did: the same boot works the next time. The console of this one is kept.
         reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
         self.clean_up().await?;
-        attempt.run(record, &Origin::Cold, because).await
+        boot(record, because).await.map_err(Failure::error)
     }
 
     /// The record of an instance whose faults this start can answer: another image than the one that is gone may have the

@@ -22,10 +22,26 @@ use crate::snapshot::{Snapshot, Strategy};
 pub(in crate::instance) enum Origin {
     /// At its kernel's first instruction, on the disk that there is.
     Cold,
-    /// At a snapshot, on a new overlay of its disk. The lock keeps it from being removed until the record says that it is needed.
-    Snapshot(Box<Snapshot>, #[expect(dead_code, reason = "held for as long as this lives")] FileLock),
+    /// At a snapshot, on a new overlay of its disk.
+    Snapshot(Box<Snapshot>),
     /// Where it was suspended, on its own overlay.
     Suspended(Box<Suspension>),
+}
+
+/// Where a machine can begin.
+pub(super) struct Beginning {
+    /// The best place there is.
+    pub(super) origin: Origin,
+    /// Keeps a snapshot from being removed until the record says that it is needed.
+    pub(super) kept: Option<FileLock>,
+    /// Why it is a boot, where it should have been more.
+    pub(super) because: Option<String>,
+}
+
+impl Beginning {
+    fn cold(because: Option<String>) -> Self {
+        Self { origin: Origin::Cold, kept: None, because }
+    }
 }
 
 /// The files of a saved state.
@@ -43,7 +59,7 @@ impl Origin {
     pub(super) fn started_by(&self) -> StartedBy {
         match self {
             Self::Cold => StartedBy::Cold,
-            Self::Snapshot(..) => StartedBy::Snapshot,
+            Self::Snapshot(_) => StartedBy::Snapshot,
             Self::Suspended(_) => StartedBy::Suspended,
         }
     }
@@ -55,7 +71,7 @@ impl Origin {
     pub(super) fn saved(&self, dir: &InstanceDir) -> Result<Option<Saved>, InstanceError> {
         Ok(match self {
             Self::Cold => None,
-            Self::Snapshot(snapshot, _) => {
+            Self::Snapshot(snapshot) => {
                 let strategy = snapshot.manifest.strategy;
                 Some(match strategy {
                     Strategy::Template => {
@@ -81,7 +97,7 @@ impl Origin {
     pub(super) fn config(&self, dir: &InstanceDir) -> PathBuf {
         match self {
             Self::Cold => dir.config(),
-            Self::Snapshot(snapshot, _) => snapshot.dir().config(),
+            Self::Snapshot(snapshot) => snapshot.dir().config(),
             Self::Suspended(suspension) => suspension.config.clone(),
         }
     }
@@ -90,39 +106,34 @@ impl Origin {
 impl Instance {
     /// Where the machine can begin; and where that is a boot in place of saved memory, why. Makes a snapshot when a new session
     /// could begin with one and none fits.
-    pub(super) async fn origin(
+    pub(super) async fn beginning(
         &self,
         record: &Record,
         plan: &Plan,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
-    ) -> Result<(Origin, Option<String>), InstanceError> {
+    ) -> Beginning {
         match &record.session {
-            _ if !options.warm => Ok((Origin::Cold, None)),
+            _ if !options.warm => Beginning::cold(None),
             Some(session) => self.where_suspended(session, plan, reporter),
-            None => Ok(self.snapshot(plan, options, reporter).await),
+            None => self.snapshot(plan, options, reporter).await,
         }
     }
 
-    fn where_suspended(
-        &self,
-        session: &Session,
-        plan: &Plan,
-        reporter: &dyn Reporter,
-    ) -> Result<(Origin, Option<String>), InstanceError> {
+    fn where_suspended(&self, session: &Session, plan: &Plan, reporter: &dyn Reporter) -> Beginning {
         let dropped = |reason: String| {
             let text =
                 format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
             reporter.report(&Event::Notice(&text));
-            Ok((Origin::Cold, Some(format!("the suspended memory was dropped: {reason}"))))
+            Beginning::cold(Some(format!("the suspended memory was dropped: {reason}")))
         };
-        match Suspension::of(&self.dir, session)? {
-            Goes::Nowhere => Ok((Origin::Cold, None)),
+        match Suspension::of(&self.dir, session) {
+            Goes::Nowhere => Beginning::cold(None),
             Goes::Not(reason) => dropped(reason),
             Goes::On(suspension) => {
                 let differences = suspension.fingerprint.differences(&plan.machine.fingerprint);
                 if differences.is_empty() {
-                    Ok((Origin::Suspended(suspension), None))
+                    Beginning { origin: Origin::Suspended(suspension), kept: None, because: None }
                 } else {
                     dropped(format!("the machine is another: {}", differences.join(", ")))
                 }
@@ -131,19 +142,16 @@ impl Instance {
     }
 
     /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
-    async fn snapshot(
-        &self,
-        plan: &Plan,
-        options: &StartOptions<'_>,
-        reporter: &dyn Reporter,
-    ) -> (Origin, Option<String>) {
+    async fn snapshot(&self, plan: &Plan, options: &StartOptions<'_>, reporter: &dyn Reporter) -> Beginning {
         match self.find_or_capture(plan, options, reporter).await {
-            Ok((snapshot, kept)) => (Origin::Snapshot(snapshot, kept), None),
+            Ok((snapshot, kept)) => {
+                Beginning { origin: Origin::Snapshot(snapshot), kept: Some(kept), because: None }
+            }
             Err(error) => {
                 let reason = one_line(&error);
                 let text = format!("there is no snapshot ({reason}): booting instead");
                 reporter.report(&Event::Warning(&text));
-                (Origin::Cold, Some(format!("there is no snapshot: {reason}")))
+                Beginning::cold(Some(format!("there is no snapshot: {reason}")))
             }
         }
     }
@@ -157,7 +165,7 @@ impl Instance {
         let strategy = plan.machine.strategy(options.strategy)?;
         let store = Store::new(&self.home);
         let find = || store.find(&plan.machine.fingerprint, strategy);
-        let kept = store.keep()?;
+        let kept = store.keep(reporter).await?;
         match find()? {
             Found::Fits(snapshot) => return Ok((snapshot, kept)),
             Found::Nothing { because } => {
@@ -169,7 +177,7 @@ impl Instance {
         // Whoever makes one needs the lock alone in the end.
         drop(kept);
         let made = plan.machine.capture(&self.home, strategy, false).run(reporter).await?;
-        let kept = store.keep()?;
+        let kept = store.keep(reporter).await?;
         match find()? {
             Found::Fits(snapshot) => Ok((snapshot, kept)),
             Found::Nothing { .. } => Err(SnapshotError::Gone(made.name()).into()),
