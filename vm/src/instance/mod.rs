@@ -352,7 +352,7 @@ mod tests {
         assert!(!it.instance.reset(&Silent).await.unwrap());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn secrets_that_the_guest_did_not_confirm_are_noted_as_such_until_it_does() {
         let logs = tempfile::tempdir().unwrap();
         let qemu = sleeper(logs.path());
