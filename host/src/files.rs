@@ -11,6 +11,9 @@ pub const PRIVATE_FILE: u32 = 0o600;
 /// Mode of ordinary files.
 pub const PUBLIC_FILE: u32 = 0o644;
 
+/// Prefix of what [`write_atomic`] has not put in its place yet.
+const UNWRITTEN: &str = ".tmp-";
+
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`", path.display())]
@@ -62,7 +65,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<(
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         let mut file = tempfile::Builder::new()
-            .prefix(".tmp-")
+            .prefix(UNWRITTEN)
             .permissions(fs::Permissions::from_mode(mode))
             .tempfile_in(parent)?;
         file.write_all(bytes)?;
@@ -76,6 +79,23 @@ fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<(
         File::open(parent)?.sync_all()
     };
     write().map_err(FileError::of("write", path))
+}
+
+/// Removes what killed programs have left of their writes to files in `dir`; nothing when there is no such directory. To be called
+/// while nobody writes there.
+///
+/// # Errors
+/// When the directory cannot be read, or a file in it not be removed.
+pub fn sweep_unwritten(dir: &Path) -> Result<(), FileError> {
+    let sweep = || match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        entries => entries?.try_for_each(|entry| {
+            let entry = entry?;
+            let unwritten = entry.file_name().as_encoded_bytes().starts_with(UNWRITTEN.as_bytes());
+            if unwritten { fs::remove_file(entry.path()) } else { Ok(()) }
+        }),
+    };
+    sweep().map_err(FileError::of("tidy up", dir))
 }
 
 /// Replaces `to` with the finished file `from` on the same file system, durably.
@@ -190,6 +210,17 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_write_has_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (left, kept) = (dir.path().join(".tmp-abc"), dir.path().join("record"));
+        fs::write(&left, "half").unwrap();
+        fs::write(&kept, "whole").unwrap();
+        sweep_unwritten(dir.path()).unwrap();
+        assert!(!left.exists() && kept.exists());
+        sweep_unwritten(&dir.path().join("none")).unwrap();
     }
 
     #[test]

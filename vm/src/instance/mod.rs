@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock, create_private_dir};
+use host::files::{self, FileError, FileLock, create_private_dir};
 use tokio::net::UnixStream;
 
 use crate::home::Home;
@@ -124,7 +124,10 @@ impl Instance {
     async fn lock(&self, reporter: &dyn Reporter) -> Result<FileLock, InstanceError> {
         create_private_dir(&self.home.instances())?;
         let text = format!("another command works on `{}`: waiting for it", self.name);
-        Ok(FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?)
+        let lock = FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?;
+        // It may hold secrets.
+        files::sweep_unwritten(self.dir.root())?;
+        Ok(lock)
     }
 
     /// Says what was found broken and puts it right. The data on the disk stays.
