@@ -324,8 +324,7 @@ impl<'a> Images<'a> {
             let Some(_lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { continue };
             found.push(Unneeded::of(Kind::Download, part.clone()));
             if !rehearsal {
-                release::download::discard(&self.home.download(arch))
-                    .map_err(FileError::of("remove", &part))?;
+                release::download::discard(&self.home.download(arch))?;
             }
         }
         Ok(found)

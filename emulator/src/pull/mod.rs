@@ -8,7 +8,7 @@ use backon::BackoffBuilder;
 use dialoguer::Confirm;
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock, create_private_dir};
+use host::files::{FileLock, create_private_dir};
 use release::arch::Arch;
 use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use release::github::find::{Found, Wanted};
@@ -76,17 +76,16 @@ impl Order<'_> {
         };
         let phase = Phase::start(self.console, "verify", "Look into the image");
         let images = Images::new(self.home);
+        let target = self.home.download(self.arch);
         match images.install(self.arch, &fetched.path, &origin, &img, self.console).await {
             Ok(()) => {
                 phase.done();
+                download::forget(&target).map_err(PullError::from)?;
                 Ok(Pulled { origin: origin.name, sha256: origin.sha256, changed: true })
             }
             Err(BootFilesError::File(error)) => Err(PullError::File(error).into()),
             Err(source) => {
-                let target = self.home.download(self.arch);
-                download::discard(&target)
-                    .map_err(FileError::of("remove", &target))
-                    .map_err(PullError::from)?;
+                download::discard(&target).map_err(PullError::from)?;
                 Err(PullError::NoImage { origin: origin.name, arch: self.arch, source }.into())
             }
         }
@@ -156,7 +155,7 @@ impl Order<'_> {
             .map_err(|source| PullError::Download { origin: name.clone(), source })?;
         phase.done();
         if let Some(known) = self.known(Some(&fetched.digest))? {
-            download::discard(&target).map_err(FileError::of("remove", &target)).map_err(PullError::from)?;
+            download::discard(&target).map_err(PullError::from)?;
             return Ok(Obtained::Known(known));
         }
         let origin = Origin::new(name, None, fetched.digest.clone());

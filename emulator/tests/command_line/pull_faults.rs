@@ -287,6 +287,30 @@ async fn a_killed_pull_goes_on_where_it_was() {
     assert!(!starts.is_empty() && starts.iter().all(|start| *start >= 8 << 20), "{starts:?}");
 }
 
+#[tokio::test]
+async fn a_pull_that_is_killed_after_the_last_byte_downloads_nothing_again() {
+    let hub = Hub::new();
+    let bytes = image(Arch::Amd64, "kernel");
+    hub.publish(bytes.clone());
+    hub.emulator.write("images/.lock", "");
+    let lock = hub.emulator.lock("images/.lock");
+    let mut pull = hub.emulator.start(&["pull", "--skip-snapshot"]);
+    // It is proved by now, and waits for its place.
+    let proved = hub.emulator.path("images/.incoming-amd64.boot");
+    let waits = async || proved.exists().then_some(());
+    wait::until(Duration::from_secs(30), waits).await.unwrap();
+    pull.kill().unwrap();
+    pull.wait().unwrap();
+    drop(lock);
+    hub.server.take_requests();
+    let shown = hub.emulator.run(&["pull", "--skip-snapshot"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    hub.has(&bytes);
+    let requests = hub.server.take_requests();
+    assert!(requests.iter().all(|request| request.place != Place::Storage), "{requests:?}");
+    assert_eq!(fs::read_dir(hub.emulator.path("downloads")).unwrap().count(), 1, "only the lock is left");
+}
+
 #[test]
 fn what_is_no_image_for_this_machine_is_refused_and_not_kept() {
     let hub = Hub::signed_in();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use host::events::{Phase, Reporter, Unit};
+use host::files::FileError;
 use host::space;
 use reqwest::Client;
 use tokio::sync::mpsc;
@@ -121,11 +122,12 @@ impl Downloader {
         phase: &Phase<'_>,
     ) -> Result<(), DownloadError> {
         let fetched = self.receive(remote, target, phase).await?;
-        Ok(host::files::publish(&fetched.path, target)?)
+        host::files::publish(&fetched.path, target)?;
+        Ok(Part::of(target).forget()?)
     }
 
-    /// As [`Downloader::fetch`], but leaves the file at [`part_of`] `target`, for the caller to look at and to rename. Out
-    /// of an archive comes the file that is called like `target`.
+    /// As [`Downloader::fetch`], but leaves the file at [`part_of`] `target`, for the caller to look at, to rename, and then to
+    /// [`forget`]: until then another attempt finds it. Out of an archive comes the file that is called like `target`.
     ///
     /// # Errors
     /// As [`Downloader::fetch`], and when an archive does not hold the file.
@@ -142,10 +144,7 @@ impl Downloader {
             let resumed = begun.have > 0;
             let transfer = Transfer { downloader: self, remote, target, part: &part, phase };
             let error = match transfer.attempt(begun).await {
-                Ok(stored) => {
-                    part.forget()?;
-                    return Ok(Fetched { path: part.path().to_owned(), digest: stored.file });
-                }
+                Ok(stored) => return Ok(Fetched { path: part.path().to_owned(), digest: stored.file }),
                 Err(error) => error,
             };
             match error {
@@ -177,11 +176,16 @@ pub fn part_of(target: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn discard(target: &Path) -> std::io::Result<()> {
-    Part::of(target).discard().map_err(|error| match error {
-        DownloadError::File(error) => error.source,
-        other => std::io::Error::other(other),
-    })
+pub fn discard(target: &Path) -> Result<(), FileError> {
+    Part::of(target).discard()
+}
+
+/// Removes what is known about a download of `target` that has its name by now.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget(target: &Path) -> Result<(), FileError> {
+    Part::of(target).forget()
 }
 
 /// Starts the phase that a download reports to: named `download`, titled with the file's name.
@@ -246,12 +250,16 @@ impl Transfer<'_> {
         let mut file = self.part.open(have)?;
         pin::for_each_block(&mut file, |block| hasher.update(block))
             .map_err(|source| self.part.write_error(source))?;
-        let total = source.known().total;
+        let total = source.known().total.or(self.remote.size);
         let stored = if have > 0 && total == Some(have) {
+            if self.remote.pin.is_none() {
+                // Only the server knows whether it is still the same file: it tells with a byte of it.
+                source.small(have - 1..have, self.downloader.manner.pauses()).await?;
+            }
             let digest = hex::encode(hasher.finalize());
             Stored { transfer: digest.clone(), file: digest }
         } else {
-            let size = match self.remote.size.or(total) {
+            let size = match total {
                 Some(size) => Some(size),
                 // Nobody has told: the server does, with a byte of it.
                 None => source.small(have..have + 1, self.downloader.manner.pauses()).await?.1,

@@ -105,13 +105,13 @@ impl Part {
     }
 
     /// Removes it: it is of another file.
-    pub(super) fn discard(&self) -> Result<(), DownloadError> {
+    pub(super) fn discard(&self) -> Result<(), FileError> {
         self.forget()?;
         remove(&self.path)
     }
 
     /// Removes what is only needed to go on.
-    pub(super) fn forget(&self) -> Result<(), DownloadError> {
+    pub(super) fn forget(&self) -> Result<(), FileError> {
         remove(&self.about)
     }
 
@@ -134,11 +134,9 @@ impl About {
     }
 }
 
-fn remove(path: &Path) -> Result<(), DownloadError> {
+fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::of("remove", path)(error).into())
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of("remove", path)(error)),
         _ => Ok(()),
     }
 }

@@ -485,6 +485,56 @@ async fn a_whole_part_needs_its_name_only() {
     assert_eq!(it.server.take_requests(), []);
 }
 
+/// Receives, and is interrupted before the file has its name.
+async fn received_and_interrupted(it: &It) {
+    let target = it.target();
+    it.downloader.receive(&it.remote, &target, &phase(&Silent, &target)).await.unwrap();
+    it.server.take_requests();
+}
+
+#[tokio::test]
+async fn a_whole_download_that_did_not_get_its_name_is_not_made_again() {
+    for kindred in [Kindred::Web, Kindred::Asset] {
+        let it = It::new(kindred);
+        received_and_interrupted(&it).await;
+        it.fetch().await.unwrap();
+        assert_eq!(it.server.take_requests(), [], "{kindred:?}");
+        assert_eq!(fs::read(it.target()).unwrap(), content());
+    }
+    for kindred in [Kindred::RawArtifact, Kindred::Stored] {
+        let it = It::new(kindred);
+        received_and_interrupted(&it).await;
+        it.fetch().await.unwrap();
+        let asked = it.server.take_requests();
+        let bodies = asked.iter().filter(|request| request.place == Place::Storage).count();
+        // The look at it, and of an archive its end, which the digest is of too.
+        assert!(bodies <= 4, "{kindred:?}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_download_without_a_digest_is_asked_about_once() {
+    let mut it = It::new(Kindred::Web);
+    (it.remote.pin, it.remote.size) = (None, None);
+    received_and_interrupted(&it).await;
+    it.fetch().await.unwrap();
+    let asked = it.server.take_requests();
+    let bodies: Vec<_> = asked.iter().filter(|request| request.place == Place::Storage).collect();
+    assert_eq!(bodies.len(), 1, "{asked:?}");
+    assert!(bodies[0].if_range.is_some(), "{asked:?}");
+
+    fs::remove_file(it.target()).unwrap();
+    received_and_interrupted(&it).await;
+    let mut other = content();
+    other.reverse();
+    let mut world = it.server.world();
+    let release = world.repo(REPO).releases.values_mut().next().unwrap();
+    release.assets.values_mut().next().unwrap().content = Content::from(other.clone());
+    drop(world);
+    it.fetch().await.unwrap();
+    assert_eq!(fs::read(it.target()).unwrap(), other);
+}
+
 #[tokio::test]
 async fn more_than_there_is_room_for_is_refused_before_anything_comes() {
     let mut it = It::new(Kindred::Web);
