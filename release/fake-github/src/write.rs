@@ -27,6 +27,12 @@ fn writable<'a>(world: &'a mut Guard<'_>, caller: Caller, owner: &str, name: &st
     world.repos.get_mut(&format!("{owner}/{name}")).filter(|_| caller.known)
 }
 
+/// The refusal of what would put a tag on a commit that changes workflows, as tokens without the right to write these meet it.
+fn refusal(repo: &Repo, commit: &Value) -> Option<Response> {
+    let is_workflow = commit.as_str().is_some_and(|commit| repo.workflow_commits.contains(commit));
+    is_workflow.then(|| message(403, "Resource not accessible by integration").into_response())
+}
+
 /// An answer to something that contradicts what is there.
 fn invalid(resource: &str, code: &str, field: &str) -> Response {
     let (status, Json(mut body)) = message(422, "Validation Failed");
@@ -46,6 +52,9 @@ pub(crate) async fn create_release(
     let Some(tag) = wanted["tag_name"].as_str() else {
         return invalid("Release", "missing_field", "tag_name");
     };
+    if let Some(refusal) = refusal(repo, &wanted["target_commitish"]) {
+        return refusal;
+    }
     let mut release = Release {
         tag: tag.to_owned(),
         target: "main".to_owned(),
@@ -73,6 +82,9 @@ pub(crate) async fn update_release(
     let mut world = shared.world();
     let Some(repo) = writable(&mut world, caller, &owner, &name) else { return not_found() };
     let Some(mut release) = repo.releases.get(&id).cloned() else { return not_found() };
+    if let Some(refusal) = refusal(repo, &wanted["target_commitish"]) {
+        return refusal;
+    }
     change(&mut release, &wanted);
     if is_taken(repo, id, &release) {
         return invalid("Release", "already_exists", "tag_name");
@@ -206,8 +218,11 @@ pub(crate) async fn move_tag(
     Json(wanted): Json<Value>,
 ) -> Response {
     let mut world = shared.world();
-    let repo = writable(&mut world, caller, &owner, &name);
-    let Some(sha) = repo.and_then(|repo| repo.tags.get_mut(&tag)) else {
+    let Some(repo) = writable(&mut world, caller, &owner, &name) else { return not_found() };
+    if let Some(refusal) = refusal(repo, &wanted["sha"]) {
+        return refusal;
+    }
+    let Some(sha) = repo.tags.get_mut(&tag) else {
         return message(422, "Reference does not exist").into_response();
     };
     wanted["sha"].as_str().unwrap_or_default().clone_into(sha);

@@ -13,7 +13,10 @@ use crate::github::{ApiError, GitHub, missing_as_none, segment};
 #[derive(Debug, Serialize)]
 struct Properties<'a> {
     tag_name: &'a str,
-    target_commitish: &'a str,
+    /// Where the tag is made, when the release is published and there is none. A token that may not write workflows is refused as
+    /// soon as this is a commit that changes one, whether there is a tag to be made or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_commitish: Option<&'a str>,
     name: &'a str,
     body: &'a str,
     draft: bool,
@@ -23,10 +26,10 @@ struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    fn of(planned: &'a PlannedRelease, draft: bool) -> Self {
+    fn of(planned: &'a PlannedRelease, draft: bool, target: Option<&'a str>) -> Self {
         Self {
             tag_name: &planned.tag,
-            target_commitish: &planned.commit,
+            target_commitish: target,
             name: &planned.title,
             body: &planned.notes,
             draft,
@@ -66,12 +69,27 @@ pub(super) async fn look(github: &GitHub, id: u64) -> Result<Release, ApiError> 
 
 /// Makes the release, as a draft.
 pub(super) async fn create(github: &GitHub, planned: &PlannedRelease) -> Result<Release, ApiError> {
-    github.call(Method::POST, "/releases", Some(&Properties::of(planned, true))).await
+    github.call(Method::POST, "/releases", Some(&Properties::of(planned, true, None))).await
 }
 
-/// Gives the release its properties, and publishes it where it is a draft.
-pub(super) async fn publish(github: &GitHub, id: u64, planned: &PlannedRelease) -> Result<Release, ApiError> {
-    github.call(Method::PATCH, &format!("/releases/{id}"), Some(&Properties::of(planned, false))).await
+/// Gives the release its properties, and publishes it where it is a draft. A tag that is not there is made on `target`, else on the
+/// default branch.
+pub(super) async fn publish(
+    github: &GitHub,
+    id: u64,
+    planned: &PlannedRelease,
+    target: Option<&str>,
+) -> Result<Release, ApiError> {
+    github
+        .call(Method::PATCH, &format!("/releases/{id}"), Some(&Properties::of(planned, false, target)))
+        .await
+}
+
+/// The commit that a tag is on, if there is such a tag.
+pub(super) async fn tagged(github: &GitHub, tag: &str) -> Result<Option<String>, ApiError> {
+    let route = format!("/git/ref/tags/{}", segment(tag));
+    let found: Option<Reference> = missing_as_none(github.call(Method::GET, &route, None::<&()>).await)?;
+    Ok(found.map(|reference| reference.object.sha))
 }
 
 /// Gives an asset another name.
@@ -89,9 +107,7 @@ pub(super) async fn delete(github: &GitHub, asset: &Asset) -> Result<(), ApiErro
 
 /// Puts a tag on `commit`, wherever it is; does nothing where it is there already.
 pub(super) async fn move_tag(github: &GitHub, tag: &str, commit: &str) -> Result<(), ApiError> {
-    let now: Reference =
-        github.call(Method::GET, &format!("/git/ref/tags/{}", segment(tag)), None::<&()>).await?;
-    if now.object.sha == commit {
+    if tagged(github, tag).await?.as_deref() == Some(commit) {
         return Ok(());
     }
     let body = serde_json::json!({ "sha": commit, "force": true });
@@ -100,7 +116,8 @@ pub(super) async fn move_tag(github: &GitHub, tag: &str, commit: &str) -> Result
     Ok(())
 }
 
-/// Whether a request was understood and refused, as a change of a tag is whose commit has other workflows than the token may write.
+/// Whether a request was understood and refused, as one is that puts a tag on a commit which changes workflows, when the token may not
+/// write these. That of Actions never may.
 pub(super) fn is_refusal(error: &ApiError) -> bool {
     matches!(
         error,

@@ -88,6 +88,10 @@ impl PublishError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Api(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Some(
+                "use a token that may write the repository's contents; in GitHub Actions, give the job `contents: write`"
+                    .to_owned(),
+            ),
             Self::Api(error) => error.hint(),
             Self::NoToken => Some(
                 "set `GITHUB_TOKEN` to a token that may write the repository's contents, or sign in with `gh auth login`"

@@ -48,8 +48,35 @@ impl Publication<'_> {
                 self.fill(draft).await?
             }
         };
-        api::publish(self.github, release.id, self.planned).await?;
+        self.publish(release.id).await?;
         Ok(())
+    }
+
+    /// Publishes the release, with its tag on the plan's commit. Where the token may not put it there, it is where GitHub puts it, and a
+    /// warning says so: nothing that is downloaded depends on it.
+    async fn publish(&self, id: u64) -> Result<(), PublishError> {
+        let PlannedRelease { tag, commit, .. } = self.planned;
+        let target = api::tagged(self.github, tag).await?.is_none().then_some(commit.as_str());
+        match api::publish(self.github, id, self.planned, target).await {
+            Err(error) if target.is_some() && api::is_refusal(&error) => {
+                api::publish(self.github, id, self.planned, None).await?;
+                self.move_tag().await
+            }
+            done => Ok(done.map(drop)?),
+        }
+    }
+
+    /// Puts the tag on what the files were built from, as far as the token may.
+    pub(super) async fn move_tag(&self) -> Result<(), PublishError> {
+        let PlannedRelease { tag, commit, .. } = self.planned;
+        match api::move_tag(self.github, tag, commit).await {
+            Err(error) if api::is_refusal(&error) => {
+                let text = format!("the tag `{tag}` is not on {commit}, and cannot be put there: {error}");
+                self.reporter.report(&Event::Warning(&text));
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     /// Gives a draft the assets of the plan and no others.

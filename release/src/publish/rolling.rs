@@ -4,8 +4,6 @@
 //! place, one request after the other, and the old one removed. Between those two requests the release has no file of that name: a
 //! client that comes just then finds the same file in the immutable release, which was published before.
 
-use host::events::Event;
-
 use super::execute::{Publication, holds, verify};
 use super::plan::PlannedAsset;
 use super::upload::upload;
@@ -19,13 +17,14 @@ pub(super) async fn replace(publication: &Publication<'_>, release: Release) -> 
     for planned in &publication.planned.assets {
         swap(publication, &release, planned).await?;
     }
-    let release = api::publish(publication.github, release.id, publication.planned).await?;
+    // The tag, which is there since the release was published, follows below.
+    let release = api::publish(publication.github, release.id, publication.planned, None).await?;
     for asset in &release.assets {
         if !publication.planned.assets.iter().any(|planned| planned.name == asset.name) {
             api::delete(publication.github, asset).await?;
         }
     }
-    move_tag(publication).await
+    publication.move_tag().await
 }
 
 /// First of all, a file that lacks its name gets it back: the publication before this one was killed between two renames.
@@ -94,20 +93,6 @@ async fn swap(
     }
     api::rename(publication.github, new, &planned.name).await?;
     Ok(())
-}
-
-/// The tag follows, so that it is on what the images were built from. Nothing depends on it, and a token of Actions may not always
-/// do it.
-async fn move_tag(publication: &Publication<'_>) -> Result<(), PublishError> {
-    let (tag, commit) = (&publication.planned.tag, &publication.planned.commit);
-    match api::move_tag(publication.github, tag, commit).await {
-        Err(error) if api::is_refusal(&error) => {
-            let text = format!("the tag `{tag}` stays where it is, not on {commit}: {error}");
-            publication.reporter.report(&Event::Warning(&text));
-            Ok(())
-        }
-        done => Ok(done?),
-    }
 }
 
 const INCOMING: &str = "incoming";

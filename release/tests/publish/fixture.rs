@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use fake_github::{GitHub as Server, Release};
 use host::digest;
-use host::events::Silent;
+use host::events::{Event, Reporter, Silent};
 use protocol::Secret;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Repo, Token};
@@ -79,6 +80,25 @@ pub(crate) fn client(server: &Server) -> GitHub {
 
 pub(crate) async fn publish(server: &Server, built: &Built) -> Result<(), PublishError> {
     carry_out(&built.plan, &client(server), &Silent).await
+}
+
+/// Publishes, and gives what it warned of.
+pub(crate) async fn warnings_of(server: &Server, built: &Built) -> Vec<String> {
+    let warnings = Warnings::default();
+    carry_out(&built.plan, &client(server), &warnings).await.unwrap();
+    warnings.0.into_inner().unwrap()
+}
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Reporter for Warnings {
+    fn report(&self, event: &Event<'_>) {
+        if let Event::Warning(text) = event {
+            self.0.lock().unwrap().push((*text).to_owned());
+        }
+    }
 }
 
 /// Publishes, and is killed once the server holds a request. Tells whether it did.

@@ -7,7 +7,7 @@ use release::arch::Arch;
 use release::github::{Address, ApiError, GitHub};
 use release::publish::{Plan, PublishError, carry_out};
 
-use crate::fixture::{BRANCH, Built, NEW, OLD, image, publish, repo, seen, server};
+use crate::fixture::{BRANCH, Built, NEW, OLD, REPO, image, publish, repo, seen, server, warnings_of};
 
 #[tokio::test]
 async fn a_published_release_with_other_content_stays_as_it_is() {
@@ -42,6 +42,38 @@ async fn a_token_that_may_not_write_is_told() {
     server.rule(Rule::new(Place::Api, Fault::Status(403)).method("POST"));
     let error = publish(&server, &Built::from(NEW)).await.unwrap_err();
     assert!(matches!(error, PublishError::Api(ApiError::Forbidden { .. })), "{error}");
+    assert!(error.hint().unwrap().starts_with("use a token that may write the repository's contents"));
+}
+
+#[tokio::test]
+async fn a_commit_that_changes_workflows_is_published_by_a_token_that_may_not_write_them() {
+    let server = server();
+    let built = Built::from(NEW);
+    server.world().repo(REPO).workflow_commits.insert(NEW.to_owned());
+    let warnings = warnings_of(&server, &built).await;
+    let told = warnings.iter().map(|text| text.split(", and cannot be put there").next().unwrap());
+    let tags = ["emulator-dev-20260309-bbbbbbbb", "emulator-dev-latest"];
+    assert!(told.eq(tags.map(|tag| format!("the tag `{tag}` is not on {NEW}"))), "{warnings:?}");
+    let world = server.world();
+    let repo = &world.repos[REPO];
+    assert!(tags.iter().all(|tag| repo.tags[*tag] == "main"));
+    assert!(repo.releases.values().all(|release| !release.draft && release.assets.len() == 2));
+}
+
+#[tokio::test]
+async fn where_the_tag_is_there_nobody_is_told_where_to_make_it() {
+    let server = server();
+    let built = Built::from(NEW);
+    let mut world = server.world();
+    let repo = world.repo(REPO);
+    repo.workflow_commits.insert(NEW.to_owned());
+    for release in &built.plan.releases {
+        repo.tags.insert(release.tag.clone(), NEW.to_owned());
+    }
+    drop(world);
+    assert_eq!(warnings_of(&server, &built).await, [""; 0]);
+    let tags = &server.world().repos[REPO].tags;
+    assert!(tags.values().all(|commit| commit == NEW), "{tags:?}");
 }
 
 #[tokio::test]
@@ -51,7 +83,7 @@ async fn a_tag_that_may_not_be_moved_is_no_failure() {
     server.rule(Rule::new(Place::Api, Fault::Status(403)).method("PATCH").path("/git/refs"));
     publish(&server, &Built::from(NEW)).await.unwrap();
     let world = server.world();
-    let tags = &world.repos[crate::fixture::REPO].tags;
+    let tags = &world.repos[REPO].tags;
     assert_eq!(tags["emulator-dev-latest"], OLD);
     assert_eq!(tags["emulator-dev-20260309-bbbbbbbb"], NEW);
 }
