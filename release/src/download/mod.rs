@@ -304,9 +304,10 @@ impl Transfer<'_> {
 
     async fn opaque(&self, source: &Arc<Source>) -> Result<Stored, DownloadError> {
         self.require_space(self.remote.size.or(source.known().total), 0)?;
-        let (file, wanted) = (self.part.open(0)?, self.file_name());
+        let (file, wanted, dir) = (self.part.open(0)?, self.file_name(), self.dir().to_owned());
         let hasher = pin::hasher(self.remote.pin.as_ref());
-        let store = move |blocks| store::unpack_from_start(blocks, &wanted, file);
+        let room = move |size| require_space(&dir, size);
+        let store = move |blocks| store::unpack_from_start(blocks, &wanted, room, file);
         let stored = self.transfer(source, 0, true, hasher, store).await?;
         self.check(&stored.transfer)?;
         Ok(stored)
@@ -337,7 +338,7 @@ impl Transfer<'_> {
         let stored = storing.await.expect("storing does not panic");
         match (sent, stored) {
             (_, Err(StoreError::Write(source))) => Err(self.part.write_error(source)),
-            (Err(error), _) => Err(error),
+            (_, Err(StoreError::Room(error))) | (Err(error), _) => Err(error),
             (Ok(()), Err(StoreError::Archive(error))) => Err(self.archive_error(error)),
             (Ok(()), Ok(stored)) => Ok(stored),
         }
@@ -355,9 +356,11 @@ impl Transfer<'_> {
     }
 
     fn require_space(&self, size: Option<u64>, have: u64) -> Result<(), DownloadError> {
-        let dir = self.target.parent().unwrap_or(Path::new("."));
-        let missing = size.unwrap_or_default().saturating_sub(have);
-        Ok(space::require(dir, "the download", missing)??)
+        require_space(self.dir(), size.unwrap_or_default().saturating_sub(have))
+    }
+
+    fn dir(&self) -> &Path {
+        self.target.parent().unwrap_or(Path::new("."))
     }
 
     fn file_name(&self) -> String {
@@ -367,6 +370,10 @@ impl Transfer<'_> {
     fn archive_error(&self, source: ArchiveError) -> DownloadError {
         DownloadError::Archive { url: self.remote.url.clone(), source }
     }
+}
+
+fn require_space(dir: &Path, missing: u64) -> Result<(), DownloadError> {
+    Ok(space::require(dir, "the download", missing)??)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 use tokio::sync::mpsc::Receiver;
 
 use super::archive::{ArchiveError, Entry, Method};
+use super::error::DownloadError;
 use super::pin::{Hasher, for_each_block, hasher};
 
 /// Bytes that are copied at once out of an archive.
@@ -26,6 +27,8 @@ pub(super) enum StoreError {
     Write(io::Error),
     /// They are not of an archive with the file in it, or they ended early.
     Archive(ArchiveError),
+    /// There is no room for what they say is coming.
+    Room(DownloadError),
 }
 
 /// Digests of what was stored, in hexadecimal.
@@ -102,10 +105,12 @@ pub(super) fn unpack(
 ) -> Result<Stored, StoreError> {
     let mut written = Written::of(&mut file)?;
     drain(&mut blocks, skip)?;
-    let packed = (&mut blocks).take(entry.compressed - have);
+    let packed = (&mut blocks).take(entry.compressed.saturating_sub(have));
+    // What holds more than it says is not given the disk to fill: a byte more is enough to notice.
+    let most = entry.size.saturating_sub(have).saturating_add(1);
     match entry.method {
-        Method::Stored => copy(packed, &mut written, &mut file)?,
-        Method::Deflated => copy(DeflateDecoder::new(packed), &mut written, &mut file)?,
+        Method::Stored => copy(packed.take(most), &mut written, &mut file)?,
+        Method::Deflated => copy(DeflateDecoder::new(packed).take(most), &mut written, &mut file)?,
     }
     if (written.length, written.crc.clone().finalize()) != (entry.size, entry.crc) {
         return Err(StoreError::Archive(ArchiveError::Damaged));
@@ -114,10 +119,12 @@ pub(super) fn unpack(
     Ok(Stored { transfer: blocks.finish(), file })
 }
 
-/// Writes what the entry called `wanted` holds, of an archive that can only be read from its beginning on.
+/// Writes what the entry called `wanted` holds, of an archive that can only be read from its beginning on. `room` is asked for as many
+/// bytes as the entry says that it has.
 pub(super) fn unpack_from_start(
     mut blocks: Blocks,
     wanted: &str,
+    room: impl FnOnce(u64) -> Result<(), DownloadError>,
     mut file: File,
 ) -> Result<Stored, StoreError> {
     let mut written = Written::of(&mut file)?;
@@ -131,6 +138,8 @@ pub(super) fn unpack_from_start(
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let Some(path) = path else { return Err(StoreError::Archive(ArchiveError::Outside(name))) };
         if path.file_name().is_some_and(|name| name == wanted) {
+            // It gives no more than it says.
+            room(entry.size()).map_err(StoreError::Room)?;
             copy(&mut entry, &mut written, &mut file)?;
             break;
         }
@@ -177,4 +186,71 @@ fn copy(mut from: impl Read, written: &mut Written, file: &mut File) -> Result<(
 fn drain(blocks: &mut Blocks, count: u64) -> Result<(), StoreError> {
     let copied = io::copy(&mut blocks.take(count), &mut io::sink());
     copied.map(drop).map_err(|error| StoreError::Archive(ArchiveError::Read(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use tokio::sync::mpsc;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    use super::*;
+
+    const FILE: &str = "image.qcow2";
+
+    /// What the archive says that the file has, and what it has.
+    const SAID: u32 = 1000;
+    const HELD: usize = 16 << 20;
+
+    /// An archive in which both headers of the only file lie about its size.
+    fn lying() -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(FILE, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&vec![0; HELD]).unwrap();
+        let mut bytes = zip.finish().unwrap().into_inner();
+        let directory = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        // APPNOTE.TXT, 4.3.7 and 4.3.12.
+        for at in [22, directory + 24] {
+            let size = &mut bytes[at..at + 4];
+            assert_eq!(size, u32::try_from(HELD).unwrap().to_le_bytes());
+            size.copy_from_slice(&SAID.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn blocks(bytes: Vec<u8>) -> Blocks {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(bytes.into()).unwrap();
+        Blocks::new(receiver, hasher(None))
+    }
+
+    /// Lets `store` write to a file, and gives how long that has become. It fails because of the archive.
+    fn refused_after(store: impl FnOnce(Blocks, File) -> Result<Stored, StoreError>) -> u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let file = File::options().create_new(true).append(true).read(true).open(&path).unwrap();
+        assert!(matches!(store(blocks(lying()), file), Err(StoreError::Archive(_))));
+        path.metadata().unwrap().len()
+    }
+
+    #[test]
+    fn an_archive_that_holds_more_than_it_says_does_not_fill_the_disk() {
+        let bytes = lying();
+        let total = bytes.len() as u64;
+        let entry = super::super::archive::find(bytes.into(), total, FILE).unwrap();
+        assert_eq!((entry.size, entry.method), (u64::from(SAID), Method::Deflated));
+        let content = 30 + FILE.len() as u64;
+        let length = refused_after(|blocks, file| unpack(blocks, &entry, content, 0, file));
+        assert!(length <= u64::from(SAID) + 1, "{length} bytes");
+
+        let mut asked = None;
+        let room = |size| {
+            asked = Some(size);
+            Ok(())
+        };
+        let length = refused_after(|blocks, file| unpack_from_start(blocks, FILE, room, file));
+        assert!(length <= u64::from(SAID) + 1, "{length} bytes");
+        assert_eq!(asked, Some(u64::from(SAID)));
+    }
 }
