@@ -13,7 +13,7 @@ use host::events::Silent;
 use protocol::Secret;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Token};
-use release::publish::{Image, Plan, carry_out};
+use release::publish::{Choices, Image, Plan, carry_out};
 
 use super::harness::Emulator;
 use super::hub::{FILE, Hub, IMAGE, REPO};
@@ -37,7 +37,8 @@ fn build(dir: &Path, number: usize) -> Build {
     std::fs::write(&path, &content).unwrap();
     let digest = digest::of_bytes(&content);
     let image = Image { path, size: content.len() as u64, sha256: digest.clone(), manifest };
-    let plan = Plan::images(&REPO.parse().unwrap(), "dev", &dir, &[image], None, true).unwrap();
+    let choices = Choices { incomplete: true, ..Choices::default() };
+    let plan = Plan::images(&REPO.parse().unwrap(), "dev", &dir, &[image], choices).unwrap();
     Build { digest, plan }
 }
 

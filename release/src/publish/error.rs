@@ -57,6 +57,14 @@ pub enum PublishError {
         /// The asset.
         name: String,
     },
+    /// An immutable release is published, and lacks a file.
+    #[error("release `{tag}` is published already, without `{name}`: what is published never changes")]
+    PublishedWithout {
+        /// The release.
+        tag: String,
+        /// The asset.
+        name: String,
+    },
     /// An immutable release is published, and has something else in it.
     #[error(
         "release `{tag}` is published already, with another `{name}`: its digest is {found}, that of the file here {expected}"
@@ -81,7 +89,7 @@ impl PublishError {
             Self::BrokenOff { .. } | Self::Stalled { .. } | Self::Digest { .. } | Self::Missing { .. } => {
                 true
             }
-            Self::NoToken | Self::File(_) | Self::Published { .. } => false,
+            Self::NoToken | Self::File(_) | Self::Published { .. } | Self::PublishedWithout { .. } => false,
         }
     }
 
@@ -100,7 +108,7 @@ impl PublishError {
             Self::BrokenOff { .. } | Self::Stalled { .. } | Self::Digest { .. } | Self::Missing { .. } => {
                 Some("publish again: it goes on where it stopped".to_owned())
             }
-            Self::Published { .. } => {
+            Self::Published { .. } | Self::PublishedWithout { .. } => {
                 Some("publish an image of another commit, or delete that release if nobody uses it".to_owned())
             }
             Self::File(_) => None,

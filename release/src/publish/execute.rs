@@ -103,14 +103,13 @@ impl Publication<'_> {
     /// A published release that never changes has to be what the plan says.
     fn compare(&self, release: &Release) -> Result<(), PublishError> {
         for planned in &self.planned.assets {
-            let found = release.asset(&planned.name);
-            if !found.is_some_and(|asset| holds(asset, planned)) {
-                return Err(PublishError::Published {
-                    tag: self.planned.tag.clone(),
-                    name: planned.name.clone(),
-                    expected: planned.sha256.clone(),
-                    found: found.map_or_else(|| "missing".to_owned(), told),
-                });
+            let (tag, name) = (self.planned.tag.clone(), planned.name.clone());
+            let Some(found) = release.asset(&name) else {
+                return Err(PublishError::PublishedWithout { tag, name });
+            };
+            if !holds(found, planned) {
+                let (expected, found) = (planned.sha256.clone(), told(found));
+                return Err(PublishError::Published { tag, name, expected, found });
             }
         }
         Ok(())

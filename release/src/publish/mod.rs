@@ -14,4 +14,4 @@ mod upload;
 
 pub use error::PublishError;
 pub use execute::carry_out;
-pub use plan::{Image, Kind, Plan, PlanError, PlannedAsset, PlannedRelease, Source};
+pub use plan::{Choices, Image, Kind, Plan, PlanError, PlannedAsset, PlannedRelease, Source};

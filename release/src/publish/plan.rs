@@ -99,12 +99,31 @@ pub struct Image {
     pub manifest: Manifest,
 }
 
+/// What may be otherwise about the releases of images.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Choices<'a> {
+    /// What a benchmark has measured of them, for the notes.
+    pub figures: Option<&'a Figures>,
+    /// Whether the branch's rolling release is left alone.
+    pub no_rolling: bool,
+    /// Whether an architecture may be missing. Its image cannot be added later: a published release never changes.
+    pub incomplete: bool,
+}
+
 /// Why nothing can be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// There is no image to publish.
     #[error("there is no image `stack-emulator-<arch>.qcow2` in `{}`", .0.display())]
     NoImage(PathBuf),
+    /// There is no image for one of the architectures.
+    #[error("there is no image for {arch} in `{}`, and a build is published for every architecture at once", dir.display())]
+    Incomplete {
+        /// Where the images are.
+        dir: PathBuf,
+        /// The architecture.
+        arch: Arch,
+    },
     /// There is no archive of the program to publish.
     #[error("there is no archive `emulator-<target>.tar.gz` in `{}`", .0.display())]
     NoArchive(PathBuf),
@@ -158,6 +177,9 @@ impl PlanError {
                 "build one with `cargo xtask build-image amd64`, or name another directory with `--images`"
                     .to_owned()
             }
+            Self::Incomplete { arch, .. } => format!(
+                "build it with `cargo xtask build-image {arch}`, or leave it out of this build's release for good with `--incomplete`"
+            ),
             Self::NoArchive(_) => "make one with `cargo xtask dist`".to_owned(),
             Self::TooLarge { .. } => "put less into the image: `docs/image.md` says what is in it".to_owned(),
             Self::NoCommit { .. } => {
@@ -183,27 +205,29 @@ pub fn check_size(path: &Path, size: u64) -> Result<(), PlanError> {
 }
 
 impl Plan {
-    /// The releases of `images`, which were built from `branch`: one of their own, then the branch's rolling one unless `rolling`
-    /// is false.
+    /// The releases of `images`, which were built from `branch`: one of their own, then the branch's rolling one.
     ///
     /// # Errors
-    /// When there are none, or they are not fit to be published.
+    /// When there is none or one too few, or they are not fit to be published.
     pub fn images(
         repo: &Repo,
         branch: &str,
         dir: &Path,
         images: &[Image],
-        figures: Option<&Figures>,
-        rolling: bool,
+        choices: Choices<'_>,
     ) -> Result<Self, PlanError> {
         let built = Built::of(dir, images)?;
+        let is_missing = |arch: &Arch| !images.iter().any(|image| image.arch() == *arch);
+        if let Some(arch) = Arch::ALL.into_iter().find(is_missing).filter(|_| !choices.incomplete) {
+            return Err(PlanError::Incomplete { dir: dir.to_owned(), arch });
+        }
         let day = built.time.date();
         let own = names::immutable_tag(branch, day, &built.commit);
         let short = built.commit.get(..8).unwrap_or(&built.commit);
         let assets: Vec<PlannedAsset> = images.iter().map(Image::asset).collect();
         let release = |kind, tag: String, title| PlannedRelease {
             kind,
-            notes: notes::of_images(&tag, branch, &built, images, figures),
+            notes: notes::of_images(&tag, branch, &built, images, choices.figures),
             tag,
             commit: built.commit.clone(),
             title,
@@ -212,7 +236,7 @@ impl Plan {
         };
         let mut releases =
             vec![release(Kind::Immutable, own, format!("Emulator image: {branch}, {day}, {short}"))];
-        if rolling {
+        if !choices.no_rolling {
             let title = format!("Emulator image: newest of {branch}");
             releases.push(release(Kind::Rolling, names::rolling_tag(branch), title));
         }

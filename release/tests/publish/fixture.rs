@@ -12,7 +12,7 @@ use protocol::Secret;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Repo, Token};
 use release::manifest::{Build, Manifest};
-use release::publish::{Image, Plan, PublishError, carry_out};
+use release::publish::{Choices, Image, Plan, PublishError, carry_out};
 use tempfile::TempDir;
 
 pub(crate) const REPO: &str = "stack/emulator";
@@ -47,7 +47,7 @@ impl Built {
     pub(crate) fn from(commit: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let images = [Arch::Amd64, Arch::Arm64].map(|arch| image(dir.path(), arch, commit));
-        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, None, true).unwrap();
+        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap();
         Self { dir, plan }
     }
 }

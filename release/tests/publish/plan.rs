@@ -5,7 +5,7 @@ use std::fs::File;
 use release::arch::Arch;
 use release::publish::notes::Figures;
 use release::publish::plan::{PlanError, SIZE_LIMIT, check_size};
-use release::publish::{Kind, Plan};
+use release::publish::{Choices, Kind, Plan};
 
 use crate::fixture::{BRANCH, Built, NEW, OLD, image, repo};
 
@@ -44,7 +44,8 @@ fn the_notes_tell_what_is_inside_and_how_fast_it_starts() {
     let dir = tempfile::tempdir().unwrap();
     let images = [Arch::Amd64, Arch::Arm64].map(|arch| image(dir.path(), arch, NEW));
     let figures = Figures::parse(FIGURES.as_bytes()).unwrap();
-    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, Some(&figures), false).unwrap();
+    let choices = Choices { figures: Some(&figures), no_rolling: true, ..Choices::default() };
+    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
     insta::assert_snapshot!(plan.releases[0].notes, @r"
     Built from bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb of `dev`, 2026-03-09T10:20:30Z.
 
@@ -93,7 +94,7 @@ fn a_file_that_github_does_not_take_is_refused() {
     let mut large = image(dir.path(), Arch::Amd64, NEW);
     File::options().write(true).open(&large.path).unwrap().set_len(SIZE_LIMIT).unwrap();
     large.size = large.path.metadata().unwrap().len();
-    let error = Plan::images(&repo(), BRANCH, dir.path(), &[large.clone()], None, true).unwrap_err();
+    let error = Plan::images(&repo(), BRANCH, dir.path(), &[large.clone()], Choices::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("`{}` has 2147483648 bytes: a release takes files of less than 2 GiB", large.path.display())
@@ -107,13 +108,25 @@ fn images_that_do_not_come_from_one_commit_are_refused() {
     let plan = |commits: [&str; 2]| {
         let [one, other] = commits;
         let images = [image(dir.path(), Arch::Amd64, one), image(dir.path(), Arch::Arm64, other)];
-        Plan::images(&repo(), BRANCH, dir.path(), &images, None, true)
+        Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default())
     };
     plan([NEW, NEW]).unwrap();
     assert!(matches!(plan([NEW, OLD]), Err(PlanError::TwoCommits { .. })));
     for commit in ["unknown", &format!("{NEW}-dirty")] {
         assert!(matches!(plan([commit, NEW]), Err(PlanError::NoCommit { .. })), "{commit}");
     }
-    let nothing = Plan::images(&repo(), BRANCH, dir.path(), &[], None, true).unwrap_err().to_string();
+    let nothing = Plan::images(&repo(), BRANCH, dir.path(), &[], Choices::default()).unwrap_err().to_string();
     assert!(nothing.starts_with("there is no image `stack-emulator-<arch>.qcow2` in `"), "{nothing}");
+}
+
+#[test]
+fn a_build_is_published_for_every_architecture_unless_one_is_left_out_on_purpose() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = [image(dir.path(), Arch::Amd64, NEW)];
+    let error = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap_err();
+    assert!(error.to_string().starts_with("there is no image for arm64 in `"), "{error}");
+    assert!(error.hint().unwrap().contains("`cargo xtask build-image arm64`"));
+    let choices = Choices { incomplete: true, ..Choices::default() };
+    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
+    assert!(plan.releases.iter().all(|release| release.assets.len() == 1));
 }

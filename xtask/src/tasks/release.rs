@@ -14,7 +14,7 @@ use release::github::{Address, GitHub, Token};
 use release::program::{self, Archive};
 use release::publish::notes::Figures;
 use release::publish::plan::check_size;
-use release::publish::{Image, Plan, carry_out};
+use release::publish::{Choices, Image, Plan, carry_out};
 use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::find_img;
@@ -72,7 +72,12 @@ impl ReleaseOptions {
             None => Cmd::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).text().await?,
         };
         let figures = self.bench.as_deref().map(figures).transpose()?;
-        Ok(Plan::images(&self.repo, &branch, &dir, &images, figures.as_ref(), !self.no_rolling)?)
+        let choices = Choices {
+            figures: figures.as_ref(),
+            no_rolling: self.no_rolling,
+            incomplete: self.incomplete,
+        };
+        Ok(Plan::images(&self.repo, &branch, &dir, &images, choices)?)
     }
 
     async fn program_plan(&self, dir: &Path) -> anyhow::Result<Plan> {
