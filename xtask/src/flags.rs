@@ -394,12 +394,16 @@ pub(crate) struct ReleaseOptions {
     #[arg(long)]
     pub(crate) no_rolling: bool,
 
+    /// Replaces the branch's rolling release also when the images in it are newer.
+    #[arg(long, conflicts_with = "no_rolling")]
+    pub(crate) replace_newer: bool,
+
     /// Leaves out an architecture of which there is no image. It cannot be added to this build's release later.
     #[arg(long)]
     pub(crate) incomplete: bool,
 
     /// Publishes the program instead, whose archives are in this directory.
-    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "no_rolling", "incomplete"])]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "no_rolling", "replace_newer", "incomplete"])]
     pub(crate) program: Option<PathBuf>,
 }
 

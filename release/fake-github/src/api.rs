@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<Shared> {
         )
         .route("/git/ref/tags/{tag}", get(write::tag))
         .route("/git/refs/tags/{tag}", patch(write::move_tag))
+        .route("/compare/{commits}", get(read::comparison))
         .route("/pulls/{number}", get(read::pull))
         .route("/actions/runs", get(read::runs))
         .route("/actions/runs/{id}", get(read::run))

@@ -1,5 +1,6 @@
 //! The addresses of the API that change nothing.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use axum::Json;
@@ -33,6 +34,25 @@ pub(crate) async fn repo(
     let private = repo.private;
     Json(json!({ "name": name, "full_name": format!("{owner}/{name}"), "private": private, "default_branch": "dev" }))
         .into_response()
+}
+
+/// Where a commit is, seen from another: `BASE...HEAD`.
+pub(crate) async fn comparison(
+    State(shared): State<Shared>,
+    caller: Caller,
+    Path((owner, name, commits)): Path<(String, String, String)>,
+) -> Response {
+    let world = shared.world();
+    let Some(repo) = visible(&world, caller, &owner, &name) else { return not_found() };
+    let place = |wanted: &str| repo.history.iter().position(|commit| commit == wanted);
+    let places = commits.split_once("...").and_then(|(base, head)| Some((place(base)?, place(head)?)));
+    let Some((base, head)) = places else { return not_found() };
+    let status = match head.cmp(&base) {
+        Ordering::Greater => "ahead",
+        Ordering::Less => "behind",
+        Ordering::Equal => "identical",
+    };
+    Json(json!({ "status": status })).into_response()
 }
 
 pub(crate) async fn releases(

@@ -44,6 +44,8 @@ pub struct Repo {
     pub artifacts: BTreeMap<u64, Artifact>,
     /// Commit of each tag.
     pub tags: BTreeMap<String, String>,
+    /// Commits of the default branch, the first one first.
+    pub history: Vec<String>,
     /// Commits that change workflows: whoever names one has to be allowed to write these, which nobody is here.
     pub workflow_commits: BTreeSet<String>,
 }

@@ -49,6 +49,25 @@ struct Object {
     sha: String,
 }
 
+/// Where one commit is, seen from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Position {
+    /// After it.
+    Ahead,
+    /// Before it.
+    Behind,
+    /// It is the same.
+    Identical,
+    /// On another way.
+    Diverged,
+}
+
+#[derive(Debug, Deserialize)]
+struct Comparison {
+    status: Position,
+}
+
 /// The release with this tag: the published one, else a draft.
 pub(super) async fn find(github: &GitHub, tag: &str) -> Result<Option<Release>, ApiError> {
     let route = format!("/releases/tags/{}", segment(tag));
@@ -103,6 +122,17 @@ pub(super) async fn rename(github: &GitHub, asset: &Asset, name: &str) -> Result
 pub(super) async fn delete(github: &GitHub, asset: &Asset) -> Result<(), ApiError> {
     let route = format!("/releases/assets/{}", asset.id);
     missing_as_none(github.call(Method::DELETE, &route, None::<&()>).await).map(|_: Option<()>| ())
+}
+
+/// Where `commit` is, seen from `base`; nothing when the repository does not have both.
+pub(super) async fn position(
+    github: &GitHub,
+    base: &str,
+    commit: &str,
+) -> Result<Option<Position>, ApiError> {
+    let route = format!("/compare/{}...{}?per_page=1", segment(base), segment(commit));
+    let found: Option<Comparison> = missing_as_none(github.call(Method::GET, &route, None::<&()>).await)?;
+    Ok(found.map(|comparison| comparison.status))
 }
 
 /// Puts a tag on `commit`, wherever it is; does nothing where it is there already.

@@ -5,26 +5,34 @@ use host::events::{Event, Reporter};
 
 use super::plan::{Kind, Plan, PlannedAsset, PlannedRelease};
 use super::upload::upload;
-use super::{PublishError, api, rolling};
+use super::{PublishError, age, api, rolling};
 use crate::github::model::{Asset, Release};
 use crate::github::{GitHub, backoff};
 
 /// Makes every release of `plan`, in its order. Whatever failed or was killed before, it ends with what the plan says; passing failures are
-/// tried again.
+/// tried again. Gives the releases that are what the plan says: all but a rolling one that has something newer, which stays.
 ///
 /// # Errors
 /// When a release cannot be made. What was done stays, and the next try goes on from there.
-pub async fn carry_out(plan: &Plan, github: &GitHub, reporter: &dyn Reporter) -> Result<(), PublishError> {
+pub async fn carry_out<'a>(
+    plan: &'a Plan,
+    github: &GitHub,
+    reporter: &dyn Reporter,
+) -> Result<Vec<&'a PlannedRelease>, PublishError> {
     if github.token().is_none() {
         return Err(PublishError::NoToken);
     }
+    let mut made = Vec::new();
     for planned in &plan.releases {
         let publication = Publication { planned, github, reporter };
         let again =
             |error: &PublishError, _| reporter.report(&Event::Notice(&format!("{error}; trying again")));
-        (|| publication.once()).retry(backoff()).when(PublishError::is_passing).notify(again).await?;
+        let once = || publication.once();
+        if once.retry(backoff()).when(PublishError::is_passing).notify(again).await? {
+            made.push(planned);
+        }
     }
-    Ok(())
+    Ok(made)
 }
 
 /// One release on its way.
@@ -35,13 +43,15 @@ pub(super) struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    async fn once(&self) -> Result<(), PublishError> {
+    /// Makes the release, and tells whether it did: one that has something newer stays.
+    async fn once(&self) -> Result<bool, PublishError> {
         let found = api::find(self.github, &self.planned.tag).await?;
         let release = match found {
             Some(release) if release.draft => self.fill(release).await?,
             Some(release) => match self.planned.kind {
-                Kind::Immutable => return self.compare(&release),
-                Kind::Rolling => return rolling::replace(self, release).await,
+                Kind::Immutable => return self.compare(&release).map(|()| true),
+                Kind::Rolling if self.stays(&release).await? => return Ok(false),
+                Kind::Rolling => return rolling::replace(self, release).await.map(|()| true),
             },
             None => {
                 let draft = api::create(self.github, self.planned).await?;
@@ -49,7 +59,20 @@ impl Publication<'_> {
             }
         };
         self.publish(release.id).await?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether the published release has something newer, and stays as it is for that: what is planned is of an old run, or was built by
+    /// hand.
+    async fn stays(&self, release: &Release) -> Result<bool, PublishError> {
+        let PlannedRelease { tag, commit, replaces_newer, .. } = self.planned;
+        let newer =
+            if *replaces_newer { None } else { age::newer(self.github, self.planned, release).await? };
+        let Some(newer) = newer else { return Ok(false) };
+        self.reporter.report(&Event::Warning(&format!(
+            "`{tag}` stays as it is: what it has is of {newer}, and newer than {commit}; `--replace-newer` replaces it nevertheless"
+        )));
+        Ok(true)
     }
 
     /// Publishes the release, with its tag on the plan's commit. Where the token may not put it there, it is where GitHub puts it, and a

@@ -4,6 +4,7 @@
 //! [`carry_out`] compares it with what is there and makes the difference good, so that doing it again after a failure at any
 //! step leads to the same end.
 
+mod age;
 mod api;
 mod error;
 mod execute;

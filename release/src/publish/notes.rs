@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::plan::{Built, Image};
@@ -100,6 +101,13 @@ pub(super) fn of_images(
     }
     packages(&mut text, images);
     text
+}
+
+/// When and from what the images were built whose release has these notes.
+pub(super) fn built(notes: &str) -> Option<Built> {
+    let (commit, rest) = notes.lines().next()?.strip_prefix("Built from ")?.split_once(' ')?;
+    let (_, time) = rest.strip_suffix('.')?.rsplit_once(' ')?;
+    Some(Built { commit: commit.to_owned(), time: OffsetDateTime::parse(time, &Rfc3339).ok()? })
 }
 
 fn starts(text: &mut String, Figures { host, scenarios }: &Figures) {

@@ -45,6 +45,8 @@ pub struct PlannedRelease {
     pub title: String,
     /// Whether it is marked as a pre-release. What is not is what `releases/latest` leads to.
     pub prerelease: bool,
+    /// Whether it is replaced also when what it has is newer.
+    pub replaces_newer: bool,
     /// Its text, in Markdown.
     pub notes: String,
     /// Its files, and no others.
@@ -106,6 +108,8 @@ pub struct Choices<'a> {
     pub figures: Option<&'a Figures>,
     /// Whether the branch's rolling release is left alone.
     pub no_rolling: bool,
+    /// Whether the branch's rolling release is replaced also when what it has is newer.
+    pub replace_newer: bool,
     /// Whether an architecture may be missing. Its image cannot be added later: a published release never changes.
     pub incomplete: bool,
 }
@@ -232,6 +236,7 @@ impl Plan {
             commit: built.commit.clone(),
             title,
             prerelease: true,
+            replaces_newer: kind == Kind::Rolling && choices.replace_newer,
             assets: assets.clone(),
         };
         let mut releases =
@@ -275,6 +280,7 @@ impl Plan {
             commit: commit.to_owned(),
             title: format!("emulator {}", program::VERSION),
             prerelease: false,
+            replaces_newer: false,
             notes: notes::of_program(repo, web, tag, archives),
             assets,
         };

@@ -20,6 +20,9 @@ pub(crate) const BRANCH: &str = "dev";
 pub(crate) const OLD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(crate) const NEW: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
+/// When images are built, unless a test says otherwise.
+const TIME: &str = "2026-03-09T10:20:30Z";
+
 /// How often it is looked whether a publication is held up.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -29,7 +32,7 @@ pub(crate) fn repo() -> Repo {
 
 pub(crate) fn manifest(arch: Arch, commit: &str) -> Manifest {
     let mut manifest = fake_image::manifest(arch);
-    manifest.build = Build { git_sha: commit.to_owned(), time: "2026-03-09T10:20:30Z".to_owned() };
+    manifest.build = Build { git_sha: commit.to_owned(), time: TIME.to_owned() };
     manifest.debian.packages = BTreeMap::from([
         ("postgresql-17".to_owned(), "17.6-0+deb13u1".to_owned()),
         (format!("linux-image-{arch}"), "6.12.48-1".to_owned()),
@@ -45,9 +48,18 @@ pub(crate) struct Built {
 
 impl Built {
     pub(crate) fn from(commit: &str) -> Self {
+        Self::at(commit, TIME, Choices::default())
+    }
+
+    /// Built at `time`.
+    pub(crate) fn at(commit: &str, time: &str, choices: Choices<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let images = [Arch::Amd64, Arch::Arm64].map(|arch| image(dir.path(), arch, commit));
-        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap();
+        let images = Arch::ALL.map(|arch| {
+            let mut image = image(dir.path(), arch, commit);
+            time.clone_into(&mut image.manifest.build.time);
+            image
+        });
+        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
         Self { dir, plan }
     }
 }
@@ -79,7 +91,7 @@ pub(crate) fn client(server: &Server) -> GitHub {
 }
 
 pub(crate) async fn publish(server: &Server, built: &Built) -> Result<(), PublishError> {
-    carry_out(&built.plan, &client(server), &Silent).await
+    carry_out(&built.plan, &client(server), &Silent).await.map(drop)
 }
 
 /// Publishes, and gives what it warned of.

@@ -46,8 +46,7 @@ async fn publish(plan: &Plan, options: ReleaseOptions, console: &Console) -> any
     let address = Address::from_env()?;
     let token = Token::find(&address).await;
     let github = GitHub::new(address, options.repo, token)?;
-    carry_out(plan, &github, console).await?;
-    for release in &plan.releases {
+    for release in carry_out(plan, &github, console).await? {
         let web = github.address().web();
         let text = format!("published {web}/{}/releases/tag/{}", plan.repository, release.tag);
         console.report(&Event::Notice(&text));
@@ -75,6 +74,7 @@ impl ReleaseOptions {
         let choices = Choices {
             figures: figures.as_ref(),
             no_rolling: self.no_rolling,
+            replace_newer: self.replace_newer,
             incomplete: self.incomplete,
         };
         Ok(Plan::images(&self.repo, &branch, &dir, &images, choices)?)
