@@ -13,6 +13,8 @@ pub struct World {
     pub repos: BTreeMap<String, Repo>,
     /// Tokens that are accepted; any other one is refused with 401.
     pub tokens: BTreeSet<String>,
+    /// Whether what is uploaded gets no digest, as on GitHub Enterprise servers of before June 2025.
+    pub hides_digests: bool,
     /// How many API requests without a token are left; any number when it is not said.
     pub anonymous_left: Option<u32>,
     /// How many requests a signed address of the storage is good for; any number when it is not said.

@@ -158,10 +158,11 @@ pub(crate) async fn upload(
         }
     }
     let mut world = shared.world();
+    let has_digest = !world.hides_digests;
     let repo = writable(&mut world, caller, &owner, &name);
     let Some(found) = repo.and_then(|repo| repo.releases.get_mut(&release)) else { return not_found() };
     let Some(asset) = found.assets.get_mut(&id) else { return not_found() };
-    (asset.content, asset.state, asset.has_digest) = (Content::from(bytes), "uploaded", true);
+    (asset.content, asset.state, asset.has_digest) = (Content::from(bytes), "uploaded", has_digest);
     let shape = asset_json(&shared, &owner, &name, found, id, &found.assets[&id]);
     (StatusCode::CREATED, Json(shape)).into_response()
 }

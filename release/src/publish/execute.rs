@@ -118,7 +118,7 @@ impl Publication<'_> {
         }
         let filled = api::look(self.github, draft.id).await?;
         for planned in &self.planned.assets {
-            verify(&filled, planned, &planned.name)?;
+            self.verify(&filled, planned, &planned.name)?;
         }
         Ok(filled)
     }
@@ -130,30 +130,52 @@ impl Publication<'_> {
             let Some(found) = release.asset(&name) else {
                 return Err(PublishError::PublishedWithout { tag, name });
             };
-            if !holds(found, planned) {
+            if !self.matches(&self.planned.tag, found, planned) {
                 let (expected, found) = (planned.sha256.clone(), told(found));
                 return Err(PublishError::Published { tag, name, expected, found });
             }
         }
         Ok(())
     }
-}
 
-/// Checks that the release has `planned` as `name`, by the digest that the API tells.
-pub(super) fn verify(release: &Release, planned: &PlannedAsset, name: &str) -> Result<(), PublishError> {
-    let (tag, name) = (release.tag_name.clone(), name.to_owned());
-    let Some(asset) = release.asset(&name) else { return Err(PublishError::Missing { tag, name }) };
-    if holds(asset, planned) {
-        return Ok(());
+    /// Checks that the release has `planned` as `name`.
+    pub(super) fn verify(
+        &self,
+        release: &Release,
+        planned: &PlannedAsset,
+        name: &str,
+    ) -> Result<(), PublishError> {
+        let (tag, name) = (release.tag_name.clone(), name.to_owned());
+        let Some(asset) = release.asset(&name) else { return Err(PublishError::Missing { tag, name }) };
+        if self.matches(&tag, asset, planned) {
+            return Ok(());
+        }
+        Err(PublishError::Digest { tag, name, expected: planned.sha256.clone(), found: told(asset) })
     }
-    Err(PublishError::Digest { tag, name, expected: planned.sha256.clone(), found: told(asset) })
+
+    /// Whether a complete asset is what is planned, by the digest that the API tells. Not every GitHub Enterprise server tells one: there
+    /// it is the size, and a warning.
+    fn matches(&self, tag: &str, asset: &Asset, planned: &PlannedAsset) -> bool {
+        match asset.sha256() {
+            Some(found) => found == planned.sha256,
+            None if asset.size == planned.size => {
+                let text = format!(
+                    "the API tells no digest of `{}` in release `{tag}`: only its size was compared",
+                    asset.name
+                );
+                self.reporter.report(&Event::Warning(&text));
+                true
+            }
+            None => false,
+        }
+    }
 }
 
-/// Whether an asset is complete and has the content of the plan.
+/// Whether an asset is complete, and known to have the content of the plan.
 pub(super) fn holds(asset: &Asset, planned: &PlannedAsset) -> bool {
     asset.is_complete() && asset.sha256() == Some(&planned.sha256)
 }
 
 fn told(asset: &Asset) -> String {
-    asset.sha256().map_or_else(|| "unknown".to_owned(), str::to_owned)
+    asset.sha256().map_or_else(|| format!("unknown, of {} bytes", asset.size), str::to_owned)
 }

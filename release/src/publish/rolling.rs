@@ -4,7 +4,7 @@
 //! place, one request after the other, and the old one removed. Between those two requests the release has no file of that name: a
 //! client that comes just then finds the same file in the immutable release, which was published before.
 
-use super::execute::{Publication, holds, verify};
+use super::execute::{Publication, holds};
 use super::plan::PlannedAsset;
 use super::upload::upload;
 use super::{PublishError, api};
@@ -70,7 +70,7 @@ async fn uploaded(publication: &Publication<'_>, release: Release) -> Result<Rel
     }
     let release = api::look(publication.github, release.id).await?;
     for (planned, name) in missing {
-        verify(&release, planned, &name)?;
+        publication.verify(&release, planned, &name)?;
     }
     Ok(release)
 }

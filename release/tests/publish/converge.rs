@@ -3,7 +3,7 @@
 use fake_github::{Fault, GitHub as Server, Place, Rule};
 use release::publish::PublishError;
 
-use crate::fixture::{Built, NEW, OLD, Seen, is_killed, publish, seen, server};
+use crate::fixture::{Built, NEW, OLD, Seen, is_killed, publish, seen, server, warnings_of};
 
 /// A GitHub where `before` has been published, if anything.
 async fn server_with(before: Option<&Built>) -> Server {
@@ -95,6 +95,31 @@ async fn publishing_again_changes_nothing() {
     assert_eq!(seen(&server), before);
     let uploads = server.take_requests().into_iter().filter(|request| request.method == "POST");
     assert_eq!(uploads.count(), 0);
+}
+
+#[tokio::test]
+async fn where_the_api_tells_no_digests_sizes_are_compared_and_a_warning_says_so() {
+    let (old, new) = (Built::from(OLD), Built::from(NEW));
+    let server = server();
+    server.world().hides_digests = true;
+    for built in [&old, &new] {
+        let warnings = warnings_of(&server, built).await;
+        let says = |text: &String| text.starts_with("the API tells no digest of `stack-emulator-a");
+        assert!(warnings.len() == 4 && warnings.iter().all(says), "{warnings:?}");
+    }
+    assert_eq!(seen(&server), end(Some(&old), &new).await);
+    publish(&server, &new).await.unwrap();
+    assert_eq!(seen(&server), end(Some(&old), &new).await);
+
+    // What is known to be another file still is.
+    let mut world = server.world();
+    let releases = world.repo(crate::fixture::REPO).releases.values_mut();
+    for asset in releases.flat_map(|release| release.assets.values_mut()) {
+        asset.content = vec![0; 7].into();
+    }
+    drop(world);
+    let error = publish(&server, &new).await.unwrap_err().to_string();
+    assert!(error.contains(": its digest is unknown, of 7 bytes, that of the file here "), "{error}");
 }
 
 #[tokio::test]
