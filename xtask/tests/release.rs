@@ -32,10 +32,24 @@ fn archives() -> TempDir {
 
 /// Runs `cargo xtask release` for `server`.
 async fn release(server: &Server, arguments: &[&str]) -> Finished {
+    command(server, arguments).finished().await.unwrap()
+}
+
+fn command(server: &Server, arguments: &[&str]) -> Cmd {
     let xtask = Cmd::new(env!("CARGO_BIN_EXE_xtask")).arg("release").args(arguments);
     let xtask = xtask.env_remove("GITHUB_REF_NAME").env("GITHUB_REPOSITORY", REPO);
     let xtask = xtask.env("GITHUB_API_URL", server.api_url()).env("GITHUB_TOKEN", "token");
-    xtask.env("QEMU_IMG", fake_image::QEMU_IMG).finished().await.unwrap()
+    xtask.env("QEMU_IMG", fake_image::QEMU_IMG)
+}
+
+/// A directory with an image for every architecture.
+fn images() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for arch in Arch::ALL {
+        let image = fake_image::image(&fake_image::manifest(arch), "kernel");
+        fs::write(dir.path().join(arch.image_file()), image).unwrap();
+    }
+    dir
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -63,11 +77,7 @@ async fn a_dry_run_prints_the_plan_and_touches_nothing() {
 
 #[tokio::test]
 async fn images_are_published_as_the_dry_run_has_said() {
-    let (server, dir) = (server(), tempfile::tempdir().unwrap());
-    for arch in Arch::ALL {
-        let image = fake_image::image(&fake_image::manifest(arch), "kernel");
-        fs::write(dir.path().join(arch.image_file()), image).unwrap();
-    }
+    let (server, dir) = (server(), images());
     let before = files(dir.path());
     let images = ["--images", dir.path().to_str().unwrap(), "--branch", "fix/boot"];
     let dry = release(&server, &[&["publish", "--dry-run"], &images[..]].concat()).await;
@@ -136,4 +146,25 @@ async fn what_cannot_be_published_is_said_before_anything_is_asked() {
         String::from_utf8_lossy(&version.stderr).contains("the tag is `v99.0.0`, but the program is version")
     );
     assert_eq!(server.take_requests(), []);
+}
+
+#[tokio::test]
+async fn images_of_a_checkout_without_a_branch_are_of_none() {
+    let (server, dir, checkout) = (server(), images(), tempfile::tempdir().unwrap());
+    let git = |arguments: &str| {
+        let git = Cmd::new("git").args(["-c", "user.name=n", "-c", "user.email=e"]);
+        git.args(arguments.split(' ')).current_dir(checkout.path())
+    };
+    git("init --quiet --initial-branch=fix").output().await.unwrap();
+    git("commit --quiet --allow-empty --message=m").output().await.unwrap();
+    let plan = ["plan", "--images", dir.path().to_str().unwrap()];
+    let plan = || command(&server, &plan).env("GIT_DIR", checkout.path().join(".git"));
+    let shown: Value = serde_json::from_slice(&plan().output().await.unwrap()).unwrap();
+    assert_eq!(shown["releases"][1]["tag"], "emulator-fix-latest");
+
+    git("checkout --quiet --detach").output().await.unwrap();
+    let refused = plan().finished().await.unwrap();
+    assert!(!refused.status.success());
+    let says = "this checkout is on no branch: name one with `--branch`";
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(says));
 }

@@ -68,7 +68,7 @@ impl ReleaseOptions {
         let images = images(&dir, &home).await?;
         let branch = match &self.git_ref {
             Some(branch) => branch.clone(),
-            None => Cmd::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).text().await?,
+            None => branch().await?,
         };
         let figures = self.bench.as_deref().map(figures).transpose()?;
         let choices = Choices {
@@ -88,6 +88,13 @@ impl ReleaseOptions {
         let web = Address::from_env()?.web().to_owned();
         Ok(Plan::program(&self.repo, &web, tag, &commit, dir, &Archive::all(dir)?, &installer)?)
     }
+}
+
+/// The branch of this checkout.
+async fn branch() -> anyhow::Result<String> {
+    let branch = Cmd::new("git").args(["branch", "--show-current"]).text().await?;
+    anyhow::ensure!(!branch.is_empty(), "this checkout is on no branch: name one with `--branch`");
+    Ok(branch)
 }
 
 /// The images in `dir`, each with what it says about itself.
