@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use host::console::Verbosity;
 use image_build::base::Origin;
@@ -391,11 +392,11 @@ pub(crate) struct ReleaseOptions {
     pub(crate) bench: Option<PathBuf>,
 
     /// Leaves the branch's rolling release alone, as where GitHub is told to make releases immutable.
-    #[arg(long)]
+    #[arg(long, env = "EMULATOR_NO_ROLLING", value_parser = FalseyValueParser::new())]
     pub(crate) no_rolling: bool,
 
     /// Replaces the branch's rolling release also when the images in it are newer.
-    #[arg(long, conflicts_with = "no_rolling")]
+    #[arg(long)]
     pub(crate) replace_newer: bool,
 
     /// Leaves out an architecture of which there is no image. It cannot be added to this build's release later.
@@ -403,7 +404,7 @@ pub(crate) struct ReleaseOptions {
     pub(crate) incomplete: bool,
 
     /// Publishes the program instead, whose archives are in this directory.
-    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "no_rolling", "replace_newer", "incomplete"])]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "replace_newer", "incomplete"])]
     pub(crate) program: Option<PathBuf>,
 }
 

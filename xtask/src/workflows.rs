@@ -43,6 +43,8 @@ struct Step {
     uses: Option<String>,
     #[serde(default)]
     with: Value,
+    #[serde(default)]
+    env: Value,
 }
 
 fn github() -> PathBuf {
@@ -115,6 +117,15 @@ fn what_was_uploaded_is_what_is_proved_and_published() {
     }
     assert_eq!(patterns[0]["path"], "target/dist");
     assert_eq!(patterns[0]["merge-multiple"], true);
+}
+
+#[test]
+fn a_repository_with_immutable_releases_can_publish_images() {
+    let publish = workflow(IMAGE).job("publish");
+    let step = publish.steps.last().unwrap();
+    assert!(step.run.as_deref().unwrap().starts_with("cargo xtask release publish "));
+    // The same name in the program, of which an integration test knows what it does.
+    assert_eq!(step.env["EMULATOR_NO_ROLLING"], "${{ vars.EMULATOR_NO_ROLLING }}");
 }
 
 #[test]

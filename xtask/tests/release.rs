@@ -149,6 +149,20 @@ async fn what_cannot_be_published_is_said_before_anything_is_asked() {
 }
 
 #[tokio::test]
+async fn the_rolling_release_is_left_out_by_a_variable_too() {
+    let (server, dir, program) = (server(), images(), archives());
+    let images = ["plan", "--branch", "dev", "--images", dir.path().to_str().unwrap()];
+    for (value, count) in [("", 2), ("false", 2), ("1", 1)] {
+        let plan = command(&server, &images).env("EMULATOR_NO_ROLLING", value).output().await.unwrap();
+        let plan: Value = serde_json::from_slice(&plan).unwrap();
+        assert_eq!(plan["releases"].as_array().unwrap().len(), count, "{value}");
+        // It is about images, and in nobody's way else.
+        let program = ["plan", "--program", program.path().to_str().unwrap()];
+        command(&server, &program).env("EMULATOR_NO_ROLLING", value).output().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn images_of_a_checkout_without_a_branch_are_of_none() {
     let (server, dir, checkout) = (server(), images(), tempfile::tempdir().unwrap());
     let git = |arguments: &str| {
