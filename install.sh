@@ -13,10 +13,12 @@ RELEASED_FROM=""
 usage() {
     cat <<'END'
 Usage: install.sh [--prefix DIR] [--version VERSION] [--repo OWNER/NAME]
+       install.sh [--prefix DIR] --from DIR
 
   --prefix DIR         directory whose bin/ gets the program [default: ~/.local]
   --version VERSION    release to install, "v0.1.0" [default: the newest]
   --repo OWNER/NAME    repository to install from
+  --from DIR           directory with the archive and SHA256SUMS, in place of a release
 END
 }
 
@@ -43,6 +45,16 @@ target() {
     Darwin) echo "$machine-apple-darwin" ;;
     *) fail "there is no build for \`$system\`: it is for Linux and macOS" ;;
     esac
+}
+
+# address REPOSITORY VERSION: where the files of a release are, of the newest one when no version is given.
+address() {
+    releases="${GITHUB_SERVER_URL:-https://github.com}/$1/releases"
+    if [ -n "$2" ]; then
+        echo "$releases/download/$2"
+    else
+        echo "$releases/latest/download"
+    fi
 }
 
 # fetch URL FILE
@@ -79,37 +91,37 @@ main() {
     prefix=""
     version="${EMULATOR_VERSION:-}"
     repository="${EMULATOR_REPO:-$RELEASED_FROM}"
+    from=""
     while [ $# -gt 0 ]; do
         case "$1" in
         -h | --help) usage && exit 0 ;;
-        --prefix | --version | --repo) [ $# -ge 2 ] || fail "\`$1\` needs a value" ;;
+        --prefix | --version | --repo | --from) [ $# -ge 2 ] || fail "\`$1\` needs a value" ;;
         *) usage >&2 && fail "unknown argument \`$1\`" ;;
         esac
         case "$1" in
         --prefix) prefix="$2" ;;
         --version) version="$2" ;;
         --repo) repository="$2" ;;
+        --from) from="$2" ;;
         esac
         shift 2
     done
     prefix="${prefix:-$HOME/.local}"
-    [ -n "$repository" ] || fail "no repository is named: give \`--repo OWNER/NAME\`"
-
+    [ -n "$from$repository" ] || fail "no repository is named: give \`--repo OWNER/NAME\`"
     archive="emulator-$(target).tar.gz"
-    releases="${GITHUB_SERVER_URL:-https://github.com}/$repository/releases"
-    if [ -n "$version" ]; then
-        address="$releases/download/$version"
-    else
-        address="$releases/latest/download"
-    fi
 
     scratch=$(mktemp -d)
     unfinished="$prefix/bin/.emulator.$$"
     trap 'rm -rf "$scratch" "$unfinished"' EXIT
     # Not every shell runs the former when a signal ends it.
     trap 'exit 1' HUP INT TERM
-    fetch "$address/SHA256SUMS" "$scratch/SHA256SUMS"
-    fetch "$address/$archive" "$scratch/$archive"
+    for file in SHA256SUMS "$archive"; do
+        if [ -n "$from" ]; then
+            cp "$from/$file" "$scratch/$file" || fail "cannot read \`$from/$file\`"
+        else
+            fetch "$(address "$repository" "$version")/$file" "$scratch/$file"
+        fi
+    done
     verify "$scratch" "$archive"
     tar -xzf "$scratch/$archive" -C "$scratch" emulator
 
