@@ -70,6 +70,14 @@ impl Runner {
         }
         script.finished().await.unwrap()
     }
+
+    /// Exports what an emulator has whose status is `json`, told with this exit status.
+    async fn export(&self, json: &str, exit: u8) -> (bool, String) {
+        fs::write(self.path("status"), json).unwrap();
+        self.stand_in("emulator", &format!(r#"cat "$RUNNER_TEMP/status"; exit {exit}"#));
+        let finished = self.run("export-credentials.sh", &[]).await;
+        (finished.status.success(), String::from_utf8(finished.stdout).unwrap())
+    }
 }
 
 fn platform() -> String {
@@ -102,4 +110,36 @@ async fn the_program_of_a_private_repository_is_installed_with_the_token() {
     assert!(runner.left("GITHUB_OUTPUT").starts_with("home="));
     let version = Cmd::new(bin.join("emulator")).arg("--version").text().await.unwrap();
     assert_eq!(version, format!("emulator {}", program::VERSION));
+}
+
+#[tokio::test]
+async fn addresses_and_keys_are_exported_and_the_keys_masked_first() {
+    let status = r#"{
+        "state": "running", "reasons": REASONS, "ports": [{ "name": "backend-2", "url": "http://127.0.0.1:1" }],
+        "secrets": [{ "name": "key", "env": "SECRET_KEY", "value": "s3cret" }]
+    }"#;
+    for (reasons, exit, says) in
+        [("[]", 0, ""), (r#"["`backend` is slow"]"#, 1, "::warning::`backend` is slow\n")]
+    {
+        let runner = Runner::new();
+        let (success, told) = runner.export(&status.replace("REASONS", reasons), exit).await;
+        assert_eq!((success, told), (true, format!("::add-mask::s3cret\n{says}")));
+        assert_eq!(
+            runner.left("GITHUB_ENV"),
+            "EMULATOR_BACKEND_2_URL=http://127.0.0.1:1\nSECRET_KEY=s3cret\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_emulator_that_does_not_run_any_more_is_told_with_its_reasons() {
+    let broken = r#"{ "state": "broken", "reasons": ["the record is damaged"], "ports": [], "secrets": [] }"#;
+    for (status, says) in [(broken, "::warning::the record is damaged\n"), ("", "")] {
+        let runner = Runner::new();
+        let (success, told) = runner.export(status, 1).await;
+        let error =
+            "::error::the emulator does not run any more: see `emulator status` and `emulator logs`\n";
+        assert_eq!((success, told), (false, format!("{says}{error}")));
+        assert_eq!(runner.left("GITHUB_ENV"), "");
+    }
 }

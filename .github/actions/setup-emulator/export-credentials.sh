@@ -3,7 +3,14 @@
 # name. The keys are masked in the log before anything else happens to them.
 set -euo pipefail
 
-status=$(emulator status --show-secrets -o json)
+# It exits with another status than 0 where a service does not answer, and says nothing but what it prints.
+status=$(emulator status --show-secrets -o json) || true
 jq -r '.secrets[].value | "::add-mask::\(.)"' <<< "$status"
+# `emulator start` has proved every service: one that is slow now is no reason to fail, and one that is broken is told.
+jq -r '.reasons[] | "::warning::\(.)"' <<< "$status"
+if [ "$(jq -r .state <<< "$status")" != running ]; then
+    echo "::error::the emulator does not run any more: see \`emulator status\` and \`emulator logs\`"
+    exit 1
+fi
 jq -r '(.ports[] | "EMULATOR_\(.name | ascii_upcase | gsub("[^A-Z0-9]"; "_"))_URL=\(.url)"), (.secrets[] | "\(.env)=\(.value)")' \
     <<< "$status" >> "$GITHUB_ENV"
