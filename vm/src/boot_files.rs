@@ -133,7 +133,8 @@ impl Explain for BootFilesError {
                 Some("update `emulator`, or use an older image".to_owned())
             }
             _ => Some(
-                "pull the image again with `emulator pull --force`, or build it with `cargo xtask build-image` in a checkout"
+                "pull the image again with `emulator pull --force --repo OWNER/NAME`, or build it with `cargo xtask build-image ARCH` in a \
+                 checkout"
                     .to_owned(),
             ),
         }

@@ -17,12 +17,14 @@ Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh
 Exit codes: 0 it is here, 1 it is not there or cannot be had, 4 a token is missing, refused or used up,
 6 nothing came for too long, 7 what came is not what it should be.
 
+`EMULATOR_REPO` names the repository once for all, in place of `--repo`; a file needs none.
+
 Examples:
-  emulator pull --repo OWNER/NAME       the newest image of branch `dev`
-  emulator pull --branch main --skip-snapshot
-  emulator pull --tag emulator-dev-20260131-0123abcd
-  emulator pull --pr 123                the image that was built for a pull request
-  emulator pull --run 4567890           what a workflow run has left
+  emulator pull --repo OWNER/NAME                    the newest image of branch `dev`
+  emulator pull --repo OWNER/NAME --branch main --skip-snapshot
+  emulator pull --repo OWNER/NAME --tag emulator-dev-20260131-0123abcd
+  emulator pull --repo OWNER/NAME --pr 123           the image that was built for a pull request
+  emulator pull --repo OWNER/NAME --run 4567890      what a workflow run has left
   emulator pull --file stack-emulator-amd64.qcow2")]
 pub(crate) struct Pull {
     #[command(flatten)]
@@ -75,7 +77,7 @@ pub(crate) struct PullSource {
 #[command(after_help = "\
 Examples:
   emulator list-releases --repo OWNER/NAME
-  emulator list-releases --branch main -o json")]
+  emulator list-releases --repo OWNER/NAME --branch main -o json")]
 pub(crate) struct ListReleases {
     /// Repository
     #[arg(long, env = "EMULATOR_REPO", hide_env_values = true, value_name = "OWNER/NAME")]

@@ -88,7 +88,7 @@ impl PullError {
         match self {
             Self::NoRepo => Some("name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`".to_owned()),
             Self::Offline(arch) => {
-                Some(format!("pull one while there is a network: `emulator pull --arch {arch}`"))
+                Some(format!("pull one while there is a network: `emulator pull --repo OWNER/NAME --arch {arch}`"))
             }
             Self::Api(error) => error.hint(),
             Self::Unasked(error) => error.hint(),

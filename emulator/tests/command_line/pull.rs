@@ -248,6 +248,18 @@ fn releases_are_listed() {
 }
 
 #[test]
+fn every_example_says_where_from() {
+    for command in ["pull", "list-releases"] {
+        let help = Emulator::new().run(&[command, "--help"]);
+        let examples = help.lines().filter(|line| line.starts_with(&format!("  emulator {command}")));
+        let examples: Vec<_> = examples.collect();
+        assert!(!examples.is_empty(), "{help}");
+        let says = |line: &&str| line.contains("--repo OWNER/NAME") || line.contains("--file");
+        assert!(examples.iter().all(says), "{examples:?}");
+    }
+}
+
+#[test]
 fn a_repository_has_to_be_named() {
     insta::assert_snapshot!(Emulator::new().run(&["list-releases"]), @r"
     exit 2

@@ -81,6 +81,7 @@ impl Figures {
 }
 
 pub(super) fn of_images(
+    repo: &Repo,
     tag: &str,
     branch: &str,
     built: &Built,
@@ -89,7 +90,7 @@ pub(super) fn of_images(
 ) -> String {
     let time = built.time.format(&Rfc3339).expect("the time was read from this format");
     let mut text = format!("Built from {} of `{branch}`, {time}.\n\n", built.commit);
-    let _ = writeln!(text, "```sh\nemulator pull --tag {tag}\n```\n");
+    let _ = writeln!(text, "```sh\nemulator pull --repo {repo} --tag {tag}\n```\n");
     text.push_str("| Image | Size | Debian | Needs QEMU | SHA-256 |\n| --- | --- | --- | --- | --- |\n");
     for Image { size, sha256, manifest, .. } in images {
         let (file, debian, qemu) =

@@ -187,12 +187,12 @@ impl PlanError {
             Self::NoArchive(_) => "make one with `cargo xtask dist`".to_owned(),
             Self::TooLarge { .. } => "put less into the image: `docs/image.md` says what is in it".to_owned(),
             Self::NoCommit { .. } => {
-                "commit all changes, then build it again with `cargo xtask build-image`".to_owned()
+                "commit all changes, then build it again with `cargo xtask build-image both`".to_owned()
             }
             Self::TwoCommits { .. } => {
                 "build both from one commit with `cargo xtask build-image both`".to_owned()
             }
-            Self::NoTime { .. } => "build it again with `cargo xtask build-image`".to_owned(),
+            Self::NoTime { .. } => "build it again with `cargo xtask build-image both`".to_owned(),
             Self::OtherVersion { version, .. } => {
                 format!("set `version` in `Cargo.toml`, or tag the commit as `v{version}`")
             }
@@ -231,7 +231,7 @@ impl Plan {
         let assets: Vec<PlannedAsset> = images.iter().map(Image::asset).collect();
         let release = |kind, tag: String, title| PlannedRelease {
             kind,
-            notes: notes::of_images(&tag, branch, &built, images, choices.figures),
+            notes: notes::of_images(repo, &tag, branch, &built, images, choices.figures),
             tag,
             commit: built.commit.clone(),
             title,

@@ -50,7 +50,7 @@ fn the_notes_tell_what_is_inside_and_how_fast_it_starts() {
     Built from bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb of `dev`, 2026-03-09T10:20:30Z.
 
     ```sh
-    emulator pull --tag emulator-dev-20260309-bbbbbbbb
+    emulator pull --repo stack/emulator --tag emulator-dev-20260309-bbbbbbbb
     ```
 
     | Image | Size | Debian | Needs QEMU | SHA-256 |
