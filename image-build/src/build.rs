@@ -19,7 +19,7 @@ use crate::base::Base;
 use crate::disk::Layout;
 use crate::error::BuildError;
 use crate::host_machine::Limits;
-use crate::inputs::{BUILDER_VERSION, Key};
+use crate::inputs::{self, Key};
 use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
@@ -160,7 +160,7 @@ async fn inputs(
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let keys = [
         ("base", request.base.key(request.arch, source, layout)?),
-        ("builder", BUILDER_VERSION.to_string()),
+        ("builder", inputs::builder(&request.workspace)?),
         ("cloud-init", Key::default().tree("cloud-init", source.dir())?.finish()),
         ("stackd", stackd::key(toolchain, &request.workspace).await?),
     ];
