@@ -158,7 +158,7 @@ impl Base {
             key = key.tree(&name, &input)?;
         }
         let key = match self {
-            Self::Bootstrap => bootstrap::key(key),
+            Self::Bootstrap => bootstrap::key(key, arch, source)?,
             Self::Cloud(image) => cloud::key(key, arch, image.as_ref(), source)?,
         };
         Ok(key.finish())
@@ -270,6 +270,37 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[test]
+    fn what_a_machine_runs_counts_where_a_machine_may_make_the_base() {
+        let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cloud-init");
+        let dir = tempfile::tempdir().unwrap();
+        for entry in walkdir::WalkDir::new(&description) {
+            let entry = entry.unwrap();
+            let to = dir.path().join(entry.path().strip_prefix(&description).unwrap());
+            match entry.file_type() {
+                kind if kind.is_dir() => fs::create_dir_all(to).unwrap(),
+                kind if kind.is_file() => drop(fs::copy(entry.path(), to).unwrap()),
+                _ => {}
+            }
+        }
+        let keys = || {
+            Arch::ALL.map(|arch| {
+                let source = Source::open(dir.path(), arch).unwrap();
+                let layout = Layout::of_size(source.stack.machine.disk_gib);
+                Base::Bootstrap.key(arch, &source, layout).unwrap()
+            })
+        };
+        let mut before = keys();
+        for path in ["second-stage/init", "machine/steps.d/step"] {
+            fs::write(dir.path().join(path), "changed").unwrap();
+            let after = keys();
+            for (arch, (before, after)) in Arch::ALL.into_iter().zip(before.iter().zip(&after)) {
+                assert_eq!(before == after, Arch::host() == Some(arch), "{arch}: {path}");
+            }
+            before = after;
+        }
+    }
 
     #[test]
     fn the_bases_that_were_not_used_for_longest_are_removed() {

@@ -15,6 +15,7 @@ use super::apt::Archives;
 use super::binfmt::{self, Handler};
 use super::{BaseError, Maker, SUITE, in_machine};
 use crate::ext4::{ROOT_LABEL, SPARSE_OPTIONS};
+use crate::inputs::{InputError, Key};
 use crate::mmdebstrap;
 use crate::source::Source;
 
@@ -249,10 +250,15 @@ fn stage_file(stage: &Path, name: &str, content: &[u8]) -> Result<(), BaseError>
     Ok(())
 }
 
-/// What of this module decides about the result.
-pub(super) fn key(key: crate::inputs::Key) -> crate::inputs::Key {
+/// What of this module decides about the result: its own hooks and, where a machine may have to install the packages, what that
+/// runs.
+pub(super) fn key(key: Key, arch: Arch, source: &Source) -> Result<Key, InputError> {
     let key = key.value("suite", SUITE).value("mke2fs", SPARSE_OPTIONS);
-    HOOKS.iter().fold(key, |key, (name, content)| key.value(name, content))
+    let key = HOOKS.iter().fold(key, |key, (name, content)| key.value(name, content));
+    if Arch::host() == Some(arch) {
+        return Ok(key);
+    }
+    key.tree("second-stage", &source.second_stage())?.tree("machine", &source.machine())
 }
 
 #[cfg(test)]
