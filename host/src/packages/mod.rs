@@ -31,16 +31,28 @@ pub enum Feature {
     Foreign,
     /// Making an image from a base.
     Provision,
-    /// Running the checks and tests.
+    /// Running the checks, and the tests without virtual machines.
     Test,
+    /// Running the tests that boot virtual machines.
+    VmTest,
+    /// Running the one of them that proves an image.
+    Smoke,
     /// Building the program for other machines than this.
     Dist,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 6] =
-        [Self::BuildQemu, Self::Bootstrap, Self::Foreign, Self::Provision, Self::Test, Self::Dist];
+    pub const ALL: [Self; 8] = [
+        Self::BuildQemu,
+        Self::Bootstrap,
+        Self::Foreign,
+        Self::Provision,
+        Self::Test,
+        Self::VmTest,
+        Self::Smoke,
+        Self::Dist,
+    ];
 }
 
 /// Something that the host lacks.

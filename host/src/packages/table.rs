@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn the_checks_and_the_tests_without_machines_run_on_macos_too() {
+        let (all, brew) = (all(), Some(Manager::Brew));
+        let needed = all.iter().filter(|one| one.is_needed_on(brew, "aarch64"));
+        for one in needed.filter(|one| one.features.contains(&Feature::Test)) {
+            assert_ne!(one.fix(brew), Fix::None, "{}", one.name);
+        }
+    }
+
+    #[test]
     fn without_a_known_manager_only_crates_can_be_installed() {
         for one in all().into_iter().filter(|one| one.is_needed_on(None, "x86_64")) {
             assert_eq!(one.fix(None) == Fix::None, one.crate_name.is_none(), "{}", one.name);
