@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use host::blocking;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock};
 use host::process::ProcessError;
@@ -201,6 +202,10 @@ impl Base {
             Self::Bootstrap => bootstrap::build(maker, &root, &phase).await?,
             Self::Cloud(image) => cloud::build(maker, image.as_ref(), &root, &phase).await?,
         }
+        // The name says that all of it is there, which has to hold after a crash too.
+        let content = root.clone();
+        let sync = move || File::open(&content).and_then(|file| file.sync_all());
+        blocking::run(sync).await.map_err(FileError::of("write", &root))?;
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(FileError::of("remove", dir)(error).into());
