@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::probe::Probe;
-use super::{Feature, Manager};
+use super::{Feature, Manager, Missing};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +89,11 @@ impl Prerequisite {
             (None, Some(Answer::Install(packages))) => Fix::Packages(packages.clone()),
             (None, _) => Fix::None,
         }
+    }
+
+    /// This, as something that a host with this manager lacks.
+    pub(super) fn missing(self, manager: Option<Manager>) -> Missing {
+        Missing { fix: self.fix(manager), name: self.name, features: self.features }
     }
 
     fn answer(&self, manager: Option<Manager>) -> Option<&Answer> {
