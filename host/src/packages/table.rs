@@ -25,7 +25,7 @@ pub(super) struct Prerequisite {
     /// How to see whether it is there.
     pub(super) probe: Probe,
     packages: Option<Packages>,
-    /// A crate to install with cargo.
+    /// A crate to install with cargo, "name@version".
     #[serde(rename = "cargo")]
     crate_name: Option<String>,
 }
@@ -153,6 +153,15 @@ mod tests {
         let needed = all.iter().filter(|one| one.is_needed_on(brew, "aarch64"));
         for one in needed.filter(|one| one.features.contains(&Feature::Test)) {
             assert_ne!(one.fix(brew), Fix::None, "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn what_cargo_installs_is_pinned() {
+        let crates = all().into_iter().filter_map(|one| one.crate_name);
+        for name in crates {
+            let (_, version) = name.split_once('@').unwrap_or_else(|| panic!("`{name}` has no version"));
+            semver::Version::parse(version).unwrap();
         }
     }
 
