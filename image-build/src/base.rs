@@ -8,6 +8,7 @@ mod binfmt;
 mod bootstrap;
 mod cloud;
 mod in_machine;
+mod stage;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +36,7 @@ pub(crate) use apt::Archives;
 
 pub(crate) use bootstrap::keyring;
 pub use cloud::{CloudImage, Origin};
+pub(crate) use stage::parent_elsewhere;
 
 /// The distribution's release.
 pub const SUITE: &str = "trixie";
