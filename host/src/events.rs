@@ -101,6 +101,11 @@ impl<'a> Phase<'a> {
         self.reporter.report(&Event::Detail { phase: &self.name, text });
     }
 
+    /// Reports something that people should know.
+    pub fn notice(&self, text: &str) {
+        self.reporter.report(&Event::Notice(text));
+    }
+
     /// Reports success and gives the time taken.
     pub fn done(mut self) -> Duration {
         self.end(true)

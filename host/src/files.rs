@@ -112,6 +112,28 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FileError> {
     publish().map_err(FileError::of("replace", to))
 }
 
+/// Gives the finished directory `from`, with all that is in it, the name `to` on the same file system, durably. There is nothing
+/// of that name yet, or an empty directory.
+///
+/// # Errors
+/// When it cannot be synced or renamed; there is nothing at `to` then, or all of it.
+pub fn publish_tree(from: &Path, to: &Path) -> Result<(), FileError> {
+    File::open(from).and_then(|dir| sync_file_system(&dir)).map_err(FileError::of("write", from))?;
+    publish(from, to)
+}
+
+/// Writes everything that waits for the disk of `file`: for a tree of thousands of files the quicker way.
+#[cfg(target_os = "linux")]
+fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_: &File) -> io::Result<()> {
+    rustix::fs::sync();
+    Ok(())
+}
+
 /// Creates the file at `path`, or empties it, readable and writable by its owner only.
 ///
 /// # Errors
@@ -221,6 +243,19 @@ mod tests {
         sweep_unwritten(dir.path()).unwrap();
         assert!(!left.exists() && kept.exists());
         sweep_unwritten(&dir.path().join("none")).unwrap();
+    }
+
+    #[test]
+    fn a_tree_is_published_with_all_that_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join(".new"), dir.path().join("tree"));
+        fs::create_dir_all(from.join("usr/bin")).unwrap();
+        fs::write(from.join("usr/bin/cc"), "x").unwrap();
+        publish_tree(&from, &to).unwrap();
+        assert_eq!(fs::read(to.join("usr/bin/cc")).unwrap(), b"x");
+        assert!(!from.exists());
+        let error = publish_tree(&from, &to).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot write `{}`", from.display()));
     }
 
     #[test]

@@ -2,17 +2,19 @@
 //!
 //! `clippy.toml` bans `Command::new` everywhere else. A child runs in its own process group, so a Ctrl-C on
 //! the terminal reaches this program first; when the future that waits for the child is dropped, the whole
-//! group is killed. Errors carry the argument vector, the exit status or signal, and the end of stderr.
+//! group is killed, or ended in the gentler way that its command asks for. Errors carry the argument vector, the
+//! exit status or signal, and the end of stderr.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::PipeReader;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -83,8 +85,17 @@ pub struct Cmd {
     envs: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
-    grace: Duration,
+    ending: Ending,
     readable: bool,
+}
+
+/// How a child is ended whose wait is dropped.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// SIGTERM for the group, SIGKILL when this has passed.
+    Terminate(Duration),
+    /// SIGINT for the child alone, SIGKILL for the group when this has passed.
+    Finish(Duration),
 }
 
 impl Cmd {
@@ -96,7 +107,7 @@ impl Cmd {
             envs: Vec::new(),
             cwd: None,
             stdin: None,
-            grace: Duration::ZERO,
+            ending: Ending::Terminate(Duration::ZERO),
             readable: false,
         }
     }
@@ -148,7 +159,16 @@ impl Cmd {
     /// that put what they start into groups of its own, which only they can end: ninja and its compilers.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.ending = Ending::Terminate(grace);
+        self
+    }
+
+    /// When the wait is dropped, tells the child alone by SIGINT, and gives it this long to finish what cannot be left half-done before
+    /// SIGKILL; under [`Cmd::logged`] what it prints meanwhile gets into the log. For package managers, which break off a
+    /// download then but no installation.
+    #[must_use]
+    pub fn finish_within(mut self, limit: Duration) -> Self {
+        self.ending = Ending::Finish(limit);
         self
     }
 
@@ -243,6 +263,10 @@ impl Cmd {
         let mut command = self.command();
         command.stdout(writer.try_clone().map_err(|source| self.io(source))?).stderr(writer);
         let mut group = self.spawn(&mut command)?;
+        if matches!(self.ending, Ending::Finish(_)) {
+            let rest = reader.try_clone().map_err(|source| self.io(source))?;
+            group.rest = Some((rest, log.to_owned()));
+        }
         // The command holds our copies of the write end; end-of-file comes only when they are closed too.
         drop(command);
         if let (Some(mut pipe), Some(bytes)) = (group.child.stdin.take(), self.stdin.as_deref()) {
@@ -324,10 +348,10 @@ impl Cmd {
     }
 
     fn spawn(&self, command: &mut Command) -> Result<Group, ProcessError> {
-        let grace = self.grace;
+        let ending = self.ending;
         command
             .spawn()
-            .map(|child| Group { child, done: false, grace })
+            .map(|child| Group { child, done: false, ending, rest: None })
             .map_err(|source| self.spawn_error(source))
     }
 
@@ -374,7 +398,9 @@ fn quoted(arg: &OsStr) -> String {
 struct Group {
     child: Child,
     done: bool,
-    grace: Duration,
+    ending: Ending,
+    /// What it prints, and the log for it when nobody else reads that any more.
+    rest: Option<(PipeReader, PathBuf)>,
 }
 
 impl Group {
@@ -391,24 +417,45 @@ impl Drop for Group {
             return;
         }
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            if !self.grace.is_zero() && kill_process_group(pid, Signal::TERM).is_ok() {
-                wait_at_most(pid, self.grace);
+        let Some(pid) = pid else { return };
+        match self.ending {
+            Ending::Terminate(grace) => {
+                if !grace.is_zero() && kill_process_group(pid, Signal::TERM).is_ok() {
+                    wait_at_most(pid, grace);
+                }
             }
-            let _ = kill_process_group(pid, Signal::KILL);
+            Ending::Finish(limit) => {
+                if let Some((pipe, log)) = self.rest.take() {
+                    std::thread::spawn(move || drain(pipe, &log));
+                }
+                // One that has become another user may not be told; it ends when it is done.
+                let _ = kill_process(pid, Signal::INT);
+                if wait_at_most(pid, limit) {
+                    return;
+                }
+            }
         }
+        let _ = kill_process_group(pid, Signal::KILL);
     }
 }
 
-/// Blocks until the child has ended or `limit` has passed. The child stays a zombie, so that its pid and its group
+/// Adds to the log what still comes: a child that nobody reads from stands still.
+fn drain(mut pipe: PipeReader, log: &Path) -> std::io::Result<()> {
+    // The runtime has made it non-blocking.
+    rustix::io::ioctl_fionbio(&pipe, false)?;
+    std::io::copy(&mut pipe, &mut File::options().append(true).open(log)?)?;
+    Ok(())
+}
+
+/// Blocks until the child has ended, which it tells, or `limit` has passed. The child stays a zombie, so that its pid and its group
 /// belong to nobody else yet.
-fn wait_at_most(pid: Pid, limit: Duration) {
+fn wait_at_most(pid: Pid, limit: Duration) -> bool {
     let (ended, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let _ = ended.send(());
     });
-    let _ = wait.recv_timeout(limit);
+    wait.recv_timeout(limit).is_ok()
 }
 
 /// For the calling process and for what it executes.
@@ -523,5 +570,33 @@ mod tests {
             () = async { while !ready.exists() { tokio::task::yield_now().await } } => {}
         }
         assert_eq!(std::fs::read_to_string(&cleaned).unwrap(), "yes\n");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_has_to_finish_is_not_killed_and_what_it_prints_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ready, told, finished, log] =
+            ["ready", "told", "finished", "log"].map(|name| dir.path().join(name));
+        // More than a pipe holds, when nobody waits any more.
+        let script = format!(
+            "trap '' INT; : > {}; while [ ! -e {} ]; do sleep 0.01; done; \
+             head -c 300000 /dev/zero | tr '\\0' x; echo; echo the end; : > {}",
+            ready.display(),
+            told.display(),
+            finished.display()
+        );
+        let command = sh(&script).finish_within(Duration::from_secs(20));
+        tokio::select! {
+            result = command.logged(&log, |_| {}) => panic!("ended by itself: {result:?}"),
+            () = async {
+                while !ready.exists() { tokio::task::yield_now().await }
+                std::fs::write(&told, "").unwrap();
+            } => {}
+        }
+        assert!(finished.exists());
+        let printed = || std::fs::read_to_string(&log).unwrap();
+        while !printed().ends_with("the end\n") {
+            tokio::task::yield_now().await;
+        }
     }
 }

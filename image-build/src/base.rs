@@ -8,11 +8,13 @@ mod binfmt;
 mod bootstrap;
 mod cloud;
 mod in_machine;
+mod stage;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use host::blocking;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock};
 use host::process::ProcessError;
@@ -34,12 +36,17 @@ pub(crate) use apt::Archives;
 
 pub(crate) use bootstrap::keyring;
 pub use cloud::{CloudImage, Origin};
+pub(crate) use stage::parent_elsewhere;
 
 /// The distribution's release.
 pub const SUITE: &str = "trixie";
 
 /// Bases that are kept. Switching between two branches and two kinds of base should not bootstrap again.
 const KEPT: usize = 3;
+
+/// Version of what becomes of equal inputs of a base. A base is not made again for every change of this crate: raise this with a
+/// change that alters bases and that their key does not show.
+const VERSION: u32 = 1;
 
 /// The file in a base's directory.
 const ROOT: &str = "root.ext4";
@@ -144,7 +151,7 @@ impl Base {
     /// When an input cannot be read.
     pub fn key(&self, arch: Arch, source: &Source, layout: Layout) -> Result<String, BaseError> {
         let key = Key::default()
-            .value("builder", crate::inputs::BUILDER_VERSION.to_le_bytes())
+            .value("builder", VERSION.to_le_bytes())
             .value("arch", arch.as_str())
             .value("bytes", layout.root.len.to_le_bytes());
         // Modules of the initial RAM file system are taken from the base and do not change it.
@@ -154,7 +161,7 @@ impl Base {
             key = key.tree(&name, &input)?;
         }
         let key = match self {
-            Self::Bootstrap => bootstrap::key(key),
+            Self::Bootstrap => bootstrap::key(key, arch, source)?,
             Self::Cloud(image) => cloud::key(key, arch, image.as_ref(), source)?,
         };
         Ok(key.finish())
@@ -197,6 +204,10 @@ impl Base {
             Self::Bootstrap => bootstrap::build(maker, &root, &phase).await?,
             Self::Cloud(image) => cloud::build(maker, image.as_ref(), &root, &phase).await?,
         }
+        // The name says that all of it is there, which has to hold after a crash too.
+        let content = root.clone();
+        let sync = move || File::open(&content).and_then(|file| file.sync_all());
+        blocking::run(sync).await.map_err(FileError::of("write", &root))?;
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(FileError::of("remove", dir)(error).into());
@@ -266,6 +277,37 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[test]
+    fn what_a_machine_runs_counts_where_a_machine_may_make_the_base() {
+        let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cloud-init");
+        let dir = tempfile::tempdir().unwrap();
+        for entry in walkdir::WalkDir::new(&description) {
+            let entry = entry.unwrap();
+            let to = dir.path().join(entry.path().strip_prefix(&description).unwrap());
+            match entry.file_type() {
+                kind if kind.is_dir() => fs::create_dir_all(to).unwrap(),
+                kind if kind.is_file() => drop(fs::copy(entry.path(), to).unwrap()),
+                _ => {}
+            }
+        }
+        let keys = || {
+            Arch::ALL.map(|arch| {
+                let source = Source::open(dir.path(), arch).unwrap();
+                let layout = Layout::of_size(source.stack.machine.disk_gib);
+                Base::Bootstrap.key(arch, &source, layout).unwrap()
+            })
+        };
+        let mut before = keys();
+        for path in ["second-stage/init", "machine/steps.d/step"] {
+            fs::write(dir.path().join(path), "changed").unwrap();
+            let after = keys();
+            for (arch, (before, after)) in Arch::ALL.into_iter().zip(before.iter().zip(&after)) {
+                assert_eq!(before == after, Arch::host() == Some(arch), "{arch}: {path}");
+            }
+            before = after;
+        }
+    }
 
     #[test]
     fn the_bases_that_were_not_used_for_longest_are_removed() {

@@ -15,11 +15,11 @@ use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu;
 
-use crate::base::Base;
+use crate::base::{self, Base};
 use crate::disk::Layout;
 use crate::error::BuildError;
 use crate::host_machine::Limits;
-use crate::inputs::{BUILDER_VERSION, Key};
+use crate::inputs::{self, Key};
 use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
@@ -136,6 +136,9 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
 fn require_space(request: &Request, place: &Place) -> Result<(), BuildError> {
     fs::create_dir_all(&request.cache).map_err(FileError::of("create", &request.cache))?;
     space::require(&request.cache, "making a base", BASE_SPACE)??;
+    if let (Base::Bootstrap, Some(stages)) = (&request.base, base::parent_elsewhere()) {
+        space::require(stages, "making a base", BASE_SPACE)??;
+    }
     space::require(&place.dir, "building an image", IMAGE_SPACE)??;
     Ok(())
 }
@@ -160,7 +163,7 @@ async fn inputs(
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let keys = [
         ("base", request.base.key(request.arch, source, layout)?),
-        ("builder", BUILDER_VERSION.to_string()),
+        ("builder", inputs::builder(&request.workspace)?),
         ("cloud-init", Key::default().tree("cloud-init", source.dir())?.finish()),
         ("stackd", stackd::key(toolchain, &request.workspace).await?),
     ];

@@ -11,8 +11,25 @@ use host::digest;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-/// Version of what this crate makes out of equal inputs. Raise it with every change that alters an image.
-pub const BUILDER_VERSION: u32 = 1;
+/// Sources that decide what an image becomes from equal inputs, in the checkout: this crate, with the files that it includes, and
+/// what it writes into the image.
+const BUILDER: [&str; 6] = [
+    "image-build/src",
+    "release/src/arch.rs",
+    "release/src/manifest.rs",
+    "release/src/stack.rs",
+    "vm/src/volume",
+    "vm/src/volume.rs",
+];
+
+/// Key of what makes an image out of the other inputs.
+///
+/// # Errors
+/// When a source cannot be read.
+pub(crate) fn builder(workspace: &Path) -> Result<String, InputError> {
+    let key = BUILDER.into_iter().try_fold(Key::default(), |key, path| key.tree(path, &workspace.join(path)));
+    Ok(key?.finish())
+}
 
 /// An input that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +123,35 @@ mod tests {
 
         fs::rename(&file, dir.path().join("renamed")).unwrap();
         assert_ne!(key(dir.path()), changed, "names count");
+    }
+
+    #[test]
+    fn a_changed_builder_makes_another_image() {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let dir = tempfile::tempdir().unwrap();
+        let copy = |path: &Path| {
+            let to = dir.path().join(path.strip_prefix(&checkout).unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(path, to).unwrap();
+        };
+        let entries = BUILDER.into_iter().flat_map(|path| WalkDir::new(checkout.join(path)));
+        entries
+            .map(Result::unwrap)
+            .filter(|entry| entry.file_type().is_file())
+            .for_each(|entry| copy(entry.path()));
+        let mut key = builder(&checkout).unwrap();
+        assert_eq!(builder(dir.path()).unwrap(), key);
+
+        for path in ["image-build/src/esp/stack.conf", "image-build/src/initrd.rs", "release/src/manifest.rs"]
+        {
+            let file = dir.path().join(path);
+            fs::write(&file, fs::read_to_string(&file).unwrap() + "\n").unwrap();
+            let changed = builder(dir.path()).unwrap();
+            assert_ne!(changed, key, "{path}");
+            key = changed;
+        }
+        fs::write(dir.path().join("release/src/names.rs"), "").unwrap();
+        assert_eq!(builder(dir.path()).unwrap(), key, "what is not in an image");
     }
 
     #[test]

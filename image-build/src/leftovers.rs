@@ -28,7 +28,11 @@ pub(crate) fn keep_last(dir: &Path, prefix: &str, keep: usize) -> Result<(), Fil
     Ok(())
 }
 
-fn starting_with(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>, FileError> {
+/// The directories in `dir` whose names begin with `prefix`, sorted.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn starting_with(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>, FileError> {
     let list = || -> std::io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir)? {

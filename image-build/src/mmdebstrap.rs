@@ -1,5 +1,6 @@
 //! mmdebstrap, in such a way that nothing of it outlives the build that has started it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use host::process::Cmd;
@@ -13,6 +14,12 @@ const GRACE: Duration = Duration::from_secs(20);
 /// with it, even when it is killed. As another user it makes such namespaces itself.
 pub(crate) fn command() -> Cmd {
     in_namespaces(rustix::process::geteuid().is_root()).grace(GRACE)
+}
+
+/// Removes everything in `dir`, which another user than root has had mmdebstrap make: the files are those of subordinate users,
+/// whom only the namespace that they were made in can speak for.
+pub(crate) fn empty(dir: &Path) -> Cmd {
+    Cmd::new("mmdebstrap").args(["--unshare-helper", "find"]).arg(dir).args(["-mindepth", "1", "-delete"])
 }
 
 fn in_namespaces(root: bool) -> Cmd {
@@ -31,5 +38,13 @@ mod tests {
     fn root_gets_namespaces_and_others_make_their_own() {
         assert_eq!(in_namespaces(true).argv(), "unshare --mount --pid --kill-child mmdebstrap");
         assert_eq!(in_namespaces(false).argv(), "mmdebstrap");
+    }
+
+    #[test]
+    fn a_root_of_others_is_emptied_in_the_namespace_that_it_was_made_in() {
+        assert_eq!(
+            empty(Path::new("/var/tmp/stage/root")).argv(),
+            "mmdebstrap --unshare-helper find /var/tmp/stage/root -mindepth 1 -delete"
+        );
     }
 }

@@ -84,6 +84,10 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Built, 
     files::create_private_dir(&dir)?;
     let wait = || reporter.report(&Event::Notice("another `build-qemu` is running; waiting for it to end"));
     let _lock = FileLock::acquire(&dir.join("lock"), wait).await?;
+    // Builds with another cache may have the same prefixes.
+    files::create_private_dir(&request.prefix_root)?;
+    let _prefixes = FileLock::acquire(&prefix::lock(&request.prefix_root), wait).await?;
+    prefix::recover(&request.prefix_root)?;
     if !request.force
         && let Some(built) = existing(&request.prefix_root).await?
     {
@@ -219,9 +223,8 @@ impl<'a> Work<'a> {
     ) -> Result<(), BuildError> {
         let phase = Phase::start(self.reporter, "install", "Installing QEMU");
         let root = prefix.parent().unwrap_or(Path::new("."));
-        files::create_private_dir(root)?;
         let images = firmware::find(&self.source, &self.build)?;
-        let new = tempfile::Builder::new().prefix(".new-").tempdir_in(root);
+        let new = tempfile::Builder::new().prefix(prefix::NEW).tempdir_in(root);
         let new = new.map_err(FileError::of("create a directory in", root))?;
         let filled = new.path().join(key.as_str());
         let record = Record { key: key.as_str(), tarball: &tarball.sha256, inputs: &key.inputs };

@@ -9,6 +9,7 @@ use host::events::{Event, Phase, Reporter};
 use host::files::FileError;
 use host::packages::{self, InstallError, Manager};
 use host::process::{Cmd, ProcessError};
+use release::arch::Arch;
 use semver::Version;
 
 /// The oldest QEMU that has what this project is made of: `mapped-ram` came with 9.0.
@@ -47,16 +48,30 @@ pub enum FallbackError {
     File(#[from] FileError),
 }
 
-/// Gives the host's QEMU, after installing or updating it where it is too old, and says in one line which one that is.
+impl FallbackError {
+    /// The command to run next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooOld { .. } | Self::None(_) => Some(format!(
+                "put a QEMU of at least {OLDEST} on `PATH`, or give `cargo xtask build-qemu --source` its tarball"
+            )),
+            Self::Install(error) => error.hint(),
+            Self::File(_) => None,
+        }
+    }
+}
+
+/// Gives the host's QEMU for machines of `arches`, after installing or updating it where it is too old, and says in one line which
+/// one that is.
 ///
 /// # Errors
 /// When there is none of at least [`OLDEST`] to be had.
-pub async fn ensure(reporter: &dyn Reporter) -> Result<HostQemu, FallbackError> {
-    let version = match installed().await {
+pub async fn ensure(arches: &[Arch], reporter: &dyn Reporter) -> Result<HostQemu, FallbackError> {
+    let version = match installed(arches).await {
         Ok(version) if version >= OLDEST => version,
         _ => {
-            install(reporter).await?;
-            installed().await.map_err(FallbackError::None)?
+            install(arches, reporter).await?;
+            installed(arches).await.map_err(FallbackError::None)?
         }
     };
     if version < OLDEST {
@@ -66,26 +81,45 @@ pub async fn ensure(reporter: &dyn Reporter) -> Result<HostQemu, FallbackError> 
     Ok(HostQemu { version })
 }
 
-/// The older of the two programs that are needed: they come in packages of their own.
-async fn installed() -> Result<Version, ProcessError> {
-    let mut oldest = None;
-    for program in ["qemu-system-x86_64", "qemu-img"] {
+/// The oldest of the programs that are needed: they come in packages of their own.
+async fn installed(arches: &[Arch]) -> Result<Version, ProcessError> {
+    let mut oldest: Option<Version> = None;
+    for program in programs(arches) {
         let text = Cmd::new(program).arg("--version").text().await?;
         let version = text.split_whitespace().find_map(upstream_version).unwrap_or(Version::new(0, 0, 0));
-        oldest = Some(oldest.map_or(version.clone(), |other: Version| other.min(version)));
+        oldest = Some(oldest.map_or(version.clone(), |other| other.min(version)));
     }
-    Ok(oldest.expect("there are two programs"))
+    Ok(oldest.expect("one program is always needed"))
 }
 
-async fn install(reporter: &dyn Reporter) -> Result<(), FallbackError> {
-    let phase = Phase::start(reporter, "host-qemu", "Installing the distribution's QEMU");
-    let names: &[&str] = match Manager::of_this_host() {
-        Some(Manager::Apt) | None => &["qemu-system-x86", "qemu-utils", "seabios"],
-        Some(Manager::Dnf) => &["qemu-system-x86-core", "qemu-img"],
-        Some(Manager::Pacman) => &["qemu-system-x86", "qemu-img"],
-        Some(Manager::Brew) => &["qemu"],
+fn programs(arches: &[Arch]) -> Vec<String> {
+    let systems = arches.iter().map(|arch| format!("qemu-system-{}", arch.qemu()));
+    systems.chain(["qemu-img".to_owned()]).collect()
+}
+
+/// The packages with these programs; apt's are the default.
+fn package_names(manager: Option<Manager>, arches: &[Arch]) -> Vec<String> {
+    let tools = match manager {
+        Some(Manager::Apt) | None => "qemu-utils",
+        Some(Manager::Dnf | Manager::Pacman) => "qemu-img",
+        Some(Manager::Brew) => return vec!["qemu".to_owned()],
     };
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let systems = arches.iter().flat_map(|arch| -> &[&str] {
+        match (manager, arch) {
+            (Some(Manager::Dnf), Arch::Amd64) => &["qemu-system-x86-core"],
+            (Some(Manager::Dnf), Arch::Arm64) => &["qemu-system-aarch64-core"],
+            (Some(Manager::Pacman), Arch::Amd64) => &["qemu-system-x86"],
+            (Some(Manager::Pacman), Arch::Arm64) => &["qemu-system-aarch64"],
+            (_, Arch::Amd64) => &["qemu-system-x86", "seabios"],
+            (_, Arch::Arm64) => &["qemu-system-arm"],
+        }
+    });
+    systems.copied().chain([tools]).map(str::to_owned).collect()
+}
+
+async fn install(arches: &[Arch], reporter: &dyn Reporter) -> Result<(), FallbackError> {
+    let phase = Phase::start(reporter, "host-qemu", "Installing the distribution's QEMU");
+    let names = package_names(Manager::of_this_host(), arches);
     // Which releases the host's sources carry is in the lists.
     packages::fetch_lists_if_none(&phase).await?;
     match backports().await? {
@@ -114,7 +148,7 @@ async fn backports() -> Result<Option<Backports>, FallbackError> {
     let Some(codename) = OsRelease::open().ok().and_then(|release| debian_codename(&release)) else {
         return Ok(None);
     };
-    let policy = Cmd::new("apt-cache").args(["policy", "qemu-system-x86"]).env("LC_ALL", "C").text().await;
+    let policy = Cmd::new("apt-cache").args(["policy", "qemu-utils"]).env("LC_ALL", "C").text().await;
     if candidate(&policy.unwrap_or_default()).is_some_and(|version| version >= OLDEST) {
         return Ok(None);
     }
@@ -176,6 +210,25 @@ mod tests {
         assert_eq!(version("8.2.2").unwrap(), "8.2.2");
         assert_eq!(version("(none)"), None);
         assert!(upstream_version("10.0.2") > upstream_version("9.2.4"));
+    }
+
+    #[test]
+    fn programs_and_packages_are_those_for_the_machines_that_are_wanted() {
+        assert_eq!(programs(&[Arch::Arm64]), ["qemu-system-aarch64", "qemu-img"]);
+        let managers =
+            [Some(Manager::Apt), Some(Manager::Dnf), Some(Manager::Pacman), Some(Manager::Brew), None];
+        let names = managers.map(|manager| package_names(manager, &[Arch::Arm64]).join(" "));
+        insta::assert_snapshot!(names.join("\n"), @r"
+        qemu-system-arm qemu-utils
+        qemu-system-aarch64-core qemu-img
+        qemu-system-aarch64 qemu-img
+        qemu
+        qemu-system-arm qemu-utils
+        ");
+        assert_eq!(
+            package_names(Some(Manager::Apt), &Arch::ALL).join(" "),
+            "qemu-system-x86 seabios qemu-system-arm qemu-utils"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The installed result: `bin/`, `share/qemu/` and `build.json`, which says what it was made from.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,15 @@ use crate::recipe;
 
 /// Link beside the prefixes that names the one in use.
 const CURRENT: &str = "current";
+
+/// Starts of the names of what is there for moments only: a prefix that is being filled, one that is being replaced, and a link that
+/// is about to become [`CURRENT`].
+pub(crate) const NEW: &str = ".new-";
+const OLD: &str = ".old-";
+const NEW_LINK: &str = ".current-";
+
+/// The lock of whoever builds a prefix.
+const LOCK: &str = ".lock";
 
 /// What a prefix was made from.
 const RECORD: &str = "build.json";
@@ -95,14 +105,47 @@ fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
     File::open(to).and_then(|file| file.sync_all()).map_err(FileError::of("write", to))
 }
 
+/// Path of the lock of whoever changes the prefixes in `root`.
+pub(crate) fn lock(root: &Path) -> PathBuf {
+    root.join(LOCK)
+}
+
+/// Removes what builds that were killed left in `root`, and gives a prefix its name back that was to be replaced when it happened. To be
+/// called with the [`lock`].
+pub(crate) fn recover(root: &Path) -> Result<(), FileError> {
+    for path in list(root)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(NEW_LINK) {
+            fs::remove_file(&path).map_err(FileError::of("remove", &path))?;
+        }
+        if name.starts_with(OLD) {
+            for old in list(&path)? {
+                let place = root.join(old.file_name().unwrap_or_default());
+                if !place.exists() {
+                    fs::rename(&old, &place).map_err(FileError::of("rename", &old))?;
+                }
+            }
+        }
+        if name.starts_with(NEW) || name.starts_with(OLD) {
+            fs::remove_dir_all(&path).map_err(FileError::of("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let list = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    list().map_err(FileError::of("list", dir))
+}
+
 /// Puts the filled directory `new` in the place of `prefix`. What was there before is removed; a virtual machine that runs
 /// from it keeps its files until it ends.
 pub(crate) fn replace(new: &Path, prefix: &Path) -> Result<(), FileError> {
     let root = prefix.parent().unwrap_or(Path::new("."));
-    let old =
-        tempfile::Builder::new().prefix(".old-").tempdir_in(root).map_err(FileError::of("create", root))?;
+    let old = tempfile::Builder::new().prefix(OLD).tempdir_in(root).map_err(FileError::of("create", root))?;
     if prefix.exists() {
-        fs::rename(prefix, old.path().join("prefix")).map_err(FileError::of("rename", prefix))?;
+        let name = prefix.file_name().unwrap_or_default();
+        fs::rename(prefix, old.path().join(name)).map_err(FileError::of("rename", prefix))?;
     }
     fs::rename(new, prefix).map_err(FileError::of("rename", new))?;
     File::open(root).and_then(|dir| dir.sync_all()).map_err(FileError::of("write", root))
@@ -116,7 +159,7 @@ pub(crate) fn make_current(prefix: &Path) -> Result<(), FileError> {
     if fs::read_link(&current).is_ok_and(|target| target == Path::new(name)) {
         return Ok(());
     }
-    let link = tempfile::Builder::new().prefix(".current-").make_in(root, |path| symlink(name, path));
+    let link = tempfile::Builder::new().prefix(NEW_LINK).make_in(root, |path| symlink(name, path));
     let link = link.map_err(FileError::of("create a link in", root))?.into_temp_path();
     link.persist(&current).map_err(|error| FileError::of("replace", &current)(error.error))
 }
@@ -172,6 +215,25 @@ mod tests {
             assert_eq!(fs::read_to_string(place.join("file")).unwrap(), content);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_build_left_is_removed_and_a_prefix_that_it_took_away_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        // Killed after the first of the two renames, another time before the end of the removal that follows them.
+        for left in [".new-a/key1", ".old-b/key1/bin", ".old-c/key2/share", "key2/bin"] {
+            fs::create_dir_all(root.join(left)).unwrap();
+        }
+        symlink("key1", root.join(".current-d")).unwrap();
+        symlink("key1", root.join(CURRENT)).unwrap();
+        fs::write(lock(root), "").unwrap();
+        recover(root).unwrap();
+        let mut left: Vec<_> = list(root).unwrap();
+        left.sort();
+        assert_eq!(left, [LOCK, CURRENT, "key1", "key2"].map(|name| root.join(name)));
+        assert!(root.join(CURRENT).join("bin").exists());
+        assert!(root.join("key2/bin").exists());
     }
 
     #[test]

@@ -195,8 +195,12 @@ pub(crate) enum SetupFeature {
     Bootstrap,
     /// Making an image from a base.
     Provision,
-    /// Running the checks and tests.
+    /// Running the checks, and the tests without virtual machines.
     Test,
+    /// Running the tests that boot virtual machines.
+    VmTest,
+    /// Proving an image.
+    Smoke,
     /// Building the program for other machines than this.
     Dist,
     /// All of these.

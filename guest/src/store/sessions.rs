@@ -59,7 +59,8 @@ pub(crate) async fn open(database: &Database, user_id: Uuid) -> Result<OpenedSes
     Ok(opened)
 }
 
-/// Makes another access token for the session of a refresh token; `None` if there is no such session (any more).
+/// Makes another access token for the session of a refresh token, which it does not outlive; `None` if there is no such session
+/// (any more).
 pub(crate) async fn refresh(
     database: &Database,
     project_id: &str,
@@ -67,11 +68,12 @@ pub(crate) async fn refresh(
 ) -> Result<Option<Token>, StoreError> {
     let token = Token::generate(ACCESS_TOKEN_LIFETIME)?;
     let made = database
-        .execute(
+        .query_opt(
             r#"INSERT INTO "AccessToken" ("sessionId", "tokenHash", "expiresAt")
                SELECT "Session"."id", $3, least($4, "Session"."expiresAt")
                FROM "Session" JOIN "ProjectUser" ON "ProjectUser"."id" = "userId"
-               WHERE "refreshTokenHash" = $2 AND "projectId" = $1 AND "Session"."expiresAt" > now()"#,
+               WHERE "refreshTokenHash" = $2 AND "projectId" = $1 AND "Session"."expiresAt" > now()
+               RETURNING "expiresAt""#,
             &[
                 &project_id,
                 &tokens::hash(refresh_token),
@@ -80,7 +82,7 @@ pub(crate) async fn refresh(
             ],
         )
         .await?;
-    Ok((made > 0).then_some(token))
+    made.map(|row| Ok(Token { expires_at: row.try_get("expiresAt")?, ..token })).transpose()
 }
 
 /// Ends the session of a refresh token with its access tokens. Answers whether there was one.

@@ -1,11 +1,17 @@
 //! Installing, without ever asking anybody anything.
 
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
 use super::Manager;
 use crate::events::Phase;
 use crate::files::{self, FileError};
 use crate::process::{Cmd, ProcessError};
+
+/// How long a package manager may take to end when it is interrupted. Killed in the middle of an installation it leaves
+/// packages half-installed, and those are the host's.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Why something was not installed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +54,8 @@ impl InstallError {
 }
 
 /// Installs packages with the host's manager; nothing to do for none. Lists of packages are fetched when there are none, and
-/// once more when the installation fails, which is what old ones lead to.
+/// once more when the installation fails, which is what old ones lead to; what an earlier one has left half-done is ended
+/// before that. When the wait is dropped, the manager is not killed, but given minutes to end.
 ///
 /// # Errors
 /// When there is no manager, no way to become root without a password, or the installation fails.
@@ -80,6 +87,10 @@ pub async fn install_with_apt_options(
     if first.is_ok() || refresh_first || manager.refresh(options).is_none() {
         return first;
     }
+    if let Some(repair) = manager.repair() {
+        // What cannot be repaired need not be in the way.
+        let _ = runner.run("end an interrupted installation", &repair).await;
+    }
     runner.refresh(manager, options).await?;
     runner.run(&task, &install).await
 }
@@ -98,7 +109,7 @@ pub async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), InstallError> 
 
 /// Installs programs with cargo, each with the dependencies that its author tested.
 pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
-    let runner = Runner { phase, log: log()?, sudo: false };
+    let runner = Runner { phase, log: log()?, sudo: false, patience: None };
     for name in names {
         let command = ["cargo", "install", "--locked", name.as_str()].map(str::to_owned);
         runner.run(&format!("install `{name}`"), &command).await?;
@@ -118,6 +129,8 @@ struct Runner<'a> {
     phase: &'a Phase<'a>,
     log: PathBuf,
     sudo: bool,
+    /// How long it may take to end when it is interrupted; `None` for what can be killed.
+    patience: Option<Duration>,
 }
 
 impl<'a> Runner<'a> {
@@ -127,7 +140,7 @@ impl<'a> Runner<'a> {
         if sudo && Cmd::new("sudo").args(["-n", "true"]).output().await.is_err() {
             return Err(InstallError::NeedsRoot { command: command.join(" ") });
         }
-        Ok(Self { phase, log: log()?, sudo })
+        Ok(Self { phase, log: log()?, sudo, patience: Some(PATIENCE) })
     }
 
     async fn refresh(&self, manager: Manager, options: &[String]) -> Result<(), InstallError> {
@@ -141,11 +154,65 @@ impl<'a> Runner<'a> {
         let sudo: &[&str] = if self.sudo { &["sudo", "-n"] } else { &[] };
         let mut words = sudo.iter().copied().chain(command.iter().map(String::as_str));
         let program = words.next().expect("no command is empty");
-        let run = Cmd::new(program).args(words).env("LC_ALL", "C.UTF-8");
-        run.logged(&self.log, |line| self.phase.detail(line)).await.map_err(|source| InstallError::Failed {
-            task: task.to_owned(),
-            log: self.log.clone(),
-            source,
-        })
+        let mut run = Cmd::new(program).args(words).env("LC_ALL", "C.UTF-8");
+        if let Some(patience) = self.patience {
+            run = run.finish_within(patience);
+        }
+        let running = pin!(run.logged(&self.log, |line| self.phase.detail(line)));
+        // Declared after what it tells about, so dropped before it.
+        let unfinished = self.patience.map(|_| Unfinished { phase: self.phase, task });
+        let result = running.await;
+        std::mem::forget(unfinished);
+        result.map_err(|source| InstallError::Failed { task: task.to_owned(), log: self.log.clone(), source })
+    }
+}
+
+/// Says, when it is dropped, that an interrupted package manager is waited for.
+struct Unfinished<'a> {
+    phase: &'a Phase<'a>,
+    task: &'a str,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let text = "killing it now could break this host's packages: waiting until it has ended";
+        self.phase.notice(&format!("interrupted while the package manager was to {}; {text}", self.task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::events::{Event, Reporter};
+
+    #[derive(Default)]
+    struct Notices(Mutex<Vec<String>>);
+
+    impl Reporter for Notices {
+        fn report(&self, event: &Event<'_>) {
+            if let Event::Notice(text) = event {
+                self.0.lock().unwrap().push((*text).to_owned());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_package_manager_ends_what_it_has_begun_and_people_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let [begun, ended, log] = ["begun", "ended", "log"].map(|name| dir.path().join(name));
+        let notices = Notices::default();
+        let phase = Phase::start(&notices, "setup", "Installing");
+        let runner = Runner { phase: &phase, log, sudo: false, patience: Some(PATIENCE) };
+        let script = format!("trap '' INT; : > {}; sleep 0.1; : > {}", begun.display(), ended.display());
+        let command = ["sh", "-c", script.as_str()].map(str::to_owned);
+        tokio::select! {
+            result = runner.run("install `a`", &command) => panic!("ended by itself: {result:?}"),
+            () = async { while !begun.exists() { tokio::task::yield_now().await } } => {}
+        }
+        assert!(ended.exists());
+        let said = notices.0.lock().unwrap().join("\n");
+        assert!(said.starts_with("interrupted while the package manager was to install `a`; "), "{said}");
     }
 }

@@ -76,6 +76,12 @@ impl Manager {
         (self == Self::Apt).then(|| arguments.iter().chain(options).cloned().collect())
     }
 
+    /// Command that ends what an interrupted installation has left half-done, for managers that refuse to go on before that.
+    pub(super) fn repair(self) -> Option<Vec<String>> {
+        let command = ["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--configure", "-a"];
+        (self == Self::Apt).then(|| command.map(str::to_owned).into())
+    }
+
     /// Whether it has no lists of packages at all, as in a fresh container.
     pub(super) fn has_no_lists(self) -> bool {
         self == Self::Apt && !has_lists(Path::new(APT_LISTS))
@@ -110,6 +116,7 @@ mod tests {
         assert_eq!(Manager::Brew.install(&packages, &options), ["brew", "install", "a"]);
         assert_eq!(Manager::Apt.refresh(&options).unwrap().last().unwrap(), "-tnew");
         assert_eq!(Manager::Dnf.refresh(&options), None);
+        assert_eq!(Manager::Dnf.repair(), None);
     }
 
     #[test]

@@ -31,16 +31,28 @@ pub enum Feature {
     Foreign,
     /// Making an image from a base.
     Provision,
-    /// Running the checks and tests.
+    /// Running the checks, and the tests without virtual machines.
     Test,
+    /// Running the tests that boot virtual machines.
+    VmTest,
+    /// Running the one of them that proves an image.
+    Smoke,
     /// Building the program for other machines than this.
     Dist,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 6] =
-        [Self::BuildQemu, Self::Bootstrap, Self::Foreign, Self::Provision, Self::Test, Self::Dist];
+    pub const ALL: [Self; 8] = [
+        Self::BuildQemu,
+        Self::Bootstrap,
+        Self::Foreign,
+        Self::Provision,
+        Self::Test,
+        Self::VmTest,
+        Self::Smoke,
+        Self::Dist,
+    ];
 }
 
 /// Something that the host lacks.
@@ -49,6 +61,14 @@ pub struct Missing {
     /// What people call it.
     pub name: String,
     fix: Fix,
+    features: Vec<Feature>,
+}
+
+impl Missing {
+    /// Whether this host's package manager, or cargo, has it.
+    pub fn can_be_installed(&self) -> bool {
+        self.fix != Fix::None
+    }
 }
 
 impl fmt::Display for Missing {
@@ -76,12 +96,18 @@ pub enum PackagesError {
 }
 
 impl PackagesError {
-    /// The command to run next.
-    pub fn hint(&self) -> Option<String> {
+    /// The command to run next. `arch` is this host's, as images call it.
+    pub fn hint(&self, arch: &str) -> Option<String> {
         match self {
-            Self::Unavailable(_) => Some(
-                "install it by hand, or do without: `cargo xtask build-image --base cloud` needs no bootstrap tools".to_owned(),
-            ),
+            Self::Unavailable(missing) => {
+                Some(if missing.iter().all(|one| one.features == [Feature::Bootstrap]) {
+                    format!(
+                        "install it by hand, or do without: `cargo xtask build-image {arch} --base cloud`"
+                    )
+                } else {
+                    "install it by hand, and run `cargo xtask setup --check`".to_owned()
+                })
+            }
             Self::Install(error) => error.hint(),
             Self::StillMissing(_) => None,
         }
@@ -105,7 +131,7 @@ pub async fn missing(features: &[Feature]) -> Vec<Missing> {
         .collect();
     let there = probe::all(wanted.iter().map(|one| &one.probe)).await;
     let lacking = wanted.into_iter().zip(there).filter(|(_, there)| !there);
-    lacking.map(|(one, _)| Missing { fix: one.fix(manager), name: one.name }).collect()
+    lacking.map(|(one, _)| one.missing(manager)).collect()
 }
 
 /// Makes the host fit for `features`: installs what is missing and looks again. Silent and quick when nothing is.
@@ -118,7 +144,7 @@ pub async fn ensure(features: &[Feature], reporter: &dyn Reporter) -> Result<(),
         return Ok(());
     }
     let (helpless, fixable): (Vec<_>, Vec<_>) =
-        lacking.into_iter().partition(|missing| matches!(missing.fix, Fix::None));
+        lacking.into_iter().partition(|missing| !missing.can_be_installed());
     if !helpless.is_empty() {
         return Err(PackagesError::Unavailable(helpless));
     }
@@ -152,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_missing_thing_is_shown_with_what_brings_it() {
-        let missing = |fix| Missing { name: "ninja".to_owned(), fix };
+        let missing = |fix| Missing { name: "ninja".to_owned(), fix, features: vec![Feature::BuildQemu] };
         let packages = Fix::Packages(vec!["ninja-build".to_owned(), "samurai".to_owned()]);
         assert_eq!(missing(packages).to_string(), "ninja: package `ninja-build`, `samurai`");
         assert_eq!(missing(Fix::Crate("n".to_owned())).to_string(), "ninja: `cargo install --locked n`");
@@ -161,5 +187,19 @@ mod tests {
             error.to_string(),
             "this host lacks what cannot be installed here:\n  ninja: this host's package manager does not have it"
         );
+    }
+    #[test]
+    fn the_way_without_bootstrap_tools_is_shown_when_nothing_else_is_missing() {
+        let hint = |manager| {
+            let all = table::all().into_iter();
+            let wanted = all.filter(|one| one.features.contains(&Feature::Bootstrap));
+            let missing = wanted.map(|one| one.missing(manager)).filter(|one| !one.can_be_installed());
+            PackagesError::Unavailable(missing.collect()).hint("arm64").unwrap()
+        };
+        assert_eq!(
+            hint(Some(Manager::Dnf)),
+            "install it by hand, or do without: `cargo xtask build-image arm64 --base cloud`"
+        );
+        assert_eq!(hint(None), "install it by hand, and run `cargo xtask setup --check`");
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::probe::Probe;
-use super::{Feature, Manager};
+use super::{Feature, Manager, Missing};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +25,7 @@ pub(super) struct Prerequisite {
     /// How to see whether it is there.
     pub(super) probe: Probe,
     packages: Option<Packages>,
-    /// A crate to install with cargo.
+    /// A crate to install with cargo, "name@version".
     #[serde(rename = "cargo")]
     crate_name: Option<String>,
 }
@@ -91,6 +91,11 @@ impl Prerequisite {
         }
     }
 
+    /// This, as something that a host with this manager lacks.
+    pub(super) fn missing(self, manager: Option<Manager>) -> Missing {
+        Missing { fix: self.fix(manager), name: self.name, features: self.features }
+    }
+
     fn answer(&self, manager: Option<Manager>) -> Option<&Answer> {
         let packages = self.packages.as_ref()?;
         Some(match manager? {
@@ -139,6 +144,24 @@ mod tests {
     fn on_debian_everything_can_be_installed() {
         for one in all() {
             assert!(!matches!(one.fix(Some(Manager::Apt)), Fix::None), "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn the_checks_and_the_tests_without_machines_run_on_macos_too() {
+        let (all, brew) = (all(), Some(Manager::Brew));
+        let needed = all.iter().filter(|one| one.is_needed_on(brew, "aarch64"));
+        for one in needed.filter(|one| one.features.contains(&Feature::Test)) {
+            assert_ne!(one.fix(brew), Fix::None, "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn what_cargo_installs_is_pinned() {
+        let crates = all().into_iter().filter_map(|one| one.crate_name);
+        for name in crates {
+            let (_, version) = name.split_once('@').unwrap_or_else(|| panic!("`{name}` has no version"));
+            semver::Version::parse(version).unwrap();
         }
     }
 

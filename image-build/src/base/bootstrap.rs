@@ -13,8 +13,10 @@ use walkdir::WalkDir;
 
 use super::apt::Archives;
 use super::binfmt::{self, Handler};
+use super::stage::Stage;
 use super::{BaseError, Maker, SUITE, in_machine};
 use crate::ext4::{ROOT_LABEL, SPARSE_OPTIONS};
+use crate::inputs::{InputError, Key};
 use crate::mmdebstrap;
 use crate::source::Source;
 
@@ -176,16 +178,10 @@ async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
 
 /// Makes the root file system at `root` as far as `extent` says.
 async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) -> Result<(), BaseError> {
-    // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
-    // what is in it. So that user may pass through this directory and write the image, whose name nobody else can find out.
-    let parent = stage_parent(root);
-    let stage = tempfile::Builder::new()
-        .prefix("stack-base-")
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir_in(&parent)
-        .map_err(FileError::of("create a directory in", &parent))?;
+    let stage = Stage::new(root, maker.reporter).await?;
     stage_files(&maker.source.base(), stage.path())?;
     stage_file(stage.path(), INIT, &maker.source.second_stage_init()?)?;
+    // The user whom the new system's files belong to writes it.
     let image = tempfile::Builder::new()
         .prefix("root-")
         .permissions(Permissions::from_mode(0o666))
@@ -211,15 +207,6 @@ async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) 
     plan.of(mmdebstrap::command()).logged(&maker.logs.join(LOG), |line| phase.detail(line)).await?;
     fs::set_permissions(&image, Permissions::from_mode(0o644)).map_err(FileError::of("change", &image))?;
     super::move_file(&image, root)
-}
-
-/// Root works beside the result; others in a directory that everybody can reach and that is no memory file system.
-fn stage_parent(root: &Path) -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        root.parent().unwrap_or(Path::new(".")).to_owned()
-    } else {
-        PathBuf::from("/var/tmp")
-    }
 }
 
 /// Copies the directory `base` to where mmdebstrap's user can read it: hooks find their files beside them.
@@ -249,10 +236,15 @@ fn stage_file(stage: &Path, name: &str, content: &[u8]) -> Result<(), BaseError>
     Ok(())
 }
 
-/// What of this module decides about the result.
-pub(super) fn key(key: crate::inputs::Key) -> crate::inputs::Key {
+/// What of this module decides about the result: its own hooks and, where a machine may have to install the packages, what that
+/// runs.
+pub(super) fn key(key: Key, arch: Arch, source: &Source) -> Result<Key, InputError> {
     let key = key.value("suite", SUITE).value("mke2fs", SPARSE_OPTIONS);
-    HOOKS.iter().fold(key, |key, (name, content)| key.value(name, content))
+    let key = HOOKS.iter().fold(key, |key, (name, content)| key.value(name, content));
+    if Arch::host() == Some(arch) {
+        return Ok(key);
+    }
+    key.tree("second-stage", &source.second_stage())?.tree("machine", &source.machine())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use host::blocking;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock};
 use host::process::{Cmd, ProcessError};
@@ -75,7 +76,8 @@ impl Chroot {
             let sources = Archives::of_host().await?.main_only(SUITE);
             let unpack = unpack(host, arch, &packages, &sources, work.path());
             unpack.logged(&cache.join(LOG), |line| phase.detail(line)).await?;
-            host::files::publish(&work.keep(), &root)?;
+            let (new, place) = (work.keep(), root.clone());
+            blocking::run(move || host::files::publish_tree(&new, &place)).await?;
         }
         let script = root.with_extension("sh");
         fs::write(&script, IN_CHROOT).map_err(FileError::of("write", &script))?;

@@ -21,6 +21,7 @@ pub(crate) async fn smoke(emulator: Emulator) {
 
     keys_are_checked(&started).await;
     sessions_work(&started).await;
+    tokens_end_with_their_session(&emulator, &started).await;
     projects_are_made_once_per_file(&started).await;
     cron_needs_its_secret(&started).await;
     emulator.finish().await;
@@ -58,6 +59,20 @@ async fn sessions_work(started: &Started) {
     assert_eq!(client.post("/api/v1/auth/sessions/current/refresh", &json!({})).await.status, 200);
     assert_eq!(client.delete("/api/v1/auth/sessions/current").await.status, 204);
     assert_eq!(client.post("/api/v1/auth/sessions/current/refresh", &json!({})).await.status, 401);
+}
+
+async fn tokens_end_with_their_session(emulator: &Emulator, started: &Started) {
+    let session = sign_up(started, "grace@example.com").await;
+    let user = session["user_id"].as_str().expect("the user's id");
+    let shorten = format!(
+        "UPDATE \"Session\" SET \"expiresAt\" = date_trunc('second', now()) + interval '10 minutes' \
+         WHERE \"userId\" = '{user}' RETURNING (extract(epoch FROM \"expiresAt\") * 1000)::bigint"
+    );
+    let end: i64 = emulator.guest().sql(&shorten).await.trim().parse().expect("the end of one session");
+    let refresh = session["refresh_token"].as_str().expect("a refresh token");
+    let client = backend(started, "client").with("x-stack-refresh-token", refresh);
+    let answer = client.post("/api/v1/auth/sessions/current/refresh", &json!({})).await;
+    assert_eq!((answer.status, &answer.body["access_token_expires_at_millis"]), (200, &json!(end)));
 }
 
 async fn projects_are_made_once_per_file(started: &Started) {

@@ -19,19 +19,30 @@ use crate::flags::{BaseKind, BuildImage};
 /// Directory of the repository that describes the image.
 const DESCRIPTION: &str = "cloud-init";
 
-/// Has an up-to-date image for `arch` in `home`, building it unless it is there.
+/// Has an up-to-date image for `arch` in `home`, building it unless it is there: from packages, or from the cloud image where this
+/// host cannot have what installs them.
 ///
 /// # Errors
 /// When it cannot be built.
 pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> anyhow::Result<Outcome> {
-    packages::ensure(&[Feature::Bootstrap, Feature::Provision], reporter).await?;
-    prepare_for(&[arch], reporter).await;
+    let lacking = packages::missing(&[Feature::Bootstrap]).await;
+    let unavailable: Vec<&str> =
+        lacking.iter().filter(|one| !one.can_be_installed()).map(|one| one.name.as_str()).collect();
+    let kind = kind_without(&unavailable);
+    if kind == BaseKind::Cloud {
+        let text = format!("this host cannot have {}", unavailable.join(", "));
+        reporter.report(&Event::Notice(&format!("{text}: the base is made from Debian's cloud image")));
+    }
+    packages::ensure(features(kind), reporter).await?;
+    if kind == BaseKind::Bootstrap {
+        prepare_for(&[arch], reporter).await;
+    }
     let workspace = workspace()?;
     let request = Request {
         arch,
         binfmt: true,
         source: workspace.join(DESCRIPTION),
-        base: Base::Bootstrap,
+        base: base(kind, None, None)?,
         refresh_base: false,
         force: false,
         home: home.clone(),
@@ -43,6 +54,19 @@ pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> 
         workspace,
     };
     Ok(build(&request, reporter).await?)
+}
+
+/// What a base is made from on a host that cannot have these of the tools that install packages.
+fn kind_without(unavailable: &[&str]) -> BaseKind {
+    if unavailable.is_empty() { BaseKind::Bootstrap } else { BaseKind::Cloud }
+}
+
+/// What an image with such a base needs from the host.
+fn features(kind: BaseKind) -> &'static [Feature] {
+    match kind {
+        BaseKind::Bootstrap => &[Feature::Bootstrap, Feature::Provision],
+        BaseKind::Cloud => &[Feature::Provision],
+    }
 }
 
 /// Installs what lets this machine run programs of `arches`, where they are not its own. Done without where that fails.
@@ -72,11 +96,7 @@ impl BuildImage {
     /// When it cannot be built.
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         let json = self.json;
-        let features = match self.base {
-            BaseKind::Bootstrap => &[Feature::Bootstrap, Feature::Provision][..],
-            BaseKind::Cloud => &[Feature::Provision],
-        };
-        packages::ensure(features, console).await?;
+        packages::ensure(features(self.base), console).await?;
         let arches = self.arch.each();
         if self.base == BaseKind::Bootstrap && !self.no_binfmt {
             prepare_for(&arches, console).await;
@@ -135,4 +155,17 @@ fn summary(outcome: &Outcome, begun: Instant, console: &Console) {
         image.display(),
         *bytes as f64 / f64::from(1 << 20),
     )));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_bootstrap_tools_takes_the_cloud_image_and_needs_none_of_them() {
+        assert_eq!(kind_without(&[]), BaseKind::Bootstrap);
+        let kind = kind_without(&["mmdebstrap"]);
+        assert_eq!(base(kind, None, None).unwrap(), Base::Cloud(None));
+        assert!(!features(kind).contains(&Feature::Bootstrap));
+    }
 }

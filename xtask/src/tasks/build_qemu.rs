@@ -8,16 +8,17 @@ use host::console::Console;
 use host::events::{Event, Reporter};
 use host::packages::{self, Feature};
 use qemu_build::{BuildError, Built, Key, Request, fallback};
+use release::arch::Arch;
 use vm::home::Home;
 
 use crate::flags::BuildQemu;
 
 /// Has a QEMU that works: the pinned one in `home`, built unless it is there; or, when no source of it can be had, the host's
-/// own.
+/// own, for machines of `arches`.
 ///
 /// # Errors
 /// When there is neither.
-pub(crate) async fn ensure(home: &Home, reporter: &dyn Reporter) -> anyhow::Result<()> {
+pub(crate) async fn ensure(home: &Home, arches: &[Arch], reporter: &dyn Reporter) -> anyhow::Result<()> {
     let request =
         Request { prefix_root: home.qemu(), cache: cache()?, source: None, force: false, jobs: None };
     let Err(error) = build(&request, reporter).await else { return Ok(()) };
@@ -25,7 +26,7 @@ pub(crate) async fn ensure(home: &Home, reporter: &dyn Reporter) -> anyhow::Resu
         return Err(error);
     }
     reporter.report(&Event::Warning(&error.to_string()));
-    fallback::ensure(reporter).await?;
+    fallback::ensure(arches, reporter).await?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ impl Quickstart {
         let arch = Arch::host().context("there is no image for this machine's architecture")?;
         let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
         let timings = Timings::new(console);
-        build_qemu::ensure(&home, &timings).await?;
+        build_qemu::ensure(&home, &[arch], &timings).await?;
         build_image::ensure(&home, arch, &timings).await?;
         let emulator = emulator_binary().await?;
 

@@ -16,6 +16,8 @@ impl SetupFeature {
             Self::Bootstrap => vec![Feature::Bootstrap],
             Self::Provision => vec![Feature::Provision],
             Self::Test => vec![Feature::Test],
+            Self::VmTest => vec![Feature::VmTest],
+            Self::Smoke => vec![Feature::Smoke],
             Self::Dist => vec![Feature::Dist],
             Self::All => Feature::ALL.to_vec(),
         }

@@ -11,7 +11,7 @@ const SMOKE_TEST: &str = "smoke_the_image";
 
 impl Smoke {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
-        packages::ensure(&[Feature::Test], console).await?;
+        packages::ensure(&[Feature::Smoke], console).await?;
         let arches = [self.arch];
         let tier = VmTier::for_one(self.arch, self.image.as_deref(), console).await?;
         tier.run(&arches, &[SMOKE_TEST]).await

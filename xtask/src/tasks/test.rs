@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every check and every test.
 
+use std::env::consts::OS;
+
 use host::console::Console;
 use host::packages::{self, Feature};
 
@@ -8,10 +10,15 @@ use super::linters;
 use super::vm_tier::{VmTier, images_for};
 use crate::flags::Test;
 
+/// Packages for Linux: the guest's programs, what makes images, and what tests both.
+const LINUX_ONLY: [&str; 3] = ["guest", "image-build", "vm-tests"];
+
 impl Test {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        packages::ensure(&[Feature::Test], console).await?;
+        let tiers = [(!self.only_vm).then_some(Feature::Test), (!self.no_vm).then_some(Feature::VmTest)];
+        let features: Vec<Feature> = tiers.into_iter().flatten().collect();
+        packages::ensure(&features, console).await?;
         if !self.only_vm {
             checks().await?;
             linters::run(console).await?;
@@ -28,17 +35,43 @@ impl Test {
 /// Format, lints, licences and sources of dependencies, and documentation.
 async fn checks() -> anyhow::Result<()> {
     cargo(["fmt", "--all", "--check"]).await?;
-    cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]).await?;
+    let packages = checked_on(OS);
+    let clippy = ["--all-targets", "--", "--deny", "warnings"];
+    cargo(["clippy"].into_iter().chain(packages.iter().copied()).chain(clippy)).await?;
     // Advisories need a database from the network, and a new one must not break a build that has not changed.
     cargo(["deny", "check", "bans", "licenses", "sources"]).await?;
-    cargo_with_env(
-        ["doc", "--workspace", "--no-deps", "--document-private-items"],
-        [("RUSTDOCFLAGS", "--deny=warnings".into())],
-    )
-    .await
+    let doc = ["doc", "--no-deps", "--document-private-items"];
+    cargo_with_env(doc.into_iter().chain(packages), [("RUSTDOCFLAGS", "--deny=warnings".into())]).await
 }
 
 /// Tests without virtual machines and without a network.
 async fn unit_tier(names: &[&str]) -> anyhow::Result<()> {
-    cargo(["nextest", "run", "--no-tests=pass"].into_iter().chain(names.iter().copied())).await
+    let nextest = ["nextest", "run", "--no-tests=pass"].into_iter().chain(tested_on(OS));
+    cargo(nextest.chain(names.iter().copied())).await
+}
+
+/// Cargo's arguments for the packages that are checked on `os`.
+fn checked_on(os: &str) -> Vec<&'static str> {
+    let left_out: &[&str] = if os == "linux" { &[] } else { &LINUX_ONLY };
+    ["--workspace"].into_iter().chain(left_out.iter().flat_map(|package| ["--exclude", package])).collect()
+}
+
+/// Cargo's arguments for the packages whose tests need no virtual machine and run on `os`.
+fn tested_on(os: &str) -> Vec<&'static str> {
+    // On Linux those are the workspace's default members.
+    if os == "linux" { Vec::new() } else { checked_on(os) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elsewhere_than_on_linux_the_packages_for_linux_are_left_out() {
+        assert_eq!(checked_on("linux"), ["--workspace"]);
+        assert!(tested_on("linux").is_empty());
+        let elsewhere = "--workspace --exclude guest --exclude image-build --exclude vm-tests";
+        assert_eq!(checked_on("macos").join(" "), elsewhere);
+        assert_eq!(tested_on("macos").join(" "), elsewhere);
+    }
 }
