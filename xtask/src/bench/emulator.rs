@@ -48,6 +48,11 @@ impl<'a> Emulator<'a> {
         Self { program, arch, home }
     }
 
+    /// Architecture of the machines.
+    pub(crate) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     /// Its home.
     pub(crate) fn home(&self) -> &BenchHome<'a> {
         &self.home

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use host::events::{Phase, Reporter, Timing, Unit};
-use release::arch::Arch;
 use release::manifest::Manifest;
 use vm::accel::Accelerator;
 use vm::snapshot::Strategy;
@@ -62,33 +61,26 @@ impl Rounds<'_> {
     /// # Errors
     /// When a command fails or does something else than what was to be measured. Nothing is left running.
     pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
-        let arch = Arch::host().context("there is no image for this machine's architecture")?;
         // What the first ones measure is dropped: their files have to be read from the disk first.
         let mut unused = Measured::default();
         let phase = Phase::start(self.console, "bench-snapshots", "Capture both snapshots");
         for strategy in Strategy::ALL {
             phase.detail(strategy.as_str());
-            self.capture(&mut unused, strategy, arch).await?;
+            self.capture(&mut unused, strategy).await?;
         }
         phase.done();
-        self.round("Warm up", &Turn::warm_up(), &mut unused, arch).await?;
+        self.round("Warm up", &Turn::warm_up(), &mut unused).await?;
 
         let mut measured = Measured { sizes: unused.sizes, ..Measured::default() };
         for round in 0..self.count {
             let title = format!("Round {} of {}", round + 1, self.count);
-            self.round(&title, &Turn::of_round(round), &mut measured, arch).await?;
+            self.round(&title, &Turn::of_round(round), &mut measured).await?;
         }
-        sizes::image(&mut measured.sizes, self.emulator.home().home(), arch)?;
+        sizes::image(&mut measured.sizes, self.emulator.home().home(), self.emulator.arch())?;
         Ok(measured)
     }
 
-    async fn round(
-        &self,
-        title: &str,
-        turns: &[Turn],
-        measured: &mut Measured,
-        arch: Arch,
-    ) -> anyhow::Result<()> {
+    async fn round(&self, title: &str, turns: &[Turn], measured: &mut Measured) -> anyhow::Result<()> {
         let phase = Phase::start(self.console, "bench-round", title);
         for (done, turn) in turns.iter().enumerate() {
             phase.progress(done as u64, Some(turns.len() as u64), Unit::Steps);
@@ -96,7 +88,7 @@ impl Rounds<'_> {
             match turn {
                 Turn::Start(kind) => self.start(measured, kind).await?,
                 Turn::Suspend => self.suspend(measured).await?,
-                Turn::Capture(strategy) => self.capture(measured, *strategy, arch).await?,
+                Turn::Capture(strategy) => self.capture(measured, *strategy).await?,
             }
             self.emulator.reset().await?;
         }
@@ -123,10 +115,10 @@ impl Rounds<'_> {
         self.start(measured, &SUSPENDED).await
     }
 
-    async fn capture(&self, measured: &mut Measured, strategy: Strategy, arch: Arch) -> anyhow::Result<()> {
+    async fn capture(&self, measured: &mut Measured, strategy: Strategy) -> anyhow::Result<()> {
         let captured = self.emulator.capture(strategy).await?;
         let dir = self.emulator.home().home().snapshot(&captured.snapshot);
-        sizes::snapshot(&mut measured.sizes, &dir, strategy, arch)?;
+        sizes::snapshot(&mut measured.sizes, &dir, strategy, self.emulator.arch())?;
         let phases = captured.beyond_the_boot();
         let seconds = phases.iter().map(|timing| timing.seconds).sum();
         measured.scenarios.entry(Scenario::capture(strategy)).or_default().add(seconds, phases);
