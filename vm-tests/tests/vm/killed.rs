@@ -34,10 +34,7 @@ async fn a_program_killed_at_any_phase_is_cleaned_up_by_the_next_start_which_is_
     let emulator = Emulator::for_amd64();
     // The last one is over too soon to be met for sure: it is made longer below, where the guest can be changed before.
     for phase in &PHASES[..4] {
-        let mut cut_short = Followed::spawn(&emulator, &START);
-        cut_short.until(phase).await;
-        cut_short.send(Signal::KILL);
-        assert_eq!(cut_short.finished().await.code, 128 + 9);
+        kill_start_at(&emulator, phase).await;
         let orphan = emulator.live().and_then(|live| live.process);
 
         emulator.start(&[]).await.by("snapshot");
@@ -57,10 +54,7 @@ async fn a_program_killed_while_a_suspended_machine_goes_on_leaves_the_data_to_t
     for phase in ["Load memory and devices …", "Ask every service …"] {
         emulator.guest().sh(UNHEALTHY).await;
         emulator.finish().await;
-        let mut cut_short = Followed::spawn(&emulator, &START);
-        cut_short.until(phase).await;
-        cut_short.send(Signal::KILL);
-        assert_eq!(cut_short.finished().await.code, 128 + 9);
+        kill_start_at(&emulator, phase).await;
         let again = emulator.start(&[]).await.by("cold");
         assert_eq!(again.secrets, started.secrets, "{phase}");
         assert!(users(&again).await.contains(&USER.to_owned()), "{phase}");
@@ -76,10 +70,7 @@ async fn a_program_killed_before_a_suspended_machine_goes_on_leaves_its_memory_t
     sign_up(&started, USER).await;
     for phase in &PHASES[..2] {
         emulator.finish().await;
-        let mut cut_short = Followed::spawn(&emulator, &START);
-        cut_short.until(phase).await;
-        cut_short.send(Signal::KILL);
-        assert_eq!(cut_short.finished().await.code, 128 + 9);
+        kill_start_at(&emulator, phase).await;
         let again = emulator.start(&[]).await.by("suspended");
         assert_eq!(again.secrets, started.secrets, "{phase}");
         assert!(users(&again).await.contains(&USER.to_owned()), "{phase}");
@@ -144,6 +135,14 @@ async fn a_capture_that_was_killed_is_cleaned_up_by_the_next_start_and_two_at_on
     other.finish().await;
     emulator.finish().await;
     emulator.assert_tidy().await;
+}
+
+/// Starts, and kills the program when it tells of `phase`.
+async fn kill_start_at(emulator: &Emulator, phase: &str) {
+    let mut cut_short = Followed::spawn(emulator, &START);
+    cut_short.until(phase).await;
+    cut_short.send(Signal::KILL);
+    assert_eq!(cut_short.finished().await.code, 128 + 9);
 }
 
 /// Directories of snapshots that are being made, or never were.
