@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use host::events::{Event, Reporter};
 use host::files::FileError;
 use host::wait::Backoff;
+use release::stack::Network;
 use vm::accel::AccelError;
 use vm::machine::{
     Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS,
@@ -146,6 +147,8 @@ impl Run<'_> {
             boot: self.boot.clone(),
             memory: Memory::Anonymous,
             begin: Begin::Boot,
+            // Packages are installed from the network.
+            network: Network::Open,
             disks: disks.map(|(id, file)| (id.to_owned(), file)).into(),
             ports: BTreeMap::from(ports.map(|(name, end)| (name.to_owned(), end))),
             console: self.logs.join(CONSOLE_LOG),

@@ -29,6 +29,20 @@ pub struct Stack {
     /// here: they are those of the secrets.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What its machines may reach outside of themselves.
+    #[serde(default)]
+    pub network: Network,
+}
+
+/// What a machine may reach outside of itself. The host reaches the machine's ports either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// The networks of the host and, as 10.0.2.2, what listens on the host's 127.0.0.1.
+    #[default]
+    Open,
+    /// Nothing.
+    Closed,
 }
 
 /// Default size of the virtual machine.
@@ -233,6 +247,15 @@ mod tests {
         let clash = STACK.replace("host = 26701", "host = 26700");
         let error = Stack::parse(&clash).unwrap_err().to_string();
         assert!(error.contains("`dashboard` and `backend`"), "{error}");
+    }
+
+    #[test]
+    fn the_network_is_open_unless_the_stack_closes_it() {
+        assert_eq!(Stack::parse(STACK).unwrap().network, Network::Open);
+        let with = |line: &str| Stack::parse(&STACK.replace("network = \"open\"", line));
+        assert_eq!(with("").unwrap().network, Network::Open);
+        assert_eq!(with("network = \"closed\"").unwrap().network, Network::Closed);
+        assert!(matches!(with("network = \"ajar\""), Err(StackError::Parse(_))));
     }
 
     #[test]

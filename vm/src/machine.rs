@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use release::arch::Arch;
-use release::stack::MachineSize;
+use release::stack::{MachineSize, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::accel::Accelerator;
@@ -92,6 +92,8 @@ pub struct Launch {
     pub memory: Memory,
     /// Where the guest begins.
     pub begin: Begin,
+    /// What the guest may reach outside of itself.
+    pub network: Network,
     /// File behind each disk, by the disk's id.
     pub disks: BTreeMap<String, DiskFile>,
     /// Host's end of each virtio-serial port, by the port's name.
@@ -423,6 +425,7 @@ mod tests {
             },
             memory: Memory::Anonymous,
             begin: Begin::Boot,
+            network: Network::Open,
             disks: BTreeMap::from([(DISK_ROOT.to_owned(), DiskFile::qcow2("/i/disk.qcow2"))]),
             ports: BTreeMap::from([(PORT_QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
             console: "/i/console.log".into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use release::stack::MachineSize;
+use release::stack::{MachineSize, Network};
 
 use crate::accel::Accelerator;
 use crate::machine::{
@@ -40,12 +40,20 @@ pub struct Files {
 }
 
 /// One run of that machine.
-pub fn launch(name: String, boot: DirectBoot, files: Files, memory: Memory, begin: Begin) -> Launch {
+pub fn launch(
+    name: String,
+    boot: DirectBoot,
+    files: Files,
+    memory: Memory,
+    begin: Begin,
+    network: Network,
+) -> Launch {
     Launch {
         name,
         boot,
         memory,
         begin,
+        network,
         disks: BTreeMap::from([
             (DISK_ROOT.to_owned(), files.root),
             (CONFIG_DISK.to_owned(), DiskFile::raw(files.config)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::files::FileError;
 use host::wait::Backoff;
-use release::stack::MachineSize;
+use release::stack::{MachineSize, Network};
 
 use super::{AccelError, Accelerator, Chooser, Unusable};
 use crate::machine::{Begin, DirectBoot, Launch, Machine, Memory, Topology};
@@ -64,6 +64,7 @@ fn trial(chooser: &Chooser<'_>, accelerator: Accelerator, dir: &Path) -> Result<
         boot: DirectBoot { cmdline: format!("{} {PROBE_PARAMETER}", boot.cmdline), ..boot.clone() },
         memory: Memory::Anonymous,
         begin: Begin::Boot,
+        network: Network::Closed,
         disks: BTreeMap::new(),
         ports: BTreeMap::new(),
         console: dir.join("console"),

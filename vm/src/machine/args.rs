@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use release::arch::Arch;
+use release::stack::Network;
 
 use super::{
     Access, Begin, DirectBoot, Disk, DiskFile, HostFeatures, Launch, MEMORY, Memory, NETDEV, PortEnd,
@@ -81,7 +82,7 @@ pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) 
             block(&mut args, disk, file, features);
         }
     }
-    network(&mut args);
+    network(&mut args, launch.network);
     ports(&mut args, topology, launch);
     args.option("-object", Value::new("rng-random").with("id", "rng0").with("filename", "/dev/urandom"));
     args.option("-device", Value::new("virtio-rng-pci").with("rng", "rng0"));
@@ -231,9 +232,12 @@ fn nodes(args: &mut Args, disk: &Disk, file: &DiskFile, depth: usize, features: 
     );
 }
 
-fn network(args: &mut Args) {
+fn network(args: &mut Args, network: Network) {
     // Forwards from the host are added through the monitor once the guest may be talked to.
-    args.option("-netdev", Value::new("user").with("id", NETDEV));
+    args.option(
+        "-netdev",
+        Value::new("user").with("id", NETDEV).with_if(network == Network::Closed, "restrict", "on"),
+    );
     // An option ROM is part of a snapshot's state and of no use to a kernel that is started directly.
     args.option("-device", Value::new("virtio-net-pci").with("netdev", NETDEV).with("romfile", ""));
 }
@@ -389,6 +393,16 @@ mod tests {
         amd64 on macOS arm64: -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off -accel tcg,thread=multi -cpu max,avx2=off,la57=off,erms=off,fsrm=off
         arm64 on macOS arm64: -machine virt-10.2,memory-backend=ram,gic-version=max -accel hvf -cpu host
         ");
+    }
+
+    #[test]
+    fn a_closed_network_reaches_nothing_outside() {
+        let of = |network| {
+            let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &Launch { network, ..launch() }, ALL);
+            text.lines().find(|line| line.starts_with("-netdev")).map(str::to_owned).unwrap()
+        };
+        assert_eq!(of(Network::Open), "-netdev user,id=net0");
+        assert_eq!(of(Network::Closed), "-netdev user,id=net0,restrict=on");
     }
 
     #[test]

@@ -245,8 +245,9 @@ impl Capture<'_> {
         };
         let memory = memory.map_or(Memory::Anonymous, |memory| Memory::Shared(memory.path()));
         let boot = self.boot.direct_boot();
-        let launch =
-            stack_machine::launch("stack-emulator-capture".to_owned(), boot, files, memory, Begin::Boot);
+        let name = "stack-emulator-capture".to_owned();
+        let network = self.boot.manifest.stack.network;
+        let launch = stack_machine::launch(name, boot, files, memory, Begin::Boot, network);
         Ok(Machine::new(self.topology.clone(), launch)?)
     }
 

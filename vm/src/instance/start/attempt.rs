@@ -289,8 +289,9 @@ impl<'a> Attempt<'a> {
         };
         let begin = saved.map_or(Begin::Boot, |saved| saved.strategy.begin());
         let name = format!("stack-emulator-{}", self.instance.name);
-        let boot = self.plan.machine.image.boot.direct_boot();
-        let launch = stack_machine::launch(name, boot, files, memory, begin);
+        let image = &self.plan.machine.image.boot;
+        let network = image.manifest.stack.network;
+        let launch = stack_machine::launch(name, image.direct_boot(), files, memory, begin, network);
         Ok(Machine::new(self.plan.machine.topology.clone(), launch)?)
     }
 

@@ -179,8 +179,9 @@ impl<'a> Source<'a> {
             agent: sockets.0.join("agent"),
         };
         let name = "stack-emulator-bench".to_owned();
-        let launch =
-            stack_machine::launch(name, self.boot.direct_boot(), files, memory, Strategy::Template.begin());
+        let (boot, begin) = (self.boot.direct_boot(), Strategy::Template.begin());
+        let network = self.boot.manifest.stack.network;
+        let launch = stack_machine::launch(name, boot, files, memory, begin, network);
         Ok(Machine::new(self.topology.clone(), launch)?)
     }
 }
