@@ -23,7 +23,7 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     /// For the flags that every command has.
     pub(crate) fn new(global: &Global, console: &'a Console) -> Result<Self, CommandError> {
-        let home = Home::from_env().ok_or(CommandError::NoHome)?;
+        let home = Home::from_env()?;
         let printer = Printer::new(global.format());
         Ok(Self { home, name: global.instance(), arch: global.arch, printer, console })
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use host::interrupt::Interrupted;
 use vm::error::{Class, Explain};
-use vm::home::HOME_VARIABLE;
+use vm::home::HomeError;
 use vm::instance::error::InstanceError;
 use vm::instance::name::InstanceName;
 
@@ -28,8 +28,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// There is no place for files.
-    #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set")]
-    NoHome,
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// Nobody is there to answer the question.
     #[error("`reset` would throw away the data of instance `{0}`, and there is no terminal to ask on")]
     NotConfirmed(InstanceName),
@@ -51,9 +51,10 @@ impl CommandError {
             Self::Interrupted(Interrupted(signal)) => return exit::interrupted(*signal),
             Self::Instance(error) => Exit::from(error.class()),
             Self::Vm(error) => Exit::from(error.class()),
+            Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
             Self::NotConfirmed(_) => Exit::Usage,
-            Self::NoHome | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
+            Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
     }
@@ -64,7 +65,7 @@ impl CommandError {
             Self::Instance(error) => error.hint_for(name),
             Self::Vm(error) => error.hint(),
             Self::Pull(error) => error.hint(),
-            Self::NoHome => Some(format!("set `{HOME_VARIABLE}` to a directory")),
+            Self::Home(error) => error.hint(),
             Self::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", name.flag())),
             Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
         }

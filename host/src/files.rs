@@ -5,6 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
+use crate::sparse::Range;
+
 /// Mode of files that only their owner may read.
 pub const PRIVATE_FILE: u32 = 0o600;
 
@@ -42,6 +46,17 @@ impl FileError {
 /// When the directory cannot be written; the old file is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     write(path, bytes, mode, None)
+}
+
+/// [`write_atomic`] of `value` as JSON for people and programs.
+///
+/// # Errors
+/// As [`write_atomic`], and when `value` has something that JSON cannot say, such as a path that is no text.
+pub fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<(), FileError> {
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(io::Error::from).map_err(FileError::of("write", path))?;
+    text.push(b'\n');
+    write_atomic(path, &text, mode)
 }
 
 /// The user and group that a file belongs to.
@@ -120,6 +135,61 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FileError> {
 pub fn publish_tree(from: &Path, to: &Path) -> Result<(), FileError> {
     File::open(from).and_then(|dir| sync_file_system(&dir)).map_err(FileError::of("write", from))?;
     publish(from, to)
+}
+
+/// Gives the directory `from`, with all that is in it, the name `to`, where there is nothing yet or an empty directory.
+///
+/// A file system may refuse to rename a directory that it would rename a file in place of: overlayfs does so with those of a lower
+/// layer, as every directory of a container's image is. It is copied then, and is at `to` as a whole or not at all.
+///
+/// # Errors
+/// When it can be neither renamed nor copied, or the original of the copy cannot be removed.
+pub fn move_dir(from: &Path, to: &Path) -> Result<(), FileError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_over(from, to),
+        renamed => renamed.map_err(FileError::of("rename", from)),
+    }
+}
+
+/// [`move_dir`] by a copy beside `to`.
+fn copy_over(from: &Path, to: &Path) -> Result<(), FileError> {
+    let parent = to.parent().unwrap_or(Path::new("."));
+    let copy = tempfile::Builder::new().prefix(UNWRITTEN).tempdir_in(parent);
+    let copy = copy.map_err(FileError::of("create a directory in", parent))?;
+    copy_tree(from, copy.path())?;
+    publish_tree(copy.path(), to)?;
+    // Under its new name it is nobody's to remove.
+    let _ = copy.keep();
+    fs::remove_dir_all(from).map_err(FileError::of("remove", from))
+}
+
+/// Copies what is in the directory `from` to the directory `to`, with modes and holes.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), FileError> {
+    let read = FileError::of("read", from);
+    let entries = fs::read_dir(from).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(read)?;
+    for entry in entries {
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(FileError::of("look at", &path))?;
+        if kind.is_dir() {
+            fs::create_dir(&copy).map_err(FileError::of("create", &copy))?;
+            copy_tree(&path, &copy)?;
+        } else if kind.is_symlink() {
+            let linked = fs::read_link(&path).and_then(|target| std::os::unix::fs::symlink(target, &copy));
+            linked.map_err(FileError::of("copy", &path))?;
+        } else {
+            copy_file(&path, &copy).map_err(FileError::of("copy", &path))?;
+        }
+    }
+    let mode = fs::metadata(from).map_err(FileError::of("look at", from))?.permissions();
+    fs::set_permissions(to, mode).map_err(FileError::of("write", to))
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (File::open(from)?, File::create_new(to)?);
+    let data = from.metadata()?;
+    crate::sparse::copy(&from, Range { start: 0, len: data.len() }, &to, 0)?;
+    to.set_len(data.len())?;
+    to.set_permissions(data.permissions())
 }
 
 /// Writes everything that waits for the disk of `file`: for a tree of thousands of files the quicker way.
@@ -256,6 +326,39 @@ mod tests {
         assert!(!from.exists());
         let error = publish_tree(&from, &to).unwrap_err().to_string();
         assert_eq!(error, format!("cannot write `{}`", from.display()));
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_an_error_and_no_file() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        let value = Path::new(OsStr::from_bytes(b"caf\xe9"));
+        let error = write_json(&path, &value, PUBLIC_FILE).unwrap_err();
+        assert!(error.source.to_string().contains("UTF-8"), "{}", error.source);
+        assert!(!fs::exists(&path).unwrap());
+        write_json(&path, &Path::new("caf\u{e9}"), PUBLIC_FILE).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\"caf\u{e9}\"\n");
+    }
+
+    #[test]
+    fn a_directory_moves_to_another_file_system_too() {
+        // The first is on one of its own wherever there is one.
+        let (memory, disk) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
+        for moved in [move_dir, copy_over] {
+            let (from, to) = (memory.path().join("from"), disk.path().join("to"));
+            fs::create_dir_all(from.join("inner")).unwrap();
+            fs::write(from.join("inner/secret"), "data").unwrap();
+            fs::set_permissions(from.join("inner/secret"), fs::Permissions::from_mode(0o400)).unwrap();
+            std::os::unix::fs::symlink("inner/secret", from.join("link")).unwrap();
+            moved(&from, &to).unwrap();
+            assert_eq!(fs::read(to.join("link")).unwrap(), b"data");
+            assert_eq!(fs::metadata(to.join("inner/secret")).unwrap().permissions().mode() & 0o777, 0o400);
+            assert!(!fs::exists(&from).unwrap());
+            assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing half-made is left");
+            fs::remove_dir_all(&to).unwrap();
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, FileLock, PUBLIC_FILE, write_atomic};
+use host::files::{FileError, FileLock, PUBLIC_FILE, move_dir, write_atomic, write_json};
 use release::arch::Arch;
 use release::manifest::{Manifest, ManifestError, PATH_IN_ESP};
 use serde::{Deserialize, Serialize};
@@ -248,8 +248,7 @@ impl BootFiles {
         let sha256 = hashed.await.map_err(std::io::Error::other).flatten();
         let sha256 = sha256.map_err(FileError::of("read", image))?;
         let image = ImageRecord { sha256, stamp };
-        let record = serde_json::to_vec_pretty(&image).expect("the record serialises");
-        write_atomic(&work.path().join(RECORD), &record, PUBLIC_FILE)?;
+        write_json(&work.path().join(RECORD), &image, PUBLIC_FILE)?;
         replace_dir(&work.keep(), dir)?;
         Ok(Self { manifest, kernel: dir.join(KERNEL), initrd: dir.join(INITRD), image })
     }
@@ -300,7 +299,7 @@ pub(crate) fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
         }
         _ => {}
     }
-    fs::rename(new, dir).map_err(FileError::of("replace", dir))
+    move_dir(new, dir)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::qga::QgaError;
 use crate::qmp::QmpError;
 use crate::runtime::RuntimeDirError;
 use crate::snapshot::error::SnapshotError;
+use crate::utf8::NotUtf8;
 use crate::volume::VolumeError;
 
 /// The kind of a failure, coarse enough to choose an exit status by.
@@ -102,6 +103,8 @@ errors! {
     Runtime(RuntimeDirError),
     /// A snapshot cannot be made.
     Snapshot(SnapshotError),
+    /// A path is no text.
+    NotUtf8(NotUtf8),
     /// The QEMU process does not live as it should.
     Vm(VmProcessError),
     /// A FAT volume cannot be made or read.

@@ -4,11 +4,45 @@ use std::path::{Path, PathBuf};
 
 use release::arch::Arch;
 
+use crate::error::{Class, Explain};
+use crate::utf8::{self, NotUtf8};
+
 /// Environment variable that names the home directory.
 pub const HOME_VARIABLE: &str = "STACK_EMULATOR_HOME";
 
 /// Default home directory under the user's own.
 const DEFAULT: [&str; 2] = [".stack", "emulator"];
+
+/// Why there is no home.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Nothing names a place.
+    #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set")]
+    Nowhere,
+    /// The working directory, which the path is relative to, cannot be told.
+    #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be told")]
+    Relative(#[source] std::io::Error),
+    /// Its path is no text.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
+}
+
+impl Explain for HomeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotUtf8(source) => source.class(),
+            Self::Nowhere | Self::Relative(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Nowhere => Some(format!("set `{HOME_VARIABLE}` to a directory")),
+            Self::Relative(_) => Some(format!("set `{HOME_VARIABLE}` to an absolute path")),
+            Self::NotUtf8(source) => source.hint(),
+        }
+    }
+}
 
 /// Everything that the emulator keeps between runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +54,21 @@ impl Home {
         Self(root.into())
     }
 
-    /// The home that the environment names: `$STACK_EMULATOR_HOME`, else `~/.stack/emulator`; `None` when there is no
-    /// home directory either.
-    pub fn from_env() -> Option<Self> {
-        if let Some(root) = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty()) {
-            return std::path::absolute(PathBuf::from(root)).ok().map(Self);
-        }
-        let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty())?;
-        Some(Self(DEFAULT.iter().fold(user, |dir, part| dir.join(part))))
+    /// The home that the environment names: `$STACK_EMULATOR_HOME`, else `~/.stack/emulator`.
+    ///
+    /// # Errors
+    /// When there is no home directory either, or its path is no text.
+    pub fn from_env() -> Result<Self, HomeError> {
+        let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
+        let (named_by, root) = if let Some(root) = named {
+            (HOME_VARIABLE, std::path::absolute(root).map_err(HomeError::Relative)?)
+        } else {
+            let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
+            let user = user.ok_or(HomeError::Nowhere)?;
+            ("HOME", DEFAULT.iter().fold(user, |dir, part| dir.join(part)))
+        };
+        utf8::check(named_by, &root)?;
+        Ok(Self(root))
     }
 
     /// The directory itself.

@@ -25,5 +25,6 @@ pub mod snapshot;
 pub mod stack_machine;
 pub mod stamp;
 mod tail;
+pub mod utf8;
 pub mod volume;
 mod wire;

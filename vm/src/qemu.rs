@@ -13,6 +13,7 @@ use crate::home::Home;
 use crate::machine::{HostFeatures, Machine, Memory};
 use crate::qmp::QmpError;
 use crate::runtime::RuntimeDirError;
+use crate::utf8::{self, NotUtf8};
 
 pub(crate) mod cache;
 mod capabilities;
@@ -84,6 +85,9 @@ pub enum QemuError {
     /// What is known about QEMU cannot be kept.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Its path is no text.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
     /// There is no place for its sockets.
     #[error(transparent)]
     Runtime(#[from] RuntimeDirError),
@@ -94,6 +98,7 @@ impl Explain for QemuError {
         match self {
             Self::File(_) => Class::Failed,
             Self::Requirement(_) => Class::VerificationFailed,
+            Self::NotUtf8(source) => source.class(),
             _ => Class::HostUnsupported,
         }
     }
@@ -108,6 +113,7 @@ impl Explain for QemuError {
             Self::Ask { source, .. } => source.hint(),
             Self::Requirement(_) | Self::File(_) => None,
             Self::Runtime(source) => source.hint(),
+            Self::NotUtf8(source) => source.hint(),
         }
     }
 }
@@ -224,14 +230,18 @@ fn locate(
     beside: Option<&Path>,
 ) -> Result<PathBuf, QemuError> {
     if let Some(path) = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from) {
+        utf8::check(variable, &path)?;
         return if path.is_file() { Ok(path) } else { Err(QemuError::BadVariable { variable, path }) };
     }
     let prefix = home.qemu_current().join("bin");
     let own = prefix.join(program);
     let near = beside.map(|dir| dir.join(program)).filter(|path| path.is_file());
-    near.or_else(|| own.is_file().then_some(own))
+    let found = near
+        .or_else(|| own.is_file().then_some(own))
         .or_else(|| which::which(program).ok())
-        .ok_or_else(|| QemuError::Missing { program: program.to_owned(), prefix })
+        .ok_or_else(|| QemuError::Missing { program: program.to_owned(), prefix })?;
+    utf8::check("PATH", &found)?;
+    Ok(found)
 }
 
 /// The member of `family` with the highest version.

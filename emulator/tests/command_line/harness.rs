@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
+use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,7 +27,7 @@ const FILTERS: [(&str, &str); 5] = [
 pub(crate) struct Emulator {
     home: TempDir,
     programs: bool,
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, OsString)>,
     _filters: SettingsBindDropGuard,
 }
 
@@ -56,8 +57,8 @@ impl Emulator {
     }
 
     /// With one more environment variable.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+    pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 

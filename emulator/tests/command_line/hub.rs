@@ -54,7 +54,7 @@ impl Hub {
         server.world().tokens.insert("good".to_owned());
         server.world().repo(REPO);
         let emulator = Emulator::new()
-            .with("GITHUB_API_URL", &server.api_url())
+            .with("GITHUB_API_URL", server.api_url())
             .with("EMULATOR_REPO", REPO)
             .with("EMULATOR_ARCH", "amd64")
             .with("QEMU_IMG", fake_image::QEMU_IMG);

@@ -3,6 +3,7 @@
 mod harness;
 mod hub;
 mod images;
+mod places;
 mod published;
 mod pull;
 mod pull_faults;

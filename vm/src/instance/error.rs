@@ -264,5 +264,6 @@ through_vm!(
     crate::qmp::QmpError,
     crate::runtime::RuntimeDirError,
     crate::snapshot::error::SnapshotError,
+    crate::utf8::NotUtf8,
     crate::volume::VolumeError,
 );

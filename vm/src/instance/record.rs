@@ -175,9 +175,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> 
 /// # Errors
 /// When it cannot be written; the old one is then untouched.
 pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), files::FileError> {
-    let mut bytes = serde_json::to_vec_pretty(record).expect("records serialise to JSON");
-    bytes.push(b'\n');
-    files::write_atomic(path, &bytes, PRIVATE_FILE)
+    files::write_json(path, record, PRIVATE_FILE)
 }
 
 #[cfg(test)]

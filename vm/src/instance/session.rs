@@ -15,6 +15,7 @@ use crate::boot_files::BootFiles;
 use crate::disk::QemuImg;
 use crate::images;
 use crate::machine::DiskFile;
+use crate::utf8;
 
 /// The image of a start: which one it is, and what it carries.
 pub(super) struct Image {
@@ -35,7 +36,11 @@ impl Instance {
         img: &QemuImg,
     ) -> Result<Image, InstanceError> {
         let path: PathBuf = match (asked, &record.session) {
-            (Some(path), _) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            (Some(path), _) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                utf8::check("--image", &path)?;
+                path
+            }
             (None, Some(session)) => session.image.location(),
             (None, None) => self.home.image(arch),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, write_atomic};
+use host::files::{FileError, PUBLIC_FILE, create_private_dir, write_json};
 use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, QemuError, capabilities};
@@ -72,6 +72,5 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
 
 fn write<T: Serialize>(home: &Home, path: &Path, value: &T) -> Result<(), FileError> {
     create_private_dir(&home.qemu())?;
-    let text = serde_json::to_vec_pretty(value).expect("a cache serialises");
-    write_atomic(path, &text, PUBLIC_FILE)
+    write_json(path, value, PUBLIC_FILE)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::blocking;
 use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock, create_private_dir};
+use host::files::{FileError, FileLock, create_private_dir, move_dir};
 use protocol::Command;
 use release::arch::Arch;
 use time::OffsetDateTime;
@@ -328,7 +328,7 @@ fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileE
 /// Puts the logs of a capture that failed where the next one does not remove them.
 fn keep_logs(kept: PathBuf, logs: &Path, error: SnapshotError) -> SnapshotError {
     let _ = fs::remove_dir_all(&kept);
-    match fs::rename(logs, &kept) {
+    match move_dir(logs, &kept) {
         Ok(()) => SnapshotError::Guest { source: Box::new(error), logs: kept },
         Err(_) => error,
     }

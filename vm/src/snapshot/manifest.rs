@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, PRIVATE_FILE, write_atomic};
+use host::files::{FileError, PRIVATE_FILE, write_json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -156,8 +156,7 @@ impl SnapshotManifest {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn write(&self, dir: &SnapshotDir) -> Result<(), FileError> {
-        let text = serde_json::to_vec_pretty(self).expect("a manifest serialises to JSON");
-        write_atomic(&dir.manifest(), &text, PRIVATE_FILE)
+        write_json(&dir.manifest(), self, PRIVATE_FILE)
     }
 
     fn parse(text: &[u8]) -> Result<Self, Unusable> {

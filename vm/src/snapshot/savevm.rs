@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, PRIVATE_FILE, write_atomic};
+use host::files::{FileError, PRIVATE_FILE, write_json};
 use host::sparse;
 
 use super::SnapshotDir;
@@ -56,8 +56,7 @@ fn note_of(raw: &Path) -> PathBuf {
 
 fn note(raw: &Path) -> Result<(), FileError> {
     let stamp = Stamp::of(raw).map_err(FileError::of("look at", raw))?;
-    let text = serde_json::to_vec_pretty(&stamp).expect("a stamp serialises to JSON");
-    write_atomic(&note_of(raw), &text, PRIVATE_FILE)
+    write_json(&note_of(raw), &stamp, PRIVATE_FILE)
 }
 
 fn is_noted(raw: &Path) -> bool {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter};
 use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, write_atomic};
@@ -156,12 +157,30 @@ impl<'a> Store<'a> {
                 old.image == *image && old.qemu == *qemu && old.topology != *topology
             });
             if !lives {
-                let apart = self.root().join(format!("{DOOMED}{name}"));
-                fs::rename(&dir, &apart).map_err(FileError::of("rename", &dir))?;
-                doomed.push(apart);
+                doomed.push(self.doom(&dir)?);
             }
         }
         Ok(doomed)
+    }
+
+    /// Takes its name from the snapshot in `dir`, and gives what is to be removed now.
+    fn doom(&self, dir: &Path) -> Result<PathBuf, FileError> {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let apart = self.root().join(format!("{DOOMED}{name}"));
+        match fs::rename(dir, &apart) {
+            Ok(()) => Ok(apart),
+            // A directory of a container's image cannot be renamed. Without its manifest it is a snapshot no more.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let manifest = SnapshotDir::new(dir).manifest();
+                match fs::remove_file(&manifest) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(FileError::of("remove", &manifest)(error))
+                    }
+                    _ => Ok(dir.to_owned()),
+                }
+            }
+            Err(error) => Err(FileError::of("rename", dir)(error)),
+        }
     }
 
     /// The snapshots that no new session would begin with any more, because none of `images` (by SHA-256) is the one that they are of,
@@ -182,9 +201,7 @@ impl<'a> Store<'a> {
         let names = self.names()?.into_iter().filter(|name| !needed.contains(name) && !lives(name));
         let doomed: Vec<_> = names.map(|name| self.root().join(name)).collect();
         for dir in doomed.iter().filter(|_| !rehearsal) {
-            let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            let apart = self.root().join(format!("{DOOMED}{name}"));
-            fs::rename(dir, &apart).map_err(FileError::of("rename", dir))?;
+            let apart = self.doom(dir)?;
             fs::remove_dir_all(&apart).map_err(FileError::of("remove", dir))?;
         }
         Ok(doomed)

@@ -70,7 +70,7 @@ impl Bench {
 
     /// Needs any image, not the newest one.
     async fn download(&self, arch: Arch, console: &Console) -> anyhow::Result<()> {
-        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let home = Home::from_env().context("there is no home to work in")?;
         let image = home.image(arch);
         ensure!(
             image.is_file(),

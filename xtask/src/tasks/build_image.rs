@@ -124,7 +124,7 @@ impl BuildImage {
             base: base(self.base, self.cloud_image, self.cloud_sha512)?,
             refresh_base: self.refresh_base,
             force: self.force,
-            home: Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?,
+            home: Home::from_env().context("there is no home to work in")?,
             output: self.output,
             cache: cache()?,
             memory_mib: self.memory,

@@ -38,7 +38,7 @@ impl BuildQemu {
         }
         let prefix_root = match self.prefix_root {
             Some(root) => root,
-            None => Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?.qemu(),
+            None => Home::from_env().context("there is no home to work in")?.qemu(),
         };
         let request =
             Request { prefix_root, cache: cache()?, source: self.source, force: self.force, jobs: self.jobs };

@@ -63,7 +63,7 @@ impl ReleaseOptions {
     }
 
     async fn image_plan(&self) -> anyhow::Result<Plan> {
-        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let home = Home::from_env().context("there is no home to work in")?;
         let dir = self.images.clone().unwrap_or_else(|| home.images());
         let images = images(&dir, &home).await?;
         let branch = match &self.git_ref {

@@ -31,7 +31,7 @@ impl VmTier {
     /// # Errors
     /// When one of them cannot be had.
     pub(crate) async fn prepare(arches: &[Arch], console: &Console) -> anyhow::Result<Self> {
-        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let home = Home::from_env().context("there is no home to work in")?;
         build_qemu::ensure(&home, arches, console).await?;
         for arch in arches {
             build_image::ensure(&home, *arch, console).await?;
@@ -45,7 +45,7 @@ impl VmTier {
     /// When one of them cannot be had.
     pub(crate) async fn for_one(arch: Arch, image: Option<&Path>, console: &Console) -> anyhow::Result<Self> {
         let Some(image) = image else { return Self::prepare(&[arch], console).await };
-        let home = Home::from_env().context("there is no home directory: set `STACK_EMULATOR_HOME`")?;
+        let home = Home::from_env().context("there is no home to work in")?;
         build_qemu::ensure(&home, &[arch], console).await?;
         let made = home_around(image, arch, &home)?;
         Ok(Self { home: Home::new(made.path()), emulator: emulator_binary().await?, _made: Some(made) })

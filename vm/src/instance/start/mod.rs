@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use host::events::{Event, Reporter, Timings};
+use host::files::{FileError, move_dir};
 use host::space;
 use time::OffsetDateTime;
 
@@ -130,11 +131,12 @@ impl Instance {
             Err(Failure::Machine(error)) => error,
         };
         let reason = one_line(&error);
-        let evidence = self.keep_evidence()?;
-        let text = format!(
-            "going on from saved memory failed ({reason}): booting instead; the logs are in `{}`",
-            evidence.display()
-        );
+        let logs = match self.keep_evidence() {
+            Ok(evidence) => format!("the logs are in `{}`", evidence.display()),
+            // That they are lost must not hide why it failed.
+            Err(error) => format!("the logs are not kept: {}", one_line(&error)),
+        };
+        let text = format!("going on from saved memory failed ({reason}): booting instead; {logs}");
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
         if let Origin::Snapshot(snapshot) = &origin
@@ -175,13 +177,11 @@ impl Instance {
     }
 
     /// Puts the logs of a resume that failed where the boot that follows does not replace them.
-    fn keep_evidence(&self) -> Result<PathBuf, InstanceError> {
+    fn keep_evidence(&self) -> Result<PathBuf, FileError> {
         let kept = self.dir.failed_resume();
         super::remove_dir(&kept)?;
-        match std::fs::rename(self.dir.logs(), &kept) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(host::files::FileError::of("rename", &self.dir.logs())(error).into())
-            }
+        match move_dir(&self.dir.logs(), &kept) {
+            Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(kept),
         }
     }
