@@ -1,12 +1,14 @@
 //! What every command is given: the home, the instance, stdout and stderr.
 
+use host::advice;
 use host::console::Console;
+use host::events::{Event, Reporter as _};
 use release::arch::Arch;
-use vm::home::Home;
+use vm::home::{HOME_VARIABLE, Home};
 use vm::instance::Instance;
 use vm::instance::name::InstanceName;
 
-use crate::cli::Global;
+use crate::cli::{Global, HomeUse};
 use crate::errors::CommandError;
 use crate::printer::Printer;
 
@@ -26,6 +28,28 @@ impl<'a> Context<'a> {
         let home = Home::from_env()?;
         let printer = Printer::new(global.format());
         Ok(Self { home, name: global.instance(), arch: global.arch, printer, console })
+    }
+
+    /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.
+    pub(crate) fn check_owner(&self, home_use: HomeUse) -> Result<(), CommandError> {
+        let root = self.home.root();
+        let Some((dir, owner)) = advice::stranger(root).filter(|_| home_use != HomeUse::Nothing) else {
+            return Ok(());
+        };
+        if !advice::is_root() {
+            let closed = dir == root && advice::is_closed(root);
+            return if closed { Err(CommandError::ForeignHome { path: dir, owner }) } else { Ok(()) };
+        }
+        if home_use == HomeUse::Writes {
+            let text = format!(
+                "`{}` belongs to {}, and what root writes there is closed to them: run this without `sudo`, or name another home with \
+                 `{HOME_VARIABLE}`",
+                dir.display(),
+                advice::name(owner)
+            );
+            self.console.report(&Event::Warning(&text));
+        }
+        Ok(())
     }
 
     /// The instance that the command acts on.

@@ -1,11 +1,13 @@
 //! Errors as a person meets them: which exit code, and what to do next.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use host::advice;
 use host::interrupt::Interrupted;
 use vm::error::{Class, Explain};
-use vm::home::HomeError;
+use vm::home::{HOME_VARIABLE, HomeError};
 use vm::instance::error::InstanceError;
 use vm::instance::name::InstanceName;
 
@@ -30,6 +32,14 @@ pub(crate) enum CommandError {
     /// There is no place for files.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The home is somebody else's.
+    #[error("the home `{}` is closed to you: it belongs to {}", path.display(), advice::name(*owner))]
+    ForeignHome {
+        /// The home.
+        path: PathBuf,
+        /// The user that it belongs to.
+        owner: u32,
+    },
     /// Nobody is there to answer the question.
     #[error("`reset` would throw away the data of instance `{0}`, and there is no terminal to ask on")]
     NotConfirmed(InstanceName),
@@ -54,7 +64,7 @@ impl CommandError {
             Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
             Self::NotConfirmed(_) => Exit::Usage,
-            Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
+            Self::ForeignHome { .. } | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
     }
@@ -66,6 +76,10 @@ impl CommandError {
             Self::Vm(error) => error.hint(),
             Self::Pull(error) => error.hint(),
             Self::Home(error) => error.hint(),
+            Self::ForeignHome { path, owner } => Some(format!(
+                "{}; or set `{HOME_VARIABLE}` to another directory",
+                advice::take_over(path, *owner)
+            )),
             Self::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", name.flag())),
             Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
         }

@@ -46,6 +46,7 @@ fn started(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
 
 async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
     let context = Context::new(&cli.global, console)?;
+    context.check_owner(cli.command.home_use())?;
     // Boxed: the future of a start is large, and moved about until it is polled.
     match unless_interrupted(Box::pin(run(&cli.command, &context))).await.map_err(CommandError::Runtime)? {
         Ok(outcome) => outcome,

@@ -37,6 +37,44 @@ impl FileError {
         let path = path.to_owned();
         move |source| Self { action, path, source }
     }
+
+    /// What to do about it, where the operating system's word does not say it all.
+    pub fn advice(&self) -> Option<String> {
+        crate::advice::about(&self.path, &self.source)
+    }
+}
+
+/// Whether there is something at `path`. That it cannot be looked at is an error, and never taken for an absence.
+///
+/// # Errors
+/// When permissions, the disk or a file server forbid the look.
+pub fn present(path: &Path) -> Result<bool, FileError> {
+    match fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if is_absence(&error) => Ok(false),
+        Err(error) => Err(FileError::of("look at", path)(error)),
+    }
+}
+
+/// Whether `error` says that there is nothing at the path, and nothing else.
+pub fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Paths of what is in the directory `dir`, by name; nothing when there is no such directory.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn entries(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let paths = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    match fs::read_dir(dir).and_then(paths) {
+        Ok(mut paths) => {
+            paths.sort_unstable();
+            Ok(paths)
+        }
+        Err(error) if is_absence(&error) => Ok(Vec::new()),
+        Err(error) => Err(FileError::of("list", dir)(error)),
+    }
 }
 
 /// Replaces the file at `path` with `bytes`: temporary file beside it, fsync, rename, fsync of the directory.
@@ -359,6 +397,26 @@ mod tests {
             assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing half-made is left");
             fs::remove_dir_all(&to).unwrap();
         }
+    }
+
+    #[test]
+    fn only_an_absence_is_read_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(present(&file).unwrap());
+        assert!(!present(&dir.path().join("none")).unwrap());
+        assert!(!present(&file.join("below")).unwrap());
+        assert_eq!(entries(&dir.path().join("none")).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(entries(dir.path()).unwrap(), [file]);
+        // Root may look everywhere; a link to itself leads nowhere for everybody.
+        let circle = dir.path().join("circle");
+        std::os::unix::fs::symlink(&circle, &circle).unwrap();
+        assert_eq!(
+            present(&circle).unwrap_err().to_string(),
+            format!("cannot look at `{}`", circle.display())
+        );
+        entries(&circle).unwrap_err();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows about virtual machines or images.
 
+pub mod advice;
 pub mod blocking;
 pub mod cache;
 pub mod console;

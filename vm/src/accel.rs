@@ -232,7 +232,7 @@ impl Explain for AccelError {
             Self::Machine(source) => source.hint(),
             Self::Qemu(source) => source.hint(),
             Self::Runtime(source) => source.hint(),
-            Self::File(_) => None,
+            Self::File(source) => source.hint(),
         }
     }
 }

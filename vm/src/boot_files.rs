@@ -127,7 +127,7 @@ impl Explain for BootFilesError {
                     "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
                 ))
             }
-            Self::File(_) => None,
+            Self::File(source) => source.hint(),
             Self::Disk(source) => source.hint(),
             Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
                 Some("update `emulator`, or use an older image".to_owned())

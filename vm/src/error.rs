@@ -56,7 +56,11 @@ impl Explain for ProcessError {
     }
 }
 
-impl Explain for FileError {}
+impl Explain for FileError {
+    fn hint(&self) -> Option<String> {
+        self.advice()
+    }
+}
 
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident($source:ty),)*) => {

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use host::digest;
 use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, publish, write_atomic};
+use host::files::{
+    FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, write_atomic,
+};
 use release::arch::Arch;
 use release::manifest::Manifest;
 use serde::{Deserialize, Serialize};
@@ -186,7 +188,7 @@ impl<'a> Images<'a> {
     /// Gives the image for `arch` a second name if an instance has data on it.
     fn keep_old(&self, arch: Arch) -> Result<(), FileError> {
         let image = self.home.image(arch);
-        let users = self.users();
+        let users = self.users()?;
         if users.is_empty() {
             return Ok(());
         }
@@ -202,7 +204,7 @@ impl<'a> Images<'a> {
             _ => {}
         }
         let boot = self.home.boot_files(arch);
-        if boot.exists() { replace_dir(&boot, &boot_files(&kept)) } else { Ok(()) }
+        if present(&boot)? { replace_dir(&boot, &boot_files(&kept)) } else { Ok(()) }
     }
 
     /// Every image, the current ones first.
@@ -210,9 +212,9 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn list(&self) -> Result<Vec<Listed>, FileError> {
-        let users = self.users();
+        let users = self.users()?;
         let mut images = Vec::new();
-        for path in files_in(&self.home.images())? {
+        for path in entries(&self.home.images())? {
             let Some((arch, current)) = role(&path) else { continue };
             let Ok(data) = fs::metadata(&path) else { continue };
             let known = BootFiles::known(&path, &boot_files(&path));
@@ -248,7 +250,7 @@ impl<'a> Images<'a> {
     /// When something cannot be listed or removed.
     pub async fn prune(&self, rehearsal: bool, reporter: &dyn Reporter) -> Result<Vec<Unneeded>, FileError> {
         let mut found = Vec::new();
-        if self.home.images().exists() {
+        if present(&self.home.images())? {
             let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
             let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
             found.extend(self.old_images(rehearsal)?);
@@ -270,9 +272,9 @@ impl<'a> Images<'a> {
     }
 
     fn old_images(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
-        let users = self.users();
+        let users = self.users()?;
         let mut found = Vec::new();
-        for path in files_in(&self.home.images())? {
+        for path in entries(&self.home.images())? {
             let old = role(&path).is_some_and(|(_, current)| !current);
             let needed = || users.iter().any(|user| user.may_need_file(&path));
             if !old || needed() {
@@ -282,7 +284,7 @@ impl<'a> Images<'a> {
             found.push(Unneeded::of(Kind::Image, path.clone()));
             if !rehearsal {
                 fs::remove_file(&path).map_err(FileError::of("remove", &path))?;
-                if boot.exists() {
+                if present(&boot)? {
                     fs::remove_dir_all(&boot).map_err(FileError::of("remove", &boot))?;
                 }
             }
@@ -300,7 +302,7 @@ impl<'a> Images<'a> {
             let Some(lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { return Ok(found) };
             locks.push(lock);
         }
-        for path in files_in(&self.home.images())? {
+        for path in entries(&self.home.images())? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if !name.starts_with(UNFINISHED) && !name.starts_with(INCOMING) {
                 continue;
@@ -317,7 +319,7 @@ impl<'a> Images<'a> {
         let mut found = Vec::new();
         for arch in Arch::ALL {
             let part = release::download::part_of(&self.home.download(arch));
-            if !part.exists() {
+            if !present(&part)? {
                 continue;
             }
             // Whoever holds the lock is at work on it.
@@ -331,9 +333,7 @@ impl<'a> Images<'a> {
     }
 
     /// The instances with data.
-    fn users(&self) -> Vec<User> {
-        let entries = fs::read_dir(self.home.instances()).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<InstanceName>().ok());
+    fn users(&self) -> Result<Vec<User>, FileError> {
         let user = |name: InstanceName| {
             let record = record::read::<Record>(&InstanceDir::new(self.home, &name).record());
             match record {
@@ -341,7 +341,7 @@ impl<'a> Images<'a> {
                 Err(_) => Some(User { name, image: None, readable: false }),
             }
         };
-        names.filter_map(user).collect()
+        Ok(InstanceDir::names(self.home)?.into_iter().filter_map(user).collect())
     }
 }
 
@@ -382,20 +382,7 @@ impl Unneeded {
 /// Bytes that a file, or all files of a directory, take on the disk.
 fn allocated(path: &Path) -> u64 {
     if path.is_dir() {
-        return files_in(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
+        return entries(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
     }
     File::open(path).and_then(|file| host::sparse::allocated(&file)).unwrap_or_default()
-}
-
-/// What is in a directory, which need not exist, by name.
-fn files_in(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
-    match fs::read_dir(dir) {
-        Ok(entries) => {
-            let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-            paths.sort_unstable();
-            Ok(paths)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(FileError::of("list", dir)(error)),
-    }
 }

@@ -111,7 +111,8 @@ impl Explain for QemuError {
             )),
             Self::BadVariable { variable, .. } => Some(format!("correct `{variable}`, or unset it")),
             Self::Ask { source, .. } => source.hint(),
-            Self::Requirement(_) | Self::File(_) => None,
+            Self::File(source) => source.hint(),
+            Self::Requirement(_) => None,
             Self::Runtime(source) => source.hint(),
             Self::NotUtf8(source) => source.hint(),
         }

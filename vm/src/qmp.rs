@@ -102,6 +102,7 @@ impl Explain for QmpError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Process(source) => source.hint(),
+            Self::File(source) => source.hint(),
             Self::NoGreeting { .. } => Some(
                 "the monitor takes one client at a time: end whatever else is connected to it".to_owned(),
             ),

@@ -57,7 +57,7 @@ impl Explain for RuntimeDirError {
                 path.display()
             )),
             Self::TooLong(_) => Some("set `XDG_RUNTIME_DIR` to a shorter path".to_owned()),
-            Self::File(_) => None,
+            Self::File(source) => source.hint(),
         }
     }
 }

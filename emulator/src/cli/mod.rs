@@ -139,6 +139,33 @@ pub(crate) enum Command {
     Watch(Watch),
 }
 
+/// What a command does with the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HomeUse {
+    Nothing,
+    Looks,
+    Writes,
+}
+
+impl Command {
+    /// What it does with the home.
+    pub(crate) fn home_use(&self) -> HomeUse {
+        match self {
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Rotate(_)
+            | Self::Reset(_)
+            | Self::Pull(_)
+            | Self::Prune(_)
+            | Self::Capture(_) => HomeUse::Writes,
+            Self::Status(_) | Self::Logs(_) | Self::Images(_) | Self::Doctor(_) | Self::Watch(_) => {
+                HomeUse::Looks
+            }
+            Self::ListReleases(_) | Self::Version(_) | Self::Completions(_) => HomeUse::Nothing,
+        }
+    }
+}
+
 impl Cli {
     /// Parses the command line, or ends the process as clap does: help and version on stdout, errors on stderr with
     /// exit status 2.

@@ -2,12 +2,14 @@
 
 use host::console::seconds;
 use host::events::{Event, Reporter, Timing};
+use host::files::present;
 use release::arch::Arch;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use std::time::Duration;
 use vm::accel::Accelerator;
+use vm::instance::error::InstanceError;
 use vm::instance::live::StartedBy;
 use vm::instance::start::{StartOptions, Started};
 use vm::instance::state::State;
@@ -102,7 +104,8 @@ impl Start {
         };
         let Some(own) = begins else { return Ok(()) };
         let arch = context.arch.or(own).or_else(Arch::host).unwrap_or(Arch::Amd64);
-        if self.machine.image.is_some() || context.home.image(arch).exists() {
+        let image = context.home.image(arch);
+        if self.machine.image.is_some() || present(&image).map_err(InstanceError::from)? {
             return Ok(());
         }
         if self.offline {

@@ -104,7 +104,8 @@ impl PullError {
             ),
             Self::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
             Self::Qemu(error) => error.hint(),
-            Self::Address(_) | Self::File(_) => None,
+            Self::File(error) => error.advice(),
+            Self::Address(_) => None,
         }
     }
 }

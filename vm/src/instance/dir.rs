@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use host::files::{FileError, entries};
+
 use super::name::InstanceName;
 use crate::home::Home;
 use crate::snapshot::SnapshotDir;
@@ -20,6 +22,15 @@ impl InstanceDir {
         let root = home.instances().join(name.as_str());
         let lock = home.instances().join(format!(".{name}.lock"));
         Self { home: home.clone(), root, lock }
+    }
+
+    /// Names of the instances that there are in `home`.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn names(home: &Home) -> Result<Vec<InstanceName>, FileError> {
+        let dirs = entries(&home.instances())?;
+        Ok(dirs.iter().filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect())
     }
 
     /// The directory itself.

@@ -200,18 +200,16 @@ impl InstanceError {
             Self::Journal(_) => Some(format!("read the console instead: `emulator logs serial{flag}`")),
             Self::Unconfirmed { .. } => Some(format!("renew them once more: `emulator rotate{flag}`")),
             Self::Inspect(InspectError::Process(source)) => source.hint(),
+            Self::Inspect(InspectError::File(source))
+            | Self::Record(RecordError::File(source))
+            | Self::File(source) => source.hint(),
             Self::NotRotated(_) => {
                 Some(format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`"))
             }
             Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
             Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
             Self::Vm(source) => source.hint(),
-            Self::Random(_)
-            | Self::CannotSuspend
-            | Self::UnknownSource { .. }
-            | Self::Inspect(_)
-            | Self::Record(_)
-            | Self::File(_) => None,
+            Self::Random(_) | Self::CannotSuspend | Self::UnknownSource { .. } | Self::Record(_) => None,
         }
     }
 }

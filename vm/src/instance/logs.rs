@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use host::files::FileError;
+use host::files::{FileError, present};
 use host::wait::Backoff;
 use release::stack::Service;
 use serde::Serialize;
@@ -106,7 +106,7 @@ impl Instance {
         alive: bool,
         take: &mut impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
-        if !alive && !path.exists() {
+        if !alive && !present(&path)? {
             return Err(InstanceError::NoLogs(self.name.clone()));
         }
         let mut tail = Tail::new(&path);

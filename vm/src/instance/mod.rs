@@ -103,7 +103,7 @@ impl Instance {
     /// # Errors
     /// When QEMU cannot be ended, or a file cannot be removed.
     pub async fn recover_interrupted(&self, reporter: &dyn Reporter) -> Result<(), InstanceError> {
-        if !self.dir.root().exists() {
+        if !files::present(self.dir.root())? {
             return Ok(());
         }
         let Some(_lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };

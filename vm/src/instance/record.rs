@@ -1,10 +1,9 @@
 //! The durable record of an instance: what outlives a stop, an update and a reboot.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{self, PRIVATE_FILE};
+use host::files::{self, FileError, PRIVATE_FILE};
 use protocol::Secret;
 use release::arch::Arch;
 use serde::de::DeserializeOwned;
@@ -93,7 +92,8 @@ impl ImageIdentity {
     /// Where it is now: where it was, or beside that once another one has taken its place.
     pub fn location(&self) -> PathBuf {
         let kept = images::superseded(&self.path, &self.sha256);
-        if kept.exists() { kept } else { self.path.clone() }
+        // Where it cannot be looked at, what lies beside it cannot either, and that is told.
+        if files::present(&kept).unwrap_or(false) { kept } else { self.path.clone() }
     }
 
     /// Whether `other` has the same content, wherever it lies.
@@ -106,14 +106,8 @@ impl ImageIdentity {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// It cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The record.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It is not what this program writes.
     #[error("`{}` is not a valid record", path.display())]
     Invalid {
@@ -159,8 +153,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> 
     }
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(RecordError::Read { path: path.to_owned(), source }),
+        Err(error) if files::is_absence(&error) => return Ok(None),
+        Err(error) => return Err(FileError::of("read", path)(error).into()),
     };
     let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
     let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
@@ -174,7 +168,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> 
 ///
 /// # Errors
 /// When it cannot be written; the old one is then untouched.
-pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), files::FileError> {
+pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
     files::write_json(path, record, PRIVATE_FILE)
 }
 

@@ -1,10 +1,11 @@
 //! Back to the pristine image.
 
 use host::events::Reporter;
+use host::files::present;
 
 use super::error::InstanceError;
 use super::live::Live;
-use super::record::{self, Record};
+use super::record::{self, Record, RecordError};
 use super::{Instance, remove};
 
 impl Instance {
@@ -16,19 +17,26 @@ impl Instance {
     /// # Errors
     /// When QEMU cannot be ended, or a file cannot be removed.
     pub async fn reset(&self, reporter: &dyn Reporter) -> Result<bool, InstanceError> {
-        if !self.dir.root().exists() {
+        if !present(self.dir.root())? {
             return Ok(false);
         }
         let _lock = self.lock(reporter).await?;
         // Nothing on the disk matters any more, so the guest need not be asked.
-        if record::read::<Live>(&self.dir.live()).is_ok() {
-            self.clean_up().await?;
-        } else {
-            self.end_unknown().await?;
-            self.clear_live()?;
+        match record::read::<Live>(&self.dir.live()) {
+            Ok(_) => self.clean_up().await?,
+            // It may be somebody else's, and so may the machine that it speaks of.
+            Err(RecordError::File(error)) => return Err(error.into()),
+            Err(_) => {
+                self.end_unknown().await?;
+                self.clear_live()?;
+            }
         }
-        if record::read::<Record>(&self.dir.record()).is_err() {
-            remove(&self.dir.record())?;
+        match record::read::<Record>(&self.dir.record()) {
+            Ok(_) => {}
+            Err(RecordError::File(error)) => return Err(error.into()),
+            Err(_) => {
+                remove(&self.dir.record())?;
+            }
         }
         self.discard_session()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use host::events::{Phase, Reporter};
+use host::files::present;
 use protocol::Command;
 
 use super::Instance;
@@ -24,7 +25,7 @@ impl Instance {
     /// secrets or the old: that is noted, and the next rotation or start puts the noted ones in place.
     pub async fn rotate(&self, reporter: &dyn Reporter) -> Result<Live, InstanceError> {
         let not_running = || InstanceError::NotRunning(self.name.clone());
-        if !self.dir.root().exists() {
+        if !present(self.dir.root())? {
             return Err(not_running());
         }
         let _lock = self.lock(reporter).await?;

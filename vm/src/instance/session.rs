@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, create_private_dir, create_private_file};
+use host::files::{FileError, create_private_dir, create_private_file, present};
 use release::arch::Arch;
 
 use super::Instance;
@@ -73,7 +73,7 @@ impl Instance {
     /// When it is there and unknown.
     pub(super) fn check_overlay(&self, record: &Record) -> Result<(), InstanceError> {
         let overlay = self.dir.overlay();
-        let unknown = record.session.is_none() && overlay.exists();
+        let unknown = record.session.is_none() && present(&overlay)?;
         if unknown { Err(InstanceError::UnknownOverlay(overlay)) } else { Ok(()) }
     }
 

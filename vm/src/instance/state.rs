@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, FileLock};
+use host::files::{FileError, FileLock, is_absence, present};
 
 use super::dir::InstanceDir;
 use super::live::Live;
@@ -121,7 +121,8 @@ pub enum Viewer {
 pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError> {
     match record::read::<Live>(&dir.live()) {
         Ok(Some(live)) => inspect_live(dir, live, viewer),
-        Ok(None) => Ok(inspect_disk(dir)),
+        Ok(None) => inspect_disk(dir),
+        Err(RecordError::File(error)) => Err(error.into()),
         Err(error) => Ok(State::Broken(vec![Fault::Record(error)])),
     }
 }
@@ -144,35 +145,44 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     })
 }
 
-fn inspect_disk(dir: &InstanceDir) -> State {
+fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
     let record = match record::read::<Record>(&dir.record()) {
         Ok(Some(record)) => record,
-        Ok(None) => return State::Absent,
-        Err(error) => return State::Broken(vec![Fault::Record(error)]),
+        Ok(None) => return Ok(State::Absent),
+        Err(RecordError::File(error)) => return Err(error.into()),
+        Err(error) => return Ok(State::Broken(vec![Fault::Record(error)])),
     };
     let mut faults = Vec::new();
     if let Some(session) = &record.session {
-        if size(&dir.overlay()).is_none() {
+        if size(&dir.overlay())?.is_none() {
             faults.push(Fault::NoOverlay(dir.overlay()));
         }
-        match size(&session.image.location()) {
+        match size(&session.image.location())? {
             None => faults.push(Fault::NoImage(session.image.path.clone())),
             Some(size) if size != session.image.size => {
                 faults.push(Fault::ImageChanged(session.image.path.clone()));
             }
             Some(_) => {}
         }
-        let snapshot = session.snapshot.as_ref().map(|name| dir.snapshot(name).disk());
-        faults.extend(snapshot.filter(|disk| size(disk).is_none()).map(Fault::NoSnapshot));
+        if let Some(disk) = session.snapshot.as_ref().map(|name| dir.snapshot(name).disk())
+            && size(&disk)?.is_none()
+        {
+            faults.push(Fault::NoSnapshot(disk));
+        }
     }
     if !faults.is_empty() {
-        return State::Broken(faults);
+        return Ok(State::Broken(faults));
     }
-    if dir.suspension().exists() { State::Suspended(record) } else { State::Stopped(record) }
+    Ok(if present(&dir.suspension())? { State::Suspended(record) } else { State::Stopped(record) })
 }
 
-fn size(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|data| data.len())
+/// Size of the file at `path`; `None` when it is gone.
+fn size(path: &Path) -> Result<Option<u64>, FileError> {
+    match std::fs::metadata(path) {
+        Ok(data) => Ok(Some(data.len())),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(FileError::of("look at", path)(error)),
+    }
 }
 
 #[cfg(test)]
@@ -321,6 +331,26 @@ mod tests {
         assert!(it.faults().ends_with("is not the one that its disk was made on\n"));
         std::fs::write(&image, b"image").unwrap();
         assert!(matches!(it.state(), State::Stopped(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_an_error_and_nothing_that_is_gone() {
+        let refused = |file: fn(&InstanceDir) -> PathBuf| {
+            let it = fabricated();
+            let it = it.with_session("/image".into());
+            let file = file(&it.dir);
+            let _ = std::fs::remove_file(&file);
+            // Root may look everywhere; a link to itself leads nowhere for everybody.
+            std::os::unix::fs::symlink(&file, &file).unwrap();
+            assert!(
+                matches!(inspect(&it.dir, Viewer::Bystander), Err(InspectError::File(_))),
+                "{}",
+                file.display()
+            );
+        };
+        refused(InstanceDir::live);
+        refused(InstanceDir::record);
+        refused(InstanceDir::overlay);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use host::events::{Event, Phase, Reporter};
+use host::files::present;
 use serde::Serialize;
 
 use super::Instance;
@@ -155,7 +156,7 @@ impl Instance {
     pub async fn stop(&self, how: How, reporter: &dyn Reporter) -> Result<Stopped, InstanceError> {
         let start = Instant::now();
         let ended = |ending| Stopped { ending, seconds: start.elapsed().as_secs_f64() };
-        if !self.dir.root().exists() {
+        if !present(self.dir.root())? {
             return Ok(ended(Ending::WasStopped));
         }
         let _lock = self.lock(reporter).await?;
@@ -177,7 +178,7 @@ impl Instance {
                 Ending::WasGone
             }
             // Whether it runs cannot be told.
-            State::Broken(faults) if self.dir.live().exists() => {
+            State::Broken(faults) if present(&self.dir.live()).unwrap_or(true) => {
                 return Err(InstanceError::Broken { name: self.name.clone(), faults });
             }
             _ => Ending::WasStopped,

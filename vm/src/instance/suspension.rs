@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 
 use super::dir::InstanceDir;
 use super::error::one_line;
-use super::record::{self, Session};
+use super::record::{self, RecordError, Session};
 use super::remove;
-use crate::snapshot::manifest::Frozen;
+use crate::snapshot::manifest::{Frozen, Unusable};
 use crate::snapshot::{Fingerprint, Strategy};
 use crate::stamp::Stamp;
 
@@ -57,30 +57,41 @@ pub(super) enum Goes {
 
 impl Suspension {
     /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them. A record
-    /// that cannot be read is no reason to refuse the data.
-    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Goes {
+    /// that makes no sense is no reason to refuse the data.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at. It may be good, so that nothing is dropped for that.
+    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, FileError> {
         match record::read::<Self>(&dir.suspension()) {
-            Ok(None) => Goes::Nowhere,
-            Ok(Some(suspension)) => match suspension.obstacle(dir, session) {
+            Ok(None) => Ok(Goes::Nowhere),
+            Ok(Some(suspension)) => Ok(match suspension.obstacle(dir, session)? {
                 Some(obstacle) => Goes::Not(obstacle),
                 None => Goes::On(Box::new(suspension)),
-            },
-            Err(error) => Goes::Not(one_line(&error)),
+            }),
+            Err(RecordError::File(error)) => Err(error),
+            Err(error) => Ok(Goes::Not(one_line(&error))),
         }
     }
 
-    fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Option<String> {
+    fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Result<Option<String>, FileError> {
         if self.generation != session.generation {
-            return Some(format!(
+            return Ok(Some(format!(
                 "its memory is of generation {}, and its disk of generation {}",
                 self.generation, session.generation
-            ));
+            )));
         }
-        if Stamp::of(&dir.overlay()).ok().as_ref() != Some(&self.disk) {
-            return Some("its disk has been changed since".to_owned());
+        let overlay = dir.overlay();
+        if Stamp::of(&overlay).map_err(FileError::of("look at", &overlay))? != self.disk {
+            return Ok(Some("its disk has been changed since".to_owned()));
         }
-        let verify = |(name, frozen): (&String, &Frozen)| frozen.verify(name, &dir.root().join(name)).err();
-        self.files.iter().find_map(verify).map(|reason| reason.to_string())
+        for (name, frozen) in &self.files {
+            match frozen.verify(name, &dir.root().join(name)) {
+                Ok(()) => {}
+                Err(Unusable::File(error)) => return Err(error),
+                Err(reason) => return Ok(Some(reason.to_string())),
+            }
+        }
+        Ok(None)
     }
 }
 

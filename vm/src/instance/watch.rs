@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::files::FileLock;
+use host::files::{FileLock, present};
 use protocol::Command;
 
 use super::error::InstanceError;
@@ -25,7 +25,7 @@ impl Instance {
     /// # Errors
     /// When the instance cannot be looked at.
     pub async fn watch(&self) -> Result<(), InstanceError> {
-        if !self.dir.root().exists() {
+        if !present(self.dir.root())? {
             return Ok(());
         }
         let Some(_lock) = FileLock::try_acquire(&self.dir.watch_lock())? else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, write_json};
+use host::files::{FileError, PUBLIC_FILE, create_private_dir, present, write_json};
 use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, QemuError, capabilities};
@@ -42,7 +42,7 @@ pub(super) fn digest(home: &Home, path: &Path) -> Result<String, QemuError> {
         return Ok(hashed.sha256.clone());
     }
     let sha256 = digest::of_file(path).map_err(FileError::of("read", path))?;
-    known.retain(|path, _| path.exists());
+    known.retain(|path, _| present(path).unwrap_or(true));
     known.insert(path.to_owned(), Hashed { stamp, sha256: sha256.clone() });
     write(home, &cache, &known)?;
     Ok(sha256)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::blocking;
 use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock, create_private_dir, move_dir};
+use host::files::{FileError, FileLock, create_private_dir, move_dir, present};
 use protocol::Command;
 use release::arch::Arch;
 use time::OffsetDateTime;
@@ -340,7 +340,7 @@ fn keep_logs(kept: PathBuf, logs: &Path, error: SnapshotError) -> SnapshotError 
 /// When it cannot be removed.
 pub async fn recover_interrupted(home: &Home) -> Result<(), SnapshotError> {
     let store = Store::new(home);
-    if !store.root().exists() {
+    if !present(&store.root())? {
         return Ok(());
     }
     match FileLock::try_acquire(&store.capture_lock())? {

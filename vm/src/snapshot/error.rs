@@ -104,6 +104,7 @@ impl Explain for SnapshotError {
             Self::Guest { logs, .. } => Some(format!("read `{}`", logs.join("serial.log").display())),
             Self::NotReady(_) => Some("wait longer with `--timeout 5m`".to_owned()),
             Self::Disk(source) => source.hint(),
+            Self::File(source) => source.hint(),
             Self::Process(source) => source.hint(),
             Self::Qemu(source) => source.hint(),
             Self::Qmp(source) => source.hint(),

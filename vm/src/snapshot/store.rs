@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, write_atomic};
+use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
 use release::arch::Arch;
 
+use super::manifest::Unusable;
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
-use crate::instance::name::InstanceName;
 use crate::instance::record::{self, Record};
 
 /// Prefix of a directory in which a snapshot is being made.
@@ -101,14 +101,9 @@ impl<'a> Store<'a> {
 
     /// Names of all finished snapshots, in the order in which they were made.
     fn names(&self) -> Result<BTreeSet<String>, FileError> {
-        let root = self.root();
-        let entries = match fs::read_dir(&root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            Err(error) => return Err(FileError::of("list", &root)(error)),
-        };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.filter(|name| !name.starts_with('.')).collect())
+        let dirs = entries(&self.root())?;
+        let names = dirs.iter().filter_map(|dir| dir.file_name()?.to_str());
+        Ok(names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect())
     }
 
     /// Makes sure that a snapshot is not resumed again. Disks on top of it go on to need it.
@@ -124,9 +119,8 @@ impl<'a> Store<'a> {
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
         let to = self.root().join(name);
         host::files::publish(&from, &to)?;
-        let unreadable = |reason: super::manifest::Unusable| {
-            FileError::of("read", &to)(std::io::Error::other(reason.to_string()))
-        };
+        let unreadable =
+            |reason: Unusable| FileError::of("read", &to)(std::io::Error::other(reason.to_string()));
         Snapshot::read(to.clone()).map_err(unreadable)
     }
 
@@ -142,7 +136,7 @@ impl<'a> Store<'a> {
 
     /// Takes their names from those snapshots.
     fn set_apart(&self, new: &Snapshot) -> Result<Vec<PathBuf>, FileError> {
-        let needed = self.needed();
+        let needed = self.needed()?;
         let Fingerprint { image, qemu, topology, .. } = &new.manifest.fingerprint;
         let prefix = prefix(topology.arch, new.manifest.strategy);
         let mut doomed = Vec::new();
@@ -151,9 +145,8 @@ impl<'a> Store<'a> {
                 continue;
             }
             let dir = self.root().join(&name);
-            // Another size of machine on the same image is as good as ever; what cannot be read is not.
-            let lives = Snapshot::read(dir.clone()).is_ok_and(|old| {
-                let old = old.manifest.fingerprint;
+            // Another size of machine on the same image is as good as ever; what is damaged is not.
+            let lives = lives(Snapshot::read(dir.clone()), |old| {
                 old.image == *image && old.qemu == *qemu && old.topology != *topology
             });
             if !lives {
@@ -189,15 +182,13 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When they cannot be listed or removed.
     pub async fn sweep(&self, images: &BTreeSet<String>, rehearsal: bool) -> Result<Vec<PathBuf>, FileError> {
-        if !self.root().exists() {
+        if !present(&self.root())? {
             return Ok(Vec::new());
         }
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
-        let needed = self.needed();
-        let lives = |name: &str| {
-            let snapshot = Snapshot::read(self.root().join(name));
-            snapshot.is_ok_and(|old| images.contains(&old.manifest.fingerprint.image))
-        };
+        let needed = self.needed()?;
+        let lives =
+            |name: &str| lives(Snapshot::read(self.root().join(name)), |old| images.contains(&old.image));
         let names = self.names()?.into_iter().filter(|name| !needed.contains(name) && !lives(name));
         let doomed: Vec<_> = names.map(|name| self.root().join(name)).collect();
         for dir in doomed.iter().filter(|_| !rehearsal) {
@@ -208,17 +199,23 @@ impl<'a> Store<'a> {
     }
 
     /// Names of the snapshots that instances have their disks on. An instance whose record cannot be read may need any.
-    fn needed(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(self.home.instances()).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<InstanceName>().ok());
+    fn needed(&self) -> Result<BTreeSet<String>, FileError> {
         let mut needed = BTreeSet::new();
-        for name in names {
+        for name in InstanceDir::names(self.home)? {
             match record::read::<Record>(&InstanceDir::new(self.home, &name).record()) {
                 Ok(record) => needed.extend(record.and_then(|record| record.session?.snapshot)),
-                Err(_) => return self.names().unwrap_or_default(),
+                Err(_) => return self.names(),
             }
         }
-        needed
+        Ok(needed)
+    }
+}
+
+/// Whether a snapshot is of any use to those that it `fits`. One that cannot be looked at may be.
+fn lives(snapshot: Result<Snapshot, Unusable>, fits: impl FnOnce(&Fingerprint) -> bool) -> bool {
+    match snapshot {
+        Ok(snapshot) => fits(&snapshot.manifest.fingerprint),
+        Err(reason) => matches!(reason, Unusable::File(_)),
     }
 }
 

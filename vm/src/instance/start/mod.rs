@@ -105,7 +105,7 @@ impl Instance {
         let plan = self.plan(&record, options, &timings).await?;
         let record = Record { arch: Some(plan.machine.topology.arch), ..record };
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
-        let beginning = self.beginning(&record, &plan, options, &timings).await;
+        let beginning = self.beginning(&record, &plan, options, &timings).await?;
         let outcome = self.warm_or_cold(&attempt, record, beginning, &timings).await;
         if outcome.is_err() {
             self.clean_up().await?;

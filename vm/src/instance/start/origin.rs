@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter};
-use host::files::FileLock;
+use host::files::{FileError, FileLock};
 
 use super::super::Instance;
 use super::super::dir::InstanceDir;
@@ -106,28 +106,36 @@ impl Origin {
 impl Instance {
     /// Where the machine can begin; and where that is a boot in place of saved memory, why. Makes a snapshot when a new session
     /// could begin with one and none fits.
+    ///
+    /// # Errors
+    /// When the files of a suspended machine cannot be looked at.
     pub(super) async fn beginning(
         &self,
         record: &Record,
         plan: &Plan,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
-    ) -> Beginning {
-        match &record.session {
+    ) -> Result<Beginning, InstanceError> {
+        Ok(match &record.session {
             _ if !options.warm => Beginning::cold(None),
-            Some(session) => self.where_suspended(session, plan, reporter),
+            Some(session) => self.where_suspended(session, plan, reporter)?,
             None => self.snapshot(plan, options, reporter).await,
-        }
+        })
     }
 
-    fn where_suspended(&self, session: &Session, plan: &Plan, reporter: &dyn Reporter) -> Beginning {
+    fn where_suspended(
+        &self,
+        session: &Session,
+        plan: &Plan,
+        reporter: &dyn Reporter,
+    ) -> Result<Beginning, FileError> {
         let dropped = |reason: String| {
             let text =
                 format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
             reporter.report(&Event::Notice(&text));
             Beginning::cold(Some(format!("the suspended memory was dropped: {reason}")))
         };
-        match Suspension::of(&self.dir, session) {
+        Ok(match Suspension::of(&self.dir, session)? {
             Goes::Nowhere => Beginning::cold(None),
             Goes::Not(reason) => dropped(reason),
             Goes::On(suspension) => {
@@ -138,7 +146,7 @@ impl Instance {
                     dropped(format!("the machine is another: {}", differences.join(", ")))
                 }
             }
-        }
+        })
     }
 
     /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
