@@ -46,7 +46,7 @@ fn chain(emulator: &Emulator) -> Value {
         upper["backing"] = lower;
         upper
     };
-    let image = layer(&session.image.path);
+    let image = layer(&dir.home().resolve(&session.image.path));
     let below = match &session.snapshot {
         Some(name) => on(layer(&dir.snapshot(name).disk()), image),
         None => image,

@@ -76,6 +76,16 @@ impl Home {
         &self.0
     }
 
+    /// How a record names the file at `path`: from the home on where it is in the home, which may be moved.
+    pub fn named(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.0).unwrap_or(path).to_owned()
+    }
+
+    /// Where the file is that a record [names](Self::named) `path`.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+
     /// Images, and beside each its boot files.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")
@@ -160,6 +170,15 @@ impl Home {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_home_moves_with_it_and_what_is_elsewhere_stays() {
+        let (old, new) = (Home::new("/old"), Home::new("/new"));
+        let image = old.named(&old.image(Arch::Amd64));
+        assert_eq!(image, Path::new("images/stack-emulator-amd64.qcow2"));
+        assert_eq!(new.resolve(&image), new.image(Arch::Amd64));
+        assert_eq!(new.resolve(&old.named(Path::new("/older/image"))), Path::new("/older/image"));
+    }
 
     #[test]
     fn every_path_is_inside_the_home() {

@@ -222,7 +222,7 @@ impl<'a> Images<'a> {
             let sha256 = record.map(|record| record.sha256);
             let is_below = |user: &User| match (&user.image, &sha256) {
                 (Some(image), Some(sha256)) => image.sha256 == *sha256,
-                (Some(image), None) => image.location() == path,
+                (Some(image), None) => image.location(self.home) == path,
                 (None, _) => false,
             };
             let instances =
@@ -276,7 +276,7 @@ impl<'a> Images<'a> {
         let mut found = Vec::new();
         for path in entries(&self.home.images())? {
             let old = role(&path).is_some_and(|(_, current)| !current);
-            let needed = || users.iter().any(|user| user.may_need_file(&path));
+            let needed = || users.iter().any(|user| user.may_need_file(self.home, &path));
             if !old || needed() {
                 continue;
             }
@@ -368,8 +368,8 @@ impl User {
         !self.readable || self.image.as_ref().is_some_and(|image| image.sha256 == sha256)
     }
 
-    fn may_need_file(&self, path: &Path) -> bool {
-        !self.readable || self.image.as_ref().is_some_and(|image| image.location() == path)
+    fn may_need_file(&self, home: &Home, path: &Path) -> bool {
+        !self.readable || self.image.as_ref().is_some_and(|image| image.location(home) == path)
     }
 }
 

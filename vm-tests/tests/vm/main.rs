@@ -16,6 +16,7 @@ mod image;
 mod inside;
 mod killed;
 mod lifecycle;
+mod moved;
 mod pull;
 mod recovery;
 mod rotation;

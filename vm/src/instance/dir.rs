@@ -33,6 +33,11 @@ impl InstanceDir {
         Ok(dirs.iter().filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect())
     }
 
+    /// The home that it is in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::name::InstanceName;
+use crate::home::Home;
 use crate::images;
 
 /// Version of the records' format that this program writes and reads.
@@ -80,7 +81,7 @@ impl Session {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageIdentity {
-    /// Where it was.
+    /// Where it was, as the home [names](Home::named) it. Older programs wrote absolute paths.
     pub path: PathBuf,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
@@ -89,11 +90,12 @@ pub struct ImageIdentity {
 }
 
 impl ImageIdentity {
-    /// Where it is now: where it was, or beside that once another one has taken its place.
-    pub fn location(&self) -> PathBuf {
-        let kept = images::superseded(&self.path, &self.sha256);
+    /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
+    pub fn location(&self, home: &Home) -> PathBuf {
+        let path = home.resolve(&self.path);
+        let kept = images::superseded(&path, &self.sha256);
         // Where it cannot be looked at, what lies beside it cannot either, and that is told.
-        if files::present(&kept).unwrap_or(false) { kept } else { self.path.clone() }
+        if files::present(&kept).unwrap_or(false) { kept } else { path }
     }
 
     /// Whether `other` has the same content, wherever it lies.

@@ -20,6 +20,8 @@ use crate::utf8;
 /// The image of a start: which one it is, and what it carries.
 pub(super) struct Image {
     pub(super) identity: ImageIdentity,
+    /// Where it is.
+    pub(super) path: PathBuf,
     pub(super) boot: BootFiles,
 }
 
@@ -41,7 +43,7 @@ impl Instance {
                 utf8::check("--image", &path)?;
                 path
             }
-            (None, Some(session)) => session.image.location(),
+            (None, Some(session)) => session.image.location(&self.home),
             (None, None) => self.home.image(arch),
         };
         let boot = if path == self.home.image(arch) {
@@ -52,18 +54,22 @@ impl Instance {
             create_private_dir(self.dir.root())?;
             BootFiles::at(&path, &self.dir.boot_files(), arch, img).await?
         };
-        let identity = ImageIdentity { path, sha256: boot.image.sha256.clone(), size: boot.image.stamp.size };
+        let identity = ImageIdentity {
+            path: self.home.named(&path),
+            sha256: boot.image.sha256.clone(),
+            size: boot.image.stamp.size,
+        };
         if let Some(session) =
             record.session.as_ref().filter(|session| !session.image.same_content(&identity))
         {
             return Err(InstanceError::ImageChanged {
                 name: self.name.clone(),
-                path: identity.path,
+                path,
                 expected: session.image.sha256.clone(),
                 found: identity.sha256,
             });
         }
-        Ok(Image { identity, boot })
+        Ok(Image { identity, path, boot })
     }
 
     /// Proves that an overlay is there only when `record` knows what it stands on: another one may neither be written to
@@ -90,7 +96,7 @@ impl Instance {
         rotate: bool,
     ) -> Result<Session, InstanceError> {
         let MachinePlan { qemu, image, .. } = &plan.machine;
-        let (manifest, image) = (&image.boot.manifest, &image.identity);
+        let (manifest, image, path) = (&image.boot.manifest, &image.identity, &image.path);
         let mut session = if let Some(session) = session {
             // The same content, perhaps in another place.
             Session { image: image.clone(), ..session }
@@ -99,7 +105,7 @@ impl Instance {
                 copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
                 Some(snapshot.name())
             } else {
-                let below = DiskFile::qcow2(&image.path);
+                let below = DiskFile::qcow2(path);
                 qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
                 None
             };
@@ -116,7 +122,7 @@ impl Instance {
 
     /// The disk of a session with all that is below it.
     pub(super) fn root_disk(&self, session: &Session) -> DiskFile {
-        let image = DiskFile::qcow2(&session.image.path);
+        let image = DiskFile::qcow2(self.home.resolve(&session.image.path));
         let below = match &session.snapshot {
             Some(name) => DiskFile::qcow2(self.home.snapshot(name).disk()).on(image),
             None => image,
@@ -214,7 +220,7 @@ mod tests {
         Fabricated::put(&moved, &it.instance.dir.boot_files(), "image");
         let found = it.image(&it.record(first.clone()), Some(&moved)).await.unwrap().identity;
         assert!(found.same_content(&first));
-        assert_eq!(found.path, moved);
+        assert_eq!(found.path, Path::new("old.qcow2"), "named from the home on");
     }
 
     #[tokio::test]

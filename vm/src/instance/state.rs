@@ -157,10 +157,10 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
         if size(&dir.overlay())?.is_none() {
             faults.push(Fault::NoOverlay(dir.overlay()));
         }
-        match size(&session.image.location())? {
-            None => faults.push(Fault::NoImage(session.image.path.clone())),
+        match size(&session.image.location(dir.home()))? {
+            None => faults.push(Fault::NoImage(dir.home().resolve(&session.image.path))),
             Some(size) if size != session.image.size => {
-                faults.push(Fault::ImageChanged(session.image.path.clone()));
+                faults.push(Fault::ImageChanged(dir.home().resolve(&session.image.path)));
             }
             Some(_) => {}
         }

@@ -127,7 +127,7 @@ impl Instance {
             generation,
             strategy,
             fingerprint: live.fingerprint.clone(),
-            config: live.config.clone(),
+            config: self.home.named(&live.config),
             rotated: live.rotated,
             disk: disk.map_err(FileError::of("sync", &overlay))?,
             files,

@@ -34,7 +34,7 @@ pub struct Suspension {
     pub strategy: Strategy,
     /// What they fit.
     pub fingerprint: Fingerprint,
-    /// The volume with settings that the guest has mounted.
+    /// The volume with settings that the guest has mounted, as the home names it.
     pub config: PathBuf,
     /// Whether the guest has the session's secrets, or the image's placeholders.
     pub rotated: bool,

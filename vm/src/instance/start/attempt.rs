@@ -249,7 +249,7 @@ impl<'a> Attempt<'a> {
             fallback: decision.fallback.as_ref().map(ToString::to_string),
             cpus: topology.cpus,
             memory_mib: topology.memory_mib,
-            image: image.identity.path.clone(),
+            image: image.path.clone(),
             ports: ports.clone(),
             services: manifest.stack.services.clone(),
             secrets: manifest.stack.secrets.clone(),

@@ -1,6 +1,6 @@
 //! Where a machine begins: where it was suspended, at a snapshot, or at its kernel's first instruction.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use host::events::{Event, Reporter};
 use host::files::{FileError, FileLock};
@@ -98,7 +98,7 @@ impl Origin {
         match self {
             Self::Cold => dir.config(),
             Self::Snapshot(snapshot) => snapshot.dir().config(),
-            Self::Suspended(suspension) => suspension.config.clone(),
+            Self::Suspended(suspension) => dir.home().resolve(&suspension.config),
         }
     }
 }
@@ -218,7 +218,7 @@ impl MachinePlan {
         Capture {
             home,
             qemu: &self.qemu,
-            image: Path::new(&self.image.identity.path),
+            image: &self.image.path,
             boot: &self.image.boot,
             topology: &self.topology,
             strategy,

@@ -1,0 +1,34 @@
+//! A home that is moved: everything in it goes on in the new place.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use vm::home::HOME_VARIABLE;
+use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::stack::{sign_up, users};
+
+#[tokio::test]
+async fn a_suspended_machine_goes_on_in_a_home_that_was_moved() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, "moved@example.com").await;
+    emulator.finish().await;
+
+    let root = emulator.home().home().root();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("home");
+    fs::rename(root, &moved).unwrap();
+    let run = finished(emulator.command(&START).env(HOME_VARIABLE, &moved).spawn().unwrap()).await;
+    // For whoever looks at the machine from here on, and ends it if this test fails.
+    symlink(&moved, root).unwrap();
+    let again = emulator.started(run).await.by("suspended");
+    assert_eq!(again.secrets, started.secrets);
+    assert!(users(&again).await.contains(&"moved@example.com".to_owned()));
+
+    let stop = emulator.command(&["stop", "-o", "json"]).env(HOME_VARIABLE, &moved).spawn().unwrap();
+    assert_eq!(finished(stop).await.expect(0).json()["state"], "suspended");
+    fs::remove_file(root).unwrap();
+    fs::rename(&moved, root).unwrap();
+    emulator.start(&[]).await.by("suspended");
+    emulator.finish().await;
+}
