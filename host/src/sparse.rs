@@ -77,6 +77,32 @@ pub fn copy_range_nonzero(from: &File, range: Range, to: &File, offset: u64) -> 
     Ok(written)
 }
 
+/// Gives every page of `file` that is not all zeroes to `take`, with its offset. Which pages those are depends on the content alone,
+/// and not on where the file has holes.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn nonzero_pages(file: &File, mut take: impl FnMut(u64, &[u8])) -> io::Result<()> {
+    let page = PAGE as u64;
+    let len = file.metadata()?.len();
+    let mut block = vec![0; BLOCK];
+    let mut position = 0;
+    while let Some(data) = next_data(file, position, len)? {
+        let end = (data.start + data.len).next_multiple_of(page).min(len);
+        // A hole may end within a page. What was seen of that page already ends at its end.
+        position = position.max(data.start - data.start % page);
+        while position < end {
+            let room = usize::try_from(end - position).map_or(BLOCK, |left| left.min(BLOCK));
+            file.read_exact_at(&mut block[..room], position)?;
+            for (index, page) in block[..room].chunks(PAGE).enumerate().filter(|(_, page)| !is_zero(page)) {
+                take(position + (index * PAGE) as u64, page);
+            }
+            position += room as u64;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a new file from its beginning, leaving holes for pages of zeroes.
 #[derive(Debug)]
 pub struct Writer<'a> {

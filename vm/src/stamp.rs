@@ -18,6 +18,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Whether it is that of a copy which has kept the time of change, to the nanosecond: as `cp -a` and `mv` to another file system
+    /// make them, and as nothing that was written to can be.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        self.size == other.size && self.modified == other.modified && self.modified % 1_000_000_000 != 0
+    }
+
     /// The stamp of the file at `path`.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::memory::StoppedMemory;
 use crate::process::ProcessIdentity;
 use crate::qmp::Qmp;
 use crate::snapshot::Strategy;
-use crate::snapshot::manifest::Frozen;
+use crate::snapshot::manifest::{Frozen, Proof};
 use crate::stamp::Stamp;
 
 /// How long the guest may take to write its disk, on hardware acceleration.
@@ -98,12 +98,13 @@ impl Instance {
             Strategy::MappedRam => self.dir.savevm(),
         };
         qmp.save(strategy, &state, SAVE_LIMIT).await?;
-        let mut files = vec![(state, strategy == Strategy::Template)];
+        let proof = if strategy == Strategy::Template { Proof::Content } else { Proof::Time };
+        let mut files = vec![(state, proof)];
         if let Way::Read(memory) = way {
             let path = self.dir.memory();
             let to = path.clone();
             blocking::run(move || memory.store(&to)).await?;
-            files.push((path, false));
+            files.push((path, Proof::Time));
         }
         Ok(Frozen::freeze_all(files)?)
     }

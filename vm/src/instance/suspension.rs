@@ -81,12 +81,16 @@ impl Suspension {
             )));
         }
         let overlay = dir.overlay();
-        if Stamp::of(&overlay).map_err(FileError::of("look at", &overlay))? != self.disk {
-            return Ok(Some("its disk has been changed since".to_owned()));
+        let disk = Stamp::of(&overlay).map_err(FileError::of("look at", &overlay))?;
+        if disk != self.disk && !disk.is_copy_of(&self.disk) {
+            return Ok(Some(
+                "its disk has been changed since, or is a copy that has lost the time of its last change"
+                    .to_owned(),
+            ));
         }
         for (name, frozen) in &self.files {
             match frozen.verify(name, &dir.root().join(name)) {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Unusable::File(error)) => return Err(error),
                 Err(reason) => return Ok(Some(reason.to_string())),
             }

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::error::SnapshotError;
-use super::manifest::{FORMAT_VERSION, Frozen, SnapshotManifest};
+use super::manifest::{FORMAT_VERSION, Frozen, Proof, SnapshotManifest};
 use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy, savevm};
 use crate::agent::{Agent, AgentError};
@@ -264,11 +264,12 @@ impl Capture<'_> {
         created_at: OffsetDateTime,
     ) -> Result<SnapshotManifest, SnapshotError> {
         let state = match self.strategy {
-            Strategy::Template => vec![(dir.memory(), false), (dir.devices(), true)],
-            Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), false)],
+            Strategy::Template => vec![(dir.memory(), Proof::Pages), (dir.devices(), Proof::Content)],
+            Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), Proof::Content)],
         };
-        let files =
-            state.into_iter().chain([(dir.disk(), true), (dir.overlay(), true), (dir.config(), true)]);
+        let files = state
+            .into_iter()
+            .chain([dir.disk(), dir.overlay(), dir.config()].map(|file| (file, Proof::Content)));
         let files = Frozen::freeze_all(files)?;
         fs::remove_file(dir.process()).map_err(FileError::of("remove", &dir.process()))?;
         Ok(SnapshotManifest {

@@ -16,9 +16,6 @@ use crate::stamp::Stamp;
 /// Version of the manifest's format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// Largest file whose content is compared when it is not known by its stamp: a disk or the state of devices, but not a memory.
-const HASHED_BYTES: u64 = 512 << 20;
-
 /// What is known about a snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,8 +42,31 @@ pub struct Frozen {
     pub stamp: Stamp,
     /// Bytes that it takes on the disk.
     pub allocated: u64,
-    /// SHA-256; none for memory, which would take longer to hash than to resume.
+    /// SHA-256 of small files.
     pub sha256: Option<String>,
+    /// SHA-256 of memory, by [`digest::of_pages`]. None for a suspended machine's, which would take longer to hash than to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<String>,
+}
+
+/// By what a file that has been copied can be told from a damaged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// By its time of change only.
+    Time,
+    /// By all that is in it.
+    Content,
+    /// By its pages that are not all zeroes.
+    Pages,
+}
+
+/// How a file was found to be the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// It has not been touched.
+    Untouched,
+    /// It is a copy, with this stamp.
+    Copied(Stamp),
 }
 
 /// Why a snapshot cannot be used.
@@ -83,25 +103,31 @@ pub enum Unusable {
     /// A file is not what it was.
     #[error("its file `{0}` has been changed")]
     Changed(String),
+    /// A file is not the one that it was, and what a copy could be told by was not noted, or was lost on the way.
+    #[error(
+        "its file `{0}` is another one, or a copy that has lost the time at which the original was last changed"
+    )]
+    Unproved(String),
     /// The operating system does not let it be looked at.
     #[error("{0}")]
     File(FileError),
 }
 
 impl Frozen {
-    /// Makes the file at `path` read-only and notes what it is. `hashed` is whether its content is noted too.
+    /// Makes the file at `path` read-only and notes what it is, and what `proof` of a copy takes.
     ///
     /// # Errors
     /// When it cannot be read or changed.
-    pub(crate) fn freeze(path: &Path, hashed: bool) -> Result<Self, FileError> {
+    pub(crate) fn freeze(path: &Path, proof: Proof) -> Result<Self, FileError> {
         use std::os::unix::fs::PermissionsExt;
         let read = || -> io::Result<Self> {
             fs::set_permissions(path, fs::Permissions::from_mode(0o400))?;
             let file = fs::File::open(path)?;
             let allocated = host::sparse::allocated(&file)?;
-            let sha256 = if hashed { Some(digest::of_file(path)?) } else { None };
+            let sha256 = if proof == Proof::Content { Some(digest::of_file(path)?) } else { None };
+            let pages = if proof == Proof::Pages { Some(digest::of_pages(path)?) } else { None };
             file.sync_all()?;
-            Ok(Self { stamp: Stamp::of(path)?, allocated, sha256 })
+            Ok(Self { stamp: Stamp::of(path)?, allocated, sha256, pages })
         };
         read().map_err(FileError::of("freeze", path))
     }
@@ -111,11 +137,11 @@ impl Frozen {
     /// # Errors
     /// When one cannot be read or changed.
     pub(crate) fn freeze_all(
-        files: impl IntoIterator<Item = (PathBuf, bool)>,
+        files: impl IntoIterator<Item = (PathBuf, Proof)>,
     ) -> Result<BTreeMap<String, Self>, FileError> {
-        let freeze = |(path, hashed): (PathBuf, bool)| {
+        let freeze = |(path, proof): (PathBuf, Proof)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, Self::freeze(&path, hashed)?))
+            Ok((name, Self::freeze(&path, proof)?))
         };
         files.into_iter().map(freeze).collect()
     }
@@ -124,7 +150,7 @@ impl Frozen {
     ///
     /// # Errors
     /// With what is wrong with it.
-    pub fn verify(&self, name: &str, path: &Path) -> Result<(), Unusable> {
+    pub fn verify(&self, name: &str, path: &Path) -> Result<Identity, Unusable> {
         let stamp = match Stamp::of(path) {
             Ok(stamp) => stamp,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -137,16 +163,17 @@ impl Frozen {
             return Err(Unusable::Size { name: name.to_owned(), found: stamp.size, expected });
         }
         if stamp == self.stamp {
-            return Ok(());
+            return Ok(Identity::Untouched);
         }
         // A copy in another place has another inode, and perhaps the same content.
-        let same = match &self.sha256 {
-            Some(sha256) if stamp.size <= HASHED_BYTES => {
-                digest::of_file(path).map_err(FileError::of("read", path)).map_err(Unusable::File)? == *sha256
-            }
-            _ => false,
+        let content = match (&self.sha256, &self.pages) {
+            (Some(sha256), _) => digest::of_file(path).map(|found| found == *sha256),
+            (None, Some(pages)) => digest::of_pages(path).map(|found| found == *pages),
+            (None, None) if stamp.is_copy_of(&self.stamp) => Ok(true),
+            (None, None) => return Err(Unusable::Unproved(name.to_owned())),
         };
-        if same { Ok(()) } else { Err(Unusable::Changed(name.to_owned())) }
+        let same = content.map_err(FileError::of("read", path)).map_err(Unusable::File)?;
+        if same { Ok(Identity::Copied(stamp)) } else { Err(Unusable::Changed(name.to_owned())) }
     }
 }
 
@@ -193,13 +220,31 @@ impl Snapshot {
         Ok(Self { manifest: SnapshotManifest::parse(&text)?, dir })
     }
 
-    /// Proves that every file is what it was when the snapshot was made.
+    /// Proves that every file is what it was when the snapshot was made. Of copies, as a home that was moved to another file system or
+    /// put into the image of a container has them, the content is proved once, and noted where that is possible.
     ///
     /// # Errors
     /// With the first that is not.
     pub fn verify(&self) -> Result<(), Unusable> {
-        let mut files = self.manifest.files.iter();
-        files.try_for_each(|(name, frozen)| frozen.verify(name, &self.dir.root().join(name)))
+        let note = self.dir.copies();
+        let read = fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let mut known: BTreeMap<String, Stamp> = read.unwrap_or_default();
+        let mut news = false;
+        for (name, frozen) in &self.manifest.files {
+            let path = self.dir.root().join(name);
+            if known.get(name).is_some_and(|copy| Stamp::of(&path).is_ok_and(|found| found == *copy)) {
+                continue;
+            }
+            if let Identity::Copied(stamp) = frozen.verify(name, &path)? {
+                known.insert(name.clone(), stamp);
+                news = true;
+            }
+        }
+        if news {
+            // Where nothing can be written, they are proved again the next time.
+            let _ = write_json(&note, &known, PRIVATE_FILE);
+        }
+        Ok(())
     }
 }
 
@@ -211,17 +256,64 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         fs::write(&path, "content").unwrap();
-        let frozen = Frozen::freeze(&path, true).unwrap();
+        let frozen = Frozen::freeze(&path, Proof::Content).unwrap();
         (dir, path, frozen)
     }
 
     #[test]
     fn a_file_that_was_not_touched_is_the_same_and_so_is_a_copy_of_it() {
         let (_dir, path, frozen) = frozen();
-        frozen.verify("disk", &path).unwrap();
+        assert_eq!(frozen.verify("disk", &path).unwrap(), Identity::Untouched);
         let moved = path.with_extension("copy");
         fs::copy(&path, &moved).unwrap();
-        frozen.verify("disk", &moved).unwrap();
+        assert!(matches!(frozen.verify("disk", &moved).unwrap(), Identity::Copied(_)));
+    }
+
+    #[test]
+    fn a_copy_without_a_digest_is_known_by_its_time_of_change() {
+        let (_dir, path, _) = frozen();
+        let frozen = Frozen::freeze(&path, Proof::Time).unwrap();
+        let copy = path.with_extension("copy");
+        fs::copy(&path, &copy).unwrap();
+        let text = frozen.verify("memory", &copy).unwrap_err().to_string();
+        assert!(
+            text.ends_with("a copy that has lost the time at which the original was last changed"),
+            "{text}"
+        );
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let open = fs::File::open(&copy).unwrap();
+        open.set_modified(time).unwrap();
+        // A file system that keeps whole seconds only leaves nothing to know it by.
+        if frozen.stamp.modified % 1_000_000_000 != 0 {
+            assert!(matches!(frozen.verify("memory", &copy).unwrap(), Identity::Copied(_)));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_copied_is_proved_once() {
+        let (root, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = root.path().join("memory");
+        fs::write(&path, vec![7; 9000]).unwrap();
+        let files = Frozen::freeze_all([(path.clone(), Proof::Pages)]).unwrap();
+        fs::copy(&path, copy.path().join("memory")).unwrap();
+        let snapshot = Snapshot {
+            manifest: SnapshotManifest {
+                format_version: FORMAT_VERSION,
+                strategy: Strategy::Template,
+                created_at: OffsetDateTime::UNIX_EPOCH,
+                fingerprint: crate::snapshot::fingerprint::tests::sample(),
+                files,
+            },
+            dir: SnapshotDir::new(copy.path()),
+        };
+        snapshot.verify().unwrap();
+        let noted = fs::metadata(snapshot.dir.copies()).unwrap().modified().unwrap();
+        snapshot.verify().unwrap();
+        assert_eq!(fs::metadata(snapshot.dir.copies()).unwrap().modified().unwrap(), noted);
+        // What is noted holds for that copy alone.
+        fs::remove_file(copy.path().join("memory")).unwrap();
+        fs::write(copy.path().join("memory"), vec![8; 9000]).unwrap();
+        assert_eq!(snapshot.verify().unwrap_err().to_string(), "its file `memory` has been changed");
     }
 
     #[test]

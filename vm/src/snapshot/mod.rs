@@ -136,6 +136,11 @@ impl SnapshotDir {
         self.0.join("snapshot.json")
     }
 
+    /// Which files are copies whose content has been proved, by their stamps.
+    pub fn copies(&self) -> PathBuf {
+        self.0.join("copies.json")
+    }
+
     /// There once the snapshot must not be resumed any more; says why.
     pub fn retired(&self) -> PathBuf {
         self.0.join("retired")
