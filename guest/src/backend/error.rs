@@ -10,7 +10,10 @@ use serde::Serialize;
 use thiserror::Error;
 use tracing::error;
 
-use crate::store::{StoreError, keys::AccessType, passwords, report};
+use crate::store::{Parent, StoreError, keys::AccessType, passwords, report, text};
+
+/// When to come back after what passes by itself.
+const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// What a caller can be told. Codes are for programs and never change; texts are for people.
 #[derive(Debug, Error)]
@@ -39,7 +42,10 @@ pub(crate) enum ApiError {
     EmailPasswordMismatch,
     #[error("too many attempts to sign in; try again in {retry_after_seconds} s")]
     TooManyAttempts { retry_after_seconds: u64 },
-    #[error("`{0}` is not an e-mail address")]
+    #[error(
+        "`{0}` is not an e-mail address like `ada@example.com`, of at most {max} bytes and without a name in front",
+        max = text::MAX_EMAIL_BYTES
+    )]
     EmailInvalid(String),
     #[error("the project has a user with this e-mail address")]
     EmailTaken,
@@ -51,8 +57,11 @@ pub(crate) enum ApiError {
     PasswordLength { length: usize },
     #[error("there is no such user in this project")]
     UserNotFound,
-    #[error("`absolute_file_path` must be an absolute path of at most {max_bytes} bytes without a null byte")]
-    FilePathInvalid { max_bytes: usize },
+    #[error(
+        "`absolute_file_path` must be an absolute path of at most {} bytes without a null byte",
+        text::MAX_PATH_BYTES
+    )]
+    FilePathInvalid,
     #[error("`limit` must be between 1 and {max}")]
     LimitOutOfRange { max: i64 },
     #[error("`cursor` is not one that this list gave")]
@@ -61,6 +70,10 @@ pub(crate) enum ApiError {
     Unreadable(String),
     #[error("a text has a null byte in it")]
     NullByte,
+    #[error("`{field}` has more than {max_bytes} bytes")]
+    TextTooLong { field: &'static str, max_bytes: usize },
+    #[error("too many passwords are waiting to be looked at; try again in {} s", RETRY_AFTER_SECONDS)]
+    TooBusy,
     #[error("the request's body is larger than any request of this API")]
     BodyTooLarge,
     #[error("there is nothing at this address")]
@@ -106,10 +119,12 @@ impl ApiError {
             Self::EmailTaken => (StatusCode::CONFLICT, "USER_EMAIL_ALREADY_EXISTS"),
             Self::PasswordLength { .. } => (StatusCode::BAD_REQUEST, "INVALID_PASSWORD_LENGTH"),
             Self::UserNotFound => (StatusCode::NOT_FOUND, "USER_NOT_FOUND"),
-            Self::FilePathInvalid { .. } => (StatusCode::BAD_REQUEST, "INVALID_FILE_PATH"),
+            Self::FilePathInvalid => (StatusCode::BAD_REQUEST, "INVALID_FILE_PATH"),
             Self::LimitOutOfRange { .. } => (StatusCode::BAD_REQUEST, "INVALID_LIMIT"),
             Self::CursorInvalid => (StatusCode::BAD_REQUEST, "INVALID_CURSOR"),
             Self::Unreadable(_) | Self::NullByte => (StatusCode::BAD_REQUEST, "SCHEMA_ERROR"),
+            Self::TextTooLong { .. } => (StatusCode::BAD_REQUEST, "TEXT_TOO_LONG"),
+            Self::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, "TOO_BUSY"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
@@ -129,8 +144,13 @@ impl IntoResponse for ApiError {
         }
         let text = self.to_string();
         let mut response = (status, Json(Body { code, error: &text })).into_response();
-        if let Self::TooManyAttempts { retry_after_seconds } = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+        let retry_after_seconds = match self {
+            Self::TooManyAttempts { retry_after_seconds } => Some(retry_after_seconds),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -140,6 +160,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NullByte => Self::NullByte,
+            StoreError::TextTooLong { field, max_bytes } => Self::TextTooLong { field, max_bytes },
+            StoreError::PasswordsBusy => Self::TooBusy,
+            StoreError::Gone(Parent::Project) => Self::ProjectDeleted,
+            StoreError::Gone(Parent::User) => Self::UserNotFound,
+            StoreError::Gone(Parent::Session) => Self::RefreshTokenInvalid,
             error => Self::Store(error),
         }
     }
@@ -197,5 +222,16 @@ mod tests {
     fn who_tries_too_often_is_told_when_to_come_back() {
         let response = ApiError::TooManyAttempts { retry_after_seconds: 42 }.into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "42");
+        let response = ApiError::from(StoreError::PasswordsBusy).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+    }
+
+    #[test]
+    fn what_was_deleted_meanwhile_is_no_failure_of_the_server() {
+        let status = |parent| ApiError::from(StoreError::Gone(parent)).status_and_code().0;
+        assert_eq!(status(Parent::Project), StatusCode::NOT_FOUND);
+        assert_eq!(status(Parent::User), StatusCode::NOT_FOUND);
+        assert_eq!(status(Parent::Session), StatusCode::UNAUTHORIZED);
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum PageError {
     ForeignHost,
     #[error("the form cannot be read")]
     Unreadable,
+    #[error("too many passwords are waiting to be looked at")]
+    TooBusy,
     #[error("the store failed")]
     Store(#[source] StoreError),
     #[error("the page cannot be written")]
@@ -34,7 +36,9 @@ pub(super) enum PageError {
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NullByte => Self::Unreadable,
+            StoreError::NullByte | StoreError::TextTooLong { .. } => Self::Unreadable,
+            StoreError::Gone(_) => Self::NotFound,
+            StoreError::PasswordsBusy => Self::TooBusy,
             error => Self::Store(error),
         }
     }
@@ -56,6 +60,7 @@ impl PageError {
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Unreadable => StatusCode::BAD_REQUEST,
+            Self::TooBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -75,6 +80,9 @@ impl PageError {
                 "Open the dashboard by its address on this machine, such as http://127.0.0.1:26700.",
             ),
             Self::Unreadable => ("Unreadable form", "Go back, reload the page, and send the form again."),
+            Self::TooBusy => {
+                ("Too busy", "Too many people are signing in at once. Try again in a few seconds.")
+            }
             Self::Store(_) => (
                 "The database did not answer",
                 "The status page shows which service is down; the journal of the virtual machine has the details.",

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     local_admin,
     store::{
-        authentication::{self, Refusal},
+        authentication::{self, Proven, Refusal},
         projects, sessions,
     },
 };
@@ -80,15 +80,15 @@ pub(super) async fn submit(
         authentication::with_password(&dashboard.store, projects::INTERNAL, &email, Secret::new(password))
             .await?;
     let (status, refusal) = match outcome {
-        Ok(user) if user.is_dashboard_admin => {
-            let opened = sessions::open(&dashboard.store.database, user.id).await?;
-            let cookie = session::cookie(&headers, &opened.refresh_token.secret);
-            return Ok((CookieJar::new().add(cookie), Redirect::to(HOME)).into_response());
+        Ok(Proven { user, password_hash }) if user.is_dashboard_admin => {
+            let opened = sessions::open(&dashboard.store.database, user.id, &password_hash).await?;
+            if let Some(opened) = opened {
+                let cookie = session::cookie(&headers, &opened.refresh_token.secret);
+                return Ok((CookieJar::new().add(cookie), Redirect::to(HOME)).into_response());
+            }
+            mismatch()
         }
-        Ok(_) | Err(Refusal::Mismatch) => (
-            StatusCode::UNAUTHORIZED,
-            "That e-mail address and password do not go together. Please try again.".to_owned(),
-        ),
+        Ok(_) | Err(Refusal::Mismatch) => mismatch(),
         Err(Refusal::TooManyAttempts(too_many)) => (
             StatusCode::TOO_MANY_REQUESTS,
             format!(
@@ -99,6 +99,11 @@ pub(super) async fn submit(
     };
     let page = SignInPage::new(&dashboard, email, Some(refusal));
     Ok((status, html(&page)?).into_response())
+}
+
+fn mismatch() -> (StatusCode, String) {
+    let text = "That e-mail address and password do not go together. Please try again.";
+    (StatusCode::UNAUTHORIZED, text.to_owned())
 }
 
 pub(super) async fn sign_out(

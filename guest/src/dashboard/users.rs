@@ -26,6 +26,7 @@ use super::{
 use crate::store::{
     passwords,
     projects::Project,
+    text,
     users::{self, EmailTaken, NewUser, User},
 };
 
@@ -144,6 +145,10 @@ async fn add(
     let Some(primary_email) = users::normalise_email(&draft.email) else {
         return Ok(Err(format!("“{}” is not an e-mail address.", draft.email)));
     };
+    let display_name = Some(draft.name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
+    if display_name.as_ref().is_some_and(|name| name.len() > text::MAX_NAME_BYTES) {
+        return Ok(Err(format!("A name has at most {} bytes.", text::MAX_NAME_BYTES)));
+    }
     let password_hash = match draft.password.len() {
         0 => None,
         length if passwords::LENGTH.contains(&length) => {
@@ -157,7 +162,6 @@ async fn add(
             )));
         }
     };
-    let display_name = Some(draft.name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
     let new = NewUser { primary_email, display_name, password_hash };
     let added = users::create(&dashboard.store.database, &project.id, new).await?;
     Ok(match added {

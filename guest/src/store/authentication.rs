@@ -16,25 +16,34 @@ pub(crate) enum Refusal {
     TooManyAttempts(TooManyAttempts),
 }
 
+/// A user whose password was the right one when it was looked at. Hashing takes a while, so that whoever acts on it, as
+/// [`super::sessions::open`] does, makes sure in the same statement that the hash is still this one.
+pub(crate) struct Proven {
+    pub(crate) user: User,
+    pub(crate) password_hash: String,
+}
+
 /// Finds the user whom an address and a password prove.
 pub(crate) async fn with_password(
     store: &Store,
     project_id: &str,
     email: &str,
     password: Secret,
-) -> Result<Result<User, Refusal>, StoreError> {
+) -> Result<Result<Proven, Refusal>, StoreError> {
     // What is no address is nobody's, but is counted and answered like one.
     let email = users::normalise_email(email).unwrap_or_else(|| email.to_owned());
+    // First of all: an attempt that is sent away because too many are waiting is none that failed.
+    let turn = passwords::turn().await?;
     if let Err(refusal) = rate_limit::count_attempt(&store.redis, project_id, &email).await {
         return Ok(Err(Refusal::TooManyAttempts(refusal)));
     }
     let found = users::with_password_hash(&store.database, project_id, &email).await?;
-    let (user, hash) = found.unzip();
-    let correct = passwords::verify(password, hash.flatten()).await?;
-    match user {
-        Some(user) if correct => {
+    let hash = found.as_ref().and_then(|(_, hash)| hash.clone());
+    let correct = passwords::verify(turn, password, hash).await?;
+    match found {
+        Some((user, Some(password_hash))) if correct => {
             rate_limit::forget_attempts(&store.redis, project_id, &email).await;
-            Ok(Ok(user))
+            Ok(Ok(Proven { user, password_hash }))
         }
         _ => Ok(Err(Refusal::Mismatch)),
     }

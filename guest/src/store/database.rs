@@ -67,7 +67,8 @@ impl Database {
         (Self { gate: Gate::default(), ..self.clone() }, guard)
     }
 
-    async fn connection(&self) -> Result<Object, StoreError> {
+    /// A connection of one's own, for what takes more than one statement.
+    pub(super) async fn connection(&self) -> Result<Object, StoreError> {
         drop(self.gate.read().await);
         loop {
             let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();

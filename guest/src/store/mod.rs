@@ -11,10 +11,12 @@ pub(crate) mod projects;
 pub(crate) mod rate_limit;
 pub(crate) mod redis;
 pub(crate) mod sessions;
+pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -105,6 +107,12 @@ pub(crate) enum StoreError {
     Query(#[source] tokio_postgres::Error),
     #[error("a text has a null byte in it, and PostgreSQL stores none")]
     NullByte,
+    #[error("`{field}` has more than {max_bytes} bytes")]
+    TextTooLong { field: &'static str, max_bytes: usize },
+    #[error("{0} has just been deleted")]
+    Gone(Parent),
+    #[error("too many passwords are waiting to be hashed")]
+    PasswordsBusy,
     #[error("Redis does not answer")]
     Redis(#[source] ::redis::RedisError),
     #[error("{service} gave no answer within {seconds} s")]
@@ -119,12 +127,47 @@ pub(crate) enum StoreError {
     Random(#[source] getrandom::Error),
 }
 
+/// What a row needs another row for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent {
+    Project,
+    User,
+    Session,
+}
+
+impl Parent {
+    /// What a row of this table belongs to.
+    fn of(table: &str) -> Option<Self> {
+        match table {
+            "ApiKeySet" | "ProjectUser" => Some(Self::Project),
+            "Session" => Some(Self::User),
+            "AccessToken" => Some(Self::Session),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Parent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Project => "the project",
+            Self::User => "the user",
+            Self::Session => "the session",
+        })
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        if error.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
-            Self::NullByte
-        } else {
-            Self::Query(error)
+        let Some(told) = error.as_db_error() else { return Self::Query(error) };
+        match *told.code() {
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE => Self::NullByte,
+            // Nothing but a deletion at the same time gets here: ids come from what was just read.
+            SqlState::FOREIGN_KEY_VIOLATION => match told.table().and_then(Parent::of) {
+                Some(parent) => Self::Gone(parent),
+                None => Self::Query(error),
+            },
+            _ => Self::Query(error),
         }
     }
 }
@@ -133,14 +176,26 @@ impl StoreError {
     /// Whether a server is down or overloaded, as opposed to having answered with an error.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::DatabaseUnreachable(_) | Self::DatabasePool(_) | Self::Redis(_) | Self::TimedOut { .. } => {
-                true
-            }
-            // An error that the server did not send comes from a connection that broke.
-            Self::Query(error) => error.as_db_error().is_none() && error.is_closed(),
+            Self::DatabaseUnreachable(_)
+            | Self::DatabasePool(_)
+            | Self::Redis(_)
+            | Self::TimedOut { .. }
+            | Self::PasswordsBusy => true,
+            Self::Query(error) => match error.code() {
+                Some(code) => is_passing(code),
+                // An error that the server did not send comes from a connection that broke.
+                None => error.is_closed(),
+            },
             _ => false,
         }
     }
+}
+
+/// Whether the same statement may succeed a moment later: the server has too little of something, is going down, has waited too
+/// long for a lock, or has ended one of two transactions that waited for each other.
+fn is_passing(code: &SqlState) -> bool {
+    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+    CLASSES.iter().any(|class| code.code().starts_with(class))
 }
 
 /// An error and its causes on one line. Some libraries repeat a cause's text in their own: it is said once.
@@ -158,6 +213,18 @@ pub(crate) fn report(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_is_wrong() {
+        let passing = [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::QUERY_CANCELED,
+            SqlState::DISK_FULL,
+            SqlState::ADMIN_SHUTDOWN,
+        ];
+        assert!(passing.iter().all(is_passing));
+        assert!(!is_passing(&SqlState::SYNTAX_ERROR) && !is_passing(&SqlState::UNIQUE_VIOLATION));
+    }
 
     #[derive(Debug, Error)]
     #[error("{text}")]

@@ -1,13 +1,18 @@
-//! Passwords: hashed with Argon2id, on blocking threads, a few at a time.
+//! Passwords: hashed with Argon2id, on blocking threads, a few at a time. Others wait in a queue, whose length and patience have
+//! an end: whoever finds no place in it, or has waited too long, is told to come back.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
     password_hash::{self, phc::PasswordHash},
 };
 use protocol::Secret;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::StoreError;
 
@@ -18,14 +23,53 @@ use super::StoreError;
 const MEMORY_KIB: u32 = 7 * 1024;
 const PASSES: u32 = 5;
 const LANES: u32 = 1;
-/// As many hashes at a time as a small virtual machine has processors: more would only take turns, and hold 7 MiB each.
-const AT_A_TIME: usize = 2;
+/// So many may wait for their turn: what two processors hash natively within a second.
+const QUEUE: usize = 64;
+/// So long does a turn take to come at most. Below every deadline of a request, so that the answer says what was wrong.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shortest and longest password, in bytes. Length is what makes a password strong; the upper end keeps a request from
 /// buying much work with one large body.
 pub(crate) const LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_A_TIME)));
+/// As many hashes at a time as there are processors: more would only take turns, and hold 7 MiB each.
+static TURNS: LazyLock<Turns> =
+    LazyLock::new(|| Turns::new(thread::available_parallelism().map_or(1, usize::from), QUEUE));
+
+struct Turns {
+    /// Places of those who hash or wait.
+    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+/// The right to hash one password now.
+pub(crate) struct Turn {
+    _place: OwnedSemaphorePermit,
+    _running: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    fn new(at_a_time: usize, queue: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(at_a_time + queue)),
+            running: Arc::new(Semaphore::new(at_a_time)),
+        }
+    }
+
+    async fn next(&self) -> Result<Turn, StoreError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| StoreError::PasswordsBusy)?;
+        let running = tokio::time::timeout(PATIENCE, Arc::clone(&self.running).acquire_owned())
+            .await
+            .map_err(|_| StoreError::PasswordsBusy)?
+            .expect("the semaphore is never closed");
+        Ok(Turn { _place: place, _running: running })
+    }
+}
+
+/// Waits for a turn to hash a password, or says that too many are waiting.
+pub(crate) async fn turn() -> Result<Turn, StoreError> {
+    TURNS.next().await
+}
 
 fn argon2() -> Argon2<'static> {
     let params =
@@ -35,7 +79,7 @@ fn argon2() -> Argon2<'static> {
 
 /// Hashes a password with a new salt into a PHC string.
 pub(crate) async fn hash(password: Secret) -> Result<String, StoreError> {
-    off_the_main_thread(move || {
+    off_the_main_thread(turn().await?, move || {
         let hash: PasswordHash =
             argon2().hash_password(password.reveal().as_bytes()).map_err(StoreError::PasswordHashing)?;
         Ok(hash.to_string())
@@ -45,8 +89,8 @@ pub(crate) async fn hash(password: Secret) -> Result<String, StoreError> {
 
 /// Whether `password` is the one behind `stored`. Without a stored hash the answer is no, and takes as long: how long a
 /// sign-in takes must not tell whether the user exists.
-pub(crate) async fn verify(password: Secret, stored: Option<String>) -> Result<bool, StoreError> {
-    off_the_main_thread(move || {
+pub(crate) async fn verify(turn: Turn, password: Secret, stored: Option<String>) -> Result<bool, StoreError> {
+    off_the_main_thread(turn, move || {
         let Some(stored) = stored else {
             let _: PasswordHash =
                 argon2().hash_password(password.reveal().as_bytes()).map_err(StoreError::PasswordHashing)?;
@@ -62,10 +106,15 @@ pub(crate) async fn verify(password: Secret, stored: Option<String>) -> Result<b
     .await
 }
 
+/// The turn ends with the work and not with the request: one that breaks off leaves its hash behind, which goes on.
 async fn off_the_main_thread<T: Send + 'static>(
+    turn: Turn,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let _turn = TURNS.acquire().await.expect("the semaphore is never closed");
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.expect("hashing neither panics nor is cancelled")
 }
 
@@ -76,13 +125,15 @@ mod tests {
     #[tokio::test]
     async fn the_right_password_verifies_and_another_does_not() {
         let stored = hash(Secret::new("correct horse")).await.unwrap();
-        assert!(verify(Secret::new("correct horse"), Some(stored.clone())).await.unwrap());
-        assert!(!verify(Secret::new("correct house"), Some(stored)).await.unwrap());
+        assert!(
+            verify(turn().await.unwrap(), Secret::new("correct horse"), Some(stored.clone())).await.unwrap()
+        );
+        assert!(!verify(turn().await.unwrap(), Secret::new("correct house"), Some(stored)).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_user_without_a_password_cannot_sign_in_with_any() {
-        assert!(!verify(Secret::new("anything"), None).await.unwrap());
+        assert!(!verify(turn().await.unwrap(), Secret::new("anything"), None).await.unwrap());
     }
 
     #[tokio::test]
@@ -94,7 +145,49 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_hash_is_an_error_and_not_a_wrong_password() {
-        let error = verify(Secret::new("any"), Some("not a hash".to_owned())).await.unwrap_err();
+        let error = verify(turn().await.unwrap(), Secret::new("any"), Some("not a hash".to_owned()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, StoreError::PasswordHash(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_the_queue_full_is_told_at_once() {
+        let turns = Turns::new(1, 1);
+        let first = turns.next().await.unwrap();
+        let waiting = turns.next();
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(),
+            "it has a place"
+        );
+        assert!(matches!(turns.next().await, Err(StoreError::PasswordsBusy)));
+        drop(first);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_gives_the_place_back() {
+        let turns = Turns::new(1, 1);
+        let first = turns.next().await.unwrap();
+        assert!(matches!(turns.next().await, Err(StoreError::PasswordsBusy)));
+        drop(first);
+        let (one, two) = (turns.next(), turns.next());
+        drop(one.await.unwrap());
+        two.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_breaks_off_keeps_its_turn_until_the_hash_is_done() {
+        let turns = Turns::new(1, 0);
+        let (finish, finished) = std::sync::mpsc::channel();
+        let work = off_the_main_thread(turns.next().await.unwrap(), move || {
+            finished.recv().unwrap();
+            Ok(())
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(1), work).await.is_err());
+        assert!(turns.next().await.is_err(), "the hash is still being made");
+        finish.send(()).unwrap();
+        host::wait::until(PATIENCE, async || turns.next().await.ok()).await.unwrap();
     }
 }

@@ -3,10 +3,13 @@
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use super::{StoreError, database::Database, keys::KeySet, tokens};
+use super::{Parent, StoreError, database::Database, keys::KeySet, text, tokens};
 
 /// The project that is the stack itself: its users are the dashboard's, its keys are what tools begin with.
 pub(crate) const INTERNAL: &str = "internal";
+
+/// How often a project may be deleted by others just after it was made or found for somebody.
+const TRIES: usize = 3;
 
 /// A project.
 #[derive(Debug, Clone)]
@@ -98,25 +101,25 @@ pub(crate) async fn for_config_file(
         INSERT INTO "ApiKeySet" ("projectId", "publishableClientKey", "secretServerKey", "superSecretAdminKey")
         SELECT "id", $4, $5, $6 FROM "created""#;
 
-    let found = |row: &Row| Ok((row.try_get("id")?, KeySet::from_row(row)?));
-    if let Some(row) = database.query_opt(FIND, &[&path]).await? {
-        return found(&row);
+    text::at_most(path, "absolute_file_path", text::MAX_PATH_BYTES)?;
+    for _ in 0..TRIES {
+        if let Some(row) = database.query_opt(FIND, &[&path]).await? {
+            return Ok((row.try_get("id")?, KeySet::from_row(&row)?));
+        }
+        let keys = [tokens::generate()?, tokens::generate()?, tokens::generate()?];
+        let id = uuid::Uuid::new_v4().to_string();
+        let created = database
+            .execute(
+                CREATE,
+                &[&id, &display_name, &path, &keys[0].reveal(), &keys[1].reveal(), &keys[2].reveal()],
+            )
+            .await?;
+        if created > 0 {
+            let [publishable_client, secret_server, super_secret_admin] = keys;
+            return Ok((id, KeySet { publishable_client, secret_server, super_secret_admin }));
+        }
     }
-    let keys = [tokens::generate()?, tokens::generate()?, tokens::generate()?];
-    database
-        .execute(
-            CREATE,
-            &[
-                &uuid::Uuid::new_v4().to_string(),
-                &display_name,
-                &path,
-                &keys[0].reveal(),
-                &keys[1].reveal(),
-                &keys[2].reveal(),
-            ],
-        )
-        .await?;
-    found(&database.query_one(FIND, &[&path]).await?)
+    Err(StoreError::Gone(Parent::Project))
 }
 
 /// Deletes a project with its keys, users and sessions. `internal` stays whatever is asked. Answers whether there was one.

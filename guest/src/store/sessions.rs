@@ -31,19 +31,26 @@ pub(crate) struct OpenedSession {
     pub(crate) access_token: Token,
 }
 
-/// Opens a session for a user and notes the sign-in.
-pub(crate) async fn open(database: &Database, user_id: Uuid) -> Result<OpenedSession, StoreError> {
+/// Opens a session for a user and notes the sign-in, if `password_hash` is still the hash of the user's password; `None` if it is
+/// another one by now, or the user is gone. The update locks the user's row: a new password that is being set at the same time
+/// waits and then ends this session, or is waited for and seen.
+pub(crate) async fn open(
+    database: &Database,
+    user_id: Uuid,
+    password_hash: &str,
+) -> Result<Option<OpenedSession>, StoreError> {
     let opened = OpenedSession {
         refresh_token: Token::generate(SESSION_LIFETIME)?,
         access_token: Token::generate(ACCESS_TOKEN_LIFETIME)?,
     };
-    database
+    let opened_sessions = database
         .execute(
-            r#"WITH "session" AS (
+            r#"WITH "user" AS (
+                   UPDATE "ProjectUser" SET "lastSignedInAt" = now() WHERE "id" = $2 AND "passwordHash" = $7
+                   RETURNING "id"
+               ), "session" AS (
                    INSERT INTO "Session" ("id", "userId", "refreshTokenHash", "expiresAt")
-                   VALUES ($1, $2, $3, $4) RETURNING "id"
-               ), "user" AS (
-                   UPDATE "ProjectUser" SET "lastSignedInAt" = now() WHERE "id" = $2
+                   SELECT $1, "id", $3, $4 FROM "user" RETURNING "id"
                )
                INSERT INTO "AccessToken" ("sessionId", "tokenHash", "expiresAt") SELECT "id", $5, $6 FROM "session""#,
             &[
@@ -53,14 +60,15 @@ pub(crate) async fn open(database: &Database, user_id: Uuid) -> Result<OpenedSes
                 &opened.refresh_token.expires_at,
                 &tokens::hash(opened.access_token.secret.reveal()),
                 &opened.access_token.expires_at,
+                &password_hash,
             ],
         )
         .await?;
-    Ok(opened)
+    Ok((opened_sessions > 0).then_some(opened))
 }
 
 /// Makes another access token for the session of a refresh token, which it does not outlive; `None` if there is no such session
-/// (any more).
+/// (any more). The session's row is locked, so that one that is just being closed is waited for and found gone.
 pub(crate) async fn refresh(
     database: &Database,
     project_id: &str,
@@ -73,6 +81,7 @@ pub(crate) async fn refresh(
                SELECT "Session"."id", $3, least($4, "Session"."expiresAt")
                FROM "Session" JOIN "ProjectUser" ON "ProjectUser"."id" = "userId"
                WHERE "refreshTokenHash" = $2 AND "projectId" = $1 AND "Session"."expiresAt" > now()
+               FOR KEY SHARE OF "Session"
                RETURNING "expiresAt""#,
             &[
                 &project_id,
@@ -130,10 +139,24 @@ pub(crate) async fn user_of_refresh_token(
     row.as_ref().map(User::from_row).transpose()
 }
 
-/// Deletes what has expired: sessions with their access tokens, and access tokens alone. Answers how many rows of each.
+/// Deletes what has expired: sessions with their access tokens, and access tokens alone. Answers how many rows of each. Rows that
+/// somebody else is at are passed over: two who wait for each other's rows would wait for ever.
 pub(crate) async fn delete_expired(database: &Database) -> Result<(u64, u64), StoreError> {
-    let sessions = database.execute(r#"DELETE FROM "Session" WHERE "expiresAt" <= now()"#, &[]).await?;
-    let access_tokens =
-        database.execute(r#"DELETE FROM "AccessToken" WHERE "expiresAt" <= now()"#, &[]).await?;
+    let sessions = database
+        .execute(
+            r#"DELETE FROM "Session" WHERE "id" IN (
+                   SELECT "id" FROM "Session" WHERE "expiresAt" <= now() FOR UPDATE SKIP LOCKED
+               )"#,
+            &[],
+        )
+        .await?;
+    let access_tokens = database
+        .execute(
+            r#"DELETE FROM "AccessToken" WHERE "tokenHash" IN (
+                   SELECT "tokenHash" FROM "AccessToken" WHERE "expiresAt" <= now() FOR UPDATE SKIP LOCKED
+               )"#,
+            &[],
+        )
+        .await?;
     Ok((sessions, access_tokens))
 }

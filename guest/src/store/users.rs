@@ -1,13 +1,11 @@
 //! The users of a project.
 
-use std::str::FromStr as _;
-
-use email_address::EmailAddress;
+use email_address::{EmailAddress, Options};
 use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
-use super::{StoreError, database::Database, projects};
+use super::{StoreError, database::Database, projects, text};
 
 /// What every query of users selects, in the shape that [`User`] reads.
 const COLUMNS: &str = r#""ProjectUser"."id", "ordinal", "primaryEmail", "displayName",
@@ -77,10 +75,16 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct EmailTaken;
 
-/// The form in which addresses are stored and looked up, or `None` if it is no address.
+/// The form in which addresses are stored and looked up, or `None` if it is no address: lower case throughout, so that a mailbox
+/// has one account. What would be a second spelling of the same mailbox is no address here: a name in front of it, a quoted
+/// local part, a number in the place of the domain.
 pub(crate) fn normalise_email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
-    EmailAddress::from_str(&email).ok().map(|_| email)
+    let bare = Options::default().without_display_text().without_domain_literal();
+    let valid = email.len() <= text::MAX_EMAIL_BYTES
+        && !email.starts_with('"')
+        && EmailAddress::parse_with_options(&email, bare).is_ok();
+    valid.then_some(email)
 }
 
 /// Adds a user.
@@ -89,6 +93,7 @@ pub(crate) async fn create(
     project_id: &str,
     user: NewUser,
 ) -> Result<Result<User, EmailTaken>, StoreError> {
+    check_name(user.display_name.as_deref())?;
     let result = database
         .query_one(
             &format!(
@@ -154,6 +159,9 @@ pub(crate) async fn page(
     limit: i64,
     search: Option<&str>,
 ) -> Result<Vec<User>, StoreError> {
+    if let Some(search) = search {
+        text::at_most(search, "query", text::MAX_SEARCH_BYTES)?;
+    }
     let condition = r#""projectId" = $1 AND "ordinal" < $2
         AND ($4::text IS NULL OR position(lower($4) IN "primaryEmail") > 0
              OR position(lower($4) IN lower("displayName")) > 0)
@@ -163,7 +171,8 @@ pub(crate) async fn page(
     rows.iter().map(User::from_row).collect()
 }
 
-/// Changes a user. `None` if there is none. A new password ends every session: whoever knew the old one is out.
+/// Changes a user. `None` if there is none. A new password ends every session: whoever knew the old one is out. Sessions are ended
+/// by a statement of their own, after the one that locks the user's row: that sees those as well that were opened while it waited.
 pub(crate) async fn update(
     database: &Database,
     project_id: &str,
@@ -171,28 +180,37 @@ pub(crate) async fn update(
     changes: Changes,
 ) -> Result<Option<Result<User, EmailTaken>>, StoreError> {
     let sql = format!(
-        r#"WITH "closed" AS (
-               DELETE FROM "Session" USING "ProjectUser"
-               WHERE $6::text IS NOT NULL AND "userId" = "ProjectUser"."id"
-                 AND "ProjectUser"."id" = $2 AND "projectId" = $1
-           )
-           UPDATE "ProjectUser" SET
+        r#"UPDATE "ProjectUser" SET
                "primaryEmail" = coalesce($3, "primaryEmail"),
                "displayName" = CASE WHEN $4 THEN $5 ELSE "displayName" END,
                "passwordHash" = coalesce($6, "passwordHash")
-           WHERE "projectId" = $1 AND "ProjectUser"."id" = $2 RETURNING {COLUMNS}"#
+           WHERE "projectId" = $1 AND "id" = $2 RETURNING {COLUMNS}"#
     );
     let (rename, name) = match changes.display_name {
         Change::Keep => (false, None),
         Change::To(name) => (true, name),
     };
-    let result = database
-        .query_opt(&sql, &[&project_id, &id, &changes.primary_email, &rename, &name, &changes.password_hash])
+    check_name(name.as_deref())?;
+    let mut connection = database.connection().await?;
+    let transaction = connection.transaction().await?;
+    let statement = transaction.prepare_cached(&sql).await?;
+    let result = transaction
+        .query_opt(
+            &statement,
+            &[&project_id, &id, &changes.primary_email, &rename, &name, &changes.password_hash],
+        )
         .await;
-    match unless_taken(result)? {
-        Ok(row) => row.map(|row| User::from_row(&row).map(Ok)).transpose(),
-        Err(taken) => Ok(Some(Err(taken))),
+    let row = match unless_taken(result.map_err(StoreError::from))? {
+        Ok(Some(row)) => row,
+        Ok(None) => return Ok(None),
+        Err(taken) => return Ok(Some(Err(taken))),
+    };
+    if changes.password_hash.is_some() {
+        let statement = transaction.prepare_cached(r#"DELETE FROM "Session" WHERE "userId" = $1"#).await?;
+        transaction.execute(&statement, &[&id]).await?;
     }
+    transaction.commit().await?;
+    Ok(Some(Ok(User::from_row(&row)?)))
 }
 
 /// Deletes a user with all sessions. Answers whether there was one.
@@ -201,6 +219,10 @@ pub(crate) async fn delete(database: &Database, project_id: &str, id: Uuid) -> R
         .execute(r#"DELETE FROM "ProjectUser" WHERE "projectId" = $1 AND "id" = $2"#, &[&project_id, &id])
         .await?;
     Ok(deleted > 0)
+}
+
+fn check_name(name: Option<&str>) -> Result<(), StoreError> {
+    name.map_or(Ok(()), |name| text::at_most(name, "display_name", text::MAX_NAME_BYTES))
 }
 
 /// Tells the one expected violation from all other errors.
@@ -227,5 +249,31 @@ mod tests {
         for text in ["", "ada", "ada@", "@example.com", "ada@example.com, bob@example.com"] {
             assert_eq!(normalise_email(text), None, "`{text}`");
         }
+    }
+
+    #[test]
+    fn a_second_spelling_of_a_mailbox_is_no_address() {
+        for text in [
+            "Ada <ada@example.com>",
+            "<ada@example.com>",
+            "\"ada\"@example.com",
+            "ada@[127.0.0.1]",
+            "ada@example.com.",
+            "ada@example.com\0",
+        ] {
+            assert_eq!(normalise_email(text), None, "`{text}`");
+        }
+    }
+
+    #[test]
+    fn an_address_has_at_most_254_bytes() {
+        let of_length = |length: usize| {
+            let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(63)].join(".");
+            let rest = "e".repeat(length - labels.len() - "ada@.".len());
+            format!("ada@{labels}.{rest}")
+        };
+        assert!(normalise_email(&of_length(254)).is_some());
+        assert_eq!(normalise_email(&of_length(255)), None);
+        assert_eq!(normalise_email(&format!("Ada {} <ada@example.com>", "x".repeat(4096))), None);
     }
 }

@@ -53,12 +53,16 @@ pub(super) async fn sign_up(
     extract::Json(body): extract::Json<SignUp>,
 ) -> Result<(StatusCode, Json<SessionBody>), ApiError> {
     let primary_email = checked_email(&body.email)?;
-    let password_hash = Some(checked_password_hash(body.password).await?);
-    let new = NewUser { primary_email, display_name: body.display_name, password_hash };
+    let password_hash = checked_password_hash(body.password).await?;
+    let new = NewUser {
+        primary_email,
+        display_name: body.display_name,
+        password_hash: Some(password_hash.clone()),
+    };
     let user = users::create(&backend.store.database, &access.project_id, new)
         .await?
         .map_err(|_| ApiError::EmailTaken)?;
-    let opened = sessions::open(&backend.store.database, user.id).await?;
+    let opened = opened(&backend, user.id, &password_hash).await?;
     Ok((StatusCode::CREATED, Json(SessionBody::of(user.id, &opened))))
 }
 
@@ -68,7 +72,7 @@ pub(super) async fn sign_in(
     extract::Json(body): extract::Json<SignIn>,
 ) -> Result<Json<SessionBody>, ApiError> {
     let password = Secret::new(body.password);
-    let user = authentication::with_password(&backend.store, &access.project_id, &body.email, password)
+    let proven = authentication::with_password(&backend.store, &access.project_id, &body.email, password)
         .await?
         .map_err(|refusal| match refusal {
             Refusal::Mismatch => ApiError::EmailPasswordMismatch,
@@ -76,8 +80,15 @@ pub(super) async fn sign_in(
                 ApiError::TooManyAttempts { retry_after_seconds: too_many.retry_after.as_secs() }
             }
         })?;
-    let opened = sessions::open(&backend.store.database, user.id).await?;
-    Ok(Json(SessionBody::of(user.id, &opened)))
+    let opened = opened(&backend, proven.user.id, &proven.password_hash).await?;
+    Ok(Json(SessionBody::of(proven.user.id, &opened)))
+}
+
+/// A session for a user whose password has this hash. One that was changed or deleted since does not let anybody in.
+async fn opened(backend: &Backend, user_id: Uuid, password_hash: &str) -> Result<OpenedSession, ApiError> {
+    sessions::open(&backend.store.database, user_id, password_hash)
+        .await?
+        .ok_or(ApiError::EmailPasswordMismatch)
 }
 
 pub(super) async fn refresh(

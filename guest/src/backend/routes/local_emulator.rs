@@ -6,10 +6,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Backend, access::InternalClient, error::ApiError, extract};
-use crate::store::projects;
-
-/// Linux's limit for a path, with its terminating null byte.
-const MAX_PATH_BYTES: usize = 4096;
+use crate::store::{projects, text};
 
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -43,10 +40,10 @@ pub(super) async fn project(
 
 /// A path that PostgreSQL can store and that means the same file whoever asks.
 fn checked_path(path: &str) -> Result<&str, ApiError> {
-    if Path::new(path).is_absolute() && path.len() < MAX_PATH_BYTES && !path.contains('\0') {
+    if Path::new(path).is_absolute() && path.len() <= text::MAX_PATH_BYTES && !path.contains('\0') {
         Ok(path)
     } else {
-        Err(ApiError::FilePathInvalid { max_bytes: MAX_PATH_BYTES - 1 })
+        Err(ApiError::FilePathInvalid)
     }
 }
 
@@ -64,7 +61,7 @@ mod tests {
     #[test]
     fn only_an_absolute_path_names_a_project() {
         assert!(checked_path("/home/ada/shop/stack.config.json").is_ok());
-        for path in ["", "stack.config.json", "./x", "/with\0null", &format!("/{}", "x".repeat(4096))] {
+        for path in ["", "stack.config.json", "./x", "/with\0null", &format!("/{}", "x".repeat(2048))] {
             assert!(checked_path(path).is_err(), "{path:?}");
         }
     }

@@ -13,7 +13,7 @@ use super::super::{
     extract::{self, Path, Query},
 };
 use crate::store::{
-    passwords,
+    passwords, text,
     users::{self, Change, Changes, NewUser, User},
 };
 
@@ -174,8 +174,9 @@ pub(super) async fn delete(
 }
 
 /// The address in the form that is stored.
-pub(super) fn checked_email(text: &str) -> Result<String, ApiError> {
-    users::normalise_email(text).ok_or_else(|| ApiError::EmailInvalid(text.to_owned()))
+pub(super) fn checked_email(email: &str) -> Result<String, ApiError> {
+    users::normalise_email(email)
+        .ok_or_else(|| ApiError::EmailInvalid(email.chars().take(text::MAX_EMAIL_BYTES).collect()))
 }
 
 /// The hash of a password whose length will do.
