@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use host::console::Console;
 use host::interrupt::unless_interrupted;
+use host::startup;
 use vm::snapshot::capture;
 
 use crate::cli::{Cli, Command};
@@ -24,6 +25,8 @@ mod views;
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
+    startup::outlive_file_size_limit();
+    startup::keep_descriptors();
     let cli = Cli::from_command_line();
     let console = Console::stderr(cli.global.verbosity());
     match started(&cli, &console) {

@@ -16,4 +16,5 @@ pub mod process;
 pub mod readiness;
 pub mod space;
 pub mod sparse;
+pub mod startup;
 pub mod wait;

@@ -13,11 +13,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use host::console::Console;
 use host::interrupt::{Interrupted, unless_interrupted};
+use host::startup;
 
 use crate::flags::{Cli, Task};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    startup::outlive_file_size_limit();
     let cli = Cli::parse();
     let console = Console::stderr(cli.verbosity());
     // The future of all tasks together is too big for the stack.
