@@ -112,6 +112,14 @@ pub enum DownloadError {
         #[source]
         source: ArchiveError,
     },
+    /// What was named as a file is none.
+    #[error("`{}` is {found}, not a file", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+    },
     /// There is too little room for the file.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
@@ -169,6 +177,9 @@ impl DownloadError {
             }
             Self::BrokenOff { .. } | Self::Changed { .. } | Self::Expired { .. } => {
                 "run the same command again".to_owned()
+            }
+            Self::NotAFile { .. } => {
+                "name the image itself, or the archive that it is in; save what comes through a pipe first".to_owned()
             }
             Self::NoSpace(source) => format!("free some space in `{}`", source.path.display()),
             Self::Write { source, path } if source.kind() == io::ErrorKind::StorageFull => {
