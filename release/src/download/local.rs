@@ -50,7 +50,7 @@ fn open(file: &Path, target: &Path, part: &Part, phase: &Phase<'_>) -> Result<Fe
 
 /// Looked at before it is opened: to open a named pipe waits for a writer, and a device has no end.
 fn refuse_what_is_no_file(file: &Path) -> Result<(), DownloadError> {
-    let kind = std::fs::metadata(file).map_err(FileError::of("look at", file))?.file_type();
+    let kind = std::fs::metadata(file).map_err(FileError::of("open", file))?.file_type();
     let found = match () {
         () if kind.is_file() => return Ok(()),
         () if kind.is_dir() => "a directory",
