@@ -1,9 +1,10 @@
 //! What goes to stdout: one JSON document or one table, and nothing else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use host::text::harmless;
 use serde::Serialize;
 
 /// Version of the JSON that every command prints. It changes when a key changes its meaning or goes away; new keys do not
@@ -46,7 +47,7 @@ impl Printer {
     pub(crate) fn print<T: Serialize>(self, data: &T, people: impl FnOnce(&T) -> String) -> io::Result<()> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(&document(data))?,
-            Format::Table => people(data),
+            Format::Table => harmless(&people(data)).into_owned(),
         };
         print_text(&text)
     }
@@ -58,6 +59,8 @@ impl Printer {
     pub(crate) fn entry<T: Serialize>(self, data: &T, people: impl FnOnce(&T) -> String) -> io::Result<()> {
         let line = match self.format {
             Format::Json => serde_json::to_string(&document(data))?,
+            // A pipe gets the bytes as they came, a person's terminal must not obey them.
+            Format::Table if io::stdout().is_terminal() => harmless(&people(data)).into_owned(),
             Format::Table => people(data),
         };
         write_line(&line)

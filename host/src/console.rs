@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use crate::events::{Event, Reporter, Unit};
+use crate::text::harmless;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,12 +66,13 @@ impl Console {
         if self.tty {
             let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg:.dim} {elapsed:.dim}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar =
-                self.bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(title.to_owned()));
+            let bar = self
+                .bars
+                .add(ProgressBar::new_spinner().with_style(style).with_prefix(harmless(title).into_owned()));
             bar.enable_steady_tick(Duration::from_millis(120));
             self.running.lock().expect("no renderer panics").insert(phase.to_owned(), bar);
         } else if self.verbosity == Verbosity::Verbose {
-            self.line(&format!("{title} …"));
+            self.line(&format!("{} …", harmless(title)));
         }
     }
 
@@ -94,9 +96,9 @@ impl Console {
 
     fn detail(&self, phase: &str, text: &str) {
         if self.verbosity == Verbosity::Verbose {
-            self.line(&format!("  {text}"));
+            self.line(&format!("  {}", harmless(text)));
         } else if let Some(bar) = self.running.lock().expect("no renderer panics").get(phase) {
-            bar.set_message(text.to_owned());
+            bar.set_message(harmless(text).into_owned());
         }
     }
 
@@ -113,7 +115,7 @@ impl Console {
             (false, true) => "✗".red().to_string(),
             (false, false) => "failed".to_owned(),
         };
-        self.line(&format!("{mark} {title} ({})", seconds(elapsed)));
+        self.line(&format!("{mark} {} ({})", harmless(title), seconds(elapsed)));
     }
 }
 
@@ -125,11 +127,11 @@ impl Reporter for Console {
             Event::Detail { phase, text } => self.detail(phase, text),
             Event::Ended { phase, title, elapsed, ok } => self.ended(phase, title, elapsed, ok),
             Event::Notice(_) if self.verbosity == Verbosity::Quiet => {}
-            Event::Notice(text) => self.line(text),
+            Event::Notice(text) => self.line(&harmless(text)),
             Event::Warning(text) if self.colour => {
-                self.line(&format!("{} {text}", "warning:".yellow().bold()))
+                self.line(&format!("{} {}", "warning:".yellow().bold(), harmless(text)))
             }
-            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            Event::Warning(text) => self.line(&format!("warning: {}", harmless(text))),
         }
     }
 }
@@ -149,15 +151,15 @@ pub fn seconds(elapsed: Duration) -> String {
 /// The text of an error: message, one line a cause, and the hint.
 pub fn render_error(error: &(dyn Error + 'static), hint: Option<&str>, colour: bool) -> String {
     let label = |text: &str| if colour { text.red().bold().to_string() } else { text.to_owned() };
-    let mut text = format!("{} {error}", label("error:"));
+    let mut text = format!("{} {}", label("error:"), harmless(&error.to_string()));
     let mut cause = error.source();
     while let Some(source) = cause {
-        let _ = write!(text, "\n  cause: {source}");
+        let _ = write!(text, "\n  cause: {}", harmless(&source.to_string()));
         cause = source.source();
     }
     if let Some(hint) = hint {
         let label = if colour { "hint:".cyan().bold().to_string() } else { "hint:".to_owned() };
-        let _ = write!(text, "\n\n{label} {hint}");
+        let _ = write!(text, "\n\n{label} {}", harmless(hint));
     }
     text
 }
@@ -176,6 +178,14 @@ mod tests {
 
         hint: run `emulator pull`
         ");
+    }
+
+    #[test]
+    fn an_error_cannot_speak_to_the_terminal() {
+        let source = io::Error::other("said \u{1b}[2J");
+        let error = crate::files::FileError { action: "open", path: "a\u{202e}".into(), source };
+        let text = render_error(&error, Some("run \u{9b}"), false);
+        assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{text:?}");
     }
 
     #[test]

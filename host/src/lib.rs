@@ -17,4 +17,5 @@ pub mod readiness;
 pub mod space;
 pub mod sparse;
 pub mod startup;
+pub mod text;
 pub mod wait;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
-use crate::stack::Stack;
+use crate::stack::{Stack, StackError};
 
 /// Version of the manifest's format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -89,13 +89,25 @@ pub enum ManifestError {
         /// The format that the manifest claims.
         found: u32,
     },
+    /// Its guest is told of a resume in words that this program does not know.
+    #[error(
+        "the image's guest speaks version {found} of the resume message, this program version {RESUME_PROTOCOL}"
+    )]
+    Protocol {
+        /// The version that the manifest claims.
+        found: u32,
+    },
+    /// Its stack would be refused when it is built.
+    #[error("the image's manifest describes a stack that cannot run")]
+    Stack(#[source] Box<StackError>),
 }
 
 impl Manifest {
     /// Parses the bytes of a manifest.
     ///
     /// # Errors
-    /// When they are not JSON of the expected shape, or of a newer format.
+    /// When they are not JSON of the expected shape, of a newer format or another resume message, or describe a stack that
+    /// a build would refuse.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -106,7 +118,12 @@ impl Manifest {
         if format_version > FORMAT_VERSION {
             return Err(ManifestError::Newer { found: format_version });
         }
-        Ok(serde_json::from_slice(bytes)?)
+        let manifest: Self = serde_json::from_slice(bytes)?;
+        if manifest.resume_protocol != RESUME_PROTOCOL {
+            return Err(ManifestError::Protocol { found: manifest.resume_protocol });
+        }
+        manifest.stack.check().map_err(|source| ManifestError::Stack(Box::new(source)))?;
+        Ok(manifest)
     }
 
     /// The manifest as indented JSON with a final line break.
@@ -148,6 +165,28 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_as_written() {
         assert_eq!(Manifest::parse(manifest().to_json().as_bytes()).unwrap(), manifest());
+    }
+
+    #[test]
+    fn a_stack_that_a_build_refuses_is_refused_in_an_image() {
+        let refused = |change: fn(&mut Stack)| {
+            let mut manifest = manifest();
+            change(&mut manifest.stack);
+            matches!(Manifest::parse(manifest.to_json().as_bytes()), Err(ManifestError::Stack(_)))
+        };
+        assert!(refused(|stack| stack.ports[1].guest = stack.ports[0].guest));
+        assert!(refused(|stack| stack.ports.clear()));
+        assert!(refused(|stack| stack.ports[0].health = Some("/a\nb".into())));
+        assert!(refused(|stack| stack.ports[0].health = Some("/a b".into())));
+        assert!(refused(|stack| stack.ports[0].name = "\u{1b}[2J".into()));
+        assert!(refused(|stack| stack.name = "../up".into()));
+    }
+
+    #[test]
+    fn another_resume_message_is_refused() {
+        let manifest = Manifest { resume_protocol: 99, ..manifest() };
+        let error = Manifest::parse(manifest.to_json().as_bytes()).unwrap_err();
+        assert!(matches!(error, ManifestError::Protocol { found: 99 }));
     }
 
     #[test]

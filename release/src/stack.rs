@@ -145,8 +145,16 @@ impl Stack {
         Ok(stack)
     }
 
-    fn check(&self) -> Result<(), StackError> {
+    /// Checks what the shape alone does not promise, of a description that is built and of one that an image carries.
+    pub(crate) fn check(&self) -> Result<(), StackError> {
         let invalid = |text: String| Err(StackError::Invalid(text));
+        let ports = self.ports.iter().map(|port| &port.name);
+        let secrets = self.secrets.iter().map(|secret| &secret.name);
+        let services = self.services.iter().map(|service| &service.name);
+        let mut names = std::iter::once(&self.name).chain(ports).chain(secrets).chain(services);
+        if let Some(name) = names.find(|name| !is_name(name)) {
+            return invalid(format!("{name:?} is no name: letters, digits, `-` and `_`, at most 64"));
+        }
         for (index, port) in self.ports.iter().enumerate() {
             if let Some(twin) = self.ports[..index].iter().find(|twin| {
                 twin.name == port.name
@@ -162,6 +170,10 @@ impl Stack {
             if port.health.as_ref().is_some_and(|path| !path.starts_with('/')) {
                 return invalid(format!("the health path of port `{}` does not start with `/`", port.name));
             }
+        }
+        let mut paths = self.ports.iter().filter_map(|port| port.health.as_ref());
+        if let Some(path) = paths.find(|path| !is_url_path(path)) {
+            return invalid(format!("the health path {path:?} has a character that no URL has"));
         }
         if !self.ports.iter().any(|port| port.health.is_some()) {
             return invalid("no port has a health path, so readiness cannot be told".to_owned());
@@ -199,6 +211,20 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// Whether this can be asked for as it is: path and query of RFC 3986.
+fn is_url_path(path: &str) -> bool {
+    let known =
+        |character: char| character.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%?".contains(character);
+    path.len() <= 1024 && path.chars().all(known)
+}
+
+/// Whether this can be part of a flag, a file's name and a message.
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with('-')
+        && name.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character))
 }
 
 /// Whether this is the full name of a systemd unit that can be restarted: systemd.unit(5).

@@ -129,7 +129,7 @@ impl Explain for BootFilesError {
             }
             Self::File(source) => source.hint(),
             Self::Disk(source) => source.hint(),
-            Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
+            Self::Manifest { source: ManifestError::Newer { .. } | ManifestError::Protocol { .. }, .. } => {
                 Some("update `emulator`, or use an older image".to_owned())
             }
             _ => Some(
