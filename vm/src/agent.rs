@@ -14,7 +14,7 @@ use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 
 use crate::error::{Class, Explain};
 use crate::qga::{Exec, Qga, QgaError};
-use crate::wire;
+use crate::wire::{self, Listener};
 
 /// Longest answer in bytes.
 const LINE_LIMIT: usize = 256 << 10;
@@ -91,8 +91,21 @@ impl Agent {
     /// # Errors
     /// When the socket cannot be connected to within `limit`.
     pub async fn connect(path: &Path, limit: Duration) -> Result<Self, AgentError> {
+        Self::open(path, Listener::Starting, limit).await
+    }
+
+    /// Connects to the socket at `path` of a QEMU that has been running for a while: one that is not there is not waited for.
+    ///
+    /// # Errors
+    /// When the socket is gone, and as [`Agent::connect`].
+    pub async fn reach(path: &Path, limit: Duration) -> Result<Self, AgentError> {
+        Self::open(path, Listener::Running, limit).await
+    }
+
+    async fn open(path: &Path, listener: Listener, limit: Duration) -> Result<Self, AgentError> {
         let error = |source| AgentError::Io { path: path.to_owned(), source };
-        let stream = wire::within(limit, wire::open(path)).await.ok_or(AgentError::Silent(limit))?;
+        let stream =
+            wire::within(limit, wire::open(path, listener)).await.ok_or(AgentError::Silent(limit))?;
         let codec = LinesCodec::new_with_max_length(LINE_LIMIT);
         let mut lines = Framed::new(stream.map_err(error)?, codec);
         // Ends what an earlier client may have left unfinished.

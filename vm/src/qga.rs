@@ -14,7 +14,7 @@ use host::wait::Backoff;
 use qapi::qga::{self, GuestExecCaptureOutput, GuestShutdownMode, QgaCommand};
 
 use crate::error::{Class, Explain};
-use crate::wire::{self, Answer, Message, Receiver, Sender};
+use crate::wire::{self, Answer, Listener, Message, Receiver, Sender};
 
 /// How long one `guest-sync` is waited for before another is sent: the agent may have been restarted in between.
 const SYNC_ATTEMPT: Duration = Duration::from_secs(5);
@@ -205,7 +205,7 @@ pub struct Qga {
 }
 
 impl Qga {
-    /// A client for the socket at `path`. Nothing is sent before the first call.
+    /// A client for the socket at `path` of a QEMU that has opened its sockets. Nothing is sent before the first call.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), channel: None }
     }
@@ -333,7 +333,7 @@ async fn synced(path: &Path) -> Result<(Sender, Receiver), QgaError> {
     let error = |source| QgaError::Connect { path: path.to_owned(), source };
     let mut backoff = Backoff::default();
     loop {
-        let mut channel = wire::connect(path).await.map_err(error)?;
+        let mut channel = wire::connect(path, Listener::Running).await.map_err(error)?;
         match wire::within(SYNC_ATTEMPT, sync(&mut channel)).await {
             Some(Ok(true)) => return Ok(channel),
             // QEMU closes the channel when its client is not the first or the machine is going down.

@@ -23,7 +23,7 @@ use crate::error::{Class, Explain};
 use crate::machine::NETDEV;
 use crate::process::VmProcessError;
 use crate::qemu::Version;
-use crate::wire::{self, Answer, Message, Receiver, Sender};
+use crate::wire::{self, Answer, Listener, Message, Receiver, Sender};
 
 /// How long QEMU may take to answer a command. Most take a millisecond; a loaded host is no reason to give up.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -180,13 +180,26 @@ impl Qmp {
     /// # Errors
     /// When there is no greeting within `limit`, or something else than QEMU answers.
     pub async fn connect(path: &Path, limit: Duration) -> Result<Self, QmpError> {
-        let no_greeting = || QmpError::NoGreeting { path: path.to_owned(), limit };
-        wire::within(limit, Self::greeted(path)).await.ok_or_else(no_greeting)?
+        Self::greeted_within(path, Listener::Starting, limit).await
     }
 
-    async fn greeted(path: &Path) -> Result<Self, QmpError> {
+    /// Connects to the socket at `path` of a QEMU that has been running for a while, as [`Qmp::connect`] does, but without
+    /// waiting for a socket that is not there.
+    ///
+    /// # Errors
+    /// When the socket is gone, and as [`Qmp::connect`].
+    pub async fn reach(path: &Path, limit: Duration) -> Result<Self, QmpError> {
+        Self::greeted_within(path, Listener::Running, limit).await
+    }
+
+    async fn greeted_within(path: &Path, listener: Listener, limit: Duration) -> Result<Self, QmpError> {
+        let no_greeting = || QmpError::NoGreeting { path: path.to_owned(), limit };
+        wire::within(limit, Self::greeted(path, listener)).await.ok_or_else(no_greeting)?
+    }
+
+    async fn greeted(path: &Path, listener: Listener) -> Result<Self, QmpError> {
         let error = |source| QmpError::Connect { path: path.to_owned(), source };
-        let (sender, mut receiver) = wire::connect(path).await.map_err(error)?;
+        let (sender, mut receiver) = wire::connect(path, listener).await.map_err(error)?;
         let version = loop {
             match receiver.next().await.map_err(error)? {
                 Some(Message::Other(value)) => {

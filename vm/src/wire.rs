@@ -67,27 +67,38 @@ struct RawError {
     desc: String,
 }
 
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Of a QEMU that is being started: it is waited for until somebody listens there.
+    Starting,
+    /// Of a QEMU that has opened its sockets long ago: one that is missing does not come back.
+    Running,
+}
+
 /// Connects to the socket at `path` as [`open`] does, and speaks lines of JSON there.
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) async fn connect(path: &Path) -> io::Result<(Sender, Receiver)> {
-    let (read, write) = open(path).await?.into_split();
+pub(crate) async fn connect(path: &Path, listener: Listener) -> io::Result<(Sender, Receiver)> {
+    let (read, write) = open(path, listener).await?.into_split();
     let codec = AnyDelimiterCodec::new_with_max_length(vec![b'\n', SENTINEL], b"\n".to_vec(), LINE_LIMIT);
     Ok((Sender(write), Receiver(FramedRead::new(read, codec))))
 }
 
-/// Connects to the socket at `path` as soon as somebody listens there. Never gives up: race it against a deadline.
+/// Connects to the socket at `path`; while QEMU starts, as soon as somebody listens there, which never gives up: race it
+/// against a deadline.
 ///
 /// # Errors
 /// When the socket cannot be connected to for another reason than that nobody listens yet.
-pub(crate) async fn open(path: &Path) -> io::Result<UnixStream> {
+pub(crate) async fn open(path: &Path, listener: Listener) -> io::Result<UnixStream> {
     let mut backoff = Backoff::default();
     loop {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(stream),
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+                if listener == Listener::Starting
+                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {
                 backoff.pause().await;
             }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use vm::accel::Accelerator;
+use vm::error::Explain;
 use vm::instance::health::{self, Health};
 use vm::instance::live::{Live, StartedBy};
 use vm::instance::record::Secrets;
@@ -108,14 +109,29 @@ async fn tell(
         State::Stopping(_) => ("stopping", Exit::NotRunning, None, Vec::new()),
         State::Starting(live) => ("starting", Exit::Failed, Some(live), Vec::new()),
         State::Running(live) => ("running", Exit::Ok, Some(live), Vec::new()),
+        State::Elsewhere(elsewhere) => {
+            let hint = elsewhere.hint().unwrap_or_default();
+            ("elsewhere", Exit::Failed, None, vec![format!("{elsewhere}: {hint}")])
+        }
         State::Broken(faults) => {
             ("broken", Exit::Failed, None, faults.iter().map(ToString::to_string).collect())
         }
     };
     let services = match live {
+        Some(live) if live.is_in_other_network() => health::unasked(
+            &live.ports,
+            "is in another network namespace: its port cannot be reached from here",
+        ),
         Some(live) => health::check(&live.ports, ANSWER_LIMIT * live.accelerator.patience()).await,
         None => Vec::new(),
     };
+    if let Some(socket) = live.and_then(Live::lost_socket) {
+        let flag = context.name.flag();
+        reasons.push(format!(
+            "its socket `{}` was removed: `emulator stop{flag}`, then `emulator start{flag}`",
+            socket.display()
+        ));
+    }
     let sick = services.iter().filter(|service| !service.healthy);
     reasons.extend(sick.map(|service| {
         format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))

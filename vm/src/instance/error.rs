@@ -14,6 +14,7 @@ use super::record::RecordError;
 use super::state::{Fault, InspectError};
 use crate::console::{GuestTrouble, shown};
 use crate::error::{Class, Error, Explain};
+use crate::place::Elsewhere;
 
 /// Why an instance does not do what a command asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,20 @@ pub enum InstanceError {
     /// The guest's `journalctl` printed something else than its format.
     #[error("the guest's journal cannot be read")]
     Journal(#[source] serde_json::Error),
+    /// A machine runs on its disk, or may, that cannot be seen from here.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
+    /// It runs, and its ports cannot be reached.
+    #[error("instance `{0}` runs already, and its ports are of another network namespace")]
+    OtherNetwork(InstanceName),
+    /// It runs, and cannot be talked to.
+    #[error("instance `{name}` runs, and its socket `{}` was removed", path.display())]
+    SocketGone {
+        /// The instance.
+        name: InstanceName,
+        /// The socket.
+        path: PathBuf,
+    },
     /// The state cannot be told.
     #[error(transparent)]
     Inspect(#[from] InspectError),
@@ -209,6 +224,13 @@ impl InstanceError {
             Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
             Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
             Self::Vm(source) => source.hint(),
+            Self::Elsewhere(elsewhere) => elsewhere.hint(),
+            Self::OtherNetwork(_) => Some(format!(
+                "use it from where it was started, or end it: `emulator stop{flag}`, then `emulator start{flag}`"
+            )),
+            Self::SocketGone { .. } => {
+                Some(format!("end it and start it again: `emulator stop{flag}`, then `emulator start{flag}`"))
+            }
             Self::Random(_) | Self::CannotSuspend | Self::UnknownSource { .. } | Self::Record(_) => None,
         }
     }

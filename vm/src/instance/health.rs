@@ -65,6 +65,18 @@ pub async fn check(ports: &[PublishedPort], limit: Duration) -> Vec<Health> {
     .await
 }
 
+/// What is to be said of every port with a health path when none can be asked, `because` of one cause.
+pub fn unasked(ports: &[PublishedPort], because: &str) -> Vec<Health> {
+    let with_path = ports.iter().filter(|port| port.health.is_some());
+    let health = |port: &PublishedPort| Health {
+        name: port.name.clone(),
+        url: port.health_url().unwrap_or_default(),
+        healthy: false,
+        reason: Some(because.to_owned()),
+    };
+    with_path.map(health).collect()
+}
+
 /// One GET: the status, and of an unsuccessful answer that says why the beginning of the body.
 async fn get(port: u16, path: &str) -> Result<(StatusCode, String), Unanswered> {
     let stream = TcpStream::connect((LOOPBACK, port)).await.map_err(Unanswered::Connect)?;

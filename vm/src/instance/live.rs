@@ -3,6 +3,7 @@
 //! It is written just before QEMU is started and again with QEMU's identity right after, so that a command that is killed
 //! in between leaves enough behind for the next one to clean up. It goes when QEMU is known to have ended.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use host::events::Timing;
@@ -12,10 +13,12 @@ use release::stack::{self, Service};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::dir::InstanceDir;
 use super::ports::PublishedPort;
 use crate::accel::Accelerator;
 use crate::memory::HeldMemory;
-use crate::process::ProcessIdentity;
+use crate::place::{Place, Sight, Traces};
+use crate::process::{ProcessIdentity, VmProcessError};
 use crate::snapshot::Fingerprint;
 
 /// How a running instance came to be.
@@ -38,6 +41,9 @@ pub struct Live {
     pub schema_version: u32,
     /// The QEMU process; none while it is being started.
     pub process: Option<ProcessIdentity>,
+    /// Where it was started; none when an earlier version has.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// Socket of the monitor.
     pub qmp: PathBuf,
     /// Socket of QEMU's guest agent.
@@ -87,13 +93,52 @@ pub struct Live {
     pub ready: Option<Ready>,
 }
 
-/// The process in the live record at `path`, whatever else is in it; `None` when it names none.
-pub(super) fn process(path: &Path) -> Option<ProcessIdentity> {
-    #[derive(Deserialize)]
-    struct Noted {
-        process: Option<ProcessIdentity>,
+impl Live {
+    /// Whether its ports are of another network namespace, where this program cannot reach them.
+    pub fn is_in_other_network(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
     }
-    serde_json::from_slice::<Noted>(&std::fs::read(path).ok()?).ok()?.process
+
+    /// A socket of the machine that is not there any more, if it was ready once.
+    pub fn lost_socket(&self) -> Option<&Path> {
+        self.ready.as_ref()?;
+        let lost = |path: &&PathBuf| {
+            std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        [&self.qmp, &self.qga, &self.agent].into_iter().find(lost).map(PathBuf::as_path)
+    }
+
+    /// What it says of its process.
+    pub(super) fn noted(&self) -> Noted {
+        Noted { process: self.process, place: self.place.clone() }
+    }
+}
+
+/// What a live record says of its process.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Noted {
+    /// The process; none while it was being started.
+    pub(super) process: Option<ProcessIdentity>,
+    /// Where it was started.
+    #[serde(default)]
+    place: Option<Place>,
+}
+
+impl Noted {
+    /// That of the live record at `path`, whatever else is in it.
+    pub(super) fn read(path: &Path) -> Self {
+        std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Looks whether the process runs, whose instance is in `dir` and whose monitor's socket is `qmp`.
+    ///
+    /// # Errors
+    /// When the operating system refuses to tell.
+    pub(super) fn look(&self, dir: &InstanceDir, qmp: &Path) -> Result<Sight, VmProcessError> {
+        let (disk, record) = (dir.overlay(), dir.live());
+        let place = self.place.as_ref();
+        Traces { process: self.process, place, disk: &disk, qmp: Some(qmp), record: &record }.look()
+    }
 }
 
 /// The end of a start.

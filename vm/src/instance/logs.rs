@@ -72,11 +72,17 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         let live = match inspect(&self.dir, Viewer::Bystander)? {
             State::Running(live) | State::Starting(live) => Some(live),
+            State::Elsewhere(elsewhere) if !matches!(query.source, None | Some(SERIAL | QEMU)) => {
+                return Err(elsewhere.into());
+            }
             _ => None,
         };
         match self.source(query.source, live.as_ref())? {
             Source::File { name, path } => self.file(name, path, query, live.is_some(), &mut take).await,
-            Source::Journal { live, services } => self.journal(live, &services, query, &mut take).await,
+            Source::Journal { live, services } => {
+                self.check_sockets(live)?;
+                self.journal(live, &services, query, &mut take).await
+            }
         }
     }
 

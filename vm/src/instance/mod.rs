@@ -12,7 +12,9 @@ use host::events::{Event, Reporter};
 use host::files::{self, FileError, FileLock, create_private_dir};
 use tokio::net::UnixStream;
 
+use crate::disk_lock;
 use crate::home::Home;
+use crate::place::{Elsewhere, Sight};
 use crate::qmp::Qmp;
 use crate::runtime;
 
@@ -42,7 +44,7 @@ mod watch;
 
 use dir::InstanceDir;
 use error::InstanceError;
-use live::Live;
+use live::{Live, Noted};
 use name::InstanceName;
 use record::{Record, Session};
 use state::{Fault, State, Viewer, inspect};
@@ -52,6 +54,9 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a QEMU may take to end after `quit`.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the kernel may take to close the disk of a process that was killed.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// One instance. Making this value touches nothing.
 #[derive(Debug, Clone)]
@@ -98,6 +103,17 @@ impl Instance {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
     }
 
+    /// Proves that a machine that runs can be talked to.
+    ///
+    /// # Errors
+    /// When one of its sockets was removed.
+    fn check_sockets(&self, live: &Live) -> Result<(), InstanceError> {
+        match live.lost_socket() {
+            Some(path) => Err(InstanceError::SocketGone { name: self.name.clone(), path: path.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.
     ///
     /// # Errors
@@ -141,10 +157,7 @@ impl Instance {
     /// Ends whatever the live record speaks of, and takes back what an unfinished start has made.
     async fn clean_up(&self) -> Result<(), InstanceError> {
         let Some(live) = record::read::<Live>(&self.dir.live())? else { return Ok(()) };
-        match live.process {
-            Some(process) => process.kill().await?,
-            None => end_orphan(&live.qmp).await?,
-        }
+        self.end(&live.noted(), &live.qmp).await?;
         if live.new_session && live.ready.is_none() {
             self.discard_session()?;
             let record = record::read::<Record>(&self.dir.record())?;
@@ -171,9 +184,35 @@ impl Instance {
 
     /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
     async fn end_unknown(&self) -> Result<(), InstanceError> {
-        match live::process(&self.dir.live()) {
-            Some(process) => Ok(process.kill().await?),
-            None => end_orphan(&runtime::path_for(self.dir.root())?.join(runtime::QMP)).await,
+        let qmp = runtime::path_for(self.dir.root())?.join(runtime::QMP);
+        self.end(&Noted::read(&self.dir.live()), &qmp).await
+    }
+
+    /// Ends the machine that a live record speaks of, unless that is in a place that cannot be seen from here.
+    async fn end(&self, noted: &Noted, qmp: &Path) -> Result<(), InstanceError> {
+        match (noted.look(&self.dir, qmp)?, noted.process) {
+            (Sight::Elsewhere(elsewhere), _) => return Err(elsewhere.into()),
+            (Sight::Alive, Some(process)) => process.kill().await?,
+            (_, None) => end_orphan(qmp).await?,
+            (Sight::Gone, Some(_)) => {}
+        }
+        self.released().await
+    }
+
+    /// Waits until nobody has the disk open: the kernel may close the files of a process that was killed after its end.
+    ///
+    /// # Errors
+    /// When somebody goes on to have it open. Then nothing of the instance may be removed, and no machine started.
+    async fn released(&self) -> Result<(), InstanceError> {
+        let disk = self.dir.overlay();
+        let free = async || match disk_lock::is_held(&disk) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(FileError::of("look at", &disk)(error))),
+        };
+        match host::wait::until(RELEASE_LIMIT, free).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Elsewhere::DiskInUse(disk.clone()).into()),
         }
     }
 
@@ -190,7 +229,7 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     if UnixStream::connect(qmp).await.is_err() {
         return Ok(());
     }
-    Qmp::connect(qmp, ORPHAN_LIMIT).await?.quit().await?;
+    Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await?;
     let gone = async || UnixStream::connect(qmp).await.is_err().then_some(());
     host::wait::until(QUIT_LIMIT, gone).await.map_err(InstanceError::Orphan)
 }
@@ -251,6 +290,7 @@ mod tests {
             let live = Live {
                 schema_version: SCHEMA_VERSION,
                 process,
+                place: None,
                 qmp: home.path().join("qmp"),
                 qga: home.path().join("qga"),
                 agent: home.path().join("agent"),

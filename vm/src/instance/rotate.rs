@@ -29,7 +29,13 @@ impl Instance {
             return Err(not_running());
         }
         let _lock = self.lock(reporter).await?;
-        let State::Running(live) = inspect(&self.dir, Viewer::Holder)? else { return Err(not_running()) };
+        let live = match inspect(&self.dir, Viewer::Holder)? {
+            State::Running(live) => live,
+            State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
+            _ => return Err(not_running()),
+        };
+        // Asked before anything is noted: without them the guest cannot be told.
+        self.check_sockets(&live)?;
         let mut renewed: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
         let phase = Phase::start(reporter, "rotate", "Renew the secrets");
         let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {
@@ -75,7 +81,7 @@ async fn tell(live: &Live, telling: &Telling<'_>) -> Result<(), InstanceError> {
     };
     let told = async {
         let command = message()?;
-        Ok::<_, InstanceError>(Agent::connect(&live.agent, limit).await?.call(command, limit).await?)
+        Ok::<_, InstanceError>(Agent::reach(&live.agent, limit).await?.call(command, limit).await?)
     };
     if told.await.is_err() {
         agent::call_through_qga(&live.qga, message()?, limit).await?;

@@ -8,6 +8,8 @@ use host::files::{FileError, FileLock, is_absence, present};
 use super::dir::InstanceDir;
 use super::live::Live;
 use super::record::{self, Record, RecordError};
+use crate::disk_lock;
+use crate::place::{Elsewhere, Sight};
 use crate::process::{ProcessIdentity, VmProcessError};
 
 /// The state of an instance.
@@ -25,6 +27,8 @@ pub enum State {
     Stopping(Live),
     /// QEMU runs; whether the services do is for [`super::health`] to tell.
     Running(Live),
+    /// A machine runs on its disk, or may, that cannot be seen from here.
+    Elsewhere(Elsewhere),
     /// Something is not as a command left it.
     Broken(Vec<Fault>),
 }
@@ -121,6 +125,7 @@ pub enum Viewer {
 pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError> {
     match record::read::<Live>(&dir.live()) {
         Ok(Some(live)) => inspect_live(dir, live, viewer),
+        Ok(None) if is_in_use(dir)? => Ok(State::Elsewhere(Elsewhere::DiskInUse(dir.overlay()))),
         Ok(None) => inspect_disk(dir),
         Err(RecordError::File(error)) => Err(error.into()),
         Err(error) => Ok(State::Broken(vec![Fault::Record(error)])),
@@ -128,10 +133,8 @@ pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError>
 }
 
 fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, InspectError> {
-    let alive = match live.process {
-        Some(process) => process.is_alive()?.then_some(process),
-        None => None,
-    };
+    let sight = live.noted().look(dir, &live.qmp)?;
+    let alive = live.process.filter(|_| matches!(sight, Sight::Alive));
     if live.ready.is_some() && alive.is_some() {
         return Ok(State::Running(live));
     }
@@ -140,9 +143,16 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     Ok(match (worked_on, live.ready.is_some(), live.process) {
         (true, false, _) => State::Starting(live),
         (true, true, _) => State::Stopping(live),
+        (false, ..) if let Sight::Elsewhere(elsewhere) = sight => State::Elsewhere(elsewhere),
         (false, true, Some(process)) => State::Broken(vec![Fault::Died { process }]),
         (false, ..) => State::Broken(vec![Fault::StartCutShort { process: alive }]),
     })
+}
+
+/// Whether somebody has the disk open of whom no record speaks.
+fn is_in_use(dir: &InstanceDir) -> Result<bool, FileError> {
+    let disk = dir.overlay();
+    disk_lock::is_held(&disk).map_err(FileError::of("look at", &disk))
 }
 
 fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
@@ -215,6 +225,7 @@ mod tests {
         Live {
             schema_version: SCHEMA_VERSION,
             process,
+            place: None,
             qmp: "/run/qmp".into(),
             qga: "/run/qga".into(),
             agent: "/run/agent".into(),

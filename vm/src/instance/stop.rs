@@ -130,7 +130,7 @@ impl Ladder<'_> {
     }
 
     async fn press_button(&self) -> Result<(), QmpError> {
-        Qmp::connect(self.qmp, self.limits.monitor).await?.system_powerdown().await
+        Qmp::reach(self.qmp, self.limits.monitor).await?.system_powerdown().await
     }
 
     /// Waits for as long as the caller's deadline lets it.
@@ -170,9 +170,11 @@ impl Instance {
                     },
                     How::PowerOff => power_off(&live, process, reporter).await?,
                 };
+                self.released().await?;
                 self.clear_live()?;
                 ending
             }
+            State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
             State::Broken(faults) if faults.iter().any(Fault::heals) => {
                 self.recover(&faults, reporter).await?;
                 Ending::WasGone
@@ -193,6 +195,12 @@ impl Instance {
         process: ProcessIdentity,
         reporter: &dyn Reporter,
     ) -> Result<Option<Ending>, InstanceError> {
+        if let Some(socket) = live.lost_socket().filter(|socket| *socket == live.qmp) {
+            let text =
+                format!("cannot keep the memory (the socket `{}` is gone): powering off", socket.display());
+            reporter.report(&Event::Warning(&text));
+            return Ok(None);
+        }
         let phase = Phase::start(reporter, "suspend", "Suspend");
         let Err(error) = self.suspend(live, process, reporter).await else {
             phase.done();

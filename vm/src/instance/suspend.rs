@@ -52,7 +52,7 @@ impl Instance {
         suspension::forget(&self.dir)?;
         let way = Way::of(live, process)?;
         self.sync(live, reporter).await;
-        let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
+        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
         qmp.stop().await?;
         let at = OffsetDateTime::now_utc();
         let strategy = way.strategy();
@@ -85,7 +85,7 @@ impl Instance {
     async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
         let limit = SYNC_LIMIT * live.accelerator.patience();
         let synced =
-            async { Agent::connect(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
+            async { Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
         if let Err(error) = synced.await {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }

@@ -53,7 +53,7 @@ impl Instance {
 
 async fn set_clock(live: &Live) -> Result<(), AgentError> {
     let limit = AGENT_LIMIT * live.accelerator.patience();
-    let mut agent = Agent::connect(&live.agent, limit).await?;
+    let mut agent = Agent::reach(&live.agent, limit).await?;
     // Asked first, so that a guest that has to wake up for it is not told a time that has passed.
     agent.call(Command::Hello, limit).await?;
     agent.call(Command::Clock { time: agent::now() }, limit).await.map(drop)

@@ -9,6 +9,7 @@ use host::events::{Event, Phase, Reporter};
 use host::files::{FileError, FileLock, create_private_dir, move_dir, present};
 use protocol::Command;
 use release::arch::Arch;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -27,6 +28,7 @@ use crate::instance::ports::PublishedPort;
 use crate::instance::secrets::Telling;
 use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
 use crate::memory::{HeldMemory, SharedMemory, StoppedMemory};
+use crate::place::{Place, Sight, Traces};
 use crate::process::{Launched, ProcessIdentity};
 use crate::qemu::Qemu;
 use crate::qmp::Qmp;
@@ -321,8 +323,18 @@ impl Drop for Sockets {
     }
 }
 
+/// The process of a capture that is under way.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    #[serde(flatten)]
+    process: ProcessIdentity,
+    #[serde(default)]
+    place: Option<Place>,
+}
+
 fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileError> {
-    let text = serde_json::to_vec(&process).expect("a process serialises to JSON");
+    let note = Note { process, place: Some(Place::here()) };
+    let text = serde_json::to_vec(&note).expect("a process serialises to JSON");
     fs::write(dir.process(), text).map_err(FileError::of("write", &dir.process()))
 }
 
@@ -359,10 +371,18 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
             continue;
         }
         let dir = SnapshotDir::new(entry.path());
-        let process = fs::read(dir.process()).ok();
-        let process = process.and_then(|text| serde_json::from_slice::<ProcessIdentity>(&text).ok());
-        if let Some(process) = process {
-            process.kill().await?;
+        let note = fs::read(dir.process()).ok();
+        let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        if let Some(Note { process, place }) = note {
+            let (disk, record) = (dir.disk(), dir.process());
+            let place = place.as_ref();
+            let traces = Traces { process: Some(process), place, disk: &disk, qmp: None, record: &record };
+            match traces.look()? {
+                Sight::Alive => process.kill().await?,
+                Sight::Gone => {}
+                // Only there can it be ended, and its files removed.
+                Sight::Elsewhere(_) => continue,
+            }
         }
         drop(Sockets(runtime::path_for(dir.root())?));
         fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;

@@ -19,6 +19,7 @@ use crate::console;
 use crate::error::Error;
 use crate::machine::{Begin, Machine, Memory};
 use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
+use crate::place::Place;
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
 use crate::runtime;
@@ -143,6 +144,8 @@ impl<'a> Attempt<'a> {
         phase: Phase<'a>,
     ) -> Result<Launching<'a>, InstanceError> {
         let dir = &self.instance.dir;
+        // Making the snapshot that it may begin with takes long.
+        self.instance.released().await?;
         create_private_dir(&dir.logs())?;
         record::write(&dir.live(), &live)?;
         self.instance.keep_previous_logs()?;
@@ -241,6 +244,7 @@ impl<'a> Attempt<'a> {
         Ok(Live {
             schema_version: SCHEMA_VERSION,
             process: None,
+            place: Some(Place::here()),
             qmp: sockets.join(runtime::QMP),
             qga: sockets.join("qga"),
             agent: sockets.join("agent"),

@@ -34,7 +34,11 @@ impl Instance {
             );
             reporter.report(&Event::Warning(&text));
         }
+        self.check_sockets(&live)?;
         self.unpause(&live, reporter).await?;
+        if live.is_in_other_network() {
+            return Err(InstanceError::OtherNetwork(self.name.clone()));
+        }
         let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.accelerator.patience());
         let phase = Phase::start(reporter, "services", "Ask the services");
         // A stall that it has survived, as of a laptop that slept, is no news.
@@ -52,7 +56,7 @@ impl Instance {
         live: &Live,
         reporter: &dyn Reporter,
     ) -> Result<(), InstanceError> {
-        let qmp = Qmp::connect(&live.qmp, MONITOR_LIMIT).await?;
+        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
         let because = match qmp.status().await? {
             RunState::paused | RunState::finish_migrate | RunState::postmigrate => "a stop was cut short",
             RunState::io_error => "its disk could not be written, as when this machine's is full",

@@ -97,10 +97,12 @@ impl Instance {
         let record = match state {
             State::Running(live) => return self.join(live, options, reporter).await,
             State::Stopped(record) | State::Suspended(record) => record,
+            State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
             State::Broken(faults) => self.despite(faults, options)?,
             _ => Record::new(self.name.clone()),
         };
         self.check_overlay(&record)?;
+        self.released().await?;
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
         let record = Record { arch: Some(plan.machine.topology.arch), ..record };
