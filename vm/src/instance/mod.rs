@@ -407,6 +407,8 @@ mod tests {
         let mut record: Record = record::read(&dir.record()).unwrap().unwrap();
         record.session.as_mut().unwrap().secrets = Some(record::Secrets::new());
         record::write(&dir.record(), &record).unwrap();
+        // The monitor is not asked, but it is there.
+        fs::write(&live.qmp, "").unwrap();
         // Both agents hang up.
         let (agent, qga) = (Server::start(vec![Vec::new()]), Server::start(vec![Vec::new()]));
         std::os::unix::fs::symlink(agent.path(), live.agent).unwrap();

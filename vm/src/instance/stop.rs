@@ -343,7 +343,7 @@ mod tests {
         let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
         let (ending, said) = victim.descend(&victim.qmp(), limits).await;
         assert_eq!(ending, Ending::Terminated);
-        insta::assert_snapshot!(said.join("\n"), @"the guest cannot be asked to power off (QEMU's monitor at `[dir]/qmp` did not greet within 0.1 s; the guest agent gave no sign of life within 0.1 s): telling QEMU to end (SIGTERM)");
+        insta::assert_snapshot!(said.join("\n"), @"the guest cannot be asked to power off (cannot talk to QEMU's monitor at `[dir]/qmp`; cannot talk to the guest agent at `[dir]/qga`): telling QEMU to end (SIGTERM)");
     }
 
     #[tokio::test]
