@@ -61,7 +61,8 @@ pub(crate) fn is_held(_path: &Path) -> io::Result<bool> {
 }
 
 /// A lock like QEMU's, for tests.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(crate) fn hold(path: &Path) -> std::fs::File {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
@@ -78,7 +79,8 @@ pub(crate) fn hold(path: &Path) -> std::fs::File {
     file
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 
