@@ -37,10 +37,19 @@ pub const MEMORY: &str = "ram";
 /// Id and serial number of the disk that the guest boots from.
 pub const DISK_ROOT: &str = "root";
 
+/// Number of the devices' description that is current: see [`Topology::layout`].
+///
+/// 1: the network card does not announce itself.
+pub const LAYOUT: u32 = 1;
+
 /// Everything that a guest can see of its hardware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Topology {
+    /// What no other field shows of the devices: raised with a change of them, so that a state that was saved before it is not loaded
+    /// after it.
+    #[serde(default)]
+    pub layout: u32,
     /// Architecture of the guest.
     pub arch: Arch,
     /// Versioned machine type, `pc-q35-10.2`: an alias such as `q35` means another machine after an update of QEMU.
@@ -266,6 +275,7 @@ impl Topology {
         let arch = qemu.arch();
         let machine_type = qemu.machine_type(model::machine_family(arch))?.to_owned();
         Ok(Self {
+            layout: LAYOUT,
             arch,
             machine_type,
             accelerator,
@@ -403,6 +413,7 @@ mod tests {
 
     pub(super) fn topology(arch: Arch, accelerator: Accelerator) -> Topology {
         Topology {
+            layout: LAYOUT,
             arch,
             machine_type: format!("{}-10.2", model::machine_family(arch)),
             accelerator,

@@ -14,6 +14,7 @@ use vm::error::Explain;
 use vm::instance::health::{self, Health};
 use vm::instance::live::{Live, StartedBy};
 use vm::instance::record::Secrets;
+use vm::instance::standstill::Standstill;
 use vm::instance::state::State;
 
 use crate::cli::Status;
@@ -131,6 +132,13 @@ async fn tell(
             "its socket `{}` was removed: `emulator stop{flag}`, then `emulator start{flag}`",
             socket.display()
         ));
+    }
+    // Whoever answers does not stand still.
+    if let (State::Running(live), true) = (state, services.iter().all(|service| !service.healthy))
+        && let Some(standstill) = Standstill::look(live).await
+    {
+        let start = format!("`emulator start{}` lets it go on", context.name.flag());
+        reasons.push(format!("it stands still ({standstill}): {start}"));
     }
     let sick = services.iter().filter(|service| !service.healthy);
     reasons.extend(sick.map(|service| {

@@ -31,9 +31,15 @@ impl Stop {
             Ending::WasGone => {
                 format!("`{instance}` was not running any more: what it left behind is cleaned up")
             }
+            Ending::Crashed => {
+                format!(
+                    "`{instance}` is stopped: its QEMU crashed or was killed, and the next start boots from its disk"
+                )
+            }
             _ => format!("`{instance}` is {state} ({})", seconds(stopped.duration())),
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-        Ok(Exit::Ok)
+        // It is stopped, and whoever watches exit codes alone should hear how.
+        Ok(if stopped.ending == Ending::Crashed { Exit::Failed } else { Exit::Ok })
     }
 }

@@ -117,6 +117,8 @@ pub(crate) enum StoreError {
     Redis(#[source] ::redis::RedisError),
     #[error("{service} gave no answer within {seconds} s")]
     TimedOut { service: &'static str, seconds: f64 },
+    #[error("the disk cannot be written")]
+    Disk(#[source] std::io::Error),
     #[error("PostgreSQL has no project `internal`: the seed has not run")]
     NotSeeded,
     #[error("the password hash of a user cannot be read")]

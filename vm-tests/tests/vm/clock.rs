@@ -13,6 +13,9 @@ use vm_tests::stack::sign_up;
 /// Age of the memory that the machine goes on from.
 const AGE: Duration = Duration::from_secs(61);
 
+/// How long a machine stands still.
+const STANDSTILL: Duration = Duration::from_secs(3);
+
 /// Largest difference between the two clocks when `start` returns.
 const DIFFERENCE: Duration = Duration::from_millis(100);
 
@@ -66,6 +69,21 @@ async fn a_suspended_machine_has_the_hosts_time_when_it_goes_on() {
     emulator.guest().sh("date -s \"@$(($(date +%s) - 3600))\"").await;
     emulator.finish().await;
     emulator.start(&[]).await.by("suspended");
+    assert_right(&emulator.guest()).await;
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_stood_still_has_the_hosts_time_when_it_goes_on() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    // As a `stop` does that is killed right after.
+    emulator.guest().monitor().await.stop().await.expect("the machine stops");
+    tokio::time::sleep(STANDSTILL).await;
+    let status = emulator.run(&["status"]).await.expect(1);
+    assert!(status.stdout.contains("it stands still (a stop was cut short)"), "{}", status.stdout);
+    let again = emulator.start(&[]).await;
+    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
     assert_right(&emulator.guest()).await;
     emulator.finish().await;
 }

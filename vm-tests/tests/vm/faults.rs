@@ -4,7 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use host::wait;
 use serde_json::{Value, json};
 use vm_tests::emulator::{Emulator, START, Started};
 use vm_tests::small_disk::SmallDisk;
@@ -12,6 +14,9 @@ use vm_tests::stack::{sign_up, users};
 
 /// The user that must outlive every fault.
 const USER: &str = "kept@example.com";
+
+/// How long it may take until a guest has written more than there is room for, and `status` has been told so.
+const STANDSTILL_LIMIT: Duration = Duration::from_mins(2);
 
 /// A name, what is done to a snapshot's directory, and what is said about it.
 type Damage = (&'static str, fn(&Path), &'static str);
@@ -139,6 +144,41 @@ async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_
     assert!(users(&again).await.contains(&USER.to_owned()));
     assert_eq!(again.secrets, started.secrets);
     emulator.stop(&["--shutdown"], "stopped").await;
+    emulator.assert_tidy().await;
+    drop(disk);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_while_it_runs_makes_the_machine_stand_still_until_there_is_room() {
+    let emulator = Emulator::for_amd64();
+    let instances = emulator.home().home().instances();
+    fs::create_dir(&instances).unwrap();
+    let disk = SmallDisk::mount(&instances, c"size=160m,mode=0700");
+    let started = emulator.start(&[]).await.by("snapshot");
+    sign_up(&started, USER).await;
+    // Written a moment later, by a program that is not waited for: its machine is going to stand still.
+    let writes =
+        "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
+    emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 160 << 20]).unwrap_err();
+    let full = async || {
+        let status = emulator.run(&["status"]).await;
+        status.stdout.contains("this machine's is full").then_some(())
+    };
+    wait::until(STANDSTILL_LIMIT, full).await.expect("`status` says that the machine stands still");
+
+    let still_full = emulator.run(&START).await.expect(1);
+    assert!(still_full.stderr.contains("No space left on device"), "{}", still_full.stderr);
+    assert!(still_full.stderr.contains("hint: make room"), "{}", still_full.stderr);
+
+    fs::remove_file(filler).unwrap();
+    let again = emulator.start(&[]).await;
+    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
+    assert!(users(&again).await.contains(&USER.to_owned()));
+    sign_up(&again, "later@example.com").await;
+    let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
+    assert_eq!(stopped["ending"], "powered-off");
     emulator.assert_tidy().await;
     drop(disk);
 }

@@ -19,6 +19,22 @@ async fn a_boot_without_a_snapshot_and_a_shutdown_keep_data_and_secrets() {
 }
 
 #[tokio::test]
+async fn a_machine_that_went_on_from_saved_memory_powers_off_in_order() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await.by("snapshot");
+    emulator.finish().await;
+    emulator.start(&[]).await.by("suspended");
+    let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
+    assert_eq!(stopped["ending"], "powered-off");
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    emulator.start(&[]).await.by("snapshot");
+    let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
+    assert_eq!(stopped["ending"], "powered-off");
+    assert!(!emulator.dir().failed_stop().exists());
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
 async fn starting_twice_at_once_gives_one_machine_and_two_successes() {
     let emulator = Emulator::for_amd64();
     let (first, second) = tokio::join!(finished(emulator.spawn(&START)), finished(emulator.spawn(&START)));

@@ -39,6 +39,35 @@ pub(crate) async fn kill_of_qemu(emulator: Emulator) {
 }
 
 #[tokio::test]
+async fn a_start_right_after_a_kill_of_qemu_boots_though_the_process_is_still_ending() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    sign_up(&started, "kept@example.com").await;
+    let process = emulator.live().and_then(|live| live.process).expect("it runs");
+    processes::send(process.pid, Signal::KILL);
+    let again = emulator.start(&[]).await.by("cold");
+    assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_file_system_of_the_guest_that_becomes_read_only_turns_health_and_status() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    let guest = emulator.guest();
+    guest.sh("sync; echo u > /proc/sysrq-trigger").await;
+    let backend = started.api("backend");
+    let sick = async || {
+        let health = backend.get("/health?db=1").await;
+        (health.status == 503 && health.body.to_string().contains("disk cannot be written")).then_some(())
+    };
+    wait::until(Duration::from_mins(1), sick).await.expect("health notices");
+    let status = emulator.run(&["status"]).await.expect(1);
+    assert!(status.stdout.contains("disk cannot be written"), "{}", status.stdout);
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+}
+
+#[tokio::test]
 async fn ctrl_c_during_start_leaves_nothing_running() {
     let emulator = Emulator::for_amd64();
     let child = emulator.spawn(&[&START[..], &["--no-snapshot"]].concat());

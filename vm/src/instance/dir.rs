@@ -124,6 +124,11 @@ impl InstanceDir {
         self.root.join("failed-resume")
     }
 
+    /// Logs of the last run whose QEMU crashed while it was being stopped.
+    pub fn failed_stop(&self) -> PathBuf {
+        self.root.join("failed-stop")
+    }
+
     /// The guest's serial console.
     pub fn serial_log(&self) -> PathBuf {
         self.logs().join("serial.log")

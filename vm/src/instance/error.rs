@@ -68,6 +68,12 @@ pub enum InstanceError {
     /// The guest says that it cannot go on.
     #[error(transparent)]
     Guest(#[from] GuestTrouble),
+    /// The host's disk fails the machine, which stands still.
+    #[error("the machine stands still, because its disk cannot be read or written: {reason}")]
+    DiskFails {
+        /// What the operating system said to QEMU.
+        reason: String,
+    },
     /// QEMU ended before the services were ready.
     #[error("QEMU ended before the services were ready{}", shown(console))]
     EndedEarly {
@@ -211,6 +217,9 @@ impl InstanceError {
             Self::Guest(_) | Self::EndedEarly { .. } => {
                 Some(format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`"))
             }
+            Self::DiskFails { .. } => Some(format!(
+                "make room where the home is, or mend that disk; then go on with `emulator start{flag}`"
+            )),
             Self::NotRunning(_) | Self::NoLogs(_) => Some(format!("start it with `emulator start{flag}`")),
             Self::Journal(_) => Some(format!("read the console instead: `emulator logs serial{flag}`")),
             Self::Unconfirmed { .. } => Some(format!("renew them once more: `emulator rotate{flag}`")),

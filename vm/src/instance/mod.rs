@@ -21,11 +21,13 @@ use crate::runtime;
 pub mod capture;
 pub mod config;
 pub mod dir;
+mod end;
 pub mod error;
 pub mod health;
 mod journal;
 pub mod live;
 pub mod logs;
+mod meanwhile;
 pub mod name;
 pub mod port_owner;
 pub mod ports;
@@ -35,6 +37,7 @@ pub mod reset;
 pub mod rotate;
 pub(crate) mod secrets;
 mod session;
+pub mod standstill;
 pub mod start;
 pub mod state;
 pub mod stop;
@@ -130,7 +133,11 @@ impl Instance {
                 self.clean_up().await?;
                 reporter.report(&Event::Notice("the start was undone: nothing is left running"));
             }
-            State::Running(live) => self.unpause(&live, reporter).await?,
+            State::Running(live) => {
+                let Some(process) = live.process else { return Ok(()) };
+                // Of one that ends meanwhile the next command tidies up.
+                meanwhile::unless_gone(process, self.unpause(&live, reporter)).await?;
+            }
             _ => {}
         }
         Ok(())
@@ -229,9 +236,16 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     if UnixStream::connect(qmp).await.is_err() {
         return Ok(());
     }
-    Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await?;
+    let quit = async { Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await };
+    let quit = quit.await;
+    let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
     let gone = async || UnixStream::connect(qmp).await.is_err().then_some(());
-    host::wait::until(QUIT_LIMIT, gone).await.map_err(InstanceError::Orphan)
+    match (host::wait::until(limit, gone).await, quit) {
+        // One that was ending already answers no more.
+        (Ok(()), _) => Ok(()),
+        (Err(_), Err(error)) => Err(error.into()),
+        (Err(late), Ok(())) => Err(InstanceError::Orphan(late)),
+    }
 }
 
 /// Removes a file and says whether it was there.

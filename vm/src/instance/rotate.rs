@@ -6,12 +6,12 @@ use host::events::{Phase, Reporter};
 use host::files::present;
 use protocol::Command;
 
-use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
 use super::record::{self, Record};
 use super::secrets::{self, Telling};
 use super::state::{State, Viewer, inspect};
+use super::{Instance, meanwhile};
 use crate::agent::{self, Agent};
 
 /// How long the agent may take, on hardware acceleration.
@@ -54,7 +54,10 @@ impl Instance {
             secrets: Some(&fresh),
         };
         let in_doubt = |cause| InstanceError::Unconfirmed { name: self.name.clone(), cause: Box::new(cause) };
-        tell(&live, &telling).await.map_err(in_doubt)?;
+        let told = async { tell(&live, &telling).await.map_err(in_doubt) };
+        let process = live.process.ok_or_else(not_running)?;
+        // The next start puts the noted ones in place.
+        meanwhile::unless_gone(process, told).await?.ok_or_else(not_running)?;
         self.confirm(renewed)?;
         phase.done();
         Ok(live)

@@ -7,13 +7,14 @@ use host::events::{Event, Phase, Reporter};
 use host::files::present;
 use serde::Serialize;
 
-use super::Instance;
+use super::end::{self, Witness};
 use super::error::{InstanceError, one_line};
 use super::live::Live;
 use super::state::{Fault, State, Viewer, inspect};
+use super::{Instance, meanwhile};
 use crate::process::{ProcessIdentity, Signal, VmProcessError};
 use crate::qga::Qga;
-use crate::qmp::{Qmp, QmpError};
+use crate::qmp::QmpError;
 
 /// How an instance came to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,6 +32,8 @@ pub enum Ending {
     Terminated,
     /// QEMU had to be killed.
     Killed,
+    /// QEMU crashed, or somebody else killed it, while it was being stopped.
+    Crashed,
 }
 
 /// How an instance was stopped.
@@ -93,8 +96,15 @@ impl Ladder<'_> {
             return Ok(Ending::WasGone);
         }
         let Limits { power_off, terminate, .. } = self.limits;
-        let cause = match tokio::time::timeout(power_off, self.power_off()).await {
-            Ok(Ok(())) => return Ok(Ending::PoweredOff),
+        let mut witness = Witness::new(self.qmp);
+        let cause = match tokio::time::timeout(power_off, self.power_off(&mut witness)).await {
+            Ok(Ok(())) => {
+                let (ending, otherwise) = witness.verdict().await;
+                if let Some(text) = otherwise {
+                    reporter.report(&Event::Warning(&text));
+                }
+                return Ok(ending);
+            }
             Ok(Err(cause)) => cause,
             Err(_) => format!("the guest did not power off within {:.0} s", power_off.as_secs_f64()),
         };
@@ -110,12 +120,23 @@ impl Ladder<'_> {
     }
 
     /// Presses the power button, and asks the guest agent too when that shows no effect: a guest that is still booting, or
-    /// has lost its button's daemon, may heed only one of them. Returns when the process is gone, or nobody can be asked.
-    async fn power_off(&self) -> Result<(), String> {
-        let pressed = self.press_button().await;
+    /// has lost its button's daemon, may heed only one of them. Returns when the process is gone, nobody can be asked, or the host's disk
+    /// keeps the guest from it.
+    async fn power_off(&self, witness: &mut Witness<'_>) -> Result<(), String> {
+        let pressed = witness.press_button(self.limits.monitor).await;
         if pressed.is_ok() && self.process.gone(self.limits.button).await.is_ok() {
             return Ok(());
         }
+        tokio::select! {
+            gone = self.asked(pressed) => gone,
+            reason = witness.disk_fails() => {
+                Err(format!("the guest cannot power off, because the host's disk fails it ({reason})"))
+            }
+        }
+    }
+
+    /// Asks the guest agent too, and waits.
+    async fn asked(&self, pressed: Result<(), QmpError>) -> Result<(), String> {
         let mut qga = Qga::new(self.qga);
         let asked = tokio::select! {
             gone = self.gone() => return gone,
@@ -127,10 +148,6 @@ impl Ladder<'_> {
             }
             _ => self.gone().await,
         }
-    }
-
-    async fn press_button(&self) -> Result<(), QmpError> {
-        Qmp::reach(self.qmp, self.limits.monitor).await?.system_powerdown().await
     }
 
     /// Waits for as long as the caller's deadline lets it.
@@ -166,11 +183,14 @@ impl Instance {
                 let ending = match how {
                     How::Suspend => match self.suspended(&live, process, reporter).await? {
                         Some(ending) => ending,
-                        None => power_off(&live, process, reporter).await?,
+                        None => self.power_off(&live, process, reporter).await?,
                     },
-                    How::PowerOff => power_off(&live, process, reporter).await?,
+                    How::PowerOff => self.power_off(&live, process, reporter).await?,
                 };
                 self.released().await?;
+                if ending == Ending::Crashed {
+                    reporter.report(&Event::Notice(&self.keep_evidence(&self.dir.failed_stop())));
+                }
                 self.clear_live()?;
                 ending
             }
@@ -208,8 +228,11 @@ impl Instance {
         };
         drop(phase);
         let reason = one_line(&error);
-        let (text, ending) = if process.is_alive()? {
+        let (text, ending) = if !meanwhile::is_ending(process).await {
             (format!("cannot suspend ({reason}): powering off"), None)
+        } else if !end::in_order(&live.qmp) {
+            let text = format!("QEMU crashed or was killed ({reason}): the next start boots from the disk");
+            (text, Some(Ending::Crashed))
         } else {
             let text = format!("cannot keep the memory ({reason}): the next start boots from the disk");
             (text, Some(Ending::Terminated))
@@ -217,19 +240,23 @@ impl Instance {
         reporter.report(&Event::Warning(&text));
         Ok(ending)
     }
-}
 
-async fn power_off(
-    live: &Live,
-    process: ProcessIdentity,
-    reporter: &dyn Reporter,
-) -> Result<Ending, VmProcessError> {
-    let limits = Limits::scaled(live.accelerator.patience());
-    let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
-    let phase = Phase::start(reporter, "stop", "Power off");
-    let ending = ladder.descend(reporter).await?;
-    phase.done();
-    Ok(ending)
+    async fn power_off(
+        &self,
+        live: &Live,
+        process: ProcessIdentity,
+        reporter: &dyn Reporter,
+    ) -> Result<Ending, InstanceError> {
+        // A guest that stands still heeds no button. If it cannot be let go on, the ladder says why.
+        let released = meanwhile::unless_gone(process, self.unpause(live, reporter)).await;
+        drop(released);
+        let limits = Limits::scaled(live.accelerator.patience());
+        let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
+        let phase = Phase::start(reporter, "stop", "Power off");
+        let ending = ladder.descend(reporter).await?;
+        phase.done();
+        Ok(ending)
+    }
 }
 
 #[cfg(test)]
@@ -241,7 +268,7 @@ mod tests {
 
     use super::*;
     use crate::process::Launched;
-    use crate::wire::script::{Server, answer, answer_with, monitor_opening};
+    use crate::wire::script::{Server, answer, answer_with, monitor_opening, say};
 
     #[derive(Default)]
     struct Warnings(Mutex<Vec<String>>);
@@ -286,9 +313,28 @@ mod tests {
             self.dir.path().join("qga")
         }
 
-        /// Nobody listens there.
+        /// Nobody listens there, unless a test puts a link.
         fn qmp(&self) -> PathBuf {
             self.dir.path().join("qmp")
+        }
+
+        /// How it ends when QEMU answers the button with a SHUTDOWN event of `data`, removes its socket if it is `tidy`, and is gone.
+        async fn pressed(&self, tidy: bool, data: &'static str) -> (Ending, Vec<String>) {
+            let process = self.launched.identity();
+            let socket = self.qmp();
+            let button = answer_with("system_powerdown", move |_| {
+                if tidy {
+                    std::fs::remove_file(&socket).unwrap();
+                }
+                process.signal(Signal::Kill).unwrap();
+                format!(
+                    r#"{{"return": {{}}, "id": 2}}
+                    {{"event": "SHUTDOWN", "data": {data}, "timestamp": {{"seconds": 1, "microseconds": 2}}}}"#
+                )
+            });
+            let server = Server::start(vec![monitor_opening().into_iter().chain([button]).collect()]);
+            std::os::unix::fs::symlink(server.path(), self.qmp()).unwrap();
+            self.descend(&self.qmp(), QUICK).await
         }
 
         async fn descend(&self, qmp: &Path, limits: Limits) -> (Ending, Vec<String>) {
@@ -310,13 +356,67 @@ mod tests {
     #[tokio::test]
     async fn the_power_button_needs_no_agent() {
         let victim = Victim::new(":").await;
+        let (ending, said) = victim.pressed(true, r#"{"guest": true, "reason": "guest-shutdown"}"#).await;
+        assert_eq!((ending, said), (Ending::PoweredOff, Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_crashes_after_the_guest_has_powered_off_is_told_as_such() {
+        let victim = Victim::new(":").await;
+        let (ending, said) = victim.pressed(false, r#"{"guest": true, "reason": "guest-shutdown"}"#).await;
+        assert_eq!(ending, Ending::Crashed);
+        assert_eq!(said, ["QEMU crashed or was killed after the guest had powered off"]);
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_somebody_else_ends_has_not_powered_off() {
+        let victim = Victim::new(":").await;
+        let (ending, said) = victim.pressed(true, r#"{"guest": false, "reason": "host-signal"}"#).await;
+        assert_eq!(ending, Ending::Terminated);
+        assert_eq!(said, ["QEMU was ended before the guest had powered off (host-signal)"]);
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_is_killed_while_the_guest_powers_off_says_nothing_and_leaves_its_socket() {
+        let victim = Victim::new(":").await;
         let process = victim.launched.identity();
         let button = answer_with("system_powerdown", move |_| {
             process.signal(Signal::Kill).unwrap();
             r#"{"return": {}, "id": 2}"#.to_owned()
         });
-        let server = Server::start(vec![monitor_opening().into_iter().chain([button]).collect()]);
-        assert_eq!(victim.descend(&server.path(), QUICK).await, (Ending::PoweredOff, Vec::new()));
+        let server = Server::start(vec![monitor_opening().into_iter().chain([button]).collect(), Vec::new()]);
+        let (ending, said) = victim.descend(&server.path(), QUICK).await;
+        assert_eq!(ending, Ending::Crashed);
+        assert_eq!(said, ["QEMU crashed or was killed before the guest had powered off"]);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_stands_still_because_of_its_disk_is_not_waited_for() {
+        let victim = Victim::new(":").await;
+        let button = answer("system_powerdown", r#"{"return": {}, "id": 2}"#);
+        let status =
+            answer("query-status", r#"{"return": {"status": "io-error", "running": false}, "id": 3}"#);
+        let block = answer("query-block", r#"{"return": [], "id": 4}"#);
+        let steps = monitor_opening().into_iter().chain([button, status, block]);
+        let server = Server::start(vec![steps.collect()]);
+        let limits = Limits { button: Duration::from_millis(50), agent: QUICK.power_off, ..QUICK };
+        let (ending, said) = victim.descend(&server.path(), limits).await;
+        assert_eq!(ending, Ending::Terminated);
+        assert!(said[0].contains("could not be read or written"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_whose_disk_fails_is_not_waited_for() {
+        let victim = Victim::new(":").await;
+        let button = answer("system_powerdown", r#"{"return": {}, "id": 2}"#);
+        let event = say(
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"device": "", "node-name": "root", "operation": "write", "action": "stop", "nospace": true, "reason": "No space left on device"}, "timestamp": {"seconds": 1, "microseconds": 2}}"#,
+        );
+        let server = Server::start(vec![monitor_opening().into_iter().chain([button, event]).collect()]);
+        let limits = Limits { button: Duration::from_millis(50), agent: QUICK.power_off, ..QUICK };
+        let (ending, said) = victim.descend(&server.path(), limits).await;
+        assert_eq!(ending, Ending::Terminated);
+        assert!(said[0].contains("(No space left on device): telling QEMU to end"), "{said:?}");
     }
 
     #[tokio::test]
@@ -324,17 +424,23 @@ mod tests {
         let victim = Victim::new(":").await;
         let process = victim.launched.identity();
         let button = answer("system_powerdown", r#"{"return": {}, "id": 2}"#);
-        let monitor = Server::start(vec![monitor_opening().into_iter().chain([button]).collect()]);
+        let event = say(
+            r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}, "timestamp": {"seconds": 1, "microseconds": 2}}"#,
+        );
+        let monitor = Server::start(vec![monitor_opening().into_iter().chain([button, event]).collect()]);
+        let socket = victim.qmp();
         let sync =
             answer_with("guest-sync", |command| format!("{{\"return\": {}}}", command["arguments"]["id"]));
         let shutdown = answer_with("guest-shutdown", move |_| {
+            std::fs::remove_file(socket).unwrap();
             process.signal(Signal::Kill).unwrap();
             String::new()
         });
         let agent = Server::start(vec![vec![sync, shutdown]]);
         std::os::unix::fs::symlink(agent.path(), victim.qga()).unwrap();
+        std::os::unix::fs::symlink(monitor.path(), victim.qmp()).unwrap();
         let limits = Limits { button: Duration::from_millis(50), agent: Duration::from_secs(5), ..QUICK };
-        assert_eq!(victim.descend(&monitor.path(), limits).await, (Ending::PoweredOff, Vec::new()));
+        assert_eq!(victim.descend(&victim.qmp(), limits).await, (Ending::PoweredOff, Vec::new()));
     }
 
     #[tokio::test]

@@ -14,11 +14,12 @@ use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
+use super::standstill;
 use super::suspension::{self, Suspension};
 use crate::agent::Agent;
 use crate::memory::StoppedMemory;
 use crate::process::ProcessIdentity;
-use crate::qmp::Qmp;
+use crate::qmp::{Qmp, RunState};
 use crate::snapshot::Strategy;
 use crate::snapshot::manifest::{Frozen, Proof};
 use crate::stamp::Stamp;
@@ -51,8 +52,11 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
         let way = Way::of(live, process)?;
-        self.sync(live, reporter).await;
         let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        // A guest that stands still cannot.
+        if qmp.status().await? == RunState::running {
+            self.sync(live, reporter).await;
+        }
         qmp.stop().await?;
         let at = OffsetDateTime::now_utc();
         let strategy = way.strategy();
@@ -74,8 +78,11 @@ impl Instance {
             Err(error) => {
                 qmp.cancel_save(CANCEL_LIMIT).await?;
                 suspension::forget(&self.dir)?;
-                qmp.cont().await?;
-                Err(error)
+                match standstill::go_on(&qmp, live).await {
+                    // Perhaps for the same reason; what was to be done is the better error.
+                    Ok(()) | Err(InstanceError::DiskFails { .. }) => Err(error),
+                    Err(error) => Err(error),
+                }
             }
         }
     }

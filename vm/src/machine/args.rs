@@ -198,7 +198,11 @@ fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) 
         Value::new("virtio-blk-pci")
             .with("id", format!("disk-{}", disk.id))
             .with("drive", &disk.id)
-            .with("serial", &disk.id),
+            .with("serial", &disk.id)
+            // The guest would take an error of the host's disk for one of its own, and write no more until its next boot. So it
+            // stands still, and goes on with the same request when the host's disk has been mended. No part of its state.
+            .with("werror", "stop")
+            .with("rerror", "stop"),
     );
 }
 
@@ -238,8 +242,16 @@ fn network(args: &mut Args, network: Network) {
         "-netdev",
         Value::new("user").with("id", NETDEV).with_if(network == Network::Closed, "restrict", "on"),
     );
-    // An option ROM is part of a snapshot's state and of no use to a kernel that is started directly.
-    args.option("-device", Value::new("virtio-net-pci").with("netdev", NETDEV).with("romfile", ""));
+    args.option(
+        "-device",
+        Value::new("virtio-net-pci")
+            .with("netdev", NETDEV)
+            // An option ROM is part of a snapshot's state and of no use to a kernel that is started directly.
+            .with("romfile", "")
+            // A resumed card would have its guest announce it, in a network that has no other machine; and QEMU's timer for that makes
+            // it crash when it ends.
+            .with("guest_announce", "off"),
+    );
 }
 
 fn ports(args: &mut Args, topology: &Topology, launch: &Launch) {
@@ -336,9 +348,9 @@ mod tests {
         -serial chardev:console
         -blockdev driver=file,node-name=root-file,filename=/i/disk.qcow2,discard=unmap,aio=io_uring
         -blockdev driver=qcow2,node-name=root,file=root-file,discard=unmap,detect-zeroes=unmap
-        -device virtio-blk-pci,id=disk-root,drive=root,serial=root
+        -device virtio-blk-pci,id=disk-root,drive=root,serial=root,werror=stop,rerror=stop
         -netdev user,id=net0
-        -device virtio-net-pci,netdev=net0,romfile=
+        -device virtio-net-pci,netdev=net0,romfile=,guest_announce=off
         -device virtio-serial-pci,id=ports
         -chardev socket,id=port0,path=/run/e/qga,server=on,wait=off
         -device virtserialport,bus=ports.0,nr=1,chardev=port0,name=org.qemu.guest_agent.0
@@ -360,7 +372,7 @@ mod tests {
         assert_snapshot!(lines.join("\n"), @r"
         -blockdev driver=file,node-name=seed-file,filename=/b/seed.img,read-only=on
         -blockdev driver=raw,node-name=seed,file=seed-file,read-only=on
-        -device virtio-blk-pci,id=disk-seed,drive=seed,serial=seed
+        -device virtio-blk-pci,id=disk-seed,drive=seed,serial=seed,werror=stop,rerror=stop
         -chardev socket,id=port1,path=/run/b/progress,server=on,wait=off
         -device virtserialport,bus=ports.0,nr=2,chardev=port1,name=org.stack.progress
         ");

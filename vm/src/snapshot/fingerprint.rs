@@ -111,6 +111,7 @@ pub(crate) mod tests {
     /// A fingerprint of no real machine.
     pub(crate) fn sample() -> Fingerprint {
         let topology = Topology {
+            layout: crate::machine::LAYOUT,
             arch: Arch::Amd64,
             machine_type: "pc-q35-10.2".into(),
             accelerator: Accelerator::Tcg,
@@ -132,6 +133,15 @@ pub(crate) mod tests {
             let host = HostIdentity::below(accelerator).unwrap();
             assert!(!host.kernel.is_empty() && !host.cpu.is_empty(), "{host:?}");
         }
+    }
+
+    #[test]
+    fn a_state_of_a_program_that_did_not_count_layouts_does_not_fit() {
+        let now = sample();
+        let mut then = serde_json::to_value(&now).unwrap();
+        then["topology"].as_object_mut().unwrap().remove("layout");
+        let then: Fingerprint = serde_json::from_value(then).unwrap();
+        assert_eq!(then.differences(&now), ["`topology.layout` was 0 and is 1"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::store::{
 
 #[derive(Deserialize)]
 pub(super) struct Options {
-    /// `db=1` asks PostgreSQL and Redis as well.
+    /// `db=1` asks PostgreSQL, Redis and the disk as well.
     db: Option<String>,
 }
 
@@ -40,6 +40,7 @@ struct Failure {
 struct Checks {
     postgres: Check,
     redis: Check,
+    disk: Check,
 }
 
 #[derive(Serialize)]
@@ -53,9 +54,10 @@ struct Check {
 
 pub(super) async fn health(State(backend): State<Backend>, Query(options): Query<Options>) -> Response {
     let report = if options.db.as_deref() == Some("1") {
-        let (postgres, redis) = tokio::join!(probe::postgres(&backend.store), probe::redis(&backend.store));
+        let (postgres, redis, disk) =
+            tokio::join!(probe::postgres(&backend.store), probe::redis(&backend.store), probe::disk());
         backend.store.prewarm();
-        Report::of(postgres, redis)
+        Report::of(postgres, redis, disk)
     } else {
         Report { status: "ok", failure: None, checks: None }
     };
@@ -64,9 +66,9 @@ pub(super) async fn health(State(backend): State<Backend>, Query(options): Query
 }
 
 impl Report {
-    fn of(postgres: Probe, redis: Probe) -> Self {
-        let checks = Checks { postgres: Check::of(postgres), redis: Check::of(redis) };
-        let reasons: Vec<_> = [&checks.postgres, &checks.redis]
+    fn of(postgres: Probe, redis: Probe, disk: Probe) -> Self {
+        let checks = Checks { postgres: Check::of(postgres), redis: Check::of(redis), disk: Check::of(disk) };
+        let reasons: Vec<_> = [&checks.postgres, &checks.redis, &checks.disk]
             .into_iter()
             .filter_map(|check| check.error.as_deref())
             .collect();
@@ -96,11 +98,15 @@ mod tests {
     use crate::store::StoreError;
 
     #[test]
-    fn a_healthy_answer_has_both_latencies() {
-        let report = Report::of(Ok(Duration::from_micros(1234)), Ok(Duration::from_micros(300)));
+    fn a_healthy_answer_has_all_latencies() {
+        let report = Report::of(
+            Ok(Duration::from_micros(1234)),
+            Ok(Duration::from_micros(300)),
+            Ok(Duration::from_micros(50)),
+        );
         insta::assert_snapshot!(
             serde_json::to_string(&report).unwrap(),
-            @r#"{"status":"ok","checks":{"postgres":{"status":"ok","latency_ms":1.23},"redis":{"status":"ok","latency_ms":0.3}}}"#
+            @r#"{"status":"ok","checks":{"postgres":{"status":"ok","latency_ms":1.23},"redis":{"status":"ok","latency_ms":0.3},"disk":{"status":"ok","latency_ms":0.05}}}"#
         );
     }
 
@@ -109,10 +115,11 @@ mod tests {
         let report = Report::of(
             Err(StoreError::NotSeeded),
             Err(StoreError::TimedOut { service: "Redis", seconds: 2.0 }),
+            Err(StoreError::Disk(std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem))),
         );
         insta::assert_snapshot!(
             report.failure.unwrap().error,
-            @"PostgreSQL has no project `internal`: the seed has not run; Redis gave no answer within 2 s"
+            @"PostgreSQL has no project `internal`: the seed has not run; Redis gave no answer within 2 s; the disk cannot be written: read-only filesystem or storage medium"
         );
     }
 }

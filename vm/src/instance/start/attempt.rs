@@ -10,6 +10,7 @@ use super::super::error::InstanceError;
 use super::super::live::{Live, Ready};
 use super::super::record::{self, Record, SCHEMA_VERSION, Session};
 use super::super::secrets::Telling;
+use super::super::standstill::unless_disk_fails;
 use super::super::{Instance, config, ports, ready, suspension};
 use super::origin::{Origin, Saved};
 use super::plan::{MachinePlan, Plan};
@@ -183,14 +184,16 @@ impl<'a> Attempt<'a> {
         drop(memory);
         phase.done();
 
-        match &saved {
-            Some(saved) => {
-                let resumed = self.go_on(&qmp, saved, origin, &record);
-                instance.unless_ended(&mut qemu, resumed).await?;
-            }
-            None => instance.unless_ended(&mut qemu, self.until_booted(&mut agent)).await?,
+        let mut events = qmp.events();
+        if let Some(saved) = &saved {
+            let resumed = self.go_on(&qmp, saved, origin, &record);
+            instance.unless_ended(&mut qemu, resumed).await?;
+        } else {
+            let booted = unless_disk_fails(&mut events, self.until_booted(&mut agent));
+            instance.unless_ended(&mut qemu, booted).await?;
         }
-        let told = self.tell(&mut agent, &live, &session, origin);
+        let telling = Box::pin(self.tell(&mut agent, &live, &session, origin));
+        let told = unless_disk_fails(&mut events, telling);
         let late = instance.unless_ended(&mut qemu, told).await?;
         instance.confirm(record)?;
 
@@ -203,7 +206,7 @@ impl<'a> Attempt<'a> {
             }
         };
         let healthy = async { tokio::join!(self.until_healthy(&qmp, &live, origin, &phase), clock).0 };
-        instance.unless_ended(&mut qemu, healthy).await?;
+        instance.unless_ended(&mut qemu, unless_disk_fails(&mut events, healthy)).await?;
         phase.done();
         self.finish(live, qemu)
     }

@@ -6,15 +6,10 @@ use host::files::FileError;
 use super::super::error::InstanceError;
 use super::super::live::Live;
 use super::super::ports::{PortChoice, PortRequest};
-use super::super::suspend::CANCEL_LIMIT;
 use super::super::{Instance, ready};
 use super::{READY_LIMIT, StartOptions, Started};
 use crate::accel::Choice;
-use crate::qmp::{Qmp, RunState};
 use crate::tail::Tail;
-
-/// How long the monitor of a running machine may take to greet.
-const MONITOR_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Instance {
     /// Waits for an instance that runs already, and says which wishes it cannot meet.
@@ -35,7 +30,7 @@ impl Instance {
             reporter.report(&Event::Warning(&text));
         }
         self.check_sockets(&live)?;
-        self.unpause(&live, reporter).await?;
+        let mut released = self.unpause(&live, reporter).await?;
         if live.is_in_other_network() {
             return Err(InstanceError::OtherNetwork(self.name.clone()));
         }
@@ -44,27 +39,18 @@ impl Instance {
         // A stall that it has survived, as of a laptop that slept, is no news.
         let console = self.dir.serial_log();
         let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;
-        ready::wait(&live.ports, console, limit, &phase).await?;
+        let fails = async {
+            match &mut released {
+                Some(released) => released.fails().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = ready::wait(&live.ports, console, limit, &phase) => ready?,
+            error = fails => return Err(error),
+        }
         phase.done();
         Ok(Started { live, already_running: true })
-    }
-
-    /// Lets a machine go on that stands still: a suspension has stopped it whose command was killed, or QEMU has, because it could
-    /// not write to the disk.
-    pub(in crate::instance) async fn unpause(
-        &self,
-        live: &Live,
-        reporter: &dyn Reporter,
-    ) -> Result<(), InstanceError> {
-        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
-        let because = match qmp.status().await? {
-            RunState::paused | RunState::finish_migrate | RunState::postmigrate => "a stop was cut short",
-            RunState::io_error => "its disk could not be written, as when this machine's is full",
-            _ => return Ok(()),
-        };
-        reporter.report(&Event::Notice(&format!("`{}` stands still ({because}): it goes on", self.name)));
-        qmp.cancel_save(CANCEL_LIMIT).await?;
-        Ok(qmp.cont().await?)
     }
 }
 

@@ -1,19 +1,19 @@
 //! Starting: from a suspended machine, a snapshot, or a cold boot, until every service answers.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use host::events::{Event, Reporter, Timings};
-use host::files::{FileError, move_dir};
+use host::files::move_dir;
 use host::space;
 use time::OffsetDateTime;
 
-use super::Instance;
 use super::error::{InstanceError, one_line};
 use super::live::Live;
 use super::ports::PortRequest;
 use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
+use super::{Instance, meanwhile};
 use crate::console::GuestTrouble;
 use crate::images::Images;
 use crate::snapshot::Strategy;
@@ -87,12 +87,16 @@ impl Instance {
         let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
         let _lock = self.lock(reporter).await?;
         let _images = Images::new(&self.home).keep(reporter).await?;
-        let mut state = inspect(&self.dir, Viewer::Holder)?;
-        if let State::Broken(faults) = &state
-            && faults.iter().all(Fault::heals)
+        let mut state = self.settled(reporter).await?;
+        if let State::Running(live) = &state
+            && let Some(process) = live.process
         {
-            self.recover(faults, reporter).await?;
-            state = inspect(&self.dir, Viewer::Holder)?;
+            let joined = Box::pin(self.join(live.clone(), options, reporter));
+            match meanwhile::unless_gone(process, joined).await? {
+                Some(started) => return Ok(started),
+                // It was ending when it was looked at, as after a kill.
+                None => state = self.settled(reporter).await?,
+            }
         }
         let record = match state {
             State::Running(live) => return self.join(live, options, reporter).await,
@@ -115,6 +119,17 @@ impl Instance {
         outcome.map(|live| Started { live, already_running: false })
     }
 
+    /// The state that the instance is in, once what heals has been put right.
+    async fn settled(&self, reporter: &dyn Reporter) -> Result<State, InstanceError> {
+        match inspect(&self.dir, Viewer::Holder)? {
+            State::Broken(faults) if faults.iter().all(Fault::heals) => {
+                self.recover(&faults, reporter).await?;
+                Ok(inspect(&self.dir, Viewer::Holder)?)
+            }
+            state => Ok(state),
+        }
+    }
+
     /// Begins where it can, and boots when going on from saved memory fails.
     async fn warm_or_cold(
         &self,
@@ -133,11 +148,7 @@ impl Instance {
             Err(Failure::Machine(error)) => error,
         };
         let reason = one_line(&error);
-        let logs = match self.keep_evidence() {
-            Ok(evidence) => format!("the logs are in `{}`", evidence.display()),
-            // That they are lost must not hide why it failed.
-            Err(error) => format!("the logs are not kept: {}", one_line(&error)),
-        };
+        let logs = self.keep_evidence(&self.dir.failed_resume());
         let text = format!("going on from saved memory failed ({reason}): booting instead; {logs}");
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
@@ -178,13 +189,16 @@ impl Instance {
         record.ok_or(InstanceError::Broken { name: self.name.clone(), faults })
     }
 
-    /// Puts the logs of a resume that failed where the boot that follows does not replace them.
-    fn keep_evidence(&self) -> Result<PathBuf, FileError> {
-        let kept = self.dir.failed_resume();
-        super::remove_dir(&kept)?;
-        match move_dir(&self.dir.logs(), &kept) {
+    /// Puts the logs of a run that failed into `kept`, where those of the next do not replace them, and says so. That they are lost
+    /// must not hide why it failed.
+    pub(super) fn keep_evidence(&self, kept: &Path) -> String {
+        let moved = super::remove_dir(kept).and_then(|()| match move_dir(&self.dir.logs(), kept) {
             Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(kept),
+            _ => Ok(()),
+        });
+        match moved {
+            Ok(()) => format!("the logs are in `{}`", kept.display()),
+            Err(error) => format!("the logs are not kept: {}", one_line(&error)),
         }
     }
 }
