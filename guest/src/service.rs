@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use axum::Router;
 use sd_notify::NotifyState;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
 };
@@ -20,6 +20,10 @@ use crate::{
 
 /// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Connections that wait until they are taken. Where the queue is full the kernel says nothing to the last packet of a handshake and
+/// begins it again a second later, on which libslirp forgets the request that it has passed on by then: that connection hangs.
+const BACKLOG: u32 = 4096;
 
 /// Logs as plain `level target: message key=value` lines on stdout. The journal adds the time, the unit and the priority of
 /// stdout, so none of them is here.
@@ -47,10 +51,15 @@ pub(crate) fn run<F: Future>(program: F) -> anyhow::Result<F::Output> {
 
 /// Binds `port` on every address of the virtual machine: QEMU's user network forwards to the address of the network card, not
 /// to the loopback. Only 127.0.0.1 of the host leads there.
-pub(crate) async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .await
-        .with_context(|| format!("cannot listen on port {port}"))
+pub(crate) fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    let bound = || {
+        let socket = TcpSocket::new_v4()?;
+        // A restart must not wait for the connections of the service before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+        socket.listen(BACKLOG)
+    };
+    bound().with_context(|| format!("cannot listen on port {port}"))
 }
 
 /// Serves `router` until SIGTERM or SIGINT. `renew` carries orders out, and answers whether that went well.
@@ -156,5 +165,25 @@ impl Events {
             _ = self.interrupt.recv() => Event::Stop,
             Some(call) = self.calls.recv() => Event::Call(call),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than the standard library lets wait.
+    const CLIENTS: usize = 300;
+
+    #[tokio::test]
+    async fn hundreds_of_connections_wait_until_they_are_taken() {
+        let listener = bind(0).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
+        let mut connections = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            connections.spawn(tokio::net::TcpStream::connect(address));
+        }
+        let made = tokio::time::timeout(Duration::from_millis(900), connections.join_all()).await;
+        assert!(made.expect("none is begun again").iter().all(Result::is_ok));
     }
 }

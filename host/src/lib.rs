@@ -11,6 +11,7 @@ pub mod digest;
 pub mod events;
 pub mod files;
 pub mod interrupt;
+pub mod limits;
 pub mod packages;
 pub mod process;
 pub mod readiness;

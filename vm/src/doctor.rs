@@ -80,6 +80,7 @@ pub async fn examine(
         host_checks::disk_space(home.root()),
         host_checks::sockets(instance.dir().root()),
     ];
+    checks.extend(host_checks::connections());
     let qemu = match Qemu::find(home, arch).await {
         Ok(qemu) => qemu,
         Err(error) => {

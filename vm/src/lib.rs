@@ -4,6 +4,7 @@
 
 pub mod accel;
 pub mod agent;
+mod backlog;
 pub mod boot_files;
 mod clock;
 pub mod console;

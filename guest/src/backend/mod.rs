@@ -48,7 +48,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let store = Store::new(&settings.get())?.with_probe_apart(&settings.get())?;
     let backend = Backend { store, settings };
     service::run(async {
-        let listener = service::bind(port).await?;
+        let listener = service::bind(port)?;
         let renew = async |order| renew(order, &backend);
         service::serve(listener, router(backend.clone()), control, renew).await
     })?

@@ -66,7 +66,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let store = Store::new(&settings.get())?;
     let dashboard = Dashboard { store, settings };
     service::run(async {
-        let listener = service::bind(port).await?;
+        let listener = service::bind(port)?;
         let renew = async |order| renew(order, &dashboard);
         service::serve(listener, router(dashboard.clone()), control, renew).await
     })?

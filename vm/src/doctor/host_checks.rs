@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Check;
-use crate::runtime;
+use crate::{backlog, runtime};
 
 /// Free space below which a start is not worth trying, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
 const SPACE_NEEDED: u64 = 1 << 30;
@@ -74,6 +74,13 @@ pub(super) fn sockets(instance: &Path) -> Check {
         Ok(dir) => Check::ok(NAME, format!("in `{}` ({} bytes long)", dir.display(), dir.as_os_str().len())),
         Err(error) => Check::failed(NAME, &error),
     }
+}
+
+/// Many connections at once are answered. Nothing where that is so: it is the rule.
+pub(super) fn connections() -> Option<Check> {
+    let error = backlog::is_possible().err()?;
+    let text = format!("of many connections at once to one port some are reset: {error}");
+    Some(Check::warn("connections", text, Some(error.hint().to_owned())))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::origin::{Origin, Saved};
 use super::plan::{MachinePlan, Plan};
 use super::{Begun, StartOptions};
 use crate::agent::{self, Agent, AgentError};
+use crate::backlog;
 use crate::console;
 use crate::error::Error;
 use crate::machine::{Begin, Machine, Memory};
@@ -393,7 +394,7 @@ impl<'a> Attempt<'a> {
         origin: &Origin,
         phase: &Phase<'_>,
     ) -> Result<(), InstanceError> {
-        self.publish(qmp, live).await?;
+        self.publish(qmp, live, phase).await?;
         let limit = match (origin, self.options.warm_timeout) {
             (Origin::Cold, _) => self.plan.machine.limit,
             (_, Some(timeout)) => timeout,
@@ -405,13 +406,19 @@ impl<'a> Attempt<'a> {
     }
 
     /// Opens the host's ports into the guest.
-    async fn publish(&self, qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
+    async fn publish(&self, qmp: &Qmp, live: &Live, phase: &Phase<'_>) -> Result<(), InstanceError> {
         for port in &live.ports {
             if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
                 // Somebody may have taken it since it was tried; then that is the better error.
                 ports::check_free(&live.ports)?;
                 return Err(error.into());
             }
+        }
+        // Here, where QEMU is still a child of this process. The ports work without, for clients that come one after the other.
+        if let Some(process) = live.process
+            && let Err(error) = backlog::widen(process.pid, live.ports.iter().map(|port| port.host))
+        {
+            phase.detail(&format!("few connections at once are answered at a port: {error}"));
         }
         Ok(())
     }
