@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use host::variables;
 use host::wait::Backoff;
 use thiserror::Error;
 use tokio::{
@@ -77,7 +78,7 @@ pub(crate) struct Socket(Option<BlockingListener>);
 impl Socket {
     /// Binds it. Orders wait in it until [`Socket::listen`].
     pub(crate) fn bind() -> anyhow::Result<Self> {
-        let Some(dir) = std::env::var_os(RUNTIME_DIRECTORY) else { return Ok(Self(None)) };
+        let Some(dir) = variables::raw(RUNTIME_DIRECTORY) else { return Ok(Self(None)) };
         let path = Path::new(&dir).join(SOCKET);
         let listener =
             bind_at(&path).with_context(|| format!("cannot make the control socket `{}`", path.display()))?;

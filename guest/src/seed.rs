@@ -2,6 +2,7 @@
 //! since, and an admin's changed password, stay.
 
 use anyhow::{Context as _, ensure};
+use host::variables;
 use protocol::Secret;
 use tracing::info;
 
@@ -25,7 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn key_from(variable: &str) -> anyhow::Result<Secret> {
-    let key = std::env::var(variable)
+    let key = variables::text(variable)
         .with_context(|| format!("cannot read the environment variable `{variable}`"))?;
     ensure!(
         tokens::is_well_formed(&key),

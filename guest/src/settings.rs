@@ -103,7 +103,7 @@ impl Settings {
 
 /// Where the session file is.
 pub(crate) fn session_env_file() -> PathBuf {
-    std::env::var_os(SESSION_ENV_FILE_VARIABLE).map_or_else(|| SESSION_ENV_FILE.into(), PathBuf::from)
+    host::variables::path(SESSION_ENV_FILE_VARIABLE).unwrap_or_else(|| SESSION_ENV_FILE.into())
 }
 
 /// The environment with the session file's variables laid over it.

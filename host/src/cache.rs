@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::variables;
+
 /// Environment variable that names the cache.
 pub const CACHE_VARIABLE: &str = "STACK_EMULATOR_CACHE";
 
@@ -12,17 +14,16 @@ const DEFAULT: &str = "stack-emulator";
 /// The cache that the environment names: `$STACK_EMULATOR_CACHE`, else `$XDG_CACHE_HOME/stack-emulator`, else
 /// `~/.cache/stack-emulator`; `None` when there is no home directory either. It need not exist yet.
 pub fn root() -> Option<PathBuf> {
-    root_of(|name| std::env::var_os(name), std::env::home_dir())
+    root_of(variables::raw, variables::home_dir())
 }
 
 fn root_of(variable: impl Fn(&str) -> Option<OsString>, user: Option<PathBuf>) -> Option<PathBuf> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| variable(name).map(PathBuf::from);
     if let Some(root) = set(CACHE_VARIABLE) {
         return std::path::absolute(root).ok();
     }
     // The base directory specification tells programs to ignore relative paths in its variables.
     let xdg = set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
-    let user = user.filter(|dir| !dir.as_os_str().is_empty());
     Some(xdg.or_else(|| user.map(|dir| dir.join(".cache")))?.join(DEFAULT))
 }
 

@@ -14,6 +14,7 @@ use owo_colors::OwoColorize;
 
 use crate::events::{Event, Reporter, Unit};
 use crate::text::harmless;
+use crate::variables;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +45,7 @@ impl Console {
         Self {
             verbosity,
             tty: terminal && verbosity == Verbosity::Normal,
-            colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            colour: terminal && variables::raw("NO_COLOR").is_none(),
             bars: MultiProgress::new(),
             running: Mutex::default(),
         }

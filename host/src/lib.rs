@@ -6,6 +6,7 @@
 pub mod advice;
 pub mod blocking;
 pub mod cache;
+pub mod command_line;
 pub mod console;
 pub mod digest;
 pub mod events;
@@ -19,4 +20,5 @@ pub mod space;
 pub mod sparse;
 pub mod startup;
 pub mod text;
+pub mod variables;
 pub mod wait;

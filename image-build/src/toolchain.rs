@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use host::events::{Event, Phase, Reporter};
 use host::files::FileError;
 use host::process::{Cmd, ProcessError};
+use host::variables;
 use release::arch::Arch;
 
 use debian::Chroot;
@@ -187,8 +188,7 @@ fn variable(target: &str, name: &str) -> String {
 
 /// Where cargo keeps the crates that it has fetched.
 fn cargo_home() -> PathBuf {
-    let set = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    set.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cargo"))
+    variables::path("CARGO_HOME").unwrap_or_else(|| variables::home_dir().unwrap_or_default().join(".cargo"))
 }
 
 /// Whether the workspace's compiler has the target's standard library.

@@ -9,6 +9,7 @@ use host::events::{Event, Phase, Reporter};
 use host::files::FileError;
 use host::packages::{self, InstallError, Manager};
 use host::process::{Cmd, ProcessError};
+use host::variables;
 use release::arch::Arch;
 use semver::Version;
 
@@ -156,7 +157,9 @@ async fn backports() -> Result<Option<Backports>, FallbackError> {
     let targets = Cmd::new("apt-get").args(["indextargets", "--format", format]).text().await;
     let Some(mirror) = mirror(&targets.unwrap_or_default(), &codename) else { return Ok(None) };
     let suite = format!("{codename}-backports");
-    let sources = tempfile::tempdir().map_err(FileError::of("create", &std::env::temp_dir()))?;
+    let temporary = variables::temp_dir();
+    let sources =
+        tempfile::tempdir_in(&temporary).map_err(FileError::of("create a directory in", &temporary))?;
     write_sources(sources.path(), &format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))?;
     Ok(Some(Backports { sources, suite }))
 }

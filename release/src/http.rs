@@ -1,8 +1,9 @@
 //! The HTTP client that everything here goes out by.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use host::variables;
 use reqwest::{Certificate, Client, NoProxy, Proxy};
 
 /// How long a server may take to accept a connection, name lookup included. Short, so that a source that this network
@@ -30,7 +31,16 @@ pub enum ClientError {
         /// What is wrong with them.
         reason: String,
     },
-    /// TLS cannot be set up, or a proxy variable is no address.
+    /// A proxy's address is none.
+    #[error("`{variable}` is no address of a proxy")]
+    Proxy {
+        /// The variable that has it.
+        variable: String,
+        /// What is wrong with it.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// TLS cannot be set up.
     #[error("cannot set up HTTPS")]
     Setup(#[from] reqwest::Error),
 }
@@ -42,6 +52,9 @@ impl ClientError {
             Self::Certificates { .. } => {
                 Some(format!("set `{CERTIFICATES}` to a file of certificates in PEM format, or unset both"))
             }
+            Self::Proxy { variable, .. } => Some(format!(
+                "set `{variable}` to an address such as `http://proxy.example.com:3128`, or unset it"
+            )),
             Self::Setup(_) => None,
         }
     }
@@ -63,11 +76,11 @@ pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(stall)
         .no_proxy();
-    let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    if let Some(trusted) = certificates(path(CERTIFICATES).as_deref(), path(CERTIFICATES_DIR).as_deref())? {
+    let (file, dir) = (variables::path(CERTIFICATES), variables::path(CERTIFICATES_DIR));
+    if let Some(trusted) = certificates(file.as_deref(), dir.as_deref())? {
         builder = builder.tls_certs_only(trusted);
     }
-    for proxy in proxies(|name| std::env::var(name).ok())? {
+    for proxy in proxies(variables::text)? {
         builder = builder.proxy(proxy);
     }
     Ok(builder.build()?)
@@ -88,24 +101,25 @@ fn certificates(file: Option<&Path>, dir: Option<&Path>) -> Result<Option<Vec<Ce
 }
 
 /// The proxies that the variables name: `https_proxy`, `http_proxy`, `all_proxy`, each also in capitals.
-fn proxies(variable: impl Fn(&str) -> Option<String>) -> reqwest::Result<Vec<Proxy>> {
-    let either = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase()));
+fn proxies(variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, ClientError> {
+    let value = |name: String| variable(&name).map(|value| (name, value));
+    let either = |name: &str| value(name.to_owned()).or_else(|| value(name.to_uppercase()));
     let except = match either("no_proxy") {
-        Some(listed) => format!("{listed},{LOOPBACK}"),
+        Some((_, listed)) => format!("{listed},{LOOPBACK}"),
         None => LOOPBACK.to_owned(),
     };
-    let address = |name: &str| either(name).filter(|address| !address.trim().is_empty());
-    let set = [
-        address("https_proxy").map(Proxy::https),
-        address("http_proxy").map(Proxy::http),
-        address("all_proxy").map(Proxy::all),
-    ];
-    let excepting = |proxy: Proxy| proxy.no_proxy(NoProxy::from_string(&except));
-    set.into_iter().flatten().map(|proxy| proxy.map(excepting)).collect()
+    let of = |name: &str, kind: fn(String) -> reqwest::Result<Proxy>| {
+        let (variable, address) = either(name).filter(|(_, address)| !address.trim().is_empty())?;
+        let proxy = kind(address).map(|proxy| proxy.no_proxy(NoProxy::from_string(&except)));
+        Some(proxy.map_err(|source| ClientError::Proxy { variable, source }))
+    };
+    let set = [of("https_proxy", Proxy::https), of("http_proxy", Proxy::http), of("all_proxy", Proxy::all)];
+    set.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

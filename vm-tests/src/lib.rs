@@ -27,5 +27,5 @@ pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 /// When the variable is missing.
 pub fn path_from_env(variable: &str) -> PathBuf {
     let missing = || panic!("{variable} is not set: run `cargo xtask test --only-vm`");
-    std::env::var_os(variable).map_or_else(missing, PathBuf::from)
+    host::variables::path(variable).unwrap_or_else(missing)
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use host::variables;
 use release::arch::Arch;
 
 use crate::error::{Class, Explain};
@@ -59,12 +60,11 @@ impl Home {
     /// # Errors
     /// When there is no home directory either, or its path is no text.
     pub fn from_env() -> Result<Self, HomeError> {
-        let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
+        let named = variables::path(HOME_VARIABLE);
         let (named_by, root) = if let Some(root) = named {
             (HOME_VARIABLE, std::path::absolute(root).map_err(HomeError::Relative)?)
         } else {
-            let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
-            let user = user.ok_or(HomeError::Nowhere)?;
+            let user = variables::home_dir().ok_or(HomeError::Nowhere)?;
             ("HOME", DEFAULT.iter().fold(user, |dir, part| dir.join(part)))
         };
         utf8::check(named_by, &root)?;

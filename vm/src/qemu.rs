@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use host::files::FileError;
 use host::process::Cmd;
+use host::variables;
 use release::arch::Arch;
 use release::manifest::{MINIMUM_QEMU, Manifest};
 
@@ -230,7 +231,7 @@ fn locate(
     program: &str,
     beside: Option<&Path>,
 ) -> Result<PathBuf, QemuError> {
-    if let Some(path) = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from) {
+    if let Some(path) = variables::path(variable) {
         utf8::check(variable, &path)?;
         return if path.is_file() { Ok(path) } else { Err(QemuError::BadVariable { variable, path }) };
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use host::digest;
 use host::files::FileError;
+use host::variables;
 
 use crate::error::{Class, Explain};
 use crate::machine::SOCKET_PATH_LIMIT;
@@ -89,7 +90,7 @@ pub fn ensure(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
 /// # Errors
 /// When sockets in it would have too long a path.
 pub fn path_for(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
-    let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let base = variables::path("XDG_RUNTIME_DIR");
     below(Path::new(SHARED), base.as_deref(), rustix::process::getuid().as_raw(), owner)
 }
 

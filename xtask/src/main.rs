@@ -10,7 +10,8 @@ mod workflows;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
+use host::command_line;
 use host::console::Console;
 use host::interrupt::{Interrupted, unless_interrupted};
 use host::startup;
@@ -20,7 +21,7 @@ use crate::flags::{Cli, Task};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     startup::outlive_file_size_limit();
-    let cli = Cli::parse();
+    let cli: Cli = command_line::parse(Cli::command()).unwrap_or_else(|error| error.exit());
     let console = Console::stderr(cli.verbosity());
     // The future of all tasks together is too big for the stack.
     let work = Box::pin(run(cli.task, &console));

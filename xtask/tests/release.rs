@@ -76,6 +76,18 @@ async fn a_dry_run_prints_the_plan_and_touches_nothing() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let (server, dir) = (server(), archives());
+    let plan = command(&server, &["plan", "--program", dir.path().to_str().unwrap()]);
+    let plan = plan.env("GITHUB_REF_NAME", "").env("EMULATOR_NO_ROLLING", "").finished().await.unwrap();
+    assert!(plan.status.success(), "{}", String::from_utf8_lossy(&plan.stderr));
+    let unset = command(&server, &["plan"]).env("GITHUB_REPOSITORY", "").finished().await.unwrap();
+    assert!(String::from_utf8_lossy(&unset.stderr).contains("--repo <REPO>"));
+    let wrong = command(&server, &["plan"]).env("GITHUB_REPOSITORY", "nowhere").finished().await.unwrap();
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("for 'GITHUB_REPOSITORY'"));
+}
+
+#[tokio::test]
 async fn images_are_published_as_the_dry_run_has_said() {
     let (server, dir) = (server(), images());
     let before = files(dir.path());

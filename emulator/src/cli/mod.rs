@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use host::command_line;
 use host::console::Verbosity;
 use release::arch::Arch;
 use vm::instance::name::InstanceName;
@@ -170,8 +171,7 @@ impl Cli {
     /// Parses the command line, or ends the process as clap does: help and version on stdout, errors on stderr with
     /// exit status 2.
     pub(crate) fn from_command_line() -> Self {
-        let matches = grammar().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        command_line::parse(grammar()).unwrap_or_else(|error| error.exit())
     }
 }
 
@@ -220,6 +220,18 @@ mod tests {
         let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
         let existing: Vec<&str> = shown.map(clap::Command::get_name).collect();
         assert_eq!(grouped, existing);
+    }
+
+    #[test]
+    fn every_variable_is_documented() {
+        fn check(command: &clap::Command) {
+            for variable in command.get_arguments().filter_map(clap::Arg::get_env) {
+                let row = format!("`{}", variable.display());
+                assert!(include_str!("../../../docs/home.md").contains(&row), "{row}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `emulator doctor`.
 
+use host::variables;
 use release::arch::Arch;
 use serde::Serialize;
 use vm::doctor::{Check, Verdict, examine};
@@ -22,8 +23,7 @@ impl Doctor {
     /// Looks at this machine and says what keeps it from running the emulator, or from running it well.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
-        let variable = |name: &str| std::env::var(name).ok();
-        let checks = examine(&context.instance(), arch, &variable, context.console).await;
+        let checks = examine(&context.instance(), arch, &variables::text, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
         context.printer.print(&Report { usable, checks }, people).map_err(CommandError::Stdout)?;
         Ok(if usable { Exit::Ok } else { Exit::HostUnsupported })

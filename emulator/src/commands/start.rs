@@ -3,6 +3,7 @@
 use host::console::seconds;
 use host::events::{Event, Reporter, Timing};
 use host::files::present;
+use host::variables;
 use release::arch::Arch;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
@@ -53,7 +54,7 @@ impl Start {
         let options = StartOptions {
             machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
-            variable: &|name| std::env::var(name).ok(),
+            variable: &variables::text,
             warm_timeout: self.snapshot_timeout,
             warm: !self.no_snapshot,
             strategy: self.strategy,

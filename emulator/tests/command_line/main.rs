@@ -7,6 +7,7 @@ mod places;
 mod published;
 mod pull;
 mod pull_faults;
+mod variables;
 
 use harness::Emulator;
 

@@ -42,7 +42,7 @@ pub(crate) async fn redis(store: &Store) -> Probe {
 /// A file that is made and removed again: on a file system that has become read-only neither can be done, while what PostgreSQL has in
 /// memory still answers queries. Nothing is written for it at once. Where the service has no directory, nothing is tried.
 pub(crate) async fn disk() -> Probe {
-    let Some(directory) = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from) else {
+    let Some(directory) = host::variables::path(STATE_DIRECTORY) else {
         return Ok(Duration::ZERO);
     };
     within_deadline("the disk", make_file_in(directory)).await

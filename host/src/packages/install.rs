@@ -8,6 +8,7 @@ use super::Manager;
 use crate::events::Phase;
 use crate::files::{self, FileError};
 use crate::process::{Cmd, ProcessError};
+use crate::variables;
 
 /// How long a package manager may take to end when it is interrupted. Killed in the middle of an installation it leaves
 /// packages half-installed, and those are the host's.
@@ -119,7 +120,7 @@ pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), In
 
 /// The log that installations are added to.
 fn log() -> Result<PathBuf, FileError> {
-    let dir = crate::cache::root().unwrap_or_else(std::env::temp_dir);
+    let dir = crate::cache::root().unwrap_or_else(variables::temp_dir);
     files::create_private_dir(&dir)?;
     Ok(dir.join("setup.log"))
 }

@@ -9,6 +9,7 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use crate::process::Cmd;
+use crate::variables;
 
 /// Directories of programs that administrators use, which an ordinary user's `PATH` may lack.
 const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -84,7 +85,7 @@ async fn all_or_each<'a>(names: Vec<&'a str>, check: impl AsyncFn(&[&str]) -> bo
 
 /// Path of a program, sought like `PATH` does and in the administrators' directories.
 fn program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
+    let path = variables::raw("PATH").unwrap_or_default();
     let dirs = env::split_paths(&path).chain(SBIN.map(PathBuf::from));
     which::which_in(name, Some(env::join_paths(dirs).ok()?), "/").ok()
 }

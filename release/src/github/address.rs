@@ -1,5 +1,6 @@
 //! Where a GitHub is: its API, and the web pages that release assets can be had from without it.
 
+use host::variables;
 use reqwest::Url;
 
 /// Variable that names the API; Actions and GitHub Enterprise set it.
@@ -32,7 +33,7 @@ impl Address {
     /// # Errors
     /// When it is set to something else than an address.
     pub fn from_env() -> Result<Self, NoAddress> {
-        match std::env::var(API_VARIABLE).ok().filter(|value| !value.is_empty()) {
+        match variables::text(API_VARIABLE) {
             Some(api) => Self::of(&api),
             None => Self::of(PUBLIC_API),
         }

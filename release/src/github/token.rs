@@ -1,6 +1,7 @@
 //! The token that requests are made with, and where it was found.
 
 use host::process::Cmd;
+use host::variables;
 use protocol::Secret;
 
 use super::Address;
@@ -24,7 +25,7 @@ impl Token {
     /// The token of the environment, else the one that `gh` has for this GitHub; `None` when there is neither.
     pub async fn find(address: &Address) -> Option<Self> {
         for source in VARIABLES {
-            let value = std::env::var(source).ok().filter(|value| !value.trim().is_empty());
+            let value = variables::text(source).filter(|value| !value.trim().is_empty());
             if let Some(value) = value {
                 return Some(Self::new(Secret::new(value.trim()), source));
             }

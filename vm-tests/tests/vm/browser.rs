@@ -1,6 +1,5 @@
 //! A person's way through the dashboard, in a headless Chromium.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -128,7 +127,7 @@ async fn browser(port: u16, profile: &std::path::Path) -> Client {
 }
 
 async fn screenshot(browser: &Client, name: &str) {
-    let Some(dir) = std::env::var_os(SCREENSHOTS_VARIABLE).map(PathBuf::from) else { return };
+    let Some(dir) = host::variables::path(SCREENSHOTS_VARIABLE) else { return };
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join(format!("{name}.png")), browser.screenshot().await.unwrap()).unwrap();
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use host::blocking;
+use host::{blocking, variables};
 use xshell::{Shell, cmd};
 
 /// Runs `cargo` with `args`, its output going straight through.
@@ -73,6 +73,6 @@ pub(crate) async fn xtask_binary() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When the working directory is gone.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let target = variables::path("CARGO_TARGET_DIR").unwrap_or_else(|| PathBuf::from("target"));
     Ok(std::path::absolute(target)?)
 }

@@ -9,6 +9,7 @@ use host::console::Console;
 use host::events::{Event, Reporter};
 use host::files::FileError;
 use host::process::Cmd;
+use host::variables;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Token};
 use release::program::{self, Archive};
@@ -114,7 +115,8 @@ async fn images(dir: &Path, home: &Home) -> anyhow::Result<Vec<Image>> {
     }
     // Not built where it is missing: a plan, and so a dry run, changes nothing.
     let img = find_img(home)?;
-    let scratch = tempfile::tempdir().context("temporary directories cannot be made")?;
+    let scratch =
+        tempfile::tempdir_in(variables::temp_dir()).context("temporary directories cannot be made")?;
     let mut images = Vec::new();
     for (arch, path, size) in found {
         let boot = BootFiles::at(&path, &scratch.path().join(arch.as_str()), arch, &img).await?;

@@ -1,0 +1,115 @@
+//! Environment variables that stand in for flags.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use crate::harness::Emulator;
+
+/// Every variable that the program reads, except those that every program has.
+const VARIABLES: [&str; 20] = [
+    "EMULATOR_ARCH",
+    "EMULATOR_BACKEND_PORT",
+    "EMULATOR_CPUS",
+    "EMULATOR_FORCE_CAPTURE",
+    "EMULATOR_NO_ROTATION",
+    "EMULATOR_NO_SNAPSHOT",
+    "EMULATOR_RAM",
+    "EMULATOR_READY_TIMEOUT",
+    "EMULATOR_REPO",
+    "EMULATOR_SNAPSHOT_READY_TIMEOUT",
+    "GH_TOKEN",
+    "GITHUB_API_URL",
+    "GITHUB_TOKEN",
+    "HTTPS_PROXY",
+    "NO_COLOR",
+    "QEMU_IMG",
+    "QEMU_SYSTEM_X86_64",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+];
+
+#[test]
+fn a_variable_that_is_set_to_nothing_is_not_set() {
+    for command in ["start", "status", "capture", "pull", "images"] {
+        let plain = Emulator::new().without_programs().run(&[command, "--arch", "amd64"]);
+        let other = Emulator::new().without_programs();
+        let other = VARIABLES.iter().fold(other, |emulator, name| emulator.with(name, ""));
+        assert_eq!(other.run(&[command, "--arch", "amd64"]), plain);
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
+    let refusal = |name: &str, value: &str, command: &str| Emulator::new().with(name, value).run(&[command]);
+    insta::assert_snapshot!(refusal("EMULATOR_CPUS", "many", "start"), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'many' for 'EMULATOR_CPUS': invalid digit found in string
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refusal("EMULATOR_ARCH", "mips", "status"), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'mips' for 'EMULATOR_ARCH': unknown architecture `mips`: it is `amd64` or `arm64`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refusal("EMULATOR_READY_TIMEOUT", "soon", "start"), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'soon' for 'EMULATOR_READY_TIMEOUT': `soon` is no duration: use `90s`, `5m` or a number of seconds
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refusal("EMULATOR_REPO", "nowhere", "pull"), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'nowhere' for 'EMULATOR_REPO': `nowhere` is no repository: write `owner/name`
+
+    For more information, try '--help'.
+    ");
+    let emulator = Emulator::new().with("EMULATOR_REPO", OsString::from_vec(b"\xff/x".to_vec()));
+    insta::assert_snapshot!(emulator.run(&["pull"]), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: the environment variable `EMULATOR_REPO` is `�/x`: invalid UTF-8 was detected in one or more arguments
+
+    Usage: emulator [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    let emulator = Emulator::new().with("EMULATOR_REPO", "a/b").with("HTTPS_PROXY", "http://[");
+    insta::assert_snapshot!(emulator.run(&["list-releases"]), @"
+    exit 1
+    --- stdout
+
+    --- stderr
+    error: `HTTPS_PROXY` is no address of a proxy
+      cause: builder error
+      cause: builder error
+      cause: invalid IPv6 address
+
+    hint: set `HTTPS_PROXY` to an address such as `http://proxy.example.com:3128`, or unset it
+    ");
+}
+
+#[test]
+fn a_flag_that_was_given_keeps_its_variable_out_of_it() {
+    let emulator = Emulator::new().without_programs().with("EMULATOR_CPUS", "many");
+    let shown = emulator.run(&["start", "--cpus", "2"]);
+    assert!(!shown.contains("EMULATOR_CPUS"), "{shown}");
+    let shown = emulator.run(&["start", "--cpus", "two"]);
+    assert!(shown.contains("invalid value 'two' for '--cpus <N>'"), "{shown}");
+}

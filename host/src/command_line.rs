@@ -1,0 +1,119 @@
+//! Command lines whose flags have variables that stand in for them: one that is set to nothing does not, and one whose value cannot
+//! be used is what the error names, not a flag that nobody gave.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error, FromArgMatches};
+
+/// Reads this program's arguments by `grammar`.
+///
+/// # Errors
+/// With what is to be printed in place of working: the help that was asked for, or what is wrong.
+pub fn parse<P: FromArgMatches>(grammar: Command) -> Result<P, Error> {
+    let args: Vec<_> = std::env::args_os().collect();
+    let named = variables(&grammar);
+    let (empty, set): (Vec<_>, Vec<_>) = named.into_iter().partition(|variable| variable.value.is_empty());
+    let grammar = empty.iter().fold(grammar, |grammar, variable| without(grammar, &variable.name));
+    match grammar.clone().try_get_matches_from(&args) {
+        Ok(matches) => P::from_arg_matches(&matches),
+        Err(error) => Err(blamed(error, &grammar, &args, &set)),
+    }
+}
+
+/// A variable that stands in for a flag, and is there.
+struct Variable {
+    name: OsString,
+    value: OsString,
+}
+
+/// Those of `command` and of the commands below it.
+fn variables(command: &Command) -> Vec<Variable> {
+    let names = command.get_arguments().filter_map(|arg| arg.get_env());
+    let set = |name: &OsStr| Some(Variable { name: name.to_owned(), value: value_of(name)? });
+    let own = names.filter_map(set);
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is set to nothing is to be seen here")]
+fn value_of(name: &OsStr) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The same grammar, where the variable `name` stands in for nothing.
+fn without(command: Command, name: &OsStr) -> Command {
+    let freed =
+        command.mut_args(|arg| if arg.get_env() == Some(name) { arg.env(Resettable::Reset) } else { arg });
+    freed.mut_subcommands(|below| without(below, name))
+}
+
+/// The error with the variable that it is about, if it would be another one without that.
+fn blamed(error: Error, grammar: &Command, args: &[OsString], set: &[Variable]) -> Error {
+    let said = error.to_string();
+    let is_cause = |variable: &&Variable| {
+        let other = without(grammar.clone(), &variable.name).try_get_matches_from(args);
+        other.err().is_none_or(|other| other.to_string() != said)
+    };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return error;
+    }
+    let Some(variable) = set.iter().find(is_cause) else { return error };
+    let name = variable.name.to_string_lossy();
+    match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let mut error = error;
+            error.insert(ContextKind::InvalidArg, ContextValue::String(name.into_owned()));
+            error
+        }
+        kind => {
+            let value = variable.value.to_string_lossy();
+            let reason = said.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+            let text = format!("the environment variable `{name}` is `{value}`: {reason}");
+            Error::raw(kind, text).format(&mut grammar.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Arg;
+    use clap::builder::ValueParser;
+
+    use super::*;
+
+    /// What is wrong with these arguments, where a variable stands in for `--cpus` that is text.
+    fn complaint(variable: &'static str, parser: impl Into<ValueParser>, args: &[&str]) -> Option<String> {
+        let cpus = Arg::new("cpus").long("cpus").env(variable).value_parser(parser);
+        let grammar = Command::new("test").subcommand(Command::new("start").arg(cpus));
+        let args: Vec<_> = ["test"].iter().chain(args).map(OsString::from).collect();
+        let set = variables(&grammar);
+        let error = grammar.clone().try_get_matches_from(&args).err()?;
+        Some(blamed(error, &grammar, &args, &set).to_string())
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_blamed_on_the_variable_that_it_came_from() {
+        let number = || clap::value_parser!(u32);
+        let text = complaint("PATH", number(), &["start"]).unwrap();
+        assert!(text.contains("for 'PATH': invalid digit found in string"), "{text}");
+        assert_eq!(complaint("PATH", number(), &["start", "--cpus", "2"]), None);
+        let text = complaint("PATH", number(), &["start", "--cpus", "two"]).unwrap();
+        assert!(text.contains("invalid value 'two' for '--cpus <cpus>'"), "{text}");
+        let text = complaint("PATH", number(), &["start", "--other"]).unwrap();
+        assert!(text.contains("unexpected argument '--other'"), "{text}");
+        assert_eq!(complaint("NO_SUCH_VARIABLE", number(), &["start"]), None);
+    }
+
+    #[test]
+    fn a_variable_can_be_kept_from_standing_in_for_a_flag() {
+        let cpus = Arg::new("cpus").long("cpus").env("PATH");
+        let grammar = Command::new("test").subcommand(Command::new("start").arg(cpus));
+        let given = |grammar: Command| {
+            let matches = grammar.get_matches_from(["test", "start"]);
+            matches.subcommand().unwrap().1.get_one::<String>("cpus").is_some()
+        };
+        assert!(given(grammar.clone()));
+        assert!(!given(without(grammar, OsStr::new("PATH"))));
+    }
+}
