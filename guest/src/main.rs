@@ -7,6 +7,7 @@ mod console;
 mod control;
 mod cron;
 mod dashboard;
+mod guard;
 mod http_client;
 mod init;
 mod local_admin;

@@ -76,6 +76,12 @@ pub(crate) enum ApiError {
     TooBusy,
     #[error("the request's body is larger than any request of this API")]
     BodyTooLarge,
+    #[error(
+        "internal routes answer only under an address of this machine, such as http://127.0.0.1:26701, or `localhost`"
+    )]
+    ForeignHost,
+    #[error("internal routes are for programs, and a page in a browser made this request")]
+    ForeignOrigin,
     #[error("there is nothing at this address")]
     RouteNotFound,
     #[error("this address does not answer to this method")]
@@ -126,6 +132,8 @@ impl ApiError {
             Self::TextTooLong { .. } => (StatusCode::BAD_REQUEST, "TEXT_TOO_LONG"),
             Self::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, "TOO_BUSY"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
+            Self::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, "FOREIGN_HOST"),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "FOREIGN_ORIGIN"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::Store(error) if error.is_unavailable() => {

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
 };
 use tower_http::{
     cors::{Any, CorsLayer},
@@ -20,6 +22,7 @@ use tower_http::{
 use self::error::ApiError;
 use crate::{
     control::{Order, Socket},
+    guard::{self, Foreign},
     service,
     settings::CurrentSettings,
     store::{Store, keys::AccessType, probe},
@@ -78,7 +81,9 @@ fn renew(order: Order, backend: &Backend) -> bool {
 fn router(backend: Backend) -> Router {
     // Before the layer, so that a preflight, which no route has a method for, gets the layer's answer.
     let public = routes::public().method_not_allowed_fallback(method_not_allowed);
-    let internal = routes::internal().method_not_allowed_fallback(method_not_allowed);
+    let internal = routes::internal()
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn_with_state(backend.clone(), only_programs));
     public
         // Frontends on other origins call these. They prove themselves by headers and never by cookies, so that any origin
         // may ask; the internal routes are for programs, and no page of any origin gets at them.
@@ -88,6 +93,16 @@ fn router(backend: Backend) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
         .with_state(backend)
+}
+
+/// No page gets at the internal routes, not even one that has its own name lead to 127.0.0.1: while keys are placeholders, it would
+/// know them.
+async fn only_programs(State(backend): State<Backend>, request: Request, next: Next) -> Response {
+    match guard::check(request.method(), request.headers(), &backend.settings.get().backend_url) {
+        Ok(()) => next.run(request).await,
+        Err(Foreign::Host) => ApiError::ForeignHost.into_response(),
+        Err(Foreign::Origin) => ApiError::ForeignOrigin.into_response(),
+    }
 }
 
 async fn method_not_allowed() -> ApiError {
@@ -116,7 +131,7 @@ fn cross_origin() -> CorsLayer {
 mod tests {
     use axum::{
         body::Body,
-        http::{Request, Response},
+        http::{HeaderValue, Request},
     };
     use http_body_util::BodyExt as _;
     use protocol::Secret;
@@ -138,7 +153,9 @@ mod tests {
     }
 
     async fn answer(request: axum::http::request::Builder) -> Response<Body> {
-        lonely_router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        let mut request = request.body(Body::empty()).unwrap();
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("127.0.0.1:26701"));
+        lonely_router().oneshot(request).await.unwrap()
     }
 
     async fn told(request: axum::http::request::Builder) -> String {
@@ -175,6 +192,43 @@ mod tests {
         }
         let told = told(Request::post(path).header("authorization", "Bearer s3cret")).await;
         assert!(told.starts_with("503 "), "past the check there is no database: {told}");
+    }
+
+    #[tokio::test]
+    async fn no_internal_route_answers_to_a_page_by_whatever_name_it_reached_this_machine() {
+        for path in
+            ["/api/v1/internal/local-emulator/project", "/api/v1/internal/cron/delete-expired-sessions"]
+        {
+            let told_with = async |name: &str, value: &str| {
+                told(Request::post(path).header("authorization", "Bearer s3cret").header(name, value)).await
+            };
+            for host in ["evil.example:26701", "localhost.evil.example", "127.0.0.1.evil.example"] {
+                let told = told_with("host", host).await;
+                assert!(told.starts_with(r#"421 {"code":"FOREIGN_HOST""#), "{path} as {host}: {told}");
+            }
+            for (name, value) in [
+                ("origin", "http://localhost:3000"),
+                ("origin", "http://127.0.0.1:26700"),
+                ("origin", "null"),
+                ("sec-fetch-site", "same-site"),
+                ("sec-fetch-site", "cross-site"),
+            ] {
+                let told = told_with(name, value).await;
+                assert!(
+                    told.starts_with(r#"403 {"code":"FOREIGN_ORIGIN""#),
+                    "{path}, {name}: {value}: {told}"
+                );
+            }
+            for host in ["127.0.0.1:8102", "10.0.2.15:8102", "localhost:26701", "[::1]:26701"] {
+                let told = told_with("host", host).await;
+                assert!(!told.contains("FOREIGN"), "{path} as {host}: {told}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn public_routes_answer_by_any_name() {
+        assert!(told(Request::get("/health").header("host", "emulator:8102")).await.starts_with("200 "));
     }
 
     #[tokio::test]

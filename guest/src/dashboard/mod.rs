@@ -4,7 +4,6 @@
 mod assets;
 mod error;
 mod frame;
-mod guard;
 mod projects;
 mod session;
 mod sign_in;
@@ -16,10 +15,10 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware,
-    response::Redirect,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
@@ -27,6 +26,7 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 use self::error::PageError;
 use crate::{
     control::{Order, Socket},
+    guard::{self, Foreign},
     service,
     settings::CurrentSettings,
     store::Store,
@@ -108,13 +108,21 @@ fn router(dashboard: Dashboard) -> Router {
         ));
     let mut router = pages
         .merge(assets::routes())
-        .layer(middleware::from_fn_with_state(dashboard.clone(), guard::check))
+        .layer(middleware::from_fn_with_state(dashboard.clone(), only_own_pages))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE));
     for (name, value) in SECURITY_HEADERS {
         router = router.layer(SetResponseHeaderLayer::overriding(name, value));
     }
     router.with_state(dashboard)
+}
+
+async fn only_own_pages(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
+    match guard::check(request.method(), request.headers(), &dashboard.settings.get().dashboard_url) {
+        Ok(()) => next.run(request).await,
+        Err(Foreign::Host) => PageError::ForeignHost.into_response(),
+        Err(Foreign::Origin) => PageError::ForeignForm.into_response(),
+    }
 }
 
 #[cfg(test)]

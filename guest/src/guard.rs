@@ -1,42 +1,38 @@
-//! Turns away requests that another site made in the visitor's browser.
+//! Turns away requests that another site made in the visitor's browser: from the dashboard, and from the backend's routes that are
+//! for programs.
 //!
 //! `SameSite` cookies are not enough on a developer's machine: sites ignore ports, so that any page served from another port of
 //! 127.0.0.1 is the same *site* as the dashboard. What tells them apart is the *origin*, which browsers state in
 //! `Sec-Fetch-Site` and `Origin`. And since the local admin's password is public, a page that points its own name at 127.0.0.1
-//! (DNS rebinding) could sign itself in: so the `Host` must be a name that cannot be rebound.
+//! (DNS rebinding) could sign itself in, and with placeholders for keys it could have any project's: so the `Host` must be a name
+//! that cannot be rebound. It is the one header in which such a page shows: the browser takes it for the same origin.
 
 use std::net::IpAddr;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Method, header, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
-
-use super::{Dashboard, error::PageError};
+use axum::http::{HeaderMap, Method, header, uri::Authority};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// The middleware.
-pub(super) async fn check(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
-    let own_url = &dashboard.settings.get().dashboard_url;
-    match verdict(request.method(), request.headers(), own_url) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
-    }
+/// Why a request is turned away.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// It was sent to a name that may be somebody else's.
+    Host,
+    /// A page of another origin made it.
+    Origin,
 }
 
-fn verdict(method: &Method, headers: &HeaderMap, own_url: &str) -> Result<(), PageError> {
-    let host = host(headers).ok_or(PageError::ForeignHost)?;
+/// Whether a request to the service that is known as `own_url` may go on.
+pub(crate) fn check(method: &Method, headers: &HeaderMap, own_url: &str) -> Result<(), Foreign> {
+    let host = host(headers).ok_or(Foreign::Host)?;
     if !is_unreboundable(host.host()) && !is_host_of(own_url, host.host()) {
-        return Err(PageError::ForeignHost);
+        return Err(Foreign::Host);
     }
-    if method.is_safe() || is_same_origin(headers, &host) { Ok(()) } else { Err(PageError::ForeignForm) }
+    if method.is_safe() || is_same_origin(headers, &host) { Ok(()) } else { Err(Foreign::Origin) }
 }
 
 /// The authority that the request was sent to.
-pub(super) fn host(headers: &HeaderMap) -> Option<Authority> {
+pub(crate) fn host(headers: &HeaderMap) -> Option<Authority> {
     headers.get(header::HOST)?.to_str().ok()?.parse().ok()
 }
 
@@ -66,10 +62,10 @@ fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(method: &Method, pairs: &[(&str, &'static str)]) -> Result<(), String> {
+    fn judged(method: &Method, pairs: &[(&str, &'static str)]) -> Result<(), Foreign> {
         let headers =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        verdict(method, &headers, "http://stack.test:26700").map_err(|error| error.to_string())
+        check(method, &headers, "http://stack.test:26700")
     }
 
     #[test]
@@ -89,8 +85,7 @@ mod tests {
             ("origin", "http://127.0.0.1:3000"),
             ("origin", "null"),
         ] {
-            let refusal = judged(&Method::POST, &[host, origin]).unwrap_err();
-            assert_eq!(refusal, "the form came from another site", "{origin:?}");
+            assert_eq!(judged(&Method::POST, &[host, origin]), Err(Foreign::Origin), "{origin:?}");
         }
     }
 
@@ -115,8 +110,8 @@ mod tests {
             assert_eq!(judged(&Method::GET, &[("host", host)]), Ok(()), "{host}");
         }
         for host in ["evil.example:26700", "localhost.evil.example", "127.0.0.1.evil.example"] {
-            assert!(judged(&Method::GET, &[("host", host)]).is_err(), "{host}");
+            assert_eq!(judged(&Method::GET, &[("host", host)]), Err(Foreign::Host), "{host}");
         }
-        assert!(judged(&Method::GET, &[]).is_err(), "no host at all");
+        assert_eq!(judged(&Method::GET, &[]), Err(Foreign::Host), "no host at all");
     }
 }
