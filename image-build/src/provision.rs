@@ -153,6 +153,7 @@ impl Run<'_> {
             ports: BTreeMap::from(ports.map(|(name, end)| (name.to_owned(), end))),
             console: self.logs.join(CONSOLE_LOG),
             qmp: sockets.join("qmp"),
+            listening: None,
         }
     }
 

@@ -25,6 +25,7 @@ pub mod qga;
 pub mod qmp;
 pub mod runtime;
 pub mod snapshot;
+mod socket;
 pub mod stack_machine;
 pub mod stamp;
 mod tail;

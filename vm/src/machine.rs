@@ -19,7 +19,7 @@ use crate::qemu::{Qemu, QemuError};
 mod args;
 mod model;
 
-pub(crate) use args::{escaped, monitor as monitor_args};
+pub(crate) use args::{escaped, monitor as monitor_args, port_chardev};
 pub use model::cpu_model;
 
 /// Id of the network back end that host forwards are added to.
@@ -111,6 +111,8 @@ pub struct Launch {
     pub console: PathBuf,
     /// Unix socket of the monitor.
     pub qmp: PathBuf,
+    /// File descriptor as which QEMU inherits that socket, where it does not make it.
+    pub listening: Option<i32>,
 }
 
 /// What holds a guest's memory on the host. The guest cannot see it.
@@ -397,7 +399,8 @@ fn check_paths(launch: &Launch) -> Result<(), MachineError> {
         return Err(MachineError::RelativePath(path.to_owned()));
     }
     let sockets = launch.ports.values().filter(|end| matches!(end, PortEnd::Socket(_))).map(PortEnd::path);
-    match sockets.chain([launch.qmp.as_path()]).find(|path| path.as_os_str().len() > SOCKET_PATH_LIMIT) {
+    let monitor = launch.listening.is_none().then_some(launch.qmp.as_path());
+    match sockets.chain(monitor).find(|path| path.as_os_str().len() > SOCKET_PATH_LIMIT) {
         Some(path) => Err(MachineError::LongSocketPath(path.to_owned())),
         None => Ok(()),
     }
@@ -441,6 +444,7 @@ mod tests {
             ports: BTreeMap::from([(PORT_QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
             console: "/i/console.log".into(),
             qmp: "/run/e/qmp".into(),
+            listening: None,
         }
     }
 
@@ -486,6 +490,8 @@ mod tests {
         assert_eq!(error, MachineError::RelativePath("console.log".into()));
         let long = PathBuf::from(format!("/{}", "s".repeat(SOCKET_PATH_LIMIT)));
         let error = refused(|_, launch| launch.qmp = long.clone());
-        assert_eq!(error, MachineError::LongSocketPath(long));
+        assert_eq!(error, MachineError::LongSocketPath(long.clone()));
+        let inherited = Launch { qmp: long, listening: Some(9), ..launch() };
+        Machine::new(topology(Arch::Amd64, Accelerator::Tcg), inherited).unwrap();
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk_lock;
 use crate::error::Explain;
 use crate::process::{ProcessIdentity, VmProcessError};
+use crate::socket;
 
 /// Where a process was started. What could not be found out is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,11 +138,12 @@ impl Traces<'_> {
 }
 
 /// Whether somebody listens at the socket, without waiting for a place in its queue.
-fn listens(socket: &Path) -> bool {
+fn listens(path: &Path) -> bool {
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-    let Ok(address) = SocketAddrUnix::new(socket) else { return false };
+    let Ok(reachable) = socket::Address::of(path) else { return false };
+    let Ok(address) = SocketAddrUnix::new(reachable.path()) else { return false };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let Ok(ours) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
     // A queue that is full is one that somebody keeps.

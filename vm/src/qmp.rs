@@ -310,6 +310,36 @@ impl Qmp {
         self.execute(qmp::system_powerdown {}).await.map(drop)
     }
 
+    /// Has the virtio-serial port with the back end `chardev` listen at `path` again, where its socket was. The machine must be
+    /// running.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn listen_again(&self, chardev: &str, path: &Path) -> Result<(), QmpError> {
+        let path = path.to_str().ok_or_else(|| QmpError::Path(path.to_owned()))?.to_owned();
+        let unix = qmp::UnixSocketAddress { path, abstract_: None, tight: None };
+        let socket = qmp::ChardevSocket {
+            addr: qmp::SocketAddressLegacy::unix(unix.into()),
+            server: Some(true),
+            wait: Some(false),
+            base: qmp::ChardevCommon { logfile: None, logappend: None },
+            nodelay: None,
+            reconnect: None,
+            telnet: None,
+            tls_authz: None,
+            tls_creds: None,
+            tn3270: None,
+            websocket: None,
+        };
+        let nothing = qmp::ChardevCommon { logfile: None, logappend: None };
+        // Through nothing: QEMU removes the old socket after it has made the new one, and they have one path.
+        for backend in [qmp::ChardevBackend::null(nothing.into()), qmp::ChardevBackend::socket(socket.into())]
+        {
+            self.execute(qmp::chardev_change { id: chardev.to_owned(), backend }).await?;
+        }
+        Ok(())
+    }
+
     /// Opens a port on the host that leads into the guest.
     ///
     /// # Errors

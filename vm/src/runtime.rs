@@ -73,8 +73,17 @@ impl Explain for RuntimeDirError {
 /// When it cannot be made, or is not this user's alone.
 pub fn ensure(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
     let path = path_for(owner)?;
-    let parent = path.parent().unwrap_or(&path);
-    for dir in [parent, &path] {
+    restore(&path)?;
+    Ok(path)
+}
+
+/// Makes sure of a directory that [`ensure`] has made, even if somebody has removed it since.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn restore(path: &Path) -> Result<(), RuntimeDirError> {
+    let parent = path.parent().unwrap_or(path);
+    for dir in [parent, path] {
         match std::fs::DirBuilder::new().mode(0o700).create(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(FileError::of("create", dir)(error).into());
@@ -82,7 +91,7 @@ pub fn ensure(owner: &Path) -> Result<PathBuf, RuntimeDirError> {
             _ => check_private(dir)?,
         }
     }
-    Ok(path)
+    Ok(())
 }
 
 /// The directory that [`ensure`] makes, without touching anything.

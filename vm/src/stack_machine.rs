@@ -64,5 +64,6 @@ pub fn launch(
         ]),
         console: files.console,
         qmp: files.qmp,
+        listening: None,
     }
 }

@@ -19,6 +19,8 @@ use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 
 use host::wait::Backoff;
 
+use crate::socket;
+
 #[cfg(test)]
 pub(crate) mod script;
 
@@ -94,7 +96,7 @@ pub(crate) async fn connect(path: &Path, listener: Listener) -> io::Result<(Send
 pub(crate) async fn open(path: &Path, listener: Listener) -> io::Result<UnixStream> {
     let mut backoff = Backoff::default();
     loop {
-        match UnixStream::connect(path).await {
+        match socket::connect(path).await {
             Ok(stream) => return Ok(stream),
             Err(error)
                 if listener == Listener::Starting

@@ -126,11 +126,11 @@ async fn tell(
         Some(live) => health::check(&live.ports, ANSWER_LIMIT * live.accelerator.patience()).await,
         None => Vec::new(),
     };
-    if let Some(socket) = live.and_then(Live::lost_socket) {
+    if let Some(live) = live.filter(|live| live.has_lost_monitor()) {
         let flag = context.name.flag();
         reasons.push(format!(
-            "its socket `{}` was removed: `emulator stop{flag}`, then `emulator start{flag}`",
-            socket.display()
+            "its socket `{}` is not there: `emulator stop{flag}`, then `emulator start{flag}`",
+            live.qmp.display()
         ));
     }
     // Whoever answers does not stand still.

@@ -23,6 +23,7 @@ mod rotation;
 mod secrecy;
 mod sessions;
 mod smoke;
+mod sockets;
 mod streams;
 mod topology;
 mod uniqueness;

@@ -69,6 +69,7 @@ fn trial(chooser: &Chooser<'_>, accelerator: Accelerator, dir: &Path) -> Result<
         ports: BTreeMap::new(),
         console: dir.join("console"),
         qmp: dir.join("qmp"),
+        listening: None,
     };
     Ok(Machine::new(topology, launch)?)
 }

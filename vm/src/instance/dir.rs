@@ -64,6 +64,11 @@ impl InstanceDir {
         self.root.join("live.json")
     }
 
+    /// The monitor's socket, where the file system takes one.
+    pub fn monitor(&self) -> PathBuf {
+        self.root.join(crate::runtime::QMP)
+    }
+
     /// Everything that the guest has written: a qcow2 on top of the image.
     pub fn overlay(&self) -> PathBuf {
         self.root.join("overlay.qcow2")

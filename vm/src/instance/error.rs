@@ -128,7 +128,7 @@ pub enum InstanceError {
     #[error("instance `{0}` runs already, and its ports are of another network namespace")]
     OtherNetwork(InstanceName),
     /// It runs, and cannot be talked to.
-    #[error("instance `{name}` runs, and its socket `{}` was removed", path.display())]
+    #[error("instance `{name}` runs, and its socket `{}` is not there", path.display())]
     SocketGone {
         /// The instance.
         name: InstanceName,

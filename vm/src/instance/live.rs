@@ -99,19 +99,20 @@ impl Live {
         self.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
     }
 
-    /// A socket of the machine that is not there any more, if it was ready once.
-    pub fn lost_socket(&self) -> Option<&Path> {
-        self.ready.as_ref()?;
-        let lost = |path: &&PathBuf| {
-            std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        [&self.qmp, &self.qga, &self.agent].into_iter().find(lost).map(PathBuf::as_path)
+    /// Whether the monitor's socket is not there any more, if it was once. The other ones can be made again through it.
+    pub fn has_lost_monitor(&self) -> bool {
+        self.ready.is_some() && is_missing(&self.qmp)
     }
 
     /// What it says of its process.
     pub(super) fn noted(&self) -> Noted {
         Noted { process: self.process, place: self.place.clone() }
     }
+}
+
+/// Whether nothing is at `path`, for certain.
+pub(super) fn is_missing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// What a live record says of its process.

@@ -80,7 +80,7 @@ impl Instance {
         match self.source(query.source, live.as_ref())? {
             Source::File { name, path } => self.file(name, path, query, live.is_some(), &mut take).await,
             Source::Journal { live, services } => {
-                self.check_sockets(live)?;
+                self.mend_sockets(live).await?;
                 self.journal(live, &services, query, &mut take).await
             }
         }

@@ -9,14 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::events::{Event, Reporter};
-use host::files::{self, FileError, FileLock, create_private_dir};
-use tokio::net::UnixStream;
+use host::files::{self, FileError, FileLock, create_private_dir, present};
 
 use crate::disk_lock;
 use crate::home::Home;
 use crate::place::{Elsewhere, Sight};
 use crate::qmp::Qmp;
 use crate::runtime;
+use crate::socket;
 
 pub mod capture;
 pub mod config;
@@ -37,6 +37,7 @@ pub mod reset;
 pub mod rotate;
 pub(crate) mod secrets;
 mod session;
+mod sockets;
 pub mod standstill;
 pub mod start;
 pub mod state;
@@ -104,17 +105,6 @@ impl Instance {
     /// When a file or a process cannot be looked at.
     pub fn state(&self) -> Result<State, InstanceError> {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
-    }
-
-    /// Proves that a machine that runs can be talked to.
-    ///
-    /// # Errors
-    /// When one of its sockets was removed.
-    fn check_sockets(&self, live: &Live) -> Result<(), InstanceError> {
-        match live.lost_socket() {
-            Some(path) => Err(InstanceError::SocketGone { name: self.name.clone(), path: path.to_owned() }),
-            None => Ok(()),
-        }
     }
 
     /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.
@@ -191,7 +181,8 @@ impl Instance {
 
     /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
     async fn end_unknown(&self) -> Result<(), InstanceError> {
-        let qmp = runtime::path_for(self.dir.root())?.join(runtime::QMP);
+        let own = self.dir.monitor();
+        let qmp = if present(&own)? { own } else { runtime::path_for(self.dir.root())?.join(runtime::QMP) };
         self.end(&Noted::read(&self.dir.live()), &qmp).await
     }
 
@@ -226,6 +217,8 @@ impl Instance {
     /// Removes what only a running instance has. QEMU must be gone.
     fn clear_live(&self) -> Result<(), InstanceError> {
         remove_dir(&runtime::path_for(self.dir.root())?)?;
+        // One that ended by itself has removed it.
+        remove(&self.dir.monitor())?;
         remove(&self.dir.live())?;
         Ok(())
     }
@@ -233,13 +226,13 @@ impl Instance {
 
 /// Ends the QEMU that listens at `qmp`, if any does: one whose starter was killed before it could note the process.
 async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
-    if UnixStream::connect(qmp).await.is_err() {
+    if socket::connect(qmp).await.is_err() {
         return Ok(());
     }
     let quit = async { Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await };
     let quit = quit.await;
     let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
-    let gone = async || UnixStream::connect(qmp).await.is_err().then_some(());
+    let gone = async || socket::connect(qmp).await.is_err().then_some(());
     match (host::wait::until(limit, gone).await, quit) {
         // One that was ending already answers no more.
         (Ok(()), _) => Ok(()),

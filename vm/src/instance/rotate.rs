@@ -35,7 +35,7 @@ impl Instance {
             _ => return Err(not_running()),
         };
         // Asked before anything is noted: without them the guest cannot be told.
-        self.check_sockets(&live)?;
+        self.mend_sockets(&live).await?;
         let mut renewed: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
         let phase = Phase::start(reporter, "rotate", "Renew the secrets");
         let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {

@@ -196,7 +196,7 @@ fn size(path: &Path) -> Result<Option<u64>, FileError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::PathBuf;
 
     use time::OffsetDateTime;
@@ -220,7 +220,7 @@ mod tests {
         Fabricated { _home: home, dir }
     }
 
-    fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
+    pub(in crate::instance) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
         let at = OffsetDateTime::UNIX_EPOCH;
         Live {
             schema_version: SCHEMA_VERSION,

@@ -215,10 +215,12 @@ impl Instance {
         process: ProcessIdentity,
         reporter: &dyn Reporter,
     ) -> Result<Option<Ending>, InstanceError> {
-        if let Some(socket) = live.lost_socket().filter(|socket| *socket == live.qmp) {
-            let text =
-                format!("cannot keep the memory (the socket `{}` is gone): powering off", socket.display());
+        if live.has_lost_monitor() {
+            let socket = live.qmp.display();
+            let text = format!("cannot keep the memory (the socket `{socket}` is not there): powering off");
             reporter.report(&Event::Warning(&text));
+            // The guest may not be reached in any other way.
+            self.sync(live, reporter).await;
             return Ok(None);
         }
         let phase = Phase::start(reporter, "suspend", "Suspend");
@@ -247,9 +249,12 @@ impl Instance {
         process: ProcessIdentity,
         reporter: &dyn Reporter,
     ) -> Result<Ending, InstanceError> {
-        // A guest that stands still heeds no button. If it cannot be let go on, the ladder says why.
-        let released = meanwhile::unless_gone(process, self.unpause(live, reporter)).await;
-        drop(released);
+        // A guest that stands still heeds no button. If it cannot be let go on, or reached, the ladder says why.
+        let reachable = async {
+            let _released = self.unpause(live, reporter).await?;
+            self.mend_sockets(live).await
+        };
+        drop(meanwhile::unless_gone(process, reachable).await);
         let limits = Limits::scaled(live.accelerator.patience());
         let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
         let phase = Phase::start(reporter, "stop", "Power off");

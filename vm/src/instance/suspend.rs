@@ -16,7 +16,7 @@ use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
 use super::standstill;
 use super::suspension::{self, Suspension};
-use crate::agent::Agent;
+use crate::agent::{self, Agent, AgentError};
 use crate::memory::StoppedMemory;
 use crate::process::ProcessIdentity;
 use crate::qmp::{Qmp, RunState};
@@ -52,6 +52,8 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
         let way = Way::of(live, process)?;
+        // It takes one client at a time.
+        let _ = self.mend_sockets(live).await;
         let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
         // A guest that stands still cannot.
         if qmp.status().await? == RunState::running {
@@ -89,11 +91,15 @@ impl Instance {
 
     /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
     /// answer is suspended all the same.
-    async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
+    pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
         let limit = SYNC_LIMIT * live.accelerator.patience();
         let synced =
             async { Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
-        if let Err(error) = synced.await {
+        let synced = match synced.await {
+            Err(AgentError::Io { .. }) => agent::call_through_qga(&live.qga, Command::Sync, limit).await,
+            synced => synced,
+        };
+        if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }
     }

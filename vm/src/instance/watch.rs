@@ -36,6 +36,7 @@ impl Instance {
         let follow = async {
             loop {
                 // A guest that does not answer is what health is for; its clock is set the next time.
+                let _ = self.mend_sockets(&live).await;
                 let _ = set_clock(&live).await;
                 tokio::select! {
                     () = jumps.next() => {}

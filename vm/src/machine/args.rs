@@ -75,7 +75,7 @@ pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) 
     if launch.begin != Begin::Devices {
         boot(&mut args, &launch.boot);
     }
-    args.0.extend(monitor(&launch.qmp));
+    args.0.extend(monitor(&launch.qmp, launch.listening));
     console(&mut args, &launch.console);
     for disk in &topology.disks {
         if let Some(file) = launch.disks.get(&disk.id) {
@@ -174,10 +174,16 @@ fn boot(args: &mut Args, boot: &DirectBoot) {
     args.plain("-append", &boot.cmdline);
 }
 
-/// The monitor on a unix socket.
-pub(crate) fn monitor(socket: &Path) -> Vec<OsString> {
+/// The monitor on a unix socket, which may be there already.
+pub(crate) fn monitor(socket: &Path, listening: Option<i32>) -> Vec<OsString> {
     let mut args = Args::default();
-    args.option("-chardev", socket_chardev("qmp", socket));
+    args.option(
+        "-chardev",
+        match listening {
+            None => socket_chardev("qmp", "path", socket),
+            Some(number) => socket_chardev("qmp", "fd", number.to_string()),
+        },
+    );
     args.option("-mon", Value::new("chardev=qmp").with("mode", "control"));
     args.0
 }
@@ -258,11 +264,11 @@ fn ports(args: &mut Args, topology: &Topology, launch: &Launch) {
     args.option("-device", Value::new("virtio-serial-pci").with("id", "ports"));
     for (number, name) in topology.ports.iter().enumerate() {
         let Some(end) = launch.ports.get(name) else { continue };
-        let id = format!("port{number}");
+        let id = port_chardev(number);
         args.option(
             "-chardev",
             match end {
-                PortEnd::Socket(path) => socket_chardev(&id, path),
+                PortEnd::Socket(path) => socket_chardev(&id, "path", path),
                 PortEnd::File(path) => file_chardev(&id, path),
             },
         );
@@ -278,8 +284,13 @@ fn ports(args: &mut Args, topology: &Topology, launch: &Launch) {
     }
 }
 
-fn socket_chardev(id: &str, path: &Path) -> Value {
-    Value::new("socket").with("id", id).with("path", path).with("server", "on").with("wait", "off")
+/// Id of the character device behind the virtio-serial port that has this number in the topology.
+pub(crate) fn port_chardev(number: usize) -> String {
+    format!("port{number}")
+}
+
+fn socket_chardev(id: &str, key: &str, place: impl AsRef<OsStr>) -> Value {
+    Value::new("socket").with("id", id).with(key, place).with("server", "on").with("wait", "off")
 }
 
 fn file_chardev(id: &str, path: &Path) -> Value {
@@ -472,6 +483,13 @@ mod tests {
         assert!(text.contains("-kernel /a,b/vmlinuz\n"), "{text}");
         assert!(text.contains("path=/a,,b/qmp,server=on"), "{text}");
         assert!(text.contains("-append root=PARTLABEL=stack-root quiet,really\n"), "{text}");
+    }
+
+    #[test]
+    fn a_monitor_that_listens_already_is_given_by_its_number() {
+        let launch = Launch { listening: Some(9), ..launch() };
+        let text = shown(&topology(Arch::Amd64, Accelerator::Tcg), &launch, ALL);
+        assert!(text.contains("-chardev socket,id=qmp,fd=9,server=on,wait=off\n-mon chardev=qmp"), "{text}");
     }
 
     /// QEMU's reading of a value: up to the first single comma, with doubled ones made single.

@@ -60,7 +60,7 @@ pub(super) async fn ask(program: &Path, dir: &Path) -> Result<Capabilities, QmpE
     let (socket, log, sample) = (dir.join("qmp"), dir.join("log"), dir.join("sample"));
     let command = Cmd::new(program)
         .args(["-no-user-config", "-nodefaults", "-display", "none", "-machine", "none", "-S"])
-        .args(monitor_args(&socket));
+        .args(monitor_args(&socket, None));
     let mut launched = Launched::start(&command, &log)?;
     let capabilities = launched
         .race(async {

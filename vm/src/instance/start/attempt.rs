@@ -19,13 +19,14 @@ use crate::agent::{self, Agent, AgentError};
 use crate::backlog;
 use crate::console;
 use crate::error::Error;
-use crate::machine::{Begin, Machine, Memory};
+use crate::machine::{Begin, Launch, Machine, Memory};
 use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
 use crate::place::Place;
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
 use crate::runtime;
 use crate::snapshot::Strategy;
+use crate::socket::Inherited;
 use crate::stack_machine::{self, Files};
 use crate::tail::Tail;
 
@@ -149,6 +150,11 @@ impl<'a> Attempt<'a> {
         // Making the snapshot that it may begin with takes long.
         self.instance.released().await?;
         create_private_dir(&dir.logs())?;
+        // In the home, where nobody tidies up. A file system that takes no sockets does without.
+        let listening = Inherited::at(&dir.monitor()).ok();
+        if listening.is_some() {
+            live.qmp = dir.monitor();
+        }
         record::write(&dir.live(), &live)?;
         self.instance.keep_previous_logs()?;
         let session =
@@ -159,7 +165,8 @@ impl<'a> Attempt<'a> {
             super::super::remove(&dir.config())?;
             config::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
         }
-        let machine = self.machine(&live, saved.as_ref(), &session)?;
+        let machine =
+            self.machine(&live, listening.as_ref().map(Inherited::number), saved.as_ref(), &session)?;
         if !matches!(origin, Origin::Suspended(_)) {
             // Memory from before this launch is of another time than the disk from here on.
             record::write(&dir.record(), &record)?;
@@ -278,6 +285,7 @@ impl<'a> Attempt<'a> {
     fn machine(
         &self,
         live: &Live,
+        listening: Option<i32>,
         saved: Option<&Saved>,
         session: &Session,
     ) -> Result<Machine, InstanceError> {
@@ -300,6 +308,7 @@ impl<'a> Attempt<'a> {
         let image = &self.plan.machine.image.boot;
         let network = image.manifest.stack.network;
         let launch = stack_machine::launch(name, image.direct_boot(), files, memory, begin, network);
+        let launch = Launch { listening, ..launch };
         Ok(Machine::new(self.plan.machine.topology.clone(), launch)?)
     }
 

@@ -29,8 +29,8 @@ impl Instance {
             );
             reporter.report(&Event::Warning(&text));
         }
-        self.check_sockets(&live)?;
         let mut released = self.unpause(&live, reporter).await?;
+        self.mend_sockets(&live).await?;
         if live.is_in_other_network() {
             return Err(InstanceError::OtherNetwork(self.name.clone()));
         }
