@@ -90,6 +90,9 @@ pub enum BaseError {
     /// The cloud image is not the pinned one.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The cloud image is no plain image.
+    #[error(transparent)]
+    Unproven(#[from] vm::proven::ImageError),
     /// The cloud image cannot be unpacked.
     #[error(transparent)]
     Image(#[from] vm::disk::DiskError),

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Version of the description's format that this program reads.
 pub const FORMAT: u32 = 1;
 
+/// Largest disk of a machine in GiB.
+pub const DISK_GIB_LIMIT: u64 = 2048;
+
 /// A stack: the machine that it needs and what it shows to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -187,6 +190,9 @@ impl Stack {
             }
         }
         self.check_hooks()?;
+        if self.machine.disk_gib > DISK_GIB_LIMIT {
+            return invalid(format!("a machine's disk has at most {DISK_GIB_LIMIT} GiB"));
+        }
         if self.machine.memory_mib < 256 || self.machine.cpus == 0 || self.machine.disk_gib == 0 {
             return invalid("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
         }

@@ -16,13 +16,23 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{DiskError, QemuImg};
 use crate::error::{Class, Explain};
 use crate::home::Home;
-use crate::machine::{DirectBoot, DiskFile};
+use crate::machine::DirectBoot;
+use crate::proven::{ImageError, ProvenImage};
 use crate::stamp::Stamp;
 use crate::volume::{Reader, VolumeError};
 
 /// Bytes at the start of a disk that hold the partition table: protective MBR, header and 128 entries in sectors of 512
 /// bytes, rounded up (UEFI specification, 5.3).
 const TABLE_BYTES: u64 = 64 << 10;
+
+/// Largest EFI system partition that is read out, in bytes: four times that of the images that are built.
+const ESP_LIMIT: u64 = 1 << 30;
+
+/// Longest manifest, in bytes: ten times that of an image with a thousand packages.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// Largest kernel or initial RAM file system, in bytes.
+const BOOT_FILE_LIMIT: u64 = 256 << 20;
 
 /// What directories that boot files are being read out into are called, beside their place.
 pub(crate) const UNFINISHED: &str = ".boot-";
@@ -43,6 +53,8 @@ pub struct BootFiles {
     pub initrd: PathBuf,
     /// The image that they were read from.
     pub image: ImageRecord,
+    /// Its file.
+    pub file: ProvenImage,
 }
 
 /// Which image the files belong to.
@@ -70,7 +82,10 @@ pub enum BootFilesError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The partition cannot be copied out of the image.
+    /// It is no image that may be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// It is damaged, or the partition cannot be copied out of it.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The image has no partition table that can be read.
@@ -85,6 +100,14 @@ pub enum BootFilesError {
     /// The image has a partition table without an EFI system partition.
     #[error("the image `{}` has no EFI system partition", .0.display())]
     NoEsp(PathBuf),
+    /// The EFI system partition is larger than that of any image.
+    #[error("the EFI system partition of the image `{}` has {bytes} bytes, and at most {ESP_LIMIT} are read", path.display())]
+    LargeEsp {
+        /// The image.
+        path: PathBuf,
+        /// The partition's size.
+        bytes: u64,
+    },
     /// The EFI system partition lacks a file.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -111,9 +134,11 @@ impl Explain for BootFilesError {
     fn class(&self) -> Class {
         match self {
             Self::NoImage { .. } | Self::File(_) => Class::Failed,
+            Self::Image(source) => source.class(),
             Self::Disk(source) => source.class(),
             Self::Table { .. }
             | Self::NoEsp(_)
+            | Self::LargeEsp { .. }
             | Self::Volume(_)
             | Self::Manifest { .. }
             | Self::WrongArch { .. } => Class::VerificationFailed,
@@ -128,6 +153,7 @@ impl Explain for BootFilesError {
                 ))
             }
             Self::File(source) => source.hint(),
+            Self::Image(source) => source.hint(),
             Self::Disk(source) => source.hint(),
             Self::Manifest { source: ManifestError::Newer { .. } | ManifestError::Protocol { .. }, .. } => {
                 Some("update `emulator`, or use an older image".to_owned())
@@ -157,17 +183,17 @@ impl BootFiles {
     /// # Errors
     /// As [`BootFiles::of`].
     pub async fn at(image: &Path, dir: &Path, arch: Arch, img: &QemuImg) -> Result<Self, BootFilesError> {
-        let stamp = Self::stamp(image, arch)?;
-        if let Some(kept) = Self::kept(dir, &stamp) {
-            return Ok(kept);
+        let file = proven(image, arch)?;
+        if let Some((image, manifest)) = kept_for(arch, dir, &file) {
+            return Ok(Self::assembled(dir, manifest, image, file));
         }
         let _lock = FileLock::acquire(&lock_of(dir), || ()).await?;
         // Whoever held the lock has read them out, perhaps of the image that is there now.
-        let stamp = Self::stamp(image, arch)?;
-        if let Some(kept) = Self::kept(dir, &stamp) {
-            return Ok(kept);
+        let file = proven(image, arch)?;
+        if let Some((image, manifest)) = kept_for(arch, dir, &file) {
+            return Ok(Self::assembled(dir, manifest, image, file));
         }
-        Self::read_out(image, stamp, None, arch, dir, img).await
+        Self::read_out(file, None, arch, dir, img).await
     }
 
     /// The boot files of a new image whose SHA-256 is known, read out into `dir`, which nobody else uses.
@@ -181,14 +207,12 @@ impl BootFiles {
         arch: Arch,
         img: &QemuImg,
     ) -> Result<Self, BootFilesError> {
-        let stamp = Self::stamp(image, arch)?;
-        Self::read_out(image, stamp, Some(sha256.to_owned()), arch, dir, img).await
+        Self::read_out(proven(image, arch)?, Some(sha256.to_owned()), arch, dir, img).await
     }
 
     /// Which image `dir` belongs to, when that is the one at `image`, and its manifest.
     pub fn known(image: &Path, dir: &Path) -> Option<(ImageRecord, Manifest)> {
-        let kept = Self::kept(dir, &Stamp::of(image).ok()?)?;
-        Some((kept.image, kept.manifest))
+        kept(dir, &Stamp::of(image).ok()?)
     }
 
     /// How the image is booted.
@@ -200,35 +224,20 @@ impl BootFiles {
         }
     }
 
-    fn stamp(image: &Path, arch: Arch) -> Result<Stamp, BootFilesError> {
-        match Stamp::of(image) {
-            Ok(stamp) => Ok(stamp),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(BootFilesError::NoImage { arch, path: image.to_owned() })
-            }
-            Err(error) => Err(FileError::of("look at", image)(error).into()),
-        }
-    }
-
-    /// What `dir` holds, when it is whole and belongs to the image with `stamp`.
-    fn kept(dir: &Path, stamp: &Stamp) -> Option<Self> {
-        let image: ImageRecord = serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()?;
-        if image.stamp != *stamp {
-            return None;
-        }
-        let manifest = Manifest::parse(&fs::read(dir.join(MANIFEST)).ok()?).ok()?;
-        let (kernel, initrd) = (dir.join(KERNEL), dir.join(INITRD));
-        (kernel.is_file() && initrd.is_file()).then_some(Self { manifest, kernel, initrd, image })
+    /// What lies in `dir`, of the image in `file`.
+    fn assembled(dir: &Path, manifest: Manifest, image: ImageRecord, file: ProvenImage) -> Self {
+        Self { manifest, kernel: dir.join(KERNEL), initrd: dir.join(INITRD), image, file }
     }
 
     async fn read_out(
-        image: &Path,
-        stamp: Stamp,
+        file: ProvenImage,
         sha256: Option<String>,
         arch: Arch,
         dir: &Path,
         img: &QemuImg,
     ) -> Result<Self, BootFilesError> {
+        let image = file.path();
+        img.check(image).await?;
         let parent = dir.parent().unwrap_or(dir);
         let work = tempfile::Builder::new()
             .prefix(UNFINISHED)
@@ -240,18 +249,43 @@ impl BootFiles {
             let image = image.to_owned();
             move || sha256.map_or_else(|| digest::of_file(&image), Ok)
         });
-        let (offset, length) = find_esp(image, work.path(), img).await?;
-        img.extract(&DiskFile::qcow2(image), offset, length, &esp).await?;
+        let (offset, length) = find_esp(&file, work.path(), img).await?;
+        img.extract(&file.disk(), offset, length, &esp).await?;
         let manifest = unpack(image, arch, &esp, work.path())?;
         fs::remove_file(&esp).map_err(FileError::of("remove", &esp))?;
 
         let sha256 = hashed.await.map_err(std::io::Error::other).flatten();
         let sha256 = sha256.map_err(FileError::of("read", image))?;
-        let image = ImageRecord { sha256, stamp };
+        let image = ImageRecord { sha256, stamp: file.stamp().clone() };
         write_json(&work.path().join(RECORD), &image, PUBLIC_FILE)?;
         replace_dir(&work.keep(), dir)?;
-        Ok(Self { manifest, kernel: dir.join(KERNEL), initrd: dir.join(INITRD), image })
+        Ok(Self::assembled(dir, manifest, image, file))
     }
+}
+
+fn proven(image: &Path, arch: Arch) -> Result<ProvenImage, BootFilesError> {
+    ProvenImage::of(image).map_err(|error| {
+        if error.is_absence() {
+            BootFilesError::NoImage { arch, path: image.to_owned() }
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// What `dir` holds, when it is whole and belongs to the image with `stamp`.
+fn kept(dir: &Path, stamp: &Stamp) -> Option<(ImageRecord, Manifest)> {
+    let image: ImageRecord = serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()?;
+    if image.stamp != *stamp {
+        return None;
+    }
+    let manifest = Manifest::parse(&fs::read(dir.join(MANIFEST)).ok()?).ok()?;
+    let whole = [KERNEL, INITRD].iter().all(|name| dir.join(name).is_file());
+    whole.then_some((image, manifest))
+}
+
+fn kept_for(arch: Arch, dir: &Path, file: &ProvenImage) -> Option<(ImageRecord, Manifest)> {
+    kept(dir, file.stamp()).filter(|(_, manifest)| manifest.arch == arch)
 }
 
 /// The lock of whoever fills `dir`, beside it.
@@ -261,9 +295,10 @@ fn lock_of(dir: &Path) -> PathBuf {
 }
 
 /// Where the EFI system partition lies in the disk: offset and length in bytes.
-async fn find_esp(image: &Path, work: &Path, img: &QemuImg) -> Result<(u64, u64), BootFilesError> {
+async fn find_esp(file: &ProvenImage, work: &Path, img: &QemuImg) -> Result<(u64, u64), BootFilesError> {
+    let image = file.path();
     let head = work.join("table");
-    img.extract(&DiskFile::qcow2(image), 0, TABLE_BYTES, &head).await?;
+    img.extract(&file.disk(), 0, TABLE_BYTES, &head).await?;
     let table = |source| BootFilesError::Table { path: image.to_owned(), source };
     // The backup header is at the disk's end, which is not in this copy.
     let disk = gpt::GptConfig::new().only_valid_headers(false).open(&head).map_err(table)?;
@@ -273,21 +308,24 @@ async fn find_esp(image: &Path, work: &Path, img: &QemuImg) -> Result<(u64, u64)
     let start = esp.bytes_start(sector).map_err(|error| table(error.into()))?;
     let length = esp.bytes_len(sector).map_err(|error| table(error.into()))?;
     fs::remove_file(&head).map_err(FileError::of("remove", &head))?;
+    if length > ESP_LIMIT {
+        return Err(BootFilesError::LargeEsp { path: image.to_owned(), bytes: length });
+    }
     Ok((start, length))
 }
 
 /// Copies manifest, kernel and initrd from the partition `esp` to the directory `to`.
 fn unpack(image: &Path, arch: Arch, esp: &Path, to: &Path) -> Result<Manifest, BootFilesError> {
     let volume = Reader::whole(esp)?;
-    let bytes = volume.read(PATH_IN_ESP)?;
+    let bytes = volume.read(PATH_IN_ESP, MANIFEST_LIMIT)?;
     let manifest = Manifest::parse(&bytes)
         .map_err(|source| BootFilesError::Manifest { path: image.to_owned(), source })?;
     if manifest.arch != arch {
         return Err(BootFilesError::WrongArch { path: image.to_owned(), found: manifest.arch });
     }
     write_atomic(&to.join(MANIFEST), &bytes, PUBLIC_FILE)?;
-    write_atomic(&to.join(KERNEL), &volume.read(&manifest.boot.kernel)?, PUBLIC_FILE)?;
-    write_atomic(&to.join(INITRD), &volume.read(&manifest.boot.initrd)?, PUBLIC_FILE)?;
+    write_atomic(&to.join(KERNEL), &volume.read(&manifest.boot.kernel, BOOT_FILE_LIMIT)?, PUBLIC_FILE)?;
+    write_atomic(&to.join(INITRD), &volume.read(&manifest.boot.initrd, BOOT_FILE_LIMIT)?, PUBLIC_FILE)?;
     Ok(manifest)
 }
 
@@ -362,6 +400,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_image_is_proved_each_time_also_when_its_boot_files_are_kept() {
+        let (_root, home) = home();
+        let image = home.image(Arch::Amd64);
+        fake_image::write(&image, &fake_image::manifest(Arch::Amd64).to_json(), "kernel");
+        let modified = fs::metadata(&image).unwrap().modified().unwrap();
+        BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap();
+        let mut bytes = fs::read(&image).unwrap();
+        fake_image::lead_to(&mut bytes, "/etc/shadow");
+        fs::write(&image, bytes).unwrap();
+        fs::File::open(&image).unwrap().set_modified(modified).unwrap();
+        assert!(BootFiles::known(&image, &home.boot_files(Arch::Amd64)).is_some(), "it looks the same");
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::Image(ImageError::Partial { .. })), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_image_is_refused_before_it_is_looked_into() {
+        let (_root, home) = home();
+        let image = home.image(Arch::Amd64);
+        fake_image::write(&image, &fake_image::manifest(Arch::Amd64).to_json(), "kernel");
+        fs::write(image.with_extension("qcow2.answer"), r#"{"corruptions": 1}"#).unwrap();
+        fs::write(image.with_extension("qcow2.status"), "2").unwrap();
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::Disk(DiskError::Damaged { .. })), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_missing_image_tells_how_to_get_one() {
         let (_root, home) = home();
         let error = BootFiles::of(&home, Arch::Arm64, &img()).await.unwrap_err();
@@ -374,6 +439,11 @@ mod tests {
         let (_root, home) = home();
         let image = home.image(Arch::Amd64);
         fs::write(&image, vec![0; 1 << 20]).unwrap();
+        let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
+        assert!(matches!(error, BootFilesError::Image(_)), "{error}");
+        assert_eq!(error.class(), Class::VerificationFailed);
+
+        fake_image::write_empty(&image);
         let error = BootFiles::of(&home, Arch::Amd64, &img()).await.unwrap_err();
         assert!(matches!(error, BootFilesError::Table { .. }), "{error}");
         assert_eq!(error.class(), Class::VerificationFailed);

@@ -9,6 +9,7 @@ use crate::boot_files::BootFilesError;
 use crate::disk::DiskError;
 use crate::machine::MachineError;
 use crate::process::VmProcessError;
+use crate::proven::ImageError;
 use crate::qemu::QemuError;
 use crate::qga::QgaError;
 use crate::qmp::QmpError;
@@ -93,6 +94,8 @@ errors! {
     Disk(DiskError),
     /// A file of ours cannot be read or written.
     File(FileError),
+    /// A file is not used as an image.
+    Image(ImageError),
     /// The machine description contradicts itself.
     Machine(MachineError),
     /// An external program failed.

@@ -20,6 +20,8 @@ pub mod memory;
 mod migration;
 pub mod place;
 pub mod process;
+pub mod proven;
+pub mod qcow2;
 pub mod qemu;
 pub mod qga;
 pub mod qmp;

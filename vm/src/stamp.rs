@@ -29,8 +29,12 @@ impl Stamp {
     /// # Errors
     /// When it cannot be looked at.
     pub fn of(path: &Path) -> std::io::Result<Self> {
-        let data = std::fs::metadata(path)?;
+        Ok(Self::of_metadata(&std::fs::metadata(path)?))
+    }
+
+    /// The stamp of the file that this is known of.
+    pub fn of_metadata(data: &std::fs::Metadata) -> Self {
         let modified = data.mtime().saturating_mul(1_000_000_000).saturating_add(data.mtime_nsec());
-        Ok(Self { size: data.len(), inode: data.ino(), modified })
+        Self { size: data.len(), inode: data.ino(), modified }
     }
 }

@@ -230,15 +230,21 @@ impl Reader {
         self.volume.volume_label()
     }
 
-    /// The content of the file `inner`, whose directories are separated by `/`.
+    /// The content of the file `inner`, whose directories are separated by `/` and which has at most `limit` bytes.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
-    pub fn read(&self, inner: &str) -> Result<Vec<u8>, VolumeError> {
+    /// When it is not there, cannot be read or is longer.
+    pub fn read(&self, inner: &str, limit: u64) -> Result<Vec<u8>, VolumeError> {
         let error = |source| VolumeError::Read { path: self.path.clone(), inner: inner.to_owned(), source };
-        let mut file = self.volume.root_dir().open_file(inner).map_err(error)?;
+        let file = self.volume.root_dir().open_file(inner).map_err(error)?;
         let mut content = Vec::new();
-        file.read_to_end(&mut content).map_err(error)?;
+        file.take(limit + 1).read_to_end(&mut content).map_err(error)?;
+        if content.len() as u64 > limit {
+            return Err(error(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it has more than {limit} bytes"),
+            )));
+        }
         Ok(content)
     }
 }
@@ -309,7 +315,9 @@ mod tests {
 
         let reader = Reader::open(&disk, offset, ESP_MINIMUM).unwrap();
         assert_eq!(reader.label(), "ESP");
-        assert!(reader.read("EFI/BOOT/BOOTX64.EFI").unwrap() == kernel);
+        assert!(reader.read("EFI/BOOT/BOOTX64.EFI", 3_000_001).unwrap() == kernel);
+        let error = reader.read("EFI/BOOT/BOOTX64.EFI", 3_000_000).unwrap_err();
+        assert!(matches!(error, VolumeError::Read { .. }), "{error}");
         let alone = dir.path().join("alone");
         let bytes = std::fs::read(&disk).unwrap();
         let end = usize::try_from(offset + ESP_MINIMUM).unwrap();
@@ -354,7 +362,7 @@ mod tests {
         let image = dir.path().join("config");
         config().write(&image).unwrap();
         let reader = Reader::whole(&image).unwrap();
-        let error = reader.read("no.env").unwrap_err();
+        let error = reader.read("no.env", 1 << 20).unwrap_err();
         assert!(error.to_string().starts_with("cannot read `no.env` from the volume in `/"), "{error}");
     }
 
@@ -380,7 +388,7 @@ mod tests {
             volume.write(&image).unwrap();
             let reader = Reader::whole(&image).unwrap();
             for (name, content) in &files {
-                prop_assert_eq!(&reader.read(name).unwrap(), content);
+                prop_assert_eq!(&reader.read(name, 1 << 20).unwrap(), content);
             }
         }
     }

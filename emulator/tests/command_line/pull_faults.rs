@@ -239,11 +239,9 @@ fn whatever_is_wrong_with_a_file_the_old_image_stays() {
 #[test]
 fn an_image_that_leads_to_another_file_is_refused() {
     let hub = Hub::new();
-    hub.publish(image(Arch::Amd64, "kernel"));
-    let answer =
-        r#"{"virtual-size": 1, "actual-size": 1, "format": "qcow2", "backing-filename": "/etc/shadow"}"#;
-    hub.emulator.write(&format!("{PART}.answer"), answer);
-    hub.emulator.write(&format!("{PART}.status"), "0");
+    let mut bytes = image(Arch::Amd64, "kernel");
+    fake_image::lead_to(&mut bytes, "/etc/shadow");
+    hub.publish(bytes);
     let shown = hub.refuses(7, None, &[]);
     assert!(shown.contains("is not whole: a part of it is the file `/etc/shadow`"), "{shown}");
     assert!(!hub.emulator.path(PART).exists());

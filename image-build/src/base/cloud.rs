@@ -11,7 +11,7 @@ use release::arch::Arch;
 use release::download::{self, Downloader, Pin, Remote};
 use serde::Deserialize;
 use url::Url;
-use vm::machine::DiskFile;
+use vm::proven::ProvenImage;
 
 use super::{BaseError, Maker, in_machine};
 use crate::inputs::Key;
@@ -119,7 +119,7 @@ async fn obtain(maker: &Maker<'_>, image: Option<&CloudImage>) -> Result<PathBuf
 /// Copies the root partition out of the image.
 async fn take_root(maker: &Maker<'_>, qcow2: &Path, work: &Path, root: &Path) -> Result<(), BaseError> {
     let img = maker.machine.qemu.img();
-    let (disk, table) = (DiskFile::qcow2(qcow2), work.join("table"));
+    let (disk, table) = (ProvenImage::of(qcow2)?.disk(), work.join("table"));
     img.extract(&disk, 0, disk::TABLE_BYTES, &table).await?;
     let range = disk::find_root(&table, maker.arch)?;
     fs::remove_file(&table).map_err(FileError::of("remove", &table))?;

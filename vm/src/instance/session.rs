@@ -15,13 +15,12 @@ use crate::boot_files::BootFiles;
 use crate::disk::QemuImg;
 use crate::images;
 use crate::machine::DiskFile;
+use crate::proven::ProvenImage;
 use crate::utf8;
 
 /// The image of a start: which one it is, and what it carries.
 pub(super) struct Image {
     pub(super) identity: ImageIdentity,
-    /// Where it is.
-    pub(super) path: PathBuf,
     pub(super) boot: BootFiles,
 }
 
@@ -69,7 +68,7 @@ impl Instance {
                 found: identity.sha256,
             });
         }
-        Ok(Image { identity, path, boot })
+        Ok(Image { identity, boot })
     }
 
     /// Proves that an overlay is there only when `record` knows what it stands on: another one may neither be written to
@@ -96,7 +95,7 @@ impl Instance {
         rotate: bool,
     ) -> Result<Session, InstanceError> {
         let MachinePlan { qemu, image, .. } = &plan.machine;
-        let (manifest, image, path) = (&image.boot.manifest, &image.identity, &image.path);
+        let (manifest, file, image) = (&image.boot.manifest, &image.boot.file, &image.identity);
         let mut session = if let Some(session) = session {
             // The same content, perhaps in another place.
             Session { image: image.clone(), ..session }
@@ -105,8 +104,7 @@ impl Instance {
                 copy_private(&snapshot.dir().overlay(), &self.dir.overlay())?;
                 Some(snapshot.name())
             } else {
-                let below = DiskFile::qcow2(path);
-                qemu.img().create_overlay(&below, &self.dir.overlay()).await?;
+                qemu.img().create_overlay(&file.disk(), &self.dir.overlay()).await?;
                 None
             };
             let secrets = if rotate {
@@ -120,9 +118,9 @@ impl Instance {
         Ok(session)
     }
 
-    /// The disk of a session with all that is below it.
-    pub(super) fn root_disk(&self, session: &Session) -> DiskFile {
-        let image = DiskFile::qcow2(self.home.resolve(&session.image.path));
+    /// The disk of a session on `image`, with all that is below it.
+    pub(super) fn root_disk(&self, session: &Session, image: &ProvenImage) -> DiskFile {
+        let image = image.disk();
         let below = match &session.snapshot {
             Some(name) => DiskFile::qcow2(self.home.snapshot(name).disk()).on(image),
             None => image,
@@ -142,6 +140,8 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use host::digest;
     use host::events::Silent;
 
@@ -175,8 +175,10 @@ mod tests {
 
         fn put(image: &Path, boot: &Path, content: &str) {
             std::fs::create_dir_all(boot).unwrap();
-            std::fs::write(image, content).unwrap();
-            let sha256 = digest::of_bytes(content.as_bytes());
+            fake_image::write_empty(image);
+            let mut file = std::fs::File::options().append(true).open(image).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+            let sha256 = digest::of_file(image).unwrap();
             let record = ImageRecord { sha256, stamp: Stamp::of(image).unwrap() };
             std::fs::write(boot.join("image.json"), serde_json::to_vec(&record).unwrap()).unwrap();
             std::fs::write(boot.join("manifest.json"), fake_image::manifest(Arch::Amd64).to_json()).unwrap();

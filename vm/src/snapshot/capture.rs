@@ -30,6 +30,7 @@ use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
 use crate::memory::{HeldMemory, SharedMemory, StoppedMemory};
 use crate::place::{Place, Sight, Traces};
 use crate::process::{Launched, ProcessIdentity};
+use crate::qcow2::Header;
 use crate::qemu::Qemu;
 use crate::qmp::Qmp;
 use crate::runtime;
@@ -51,9 +52,7 @@ pub struct Capture<'a> {
     pub home: &'a Home,
     /// What runs it.
     pub qemu: &'a Qemu,
-    /// The image's file.
-    pub image: &'a Path,
-    /// What the image carries for its start.
+    /// The image, and what it carries for its start.
     pub boot: &'a BootFiles,
     /// The machine.
     pub topology: &'a Topology,
@@ -235,10 +234,10 @@ impl Capture<'_> {
         sockets: &Path,
         memory: Option<&SharedMemory>,
     ) -> Result<Machine, SnapshotError> {
-        self.qemu.img().create_overlay(&DiskFile::qcow2(self.image), &dir.disk()).await?;
+        self.qemu.img().create_overlay(&self.boot.file.disk(), &dir.disk()).await?;
         config::volume(&InstanceName::default(), &self.ports())?.write(&dir.config())?;
         let files = Files {
-            root: DiskFile::qcow2(dir.disk()).on(DiskFile::qcow2(self.image)),
+            root: DiskFile::qcow2(dir.disk()).on(self.boot.file.disk()),
             config: dir.config(),
             console: dir.logs().join("serial.log"),
             qmp: sockets.join("qmp"),
@@ -255,9 +254,12 @@ impl Capture<'_> {
 
     /// Makes the overlay that those of new sessions are copied from. It stands on the disk where that is going to be.
     async fn empty_overlay(&self, dir: &SnapshotDir, published: &SnapshotDir) -> Result<(), SnapshotError> {
-        let img = self.qemu.img();
-        let bytes = img.info(&DiskFile::qcow2(dir.disk())).await?.virtual_size;
-        Ok(img.create_overlay_of(&DiskFile::qcow2(published.disk()), bytes, &dir.overlay()).await?)
+        let bytes = Header::virtual_size(&dir.disk())?;
+        Ok(self
+            .qemu
+            .img()
+            .create_overlay_of(&DiskFile::qcow2(published.disk()), bytes, &dir.overlay())
+            .await?)
     }
 
     fn frozen(

@@ -264,7 +264,7 @@ impl<'a> Attempt<'a> {
             fallback: decision.fallback.as_ref().map(ToString::to_string),
             cpus: topology.cpus,
             memory_mib: topology.memory_mib,
-            image: image.path.clone(),
+            image: image.boot.file.path().to_owned(),
             ports: ports.clone(),
             services: manifest.stack.services.clone(),
             secrets: manifest.stack.secrets.clone(),
@@ -291,7 +291,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<Machine, InstanceError> {
         let dir = &self.instance.dir;
         let files = Files {
-            root: self.instance.root_disk(session),
+            root: self.instance.root_disk(session, &self.plan.machine.image.boot.file),
             config: live.config.clone(),
             console: dir.serial_log(),
             qmp: live.qmp.clone(),

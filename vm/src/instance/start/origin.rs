@@ -218,7 +218,6 @@ impl MachinePlan {
         Capture {
             home,
             qemu: &self.qemu,
-            image: &self.image.path,
             boot: &self.image.boot,
             topology: &self.topology,
             strategy,
