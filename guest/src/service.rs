@@ -3,7 +3,6 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Context as _;
-use axum::Router;
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -14,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     control::{Call, Order, Socket},
+    http_server::{self, Limits, Service},
     settings::CurrentSettings,
     store::report,
 };
@@ -62,24 +62,20 @@ pub(crate) fn bind(port: u16) -> anyhow::Result<TcpListener> {
     bound().with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Serves `router` until SIGTERM or SIGINT. `renew` carries orders out, and answers whether that went well.
+/// Serves `service` until SIGTERM or SIGINT. `renew` carries orders out, and answers whether that went well.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: Service,
     control: Socket,
     mut renew: impl AsyncFnMut(Order) -> bool,
 ) -> anyhow::Result<()> {
     let mut events = Events::new(control)?;
-    let (stop, mut stopped) = watch::channel(false);
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone, which is a reason to stop as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    });
-    let mut server = tokio::spawn(graceful.into_future());
+    let (stop, stopped) = watch::channel(false);
+    let mut server = tokio::spawn(http_server::run(listener, service, Limits::default(), stopped));
     ready();
     loop {
         tokio::select! {
-            result = &mut server => return result.context("the server's task died")?.context("the server failed"),
+            result = &mut server => return result.context("the server's task died"),
             event = events.next() => match event {
                 Event::Hangup => announce_reload(async || renew(Order::Reload).await).await,
                 Event::Call(call) => {
@@ -93,7 +89,7 @@ pub(crate) async fn serve(
     notify(&[NotifyState::Stopping]);
     stop.send_replace(true);
     if let Ok(result) = tokio::time::timeout(DRAIN_DEADLINE, server).await {
-        return result.context("the server's task died")?.context("the server failed");
+        return result.context("the server's task died");
     }
     warn!("stopped with requests still running after {} s", DRAIN_DEADLINE.as_secs());
     Ok(())

@@ -10,7 +10,10 @@ use serde::Serialize;
 use thiserror::Error;
 use tracing::error;
 
-use crate::store::{Parent, StoreError, keys::AccessType, passwords, report, text};
+use crate::{
+    request::Unanswered,
+    store::{Parent, StoreError, keys::AccessType, passwords, report, text},
+};
 
 /// When to come back after what passes by itself.
 const RETRY_AFTER_SECONDS: u64 = 2;
@@ -72,10 +75,12 @@ pub(crate) enum ApiError {
     NullByte,
     #[error("`{field}` has more than {max_bytes} bytes")]
     TextTooLong { field: &'static str, max_bytes: usize },
-    #[error("too many passwords are waiting to be looked at; try again in {} s", RETRY_AFTER_SECONDS)]
+    #[error("too much is asked for at once; try again in {} s", RETRY_AFTER_SECONDS)]
     TooBusy,
     #[error("the request's body is larger than any request of this API")]
     BodyTooLarge,
+    #[error("the request's body did not come in time")]
+    BodyTooSlow,
     #[error(
         "internal routes answer only under an address of this machine, such as http://127.0.0.1:26701, or `localhost`"
     )]
@@ -132,6 +137,7 @@ impl ApiError {
             Self::TextTooLong { .. } => (StatusCode::BAD_REQUEST, "TEXT_TOO_LONG"),
             Self::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, "TOO_BUSY"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW"),
             Self::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, "FOREIGN_HOST"),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, "FOREIGN_ORIGIN"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
@@ -178,12 +184,20 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<Unanswered> for ApiError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::TooLarge => Self::BodyTooLarge,
+            Unanswered::TooSlow => Self::BodyTooSlow,
+            Unanswered::Broken => Self::Unreadable("the request's body broke off".to_owned()),
+            Unanswered::Overloaded => Self::TooBusy,
+        }
+    }
+}
+
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
-            _ => Self::Unreadable(rejection.body_text()),
-        }
+        Self::Unreadable(rejection.body_text())
     }
 }
 

@@ -9,29 +9,25 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, Method, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderName, Method, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use tower_http::{
-    cors::{Any, CorsLayer},
-    timeout::TimeoutLayer,
-};
+use tower_http::cors::{Any, CorsLayer};
 
 use self::error::ApiError;
 use crate::{
     control::{Order, Socket},
     guard::{self, Foreign},
-    service,
+    http_server::Service,
+    request, service,
     settings::CurrentSettings,
     store::{Store, keys::AccessType, probe},
 };
 
 /// No request of this API carries more than a few hundred bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Longer than every deadline below it; only a bug gets here.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_mins(10);
 
@@ -53,7 +49,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     service::run(async {
         let listener = service::bind(port)?;
         let renew = async |order| renew(order, &backend);
-        service::serve(listener, router(backend.clone()), control, renew).await
+        let service = Service { router: router(backend.clone()), busy: || ApiError::TooBusy.into_response() };
+        service::serve(listener, service, control, renew).await
     })?
 }
 
@@ -80,9 +77,12 @@ fn renew(order: Order, backend: &Backend) -> bool {
 
 fn router(backend: Backend) -> Router {
     // Before the layer, so that a preflight, which no route has a method for, gets the layer's answer.
-    let public = routes::public().method_not_allowed_fallback(method_not_allowed);
+    let public = routes::public()
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn(within_limits));
     let internal = routes::internal()
         .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn(within_limits))
         .route_layer(middleware::from_fn_with_state(backend.clone(), only_programs));
     public
         // Frontends on other origins call these. They prove themselves by headers and never by cookies, so that any origin
@@ -90,9 +90,11 @@ fn router(backend: Backend) -> Router {
         .layer(cross_origin())
         .merge(internal)
         .fallback(async || ApiError::RouteNotFound)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE))
         .with_state(backend)
+}
+
+async fn within_limits(request: Request, next: Next) -> Result<Response, ApiError> {
+    Ok(request::answer(request, MAX_BODY_BYTES, next).await?)
 }
 
 /// No page gets at the internal routes, not even one that has its own name lead to 127.0.0.1: while keys are placeholders, it would

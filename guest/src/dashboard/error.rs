@@ -2,14 +2,20 @@
 
 use askama::Template;
 use axum::{
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use thiserror::Error;
 use tracing::error;
 
 use super::frame::Frame;
-use crate::store::{StoreError, report};
+use crate::{
+    request::Unanswered,
+    store::{StoreError, report},
+};
+
+/// When to come back after what passes by itself.
+const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// Why there is no such page as was asked for.
 #[derive(Debug, Error)]
@@ -25,7 +31,9 @@ pub(super) enum PageError {
     ForeignHost,
     #[error("the form cannot be read")]
     Unreadable,
-    #[error("too many passwords are waiting to be looked at")]
+    #[error("the form did not come in time")]
+    TooSlow,
+    #[error("too much is asked for at once")]
     TooBusy,
     #[error("the store failed")]
     Store(#[source] StoreError),
@@ -40,6 +48,16 @@ impl From<StoreError> for PageError {
             StoreError::Gone(_) => Self::NotFound,
             StoreError::PasswordsBusy => Self::TooBusy,
             error => Self::Store(error),
+        }
+    }
+}
+
+impl From<Unanswered> for PageError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::TooLarge | Unanswered::Broken => Self::Unreadable,
+            Unanswered::TooSlow => Self::TooSlow,
+            Unanswered::Overloaded => Self::TooBusy,
         }
     }
 }
@@ -60,6 +78,7 @@ impl PageError {
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Unreadable => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -80,9 +99,8 @@ impl PageError {
                 "Open the dashboard by its address on this machine, such as http://127.0.0.1:26700.",
             ),
             Self::Unreadable => ("Unreadable form", "Go back, reload the page, and send the form again."),
-            Self::TooBusy => {
-                ("Too busy", "Too many people are signing in at once. Try again in a few seconds.")
-            }
+            Self::TooSlow => ("Too slow", "The form did not come in time. Send it again."),
+            Self::TooBusy => ("Too busy", "Too much is asked for at once. Try again in a few seconds."),
             Self::Store(_) => (
                 "The database did not answer",
                 "The status page shows which service is down; the journal of the virtual machine has the details.",
@@ -104,10 +122,14 @@ impl IntoResponse for PageError {
         }
         let (title, advice) = self.title_and_advice();
         let page = ErrorPage { frame: Frame::of_error(), title, advice };
-        match page.render() {
+        let mut response = match page.render() {
             Ok(html) => (self.status(), Html(html)).into_response(),
             Err(_) => (self.status(), format!("{title}\n\n{advice}\n")).into_response(),
+        };
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
+        response
     }
 }
 

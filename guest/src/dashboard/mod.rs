@@ -11,31 +11,28 @@ mod status;
 mod times;
 mod users;
 
-use std::time::Duration;
-
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
-use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::error::PageError;
 use crate::{
     control::{Order, Socket},
     guard::{self, Foreign},
-    service,
+    http_server::Service,
+    request, service,
     settings::CurrentSettings,
     store::Store,
 };
 
 /// No form is larger.
 const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Longer than every deadline below it; only a bug gets here.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
 /// On every answer. Nothing runs in these pages and nothing comes from elsewhere. The referrer stays within the origin; with
 /// none at all, browsers would send `Origin: null` with forms, and the guard would refuse them.
@@ -68,7 +65,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     service::run(async {
         let listener = service::bind(port)?;
         let renew = async |order| renew(order, &dashboard);
-        service::serve(listener, router(dashboard.clone()), control, renew).await
+        let service =
+            Service { router: router(dashboard.clone()), busy: || PageError::TooBusy.into_response() };
+        service::serve(listener, service, control, renew).await
     })?
 }
 
@@ -108,13 +107,16 @@ fn router(dashboard: Dashboard) -> Router {
         ));
     let mut router = pages
         .merge(assets::routes())
-        .layer(middleware::from_fn_with_state(dashboard.clone(), only_own_pages))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE));
+        .layer(middleware::from_fn(within_limits))
+        .layer(middleware::from_fn_with_state(dashboard.clone(), only_own_pages));
     for (name, value) in SECURITY_HEADERS {
         router = router.layer(SetResponseHeaderLayer::overriding(name, value));
     }
     router.with_state(dashboard)
+}
+
+async fn within_limits(request: Request, next: Next) -> Result<Response, PageError> {
+    Ok(request::answer(request, MAX_BODY_BYTES, next).await?)
 }
 
 async fn only_own_pages(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
@@ -129,7 +131,7 @@ async fn only_own_pages(State(dashboard): State<Dashboard>, request: Request, ne
 mod tests {
     use axum::{
         body::Body,
-        http::{Request, request::Builder},
+        http::{Request, StatusCode, request::Builder},
     };
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;

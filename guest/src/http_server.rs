@@ -1,0 +1,317 @@
+//! The HTTP server of a resident service. It has room for as many connections as a developer's programs make, and none lasts that
+//! does not use it: a client that stands still, that sends byte by byte or that never takes its answer costs others nothing.
+//!
+//! Every limit counts the machine's own time, which stands still while the machine does: what was under way at a suspension has as
+//! long left after the resume.
+
+mod stall;
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, header},
+    response::Response,
+};
+use host::wait::Backoff;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tower::ServiceExt as _;
+use tracing::warn;
+
+use self::stall::Unstalled;
+
+/// A head of a request that has filled such a buffer, in bytes, is refused; one that comes in a single piece may be a little larger.
+/// Browsers make them of some KiB.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// How much and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at a time. Each holds a few KiB and a descriptor.
+    connections: usize,
+    /// So many more are told to come back. Whoever comes beyond them waits in the kernel's queue.
+    refusals: usize,
+    /// From the connection's beginning, or the answer before, to the end of a request's head. So this ends idle ones as well.
+    head: Duration,
+    /// How long a client may take nothing of an answer.
+    stall: Duration,
+    /// How long a connection without a request may go on once the server is to end.
+    farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            refusals: 64,
+            head: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            farewell: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What answers.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) router: Router,
+    /// The answer to a connection for which there is no room.
+    pub(crate) busy: fn() -> Response,
+}
+
+/// Answers until `stop` is true, and then until what is under way has ended.
+pub(crate) async fn run(
+    listener: TcpListener,
+    service: Service,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let rooms = Rooms::new(&limits);
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, room) = tokio::select! {
+            next = async { (accept(&listener).await, rooms.next().await) } => next,
+            () = stopped(&mut stop) => break,
+        };
+        let router = match room.kind {
+            Kind::Served => service.router.clone(),
+            Kind::Refused => refusing(service.busy),
+        };
+        let stop = stop.clone();
+        connections.spawn(async move {
+            connection(stream, router, limits, stop).await;
+            drop(room);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// An error means that the sender is gone, which is a reason to stop as well.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut backoff = Backoff::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                backoff.pause().await;
+            }
+        }
+    }
+}
+
+/// Answers everything alike, and lets the connection end.
+fn refusing(busy: fn() -> Response) -> Router {
+    Router::new().fallback(async move || {
+        let mut response = busy();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
+}
+
+/// The places for connections.
+struct Rooms {
+    served: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+}
+
+enum Kind {
+    Served,
+    Refused,
+}
+
+/// A connection's place.
+struct Room {
+    kind: Kind,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Rooms {
+    fn new(limits: &Limits) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { served: places(limits.connections), refused: places(limits.refusals) }
+    }
+
+    /// A place among those who are served, or else among those who are told to come back.
+    async fn next(&self) -> Room {
+        let (kind, permit) = tokio::select! {
+            biased;
+            permit = Arc::clone(&self.served).acquire_owned() => (Kind::Served, permit),
+            permit = Arc::clone(&self.refused).acquire_owned() => (Kind::Refused, permit),
+        };
+        Room { kind, _permit: permit.expect("the semaphores are never closed") }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+    let under_way = Arc::new(AtomicBool::new(false));
+    let service = service_fn(|request: Request<Incoming>| {
+        under_way.store(true, Ordering::Relaxed);
+        let (answer, under_way) = (router.clone().oneshot(request.map(Body::new)), Arc::clone(&under_way));
+        async move {
+            let answer: Result<Response, Infallible> = answer.await;
+            under_way.store(false, Ordering::Relaxed);
+            answer
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD_BYTES);
+    let io = TokioIo::new(Unstalled::new(stream, limits.stall));
+    let mut served = pin!(http.serve_connection(io, service));
+    // How a connection ends is its client's business: an error is one that broke off, sent what is no HTTP, or was too slow.
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stopped(&mut stop) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    if timeout(limits.farewell, served.as_mut()).await.is_err() && under_way.load(Ordering::Relaxed) {
+        let _ = served.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use axum::{http::StatusCode, response::IntoResponse as _, routing::get};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        task::JoinHandle,
+    };
+
+    use super::*;
+
+    /// Short enough to be waited for; what may take longer does not come to its end.
+    const SHORT: Duration = Duration::from_millis(150);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn limits() -> Limits {
+        Limits { connections: 2, refusals: 1, head: LONG, stall: LONG, farewell: SHORT }
+    }
+
+    struct Running {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        server: JoinHandle<()>,
+    }
+
+    async fn running(limits: Limits) -> Running {
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/slow", get(async || tokio::time::sleep(SHORT * 4).await))
+            .route("/large", get(async || vec![b'x'; 64 * 1024 * 1024]));
+        let busy = || (StatusCode::SERVICE_UNAVAILABLE, "busy").into_response();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(run(listener, Service { router, busy }, limits, stopped));
+        Running { address, stop, server }
+    }
+
+    impl Running {
+        async fn send(&self, bytes: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+            stream
+        }
+
+        async fn asked(&self, path: &str) -> TcpStream {
+            self.send(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await
+        }
+    }
+
+    /// All that comes until the server closes, which it does soon.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = Vec::new();
+        timeout(LONG / 2, stream.read_to_end(&mut text)).await.expect("the connection is closed").unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_cut_off_however_it_drips() {
+        let running = running(Limits { head: SHORT, ..limits() }).await;
+        let mut stream = running.send("GET / HTTP/1.1\r\n").await;
+        let dripping = async {
+            while stream.write_all(b"x-more: 1\r\n").await.is_ok() {
+                tokio::time::sleep(SHORT / 5).await;
+            }
+        };
+        timeout(LONG / 2, dripping).await.expect("the connection is closed");
+        assert_eq!(rest(running.send("").await).await, "", "a connection without a byte is closed as well");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_closed_after_its_answer() {
+        let running = running(Limits { head: SHORT, ..limits() }).await;
+        let told = rest(running.asked("/").await).await;
+        assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("here"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_take_longer_than_a_head() {
+        let running = running(Limits { head: SHORT, ..limits() }).await;
+        assert!(rest(running.asked("/slow").await).await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_room_is_told_so_and_has_it_later() {
+        let running = running(limits()).await;
+        let held = [running.send("GET").await, running.send("").await];
+        let told = rest(running.asked("/").await).await;
+        assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("busy"), "{told}");
+        drop(held);
+        let answered = async || {
+            let mut stream = running.asked("/").await;
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).await.ok().filter(|_| &start == b"HTTP/1.1 200")
+        };
+        host::wait::until(LONG, answered).await.expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_given_up() {
+        let running = running(Limits { connections: 1, stall: SHORT, ..limits() }).await;
+        let mut stream = running.asked("/large").await;
+        // The kernel's buffers take some of it.
+        tokio::time::sleep(SHORT * 4).await;
+        let mut taken = Vec::new();
+        let end = timeout(LONG, stream.read_to_end(&mut taken)).await.expect("the connection is closed");
+        assert!(end.is_err() || taken.len() < 64 * 1024 * 1024, "{}", taken.len());
+    }
+
+    #[tokio::test]
+    async fn at_the_end_a_request_under_way_is_answered_and_silent_connections_are_not_waited_for() {
+        let running = running(Limits { connections: 3, ..limits() }).await;
+        let silent = [running.send("").await, running.send("GET / HTTP/1.1\r\n").await];
+        let mut slow = running.asked("/slow").await;
+        tokio::time::sleep(SHORT).await;
+        running.stop.send_replace(true);
+        let mut told = String::new();
+        slow.read_to_string(&mut told).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        timeout(LONG / 2, running.server).await.expect("the silent ones are let go").unwrap();
+        drop(silent);
+    }
+}
