@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
@@ -10,6 +11,8 @@ use serde_json::Value;
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// Seconds after which to ask again, where it says so.
+    pub retry_after: Option<u64>,
     /// The body as JSON; a string where it is something else.
     pub body: Value,
 }
@@ -58,12 +61,28 @@ impl Api {
 
     /// POSTs `body` to `path`, where the machine may go away meanwhile. Gives the answer if there is a whole one.
     pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
-        whole(self.request(Method::POST, path).json(body).send().await).await.ok()
+        self.attempt_post(path, body).await.ok()
+    }
+
+    /// POSTs `body` to `path`, where what matters is whether there is an answer.
+    ///
+    /// # Errors
+    /// When there is none, or half of one.
+    pub async fn attempt_post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        whole(self.request(Method::POST, path).json(body).send().await).await
+    }
+
+    /// GETs `path` in the same way.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn attempt_get(&self, path: &str) -> reqwest::Result<Answer> {
+        whole(self.request(Method::GET, path).send().await).await
     }
 
     /// GETs `path`, where the machine may not be there yet. Gives the answer if there is a whole one.
     pub async fn try_get(&self, path: &str) -> Option<Answer> {
-        whole(self.request(Method::GET, path).send().await).await.ok()
+        self.attempt_get(path).await.ok()
     }
 
     /// DELETEs `path`.
@@ -92,6 +111,7 @@ async fn answer(response: reqwest::Result<Response>, path: &str) -> Answer {
 async fn whole(response: reqwest::Result<Response>) -> reqwest::Result<Answer> {
     let response = response?;
     let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let text = response.text().await?;
-    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+    Ok(Answer { status, retry_after, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
 }

@@ -9,6 +9,7 @@ mod browser;
 mod build;
 mod capture;
 mod clock;
+mod connections;
 mod exposure;
 mod faults;
 mod hooks;
