@@ -1,6 +1,7 @@
 //! The built program, as a user runs it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Output, Stdio};
@@ -124,12 +125,24 @@ impl Emulator {
     /// A command that has not been started, with pipes for output, in a home of its own so that tests never meet a user's
     /// running emulator.
     pub fn command(&self, args: &[&str]) -> Command {
+        self.command_within(&[], args)
+    }
+
+    /// The same command, run by the program `wrapper` with its arguments.
+    pub fn command_within(&self, wrapper: &[&str], args: &[&str]) -> Command {
+        let emulator = path_from_env(EMULATOR_VARIABLE).into_os_string();
+        let mut line = wrapper.iter().map(OsString::from).chain([emulator]);
         #[expect(
             clippy::disallowed_methods,
             reason = "the tests check raw exit codes, closed streams and signals"
         )]
-        let mut command = Command::new(path_from_env(EMULATOR_VARIABLE));
-        command.args(args).args(["--instance", self.instance.as_str(), "--arch", self.arch.as_str()]);
+        let mut command = Command::new(line.next().expect("there is at least the program"));
+        command.args(line).args(args).args([
+            "--instance",
+            self.instance.as_str(),
+            "--arch",
+            self.arch.as_str(),
+        ]);
         command.env(HOME_VARIABLE, self.home.home().root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command

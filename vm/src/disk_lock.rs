@@ -45,6 +45,11 @@ pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether a process has the image at `path` open, or that cannot be told: then it must not be removed.
+pub(crate) fn may_be_held(path: &Path) -> bool {
+    is_held(path).unwrap_or(true)
+}
+
 #[cfg(target_os = "linux")]
 fn kind(constant: i32) -> i16 {
     i16::try_from(constant).expect("the kinds of locks are small numbers")

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
 use crate::disk::QemuImg;
+use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
 use crate::instance::name::InstanceName;
@@ -184,15 +185,17 @@ impl<'a> Images<'a> {
         Ok(write_atomic(&self.home.image_origin(arch), &json, PRIVATE_FILE)?)
     }
 
-    /// Gives the image for `arch` a second name if an instance has data on it.
+    /// Gives the image for `arch` a second name if an instance has data on it, or a process has it open.
     fn keep_old(&self, arch: Arch) -> Result<(), FileError> {
         let image = self.home.image(arch);
         let users = self.users()?;
-        if users.is_empty() {
+        // By a machine of another container, or of another host, even if nobody speaks of it any more.
+        let is_held = disk_lock::may_be_held(&image);
+        if users.is_empty() && !is_held {
             return Ok(());
         }
         let Some(sha256) = self.current(arch)? else { return Ok(()) };
-        if !users.iter().any(|user| user.may_need(&sha256)) {
+        if !is_held && !users.iter().any(|user| user.may_need(&sha256)) {
             return Ok(());
         }
         let kept = superseded(&image, &sha256);
@@ -275,7 +278,9 @@ impl<'a> Images<'a> {
         let mut found = Vec::new();
         for path in entries(&self.home.images())? {
             let old = role(&path).is_some_and(|(_, current)| !current);
-            let needed = || users.iter().any(|user| user.may_need_file(self.home, &path));
+            let needed = || {
+                users.iter().any(|user| user.may_need_file(self.home, &path)) || disk_lock::may_be_held(&path)
+            };
             if !old || needed() {
                 continue;
             }
@@ -384,4 +389,39 @@ fn allocated(path: &Path) -> u64 {
         return entries(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
     }
     File::open(path).and_then(|file| host::sparse::allocated(&file)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use host::events::Silent;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull_even_if_no_record_needs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let images = Images::new(&home);
+        let image = home.image(Arch::Amd64);
+        create_private_dir(&home.images()).unwrap();
+        fs::write(&image, "image").unwrap();
+        let kept = superseded(&image, &digest::of_bytes(b"image"));
+
+        images.keep_old(Arch::Amd64).unwrap();
+        assert!(!kept.exists());
+        let held = disk_lock::hold(&image);
+        images.keep_old(Arch::Amd64).unwrap();
+        assert!(kept.exists());
+        let snapshot = home.snapshot("amd64-template-1");
+        fs::create_dir_all(snapshot.root()).unwrap();
+        fs::write(snapshot.disk(), "disk").unwrap();
+        let held_too = disk_lock::hold(&snapshot.disk());
+
+        assert_eq!(images.prune(false, &Silent).await.unwrap(), []);
+        drop((held, held_too));
+        let pruned = images.prune(false, &Silent).await.unwrap();
+        let pruned: Vec<_> = pruned.iter().map(|unneeded| unneeded.path.as_path()).collect();
+        assert_eq!(pruned, [kept.as_path(), snapshot.root()]);
+    }
 }

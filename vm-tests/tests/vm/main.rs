@@ -18,6 +18,7 @@ mod inside;
 mod killed;
 mod lifecycle;
 mod moved;
+mod namespaces;
 mod pull;
 mod recovery;
 mod rotation;

@@ -21,7 +21,11 @@ pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -
             let text = format!("{} belong to `{}`, which runs", held.join(", "), instance.name());
             return Check::ok(NAME, text);
         }
-        Ok(State::Stopped(record)) => record.ports,
+        Ok(State::Stopped(record) | State::Suspended(record)) => record.ports,
+        // Its ports may be taken by it, and may be of another network.
+        Ok(State::Elsewhere(elsewhere)) => {
+            return Check::warn(NAME, format!("`{}`: {elsewhere}", instance.name()), elsewhere.hint());
+        }
         _ => BTreeMap::new(),
     };
     let wishes = Wishes { requests: &[], variable, recorded: &recorded };

@@ -70,15 +70,15 @@ impl Instance {
         query: LogQuery<'_>,
         mut take: impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
-        let live = match inspect(&self.dir, Viewer::Bystander)? {
-            State::Running(live) | State::Starting(live) => Some(live),
-            State::Elsewhere(elsewhere) if !matches!(query.source, None | Some(SERIAL | QEMU)) => {
-                return Err(elsewhere.into());
-            }
-            _ => None,
+        let (live, grows) = match inspect(&self.dir, Viewer::Bystander)? {
+            State::Running(live) | State::Starting(live) => (Some(live), true),
+            // Its files can be read all the same, if it is they that are asked for.
+            State::Elsewhere(_) if matches!(query.source, Some(SERIAL | QEMU)) => (None, true),
+            State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
+            _ => (None, false),
         };
         match self.source(query.source, live.as_ref())? {
-            Source::File { name, path } => self.file(name, path, query, live.is_some(), &mut take).await,
+            Source::File { name, path } => self.file(name, path, query, grows, &mut take).await,
             Source::Journal { live, services } => {
                 self.mend_sockets(live).await?;
                 self.journal(live, &services, query, &mut take).await
@@ -109,15 +109,15 @@ impl Instance {
         name: &'static str,
         path: PathBuf,
         query: LogQuery<'_>,
-        alive: bool,
+        grows: bool,
         take: &mut impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
-        if !alive && !present(&path)? {
+        if !grows && !present(&path)? {
             return Err(InstanceError::NoLogs(self.name.clone()));
         }
         let mut tail = Tail::new(&path);
         let mut lines = tail.lines().map_err(FileError::of("read", &path))?;
-        let mut follow = query.follow && alive;
+        let mut follow = query.follow && grows;
         if !follow {
             lines.extend(tail.rest());
         }
@@ -180,7 +180,8 @@ impl Instance {
     }
 
     fn runs(&self) -> Result<bool, InstanceError> {
-        Ok(matches!(inspect(&self.dir, Viewer::Bystander)?, State::Running(_) | State::Starting(_)))
+        let state = inspect(&self.dir, Viewer::Bystander)?;
+        Ok(matches!(state, State::Running(_) | State::Starting(_) | State::Elsewhere(_)))
     }
 }
 

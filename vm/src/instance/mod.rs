@@ -271,7 +271,9 @@ mod tests {
     use super::record::{ImageIdentity, SCHEMA_VERSION};
     use super::*;
     use crate::accel::Accelerator;
-    use crate::error::Explain;
+    use crate::error::{Class, Explain};
+    #[cfg(target_os = "linux")]
+    use crate::place::Place;
     use crate::process::{Launched, ProcessIdentity};
     use crate::wire::script::{Server, answer_with, monitor_opening};
 
@@ -446,5 +448,84 @@ mod tests {
         it.instance.reset(&Silent).await.unwrap();
         assert!(!qemu.identity().is_alive().unwrap());
         assert!(!it.has_data() && !live.exists());
+    }
+
+    /// Says of the machine that it was ready, and started in another container.
+    #[cfg(target_os = "linux")]
+    fn move_elsewhere(instance: &Instance) {
+        let live: Live = record::read(&instance.dir.live()).unwrap().unwrap();
+        let place = Some(Place { pid_namespace: Some(1), ..Place::here() });
+        let ready = Some(live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() });
+        record::write(&instance.dir.live(), &Live { place, ready, ..live }).unwrap();
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn what_runs_in_another_container_is_touched_by_no_command_and_each_says_so() {
+        // A pid that means somebody else here.
+        let stranger = tempfile::tempdir().unwrap();
+        let stranger = sleeper(stranger.path());
+        let it = CutShort::new(Some(stranger.identity()), false);
+        let (instance, dir) = (&it.instance, &it.instance.dir);
+        move_elsewhere(instance);
+        let held = disk_lock::hold(&dir.overlay());
+
+        assert!(matches!(instance.state().unwrap(), State::Elsewhere(Elsewhere::Runs { .. })));
+        let query = |source| logs::LogQuery { source, lines: 1, follow: false };
+        let take = |_| std::ops::ControlFlow::Continue(());
+        let refusals = [
+            instance.stop(stop::How::Suspend, &Silent).await.unwrap_err(),
+            instance.reset(&Silent).await.unwrap_err(),
+            instance.rotate(&Silent).await.unwrap_err(),
+            instance.logs(query(None), take).await.unwrap_err(),
+            instance.logs(query(Some("backend")), take).await.unwrap_err(),
+        ];
+        for error in refusals {
+            let text = error.to_string();
+            assert!(text.contains("in another container (host `") && text.contains("overlay"), "{text}");
+            assert_eq!(error.hint().as_deref(), Some("stop it where it was started"));
+            assert_eq!(error.class(), Class::Failed);
+        }
+        // Its files are for everybody to read.
+        create_private_dir(&dir.logs()).unwrap();
+        fs::write(dir.serial_log(), "booted\n").unwrap();
+        instance.logs(query(Some(logs::SERIAL)), take).await.unwrap();
+        instance.recover_interrupted(&Silent).await.unwrap();
+        instance.watch().await.unwrap();
+        assert!(it.has_data() && dir.live().exists());
+
+        // Its end shows by its disk.
+        drop(held);
+        let State::Broken(faults) = instance.state().unwrap() else { panic!("not broken") };
+        assert!(matches!(faults[..], [Fault::Died { .. }]));
+        let stopped = instance.stop(stop::How::Suspend, &Silent).await.unwrap();
+        assert_eq!(stopped.ending, stop::Ending::WasGone);
+        assert!(stranger.identity().is_alive().unwrap());
+        assert!(it.has_data() && !dir.live().exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[cfg(target_os = "linux")]
+    async fn a_disk_that_is_in_use_is_not_thrown_away_even_if_no_record_says_by_whom() {
+        let it = CutShort::new(None, false);
+        fs::remove_file(it.instance.dir.live()).unwrap();
+        let held = disk_lock::hold(&it.instance.dir.overlay());
+        let error = it.instance.reset(&Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Elsewhere(Elsewhere::DiskInUse(_))), "{error}");
+        assert!(error.hint().unwrap().contains("`fuser -v "), "{error}");
+        assert!(it.has_data());
+        let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Elsewhere(Elsewhere::DiskInUse(_))), "{error}");
+        drop(held);
+        assert!(it.instance.reset(&Silent).await.unwrap());
+    }
+
+    #[test]
+    fn a_machine_of_another_network_is_used_or_ended_where_it_was_started() {
+        let error = InstanceError::OtherNetwork("blue".parse().unwrap());
+        assert!(error.to_string().ends_with("its ports are of another network namespace"), "{error}");
+        let hint = error.hint_for(&"blue".parse().unwrap()).unwrap();
+        assert!(hint.contains("`emulator stop --instance blue`"), "{hint}");
+        assert_eq!(error.class(), Class::Failed);
     }
 }

@@ -15,7 +15,7 @@ impl Instance {
     /// This is also the way out of every fault: a record that cannot be read goes too.
     ///
     /// # Errors
-    /// When QEMU cannot be ended, or a file cannot be removed.
+    /// When QEMU cannot be ended, as one that runs elsewhere, or a file cannot be removed.
     pub async fn reset(&self, reporter: &dyn Reporter) -> Result<bool, InstanceError> {
         if !present(self.dir.root())? {
             return Ok(false);
@@ -31,6 +31,8 @@ impl Instance {
                 self.clear_live()?;
             }
         }
+        // Perhaps by a machine that no record speaks of any more.
+        self.released().await?;
         match record::read::<Record>(&self.dir.record()) {
             Ok(_) => {}
             Err(RecordError::File(error)) => return Err(error.into()),

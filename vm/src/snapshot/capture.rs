@@ -20,6 +20,7 @@ use super::{Fingerprint, Snapshot, SnapshotDir, Strategy, savevm};
 use crate::agent::{Agent, AgentError};
 use crate::boot_files::BootFiles;
 use crate::console::{self, GuestTrouble};
+use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::config;
 use crate::instance::error::one_line;
@@ -373,21 +374,95 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
             continue;
         }
         let dir = SnapshotDir::new(entry.path());
-        let note = fs::read(dir.process()).ok();
-        let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-        if let Some(Note { process, place }) = note {
-            let (disk, record) = (dir.disk(), dir.process());
-            let place = place.as_ref();
-            let traces = Traces { process: Some(process), place, disk: &disk, qmp: None, record: &record };
-            match traces.look()? {
-                Sight::Alive => process.kill().await?,
-                Sight::Gone => {}
-                // Only there can it be ended, and its files removed.
-                Sight::Elsewhere(_) => continue,
-            }
+        if ended(&dir).await? {
+            drop(Sockets(runtime::path_for(dir.root())?));
+            fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;
         }
-        drop(Sockets(runtime::path_for(dir.root())?));
-        fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;
     }
     Ok(())
+}
+
+/// Ends the machine of the unfinished capture in `dir`, and gives whether nobody needs its files any more.
+async fn ended(dir: &SnapshotDir) -> Result<bool, SnapshotError> {
+    let note = fs::read(dir.process()).ok();
+    let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+    let (disk, record) = (dir.disk(), dir.process());
+    let Some(Note { process, place }) = note else {
+        // Killed before it could be noted.
+        return Ok(!disk_lock::is_held(&disk).map_err(FileError::of("look at", &disk))?);
+    };
+    let place = place.as_ref();
+    let traces = Traces { process: Some(process), place, disk: &disk, qmp: None, record: &record };
+    match traces.look()? {
+        Sight::Alive => process.kill().await?,
+        Sight::Gone => {}
+        // Only there can it be ended.
+        Sight::Elsewhere(_) => return Ok(false),
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use host::process::Cmd;
+
+    use super::*;
+
+    /// What a capture that was killed has left.
+    struct Left {
+        root: tempfile::TempDir,
+        dir: SnapshotDir,
+    }
+
+    impl Left {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let dir = SnapshotDir::new(root.path().join(format!("{UNFINISHED}1")));
+            fs::create_dir(dir.root()).unwrap();
+            fs::write(dir.disk(), "data").unwrap();
+            Self { root, dir }
+        }
+
+        /// Notes a process that was started in another container.
+        fn noted_elsewhere(self) -> Self {
+            let process = ProcessIdentity { pid: i32::MAX, started: 1 };
+            let place = Some(Place { pid_namespace: Some(1), ..Place::here() });
+            fs::write(self.dir.process(), serde_json::to_vec(&Note { process, place }).unwrap()).unwrap();
+            self
+        }
+
+        async fn is_swept(&self) -> bool {
+            sweep(self.root.path()).await.unwrap();
+            !self.dir.root().exists()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_capture_in_another_container_works_on_stays_until_it_has_ended() {
+        let left = Left::new().noted_elsewhere();
+        let held = disk_lock::hold(&left.dir.disk());
+        assert!(!left.is_swept().await);
+        drop(held);
+        assert!(left.is_swept().await);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_nobody_had_time_to_note_keeps_its_files_for_as_long_as_it_has_them_open() {
+        let left = Left::new();
+        let held = disk_lock::hold(&left.dir.disk());
+        assert!(!left.is_swept().await);
+        drop(held);
+        assert!(left.is_swept().await);
+    }
+
+    #[tokio::test]
+    async fn the_machine_of_a_capture_that_was_killed_is_ended_and_its_files_go() {
+        let left = Left::new();
+        let log = left.root.path().join("log");
+        let qemu = Launched::start(&Cmd::new("sleep").arg("600"), &log).unwrap();
+        note_process(&left.dir, qemu.identity()).unwrap();
+        assert!(left.is_swept().await);
+        assert!(!qemu.identity().is_alive().unwrap());
+    }
 }

@@ -11,6 +11,7 @@ use release::arch::Arch;
 
 use super::manifest::Unusable;
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
+use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
 use crate::instance::record::{self, Record};
@@ -124,7 +125,8 @@ impl<'a> Store<'a> {
         Snapshot::read(to.clone()).map_err(unreadable)
     }
 
-    /// Removes the snapshots that can never be resumed again now that there is `new`, unless an instance has its disk on one.
+    /// Removes the snapshots that can never be resumed again now that there is `new`, unless an instance, or a process wherever it
+    /// runs, has its disk on one.
     pub(super) async fn prune(&self, new: &Snapshot) -> Result<(), FileError> {
         let doomed = {
             let _alone = FileLock::acquire(&self.lock(), || ()).await?;
@@ -141,10 +143,14 @@ impl<'a> Store<'a> {
         let prefix = prefix(topology.arch, new.manifest.strategy);
         let mut doomed = Vec::new();
         for name in self.names()? {
-            if !name.starts_with(&prefix) || name == new.name() || needed.contains(&name) {
+            let dir = self.root().join(&name);
+            if !name.starts_with(&prefix)
+                || name == new.name()
+                || needed.contains(&name)
+                || disk_lock::may_be_held(&SnapshotDir::new(&dir).disk())
+            {
                 continue;
             }
-            let dir = self.root().join(&name);
             // Another size of machine on the same image is as good as ever; what is damaged is not.
             let lives = lives(Snapshot::read(dir.clone()), |old| {
                 old.image == *image && old.qemu == *qemu && old.topology != *topology
@@ -177,7 +183,7 @@ impl<'a> Store<'a> {
     }
 
     /// The snapshots that no new session would begin with any more, because none of `images` (by SHA-256) is the one that they are of,
-    /// or because they cannot be resumed, and that no instance has its disk on; unless it is only a rehearsal, they are removed.
+    /// or because they cannot be resumed, and that no instance and no process has its disk on; unless it is only a rehearsal, they are removed.
     ///
     /// # Errors
     /// When they cannot be listed or removed.
@@ -189,7 +195,9 @@ impl<'a> Store<'a> {
         let needed = self.needed()?;
         let lives =
             |name: &str| lives(Snapshot::read(self.root().join(name)), |old| images.contains(&old.image));
-        let names = self.names()?.into_iter().filter(|name| !needed.contains(name) && !lives(name));
+        let is_held = |name: &str| disk_lock::may_be_held(&self.home.snapshot(name).disk());
+        let names = self.names()?.into_iter();
+        let names = names.filter(|name| !needed.contains(name) && !lives(name) && !is_held(name));
         let doomed: Vec<_> = names.map(|name| self.root().join(name)).collect();
         for dir in doomed.iter().filter(|_| !rehearsal) {
             let apart = self.doom(dir)?;
