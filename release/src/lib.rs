@@ -5,6 +5,7 @@ pub mod arch;
 pub mod download;
 pub mod github;
 pub mod http;
+pub mod local;
 pub mod manifest;
 pub mod names;
 pub mod program;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use host::digest;
 use host::files::{FileError, FileLock, PUBLIC_FILE, move_dir, write_atomic, write_json};
 use release::arch::Arch;
+use release::local::LocalError;
 use release::manifest::{Manifest, ManifestError, PATH_IN_ESP};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,9 @@ pub enum BootFilesError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// What was named is no image.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -133,7 +137,7 @@ pub enum BootFilesError {
 impl Explain for BootFilesError {
     fn class(&self) -> Class {
         match self {
-            Self::NoImage { .. } | Self::File(_) => Class::Failed,
+            Self::NoImage { .. } | Self::Local(_) | Self::File(_) => Class::Failed,
             Self::Image(source) => source.class(),
             Self::Disk(source) => source.class(),
             Self::Table { .. }
@@ -152,6 +156,7 @@ impl Explain for BootFilesError {
                     "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
                 ))
             }
+            Self::Local(source) => source.hint(),
             Self::File(source) => source.hint(),
             Self::Image(source) => source.hint(),
             Self::Disk(source) => source.hint(),

@@ -67,7 +67,7 @@ pub(crate) struct PullSource {
     #[arg(long, value_name = "ID", help_heading = "What to pull")]
     pub(crate) run: Option<u64>,
 
-    /// Image in this file, or in a zip that is this file
+    /// Image in this file, in a zip that is this file, or in this directory of artifacts
     #[arg(long, value_name = "PATH", help_heading = "What to pull")]
     pub(crate) file: Option<PathBuf>,
 }

@@ -61,6 +61,43 @@ fn a_pull_request_a_run_and_a_file_are_pulled_and_known_again() {
 }
 
 #[test]
+fn a_directory_of_artifacts_is_looked_into_and_a_web_page_is_told_as_one() {
+    let hub = Hub::new();
+    let bytes = image(Arch::Amd64, "kernel");
+    let artifacts = hub.emulator.path("artifacts");
+    let artifact = artifacts.join("qemu-emulator-amd64");
+    fs::create_dir_all(&artifact).unwrap();
+    fs::write(artifacts.join("bench.json"), "{}").unwrap();
+    let named = artifacts.to_str().unwrap();
+    insta::assert_snapshot!(hub.refuses(1, None, &["--file", named]), @"
+    exit 1
+    --- stdout
+
+    --- stderr
+    failed Copying [root]/home/artifacts ([time])
+    error: cannot get the image of `[root]/home/artifacts`
+      cause: `[root]/home/artifacts` is a directory, and there is no `stack-emulator-amd64.qcow2` in it: `bench.json`, `qemu-emulator-amd64`
+
+    hint: name the directory that `gh run download` has made, or `stack-emulator-amd64.qcow2` itself; `--arch` chooses the architecture
+    ");
+    let file = artifact.join(FILE);
+    fs::write(&file, "<!DOCTYPE html><title>Sign in</title>").unwrap();
+    insta::assert_snapshot!(hub.refuses(1, None, &["--file", file.to_str().unwrap()]), @"
+    exit 1
+    --- stdout
+
+    --- stderr
+    failed Copying [root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2 ([time])
+    error: cannot get the image of `[root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2`
+      cause: `[root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2` is a web page, not an image
+
+    hint: pages that ask to sign in are saved like this: use `emulator pull --run ID`, `gh run download`, or a browser that is signed in
+    ");
+    fs::write(&file, &bytes).unwrap();
+    hub.gets(&bytes, &["--file", named]);
+}
+
+#[test]
 fn code_of_a_fork_needs_a_yes() {
     let hub = Hub::signed_in();
     let bytes = image(Arch::Amd64, "kernel");

@@ -10,6 +10,7 @@ use reqwest::StatusCode;
 use super::archive::ArchiveError;
 use crate::github::ApiError;
 use crate::http::ClientError;
+use crate::local::LocalError;
 
 /// Why a file is not the one that was pinned.
 #[derive(Debug, thiserror::Error)]
@@ -112,14 +113,9 @@ pub enum DownloadError {
         #[source]
         source: ArchiveError,
     },
-    /// What was named as a file is none.
-    #[error("`{}` is {found}, not a file", path.display())]
-    NotAFile {
-        /// What was named.
-        path: PathBuf,
-        /// What it is, with its article.
-        found: &'static str,
-    },
+    /// What was named as a file is none, or none that could be an image.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// There is too little room for the file.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
@@ -178,9 +174,7 @@ impl DownloadError {
             Self::BrokenOff { .. } | Self::Changed { .. } | Self::Expired { .. } => {
                 "run the same command again".to_owned()
             }
-            Self::NotAFile { .. } => {
-                "name the image itself, or the archive that it is in; save what comes through a pipe first".to_owned()
-            }
+            Self::Local(source) => return source.hint(),
             Self::NoSpace(source) => format!("free some space in `{}`", source.path.display()),
             Self::Write { source, path } if source.kind() == io::ErrorKind::StorageFull => {
                 format!(

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use host::events::{Phase, Unit};
@@ -13,11 +12,13 @@ use zip::ZipArchive;
 use super::archive::{self, ArchiveError};
 use super::part::Part;
 use super::{DownloadError, Fetched, pin};
+use crate::local;
 
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
 
-/// Copies `file` to [`super::part_of`] `target`. Out of an archive comes the file that is called like `target`.
+/// Copies `file` to [`super::part_of`] `target`. Out of an archive, or a directory of artifacts, comes the file that is called like
+/// `target`.
 ///
 /// # Errors
 /// When it cannot be read, it is an archive without the file, or there is no room for it.
@@ -32,7 +33,8 @@ pub fn receive(file: &Path, target: &Path, phase: &Phase<'_>) -> Result<Fetched,
 }
 
 fn open(file: &Path, target: &Path, part: &Part, phase: &Phase<'_>) -> Result<Fetched, DownloadError> {
-    refuse_what_is_no_file(file)?;
+    let wanted = target.file_name().unwrap_or_default().to_string_lossy();
+    let file = &local::image(file, &wanted)?;
     let mut from = File::open(file).map_err(FileError::of("open", file))?;
     let length = from.metadata().map_err(FileError::of("look at", file))?.len();
     let copying = Copying { target, part, phase };
@@ -41,24 +43,10 @@ fn open(file: &Path, target: &Path, part: &Part, phase: &Phase<'_>) -> Result<Fe
     }
     let broken = |source| DownloadError::Archive { url: file.display().to_string(), source };
     let mut archive = ZipArchive::new(from).map_err(|error| broken(ArchiveError::Zip(error)))?;
-    let wanted = target.file_name().unwrap_or_default().to_string_lossy();
     let index = archive::index_of(&archive, &wanted).map_err(broken)?;
     let entry = archive.by_index(index).map_err(|error| broken(ArchiveError::Zip(error)))?;
     let length = entry.size();
     copying.copy(entry, length, |error| broken(ArchiveError::Read(error)))
-}
-
-/// Looked at before it is opened: to open a named pipe waits for a writer, and a device has no end.
-fn refuse_what_is_no_file(file: &Path) -> Result<(), DownloadError> {
-    let kind = std::fs::metadata(file).map_err(FileError::of("open", file))?.file_type();
-    let found = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    };
-    Err(DownloadError::NotAFile { path: file.to_owned(), found })
 }
 
 fn begins_like_a_zip(file: &mut File) -> io::Result<bool> {
@@ -98,26 +86,5 @@ impl Copying<'_> {
         }
         let path = self.part.path().to_owned();
         Ok(Fetched { path, digest: hex::encode(hasher.finalize()) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn what_is_no_file_is_refused_before_it_is_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("socket");
-        let _listener = UnixListener::bind(&socket).unwrap();
-        for (source, found) in
-            [(dir.path(), "a directory"), (&socket, "a socket"), (Path::new("/dev/zero"), "a device")]
-        {
-            let error = refuse_what_is_no_file(source).unwrap_err();
-            assert_eq!(error.to_string(), format!("`{}` is {found}, not a file", source.display()));
-            assert!(error.hint().is_some());
-        }
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use host::files::{FileError, create_private_dir, create_private_file, present};
 use release::arch::Arch;
+use release::local;
 
 use super::Instance;
 use super::error::InstanceError;
 use super::record::{ImageIdentity, Record, Session};
 use super::secrets;
 use super::start::{MachinePlan, Origin, Plan};
-use crate::boot_files::BootFiles;
+use crate::boot_files::{BootFiles, BootFilesError};
 use crate::disk::QemuImg;
 use crate::images;
 use crate::machine::DiskFile;
@@ -40,7 +41,12 @@ impl Instance {
             (Some(path), _) => {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 utf8::check("--image", &path)?;
-                path
+                // One that is not there is told like the home's.
+                if present(&path)? {
+                    local::image(&path, &arch.image_file()).map_err(BootFilesError::from)?
+                } else {
+                    path
+                }
             }
             (None, Some(session)) => session.image.location(&self.home),
             (None, None) => self.home.image(arch),
@@ -223,6 +229,21 @@ mod tests {
         let found = it.image(&it.record(first.clone()), Some(&moved)).await.unwrap().identity;
         assert!(found.same_content(&first));
         assert_eq!(found.path, Path::new("old.qcow2"), "named from the home on");
+    }
+
+    #[tokio::test]
+    async fn an_image_is_found_in_a_directory_of_artifacts_and_a_web_page_is_none() {
+        let it = Fabricated::new();
+        let artifacts = it.home.path().join("artifacts");
+        let file = artifacts.join("qemu-emulator-amd64").join(Arch::Amd64.image_file());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        Fabricated::put(&file, &it.instance.dir.boot_files(), "image");
+        let record = Record::new(InstanceName::default());
+        let found = it.image(&record, Some(&artifacts)).await.unwrap().identity.path;
+        assert_eq!(it.home.path().join(found), file);
+        std::fs::write(&file, "<html>").unwrap();
+        let error = it.image(&record, Some(&artifacts)).await.err().unwrap();
+        assert!(error.to_string().ends_with("is a web page, not an image") && error.hint().is_some());
     }
 
     #[tokio::test]
