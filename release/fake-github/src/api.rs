@@ -38,6 +38,7 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/repos/{owner}/{repo}", get(read::repo))
         .nest("/repos/{owner}/{repo}", repo)
+        .route("/repositories/{id}", get(read::numbered_repo))
         .fallback(|| async { not_found() })
 }
 

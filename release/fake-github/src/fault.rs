@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
-use axum::http::header::{AUTHORIZATION, IF_RANGE, RANGE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, IF_RANGE, LOCATION, RANGE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +30,8 @@ pub enum Place {
 pub enum Fault {
     /// The request is answered with this status.
     Status(u16),
+    /// The answer leads elsewhere: this status, with this `Location`.
+    Moved(u16, String),
     /// Too many requests: this status, with the headers that say when they are allowed again.
     RateLimit {
         /// 403 or 429.
@@ -137,6 +139,10 @@ async fn pass(shared: &Shared, place: Place, mut request: HttpRequest, next: Nex
     for fault in shared.arrive(noted(place, &request)) {
         match fault {
             Fault::Status(status) => return message(status, "it was told to fail").into_response(),
+            Fault::Moved(status, location) => {
+                let location = [(LOCATION, location)];
+                return (location, message(status, "Moved Permanently")).into_response();
+            }
             Fault::RateLimit { status, reset_in, retry_after } => {
                 return rate_limited(status, reset_in, retry_after);
             }

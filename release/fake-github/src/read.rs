@@ -36,6 +36,15 @@ pub(crate) async fn repo(
         .into_response()
 }
 
+/// Repositories are numbered by their names' order.
+pub(crate) async fn numbered_repo(state: State<Shared>, caller: Caller, Path(id): Path<usize>) -> Response {
+    let name = state.world().repos.keys().nth(id).cloned();
+    let Some((owner, name)) = name.as_deref().and_then(|name| name.split_once('/')) else {
+        return not_found();
+    };
+    repo(state, caller, Path((owner.to_owned(), name.to_owned()))).await
+}
+
 /// Where a commit is, seen from another: `BASE...HEAD`.
 pub(crate) async fn comparison(
     State(shared): State<Shared>,

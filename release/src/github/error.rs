@@ -59,6 +59,24 @@ pub enum ApiError {
         /// Whether the request had no token: private repositories are hidden from such.
         anonymous: bool,
     },
+    /// The repository has another name.
+    #[error("the repository `{repo}` is called `{name}` by now")]
+    Renamed {
+        /// What it was asked for as.
+        repo: String,
+        /// What it is called.
+        name: String,
+    },
+    /// The answer leads elsewhere.
+    #[error("`{url}` answered {status}{}", leading(location.as_deref()))]
+    Moved {
+        /// The address.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+        /// Where it leads.
+        location: Option<String>,
+    },
     /// Any other answer that is no success.
     #[error("`{url}` answered {status}{}", said(message))]
     Status {
@@ -186,11 +204,20 @@ impl ApiError {
             Self::Forbidden { .. } => {
                 Some("use a token that may read the repository's contents and actions".to_owned())
             }
+            Self::Renamed { name, .. } => Some(format!("name it `{name}`, by `--repo` or the variable that stands in for it")),
+            Self::Moved { .. } => Some("check `--repo` and `GITHUB_API_URL`: nothing was sent there".to_owned()),
             Self::RateLimited { .. } => Some("wait, or use another token".to_owned()),
             Self::Client(source) => source.hint(),
             _ => None,
         }
     }
+}
+
+fn leading(location: Option<&str>) -> String {
+    location.map_or_else(
+        || ", and does not say where it leads".to_owned(),
+        |location| format!(", which leads to `{location}`"),
+    )
 }
 
 /// Whether a refusal is because of too many requests (GitHub's documentation, "Rate limits for the REST API").

@@ -11,8 +11,8 @@ use http::Method;
 use http_body_util::BodyExt;
 use octocrab::Octocrab;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub mod address;
 pub mod error;
@@ -162,6 +162,50 @@ impl GitHub {
         Ok(all)
     }
 
+    /// What an answer means that leads elsewhere: that the repository has another name, which is asked for, where it is this API that
+    /// says so. What has a body is not sent again by itself.
+    async fn moved(&self, url: String, head: &http::response::Parts) -> ApiError {
+        let (status, location) = (head.status, location(&url, head));
+        let elsewhere = ApiError::Moved { url, status, location: location.as_ref().map(ToString::to_string) };
+        let Some(path) = location.and_then(|location| self.repository_path(&location)) else {
+            return elsewhere;
+        };
+        match self.name_at(&path).await {
+            Some(name) if name != self.repo.to_string() => {
+                ApiError::Renamed { repo: self.repo.to_string(), name }
+            }
+            _ => elsewhere,
+        }
+    }
+
+    /// The path in this API of the repository that an address in it is about: `/repositories/ID` or `/repos/OWNER/NAME`. Nothing where
+    /// the address is another host's, which is not to be given the token.
+    fn repository_path(&self, location: &reqwest::Url) -> Option<String> {
+        let api = reqwest::Url::parse(self.address.api()).ok()?;
+        let path = location.path().strip_prefix(api.path().trim_end_matches('/'))?;
+        let mut parts = path.strip_prefix('/')?.split('/');
+        let mut next = || parts.next().filter(|part| !part.is_empty());
+        let path = match next()? {
+            "repositories" => format!("/repositories/{}", next()?),
+            "repos" => format!("/repos/{}/{}", next()?, next()?),
+            _ => return None,
+        };
+        (location.origin() == api.origin()).then_some(path)
+    }
+
+    /// What the repository at `path` is called, if the API tells.
+    async fn name_at(&self, path: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Named {
+            full_name: String,
+        }
+        let request = http::Request::builder().method(Method::GET).uri(path);
+        let request = self.api.build_request(request, None::<&()>).ok()?;
+        let body = self.api.execute(request).await.ok()?.into_body().collect().await.ok()?.to_bytes();
+        let Named { full_name } = serde_json::from_slice(&body).ok()?;
+        full_name.parse::<Repo>().ok().map(|repo| repo.to_string())
+    }
+
     /// One request about the repository, once, with an optional JSON body.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
@@ -176,6 +220,9 @@ impl GitHub {
         let response = self.api.execute(request).await.map_err(|source| ApiError::transport(&url, source))?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|source| ApiError::transport(&url, source))?.to_bytes();
+        if head.status.is_redirection() {
+            return Err(self.moved(url, &head).await);
+        }
         if !head.status.is_success() {
             return Err(ApiError::answered(url, &head, &body, self.token.as_ref()));
         }
@@ -183,6 +230,12 @@ impl GitHub {
         let content = if body.is_empty() { b"null" } else { &body[..] };
         serde_json::from_slice(content).map_err(|source| ApiError::Unexpected { url, source })
     }
+}
+
+/// Where an answer of `url` leads.
+fn location(url: &str, head: &http::response::Parts) -> Option<reqwest::Url> {
+    let location = head.headers.get(http::header::LOCATION)?.to_str().ok()?;
+    reqwest::Url::parse(url).ok()?.join(location).ok()
 }
 
 /// A tag, or whatever else somebody has typed, as one segment of a path.

@@ -66,6 +66,33 @@ async fn a_token_that_may_not_write_is_told() {
 }
 
 #[tokio::test]
+async fn a_repository_that_was_renamed_is_told_by_its_new_name() {
+    let server = server();
+    server.world().repos.insert("a/renamed".to_owned(), fake_github::Repo::default());
+    for status in [307, 308] {
+        let location = format!("{}/repositories/0/releases", server.api_url());
+        server.rule(Rule::new(Place::Api, Fault::Moved(status, location)).method("POST"));
+        let error = publish(&server, &Built::from(NEW)).await.unwrap_err();
+        assert_eq!(error.to_string(), "the repository `stack/emulator` is called `a/renamed` by now");
+        assert!(error.hint().unwrap().starts_with("name it `a/renamed`, by `--repo`"));
+        assert!(server.world().repos["a/renamed"].releases.is_empty());
+        server.clear_rules();
+    }
+}
+
+#[tokio::test]
+async fn the_token_does_not_follow_an_answer_to_another_host() {
+    let (one, other) = (server(), server());
+    for location in [format!("{}/repositories/0/releases", other.api_url()), "nowhere".to_owned()] {
+        one.rule(Rule::new(Place::Api, Fault::Moved(307, location)).method("POST").times(1));
+        let error = publish(&one, &Built::from(NEW)).await.unwrap_err();
+        assert!(matches!(error, PublishError::Api(ApiError::Moved { .. })), "{error}");
+        assert!(error.hint().is_some());
+    }
+    assert_eq!(other.take_requests(), []);
+}
+
+#[tokio::test]
 async fn a_commit_that_changes_workflows_is_published_by_a_token_that_may_not_write_them() {
     let server = server();
     let built = Built::from(NEW);
