@@ -1,6 +1,7 @@
 //! Where a process runs: a pid means something only in its namespace, of one boot, of one host. A home may be shared by
 //! containers, and by hosts over a network.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Sight {
     Alive,
     /// It does not run any more.
     Gone,
+    /// It runs, and is another one's: what speaks of it is a copy.
+    Copied,
     /// It runs, or may run, where this program cannot see it.
     Elsewhere(Elsewhere),
 }
@@ -85,6 +88,8 @@ pub(crate) struct Traces<'a> {
     pub(crate) place: Option<&'a Place>,
     /// The disk that it writes to.
     pub(crate) disk: &'a Path,
+    /// What [`inode`] of that disk was, if it was noted.
+    pub(crate) inode: Option<u64>,
     /// The monitor's socket.
     pub(crate) qmp: Option<&'a Path>,
     /// The record.
@@ -103,8 +108,8 @@ impl Traces<'_> {
     fn seen_from(&self, here: &Place) -> Result<Sight, VmProcessError> {
         let Some(place) = self.place else {
             // An earlier version has not said where it was: its disk tells at least whether it is gone.
-            if self.is_alive()? {
-                return Ok(Sight::Alive);
+            if let Some(alive) = self.alive()? {
+                return Ok(alive);
             }
             let in_use = self.process.is_some() && self.holds_disk()?;
             return Ok(if in_use {
@@ -114,10 +119,10 @@ impl Traces<'_> {
             });
         };
         if here.sees(place) {
-            return Ok(if self.is_alive()? { Sight::Alive } else { Sight::Gone });
+            return Ok(self.alive()?.unwrap_or(Sight::Gone));
         }
         let origin = place.from(here);
-        if self.holds_disk()? || self.qmp.is_some_and(listens) {
+        if self.holds_disk()? || (!self.is_copy() && self.qmp.is_some_and(listens)) {
             return Ok(Sight::Elsewhere(Elsewhere::Runs { origin, disk: self.disk.to_owned() }));
         }
         if place.has_ended(here, self.disk) {
@@ -126,8 +131,18 @@ impl Traces<'_> {
         Ok(Sight::Elsewhere(Elsewhere::Unknown { origin, record: self.record.to_owned() }))
     }
 
-    fn is_alive(&self) -> Result<bool, VmProcessError> {
-        self.process.map_or(Ok(false), ProcessIdentity::is_alive)
+    /// Whose the process is, if it runs.
+    fn alive(&self) -> Result<Option<Sight>, VmProcessError> {
+        if !self.process.map_or(Ok(false), ProcessIdentity::is_alive)? {
+            return Ok(None);
+        }
+        // A disk that somebody has open is not a mere copy, whatever a file system says of its inode.
+        Ok(Some(if self.is_copy() && !self.holds_disk()? { Sight::Copied } else { Sight::Alive }))
+    }
+
+    /// Whether the disk is another file than the one that the process was started on.
+    fn is_copy(&self) -> bool {
+        self.inode.zip(inode(self.disk)).is_some_and(|(noted, found)| noted != found)
     }
 
     fn holds_disk(&self) -> Result<bool, VmProcessError> {
@@ -135,6 +150,11 @@ impl Traces<'_> {
         let error = |source| VmProcessError::Io { action: "look at the disk of", pid, source };
         disk_lock::is_held(self.disk).map_err(error)
     }
+}
+
+/// The number by which the file system knows the file at `path`, which a copy of it does not have.
+pub(crate) fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|data| data.ino())
 }
 
 /// Whether somebody listens at the socket, without waiting for a place in its queue.
@@ -291,7 +311,8 @@ mod tests {
         fn look(&self, place: Option<&Place>, disk: &Path) -> Sight {
             let qmp = self.dir.path().join("qmp");
             let process = Some(ProcessIdentity { pid: i32::MAX, started: 1 });
-            let traces = Traces { process, place, disk, qmp: Some(&qmp), record: Path::new("/record") };
+            let record = Path::new("/record");
+            let traces = Traces { process, place, disk, inode: None, qmp: Some(&qmp), record };
             traces.seen_from(&self.here).unwrap()
         }
 
@@ -361,6 +382,27 @@ mod tests {
         let _held = disk_lock::hold(&it.disk());
         let seen = it.look(None, &it.disk());
         assert!(matches!(seen, Sight::Elsewhere(Elsewhere::DiskInUse(_))), "{seen:?}");
+    }
+
+    #[test]
+    fn a_record_that_was_copied_with_its_disk_does_not_speak_of_the_process_that_the_original_has() {
+        let it = Case::new();
+        let process = ProcessIdentity::of(std::process::id().try_into().unwrap()).unwrap();
+        let (disk, copy) = (it.disk(), it.dir.path().join("copy"));
+        std::fs::copy(&disk, &copy).unwrap();
+        let monitor = it.dir.path().join("qmp");
+        let _monitor = std::os::unix::net::UnixListener::bind(&monitor).unwrap();
+        let look = |disk: &Path, place: &Place| {
+            let (place, qmp, record) = (Some(place), Some(monitor.as_path()), Path::new("/record"));
+            let inode = inode(&it.disk());
+            Traces { process, place, disk, inode, qmp, record }.seen_from(&it.here).unwrap()
+        };
+        assert!(matches!(look(&disk, &it.here), Sight::Alive));
+        assert!(matches!(look(&copy, &it.here), Sight::Copied));
+        assert!(matches!(look(&disk, &it.in_container()), Sight::Elsewhere(Elsewhere::Runs { .. })));
+        assert!(matches!(look(&copy, &it.in_container()), Sight::Gone));
+        let _held = disk_lock::hold(&copy);
+        assert!(matches!(look(&copy, &it.here), Sight::Alive), "a file system may give out other numbers");
     }
 
     #[test]

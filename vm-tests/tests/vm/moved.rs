@@ -1,8 +1,9 @@
-//! A home that is moved: everything in it goes on in the new place.
+//! A home that is moved: everything in it goes on in the new place. One that is copied is another one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use host::process::Cmd;
 use vm::home::HOME_VARIABLE;
 use vm_tests::emulator::{Emulator, START, finished};
 use vm_tests::stack::{sign_up, users};
@@ -31,4 +32,30 @@ async fn a_suspended_machine_goes_on_in_a_home_that_was_moved() {
     fs::rename(&moved, root).unwrap();
     emulator.start(&[]).await.by("suspended");
     emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_home_that_was_copied_while_its_machine_runs_leaves_that_machine_alone() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await;
+    let root = emulator.home().home().root();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("home");
+    let copied = Cmd::new("cp").args(["-a", "--sparse=always"]).arg(root).arg(&copy);
+    copied.output().await.unwrap();
+    let in_copy = async |args: &[&str]| {
+        finished(emulator.command(args).env(HOME_VARIABLE, &copy).spawn().unwrap()).await
+    };
+
+    let status = in_copy(&["status", "-o", "json"]).await.expect(1).json();
+    assert_eq!(status["state"], "broken", "{status}");
+    assert!(status["reasons"][0].as_str().unwrap().contains("a copy of an instance that runs"), "{status}");
+    let stop = in_copy(&["stop", "-o", "json"]).await.expect(0).json();
+    assert_eq!(stop["ending"], "was-gone", "{stop}");
+    in_copy(&["reset", "--yes"]).await.expect(0);
+
+    let status = emulator.run(&["status", "-o", "json"]).await.expect(0).json();
+    assert_eq!(status["pid"], started.report["pid"], "{status}");
+    emulator.finish().await;
+    emulator.assert_tidy().await;
 }

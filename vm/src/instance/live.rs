@@ -44,6 +44,9 @@ pub struct Live {
     /// Where it was started; none when an earlier version has.
     #[serde(default)]
     pub place: Option<Place>,
+    /// Inode of the disk that it was started on, which a copy of this record has not beside it; none in records of earlier versions.
+    #[serde(default)]
+    pub disk_inode: Option<u64>,
     /// Socket of the monitor.
     pub qmp: PathBuf,
     /// Socket of QEMU's guest agent.
@@ -106,7 +109,7 @@ impl Live {
 
     /// What it says of its process.
     pub(super) fn noted(&self) -> Noted {
-        Noted { process: self.process, place: self.place.clone() }
+        Noted { process: self.process, place: self.place.clone(), disk_inode: self.disk_inode }
     }
 }
 
@@ -123,6 +126,9 @@ pub(super) struct Noted {
     /// Where it was started.
     #[serde(default)]
     place: Option<Place>,
+    /// Inode of its disk.
+    #[serde(default)]
+    disk_inode: Option<u64>,
 }
 
 impl Noted {
@@ -137,8 +143,15 @@ impl Noted {
     /// When the operating system refuses to tell.
     pub(super) fn look(&self, dir: &InstanceDir, qmp: &Path) -> Result<Sight, VmProcessError> {
         let (disk, record) = (dir.overlay(), dir.live());
-        let place = self.place.as_ref();
-        Traces { process: self.process, place, disk: &disk, qmp: Some(qmp), record: &record }.look()
+        let traces = Traces {
+            process: self.process,
+            place: self.place.as_ref(),
+            disk: &disk,
+            inode: self.disk_inode,
+            qmp: Some(qmp),
+            record: &record,
+        };
+        traces.look()
     }
 }
 

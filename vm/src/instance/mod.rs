@@ -192,7 +192,7 @@ impl Instance {
             (Sight::Elsewhere(elsewhere), _) => return Err(elsewhere.into()),
             (Sight::Alive, Some(process)) => process.kill().await?,
             (_, None) => end_orphan(qmp).await?,
-            (Sight::Gone, Some(_)) => {}
+            (Sight::Gone | Sight::Copied, Some(_)) => {}
         }
         self.released().await
     }
@@ -300,6 +300,7 @@ mod tests {
                 schema_version: SCHEMA_VERSION,
                 process,
                 place: None,
+                disk_inode: None,
                 qmp: home.path().join("qmp"),
                 qga: home.path().join("qga"),
                 agent: home.path().join("agent"),

@@ -41,6 +41,11 @@ pub enum Fault {
         /// The process that is gone.
         process: ProcessIdentity,
     },
+    /// It is a copy of an instance that runs.
+    Copied {
+        /// The process, which is the original's.
+        process: ProcessIdentity,
+    },
     /// The command that was starting it is gone.
     StartCutShort {
         /// QEMU, if it was started and still runs.
@@ -61,7 +66,7 @@ pub enum Fault {
 impl Fault {
     /// Whether the next start puts it right without losing anything that was on the disk.
     pub fn heals(&self) -> bool {
-        matches!(self, Self::Died { .. } | Self::StartCutShort { .. })
+        matches!(self, Self::Died { .. } | Self::Copied { .. } | Self::StartCutShort { .. })
     }
 }
 
@@ -72,6 +77,13 @@ impl fmt::Display for Fault {
                 write!(
                     f,
                     "QEMU (pid {}) is gone: it crashed, was killed, or this machine went down",
+                    process.pid
+                )
+            }
+            Self::Copied { process } => {
+                write!(
+                    f,
+                    "it is a copy of an instance that runs (QEMU's pid is {}), with the disk of when it was copied",
                     process.pid
                 )
             }
@@ -144,6 +156,9 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
         (true, false, _) => State::Starting(live),
         (true, true, _) => State::Stopping(live),
         (false, ..) if let Sight::Elsewhere(elsewhere) = sight => State::Elsewhere(elsewhere),
+        (false, _, Some(process)) if matches!(sight, Sight::Copied) => {
+            State::Broken(vec![Fault::Copied { process }])
+        }
         (false, true, Some(process)) => State::Broken(vec![Fault::Died { process }]),
         (false, ..) => State::Broken(vec![Fault::StartCutShort { process: alive }]),
     })
@@ -226,6 +241,7 @@ pub(super) mod tests {
             schema_version: SCHEMA_VERSION,
             process,
             place: None,
+            disk_inode: None,
             qmp: "/run/qmp".into(),
             qga: "/run/qga".into(),
             agent: "/run/agent".into(),
@@ -305,6 +321,21 @@ pub(super) mod tests {
         let State::Broken(faults) = it.state() else { panic!("not broken") };
         assert!(matches!(faults[..], [Fault::Died { process }] if process == recycled));
         assert!(faults[0].heals());
+    }
+
+    #[test]
+    fn a_copy_of_what_runs_does_not_run_and_says_so() {
+        let it = fabricated();
+        std::fs::write(it.dir.overlay(), "").unwrap();
+        let copied = Live { disk_inode: Some(1), ..live(Some(myself()), true) };
+        record::write(&it.dir.live(), &copied).unwrap();
+        let State::Broken(faults) = it.state() else { panic!("not broken") };
+        assert!(faults[0].heals());
+        let text = it.faults();
+        assert!(text.starts_with("it is a copy of an instance that runs (QEMU's pid is "), "{text}");
+        let own = Live { disk_inode: crate::place::inode(&it.dir.overlay()), ..copied };
+        record::write(&it.dir.live(), &own).unwrap();
+        assert!(matches!(it.state(), State::Running(_)));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::instance::ports::PublishedPort;
 use crate::instance::secrets::Telling;
 use crate::machine::{Begin, DiskFile, Machine, Memory, Topology};
 use crate::memory::{HeldMemory, SharedMemory, StoppedMemory};
-use crate::place::{Place, Sight, Traces};
+use crate::place::{self, Place, Sight, Traces};
 use crate::process::{Launched, ProcessIdentity};
 use crate::qcow2::Header;
 use crate::qemu::Qemu;
@@ -333,10 +333,13 @@ struct Note {
     process: ProcessIdentity,
     #[serde(default)]
     place: Option<Place>,
+    /// Inode of its disk.
+    #[serde(default)]
+    disk_inode: Option<u64>,
 }
 
 fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileError> {
-    let note = Note { process, place: Some(Place::here()) };
+    let note = Note { process, place: Some(Place::here()), disk_inode: place::inode(&dir.disk()) };
     let text = serde_json::to_vec(&note).expect("a process serialises to JSON");
     fs::write(dir.process(), text).map_err(FileError::of("write", &dir.process()))
 }
@@ -387,15 +390,15 @@ async fn ended(dir: &SnapshotDir) -> Result<bool, SnapshotError> {
     let note = fs::read(dir.process()).ok();
     let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
     let (disk, record) = (dir.disk(), dir.process());
-    let Some(Note { process, place }) = note else {
+    let Some(Note { process, place, disk_inode: inode }) = note else {
         // Killed before it could be noted.
         return Ok(!disk_lock::is_held(&disk).map_err(FileError::of("look at", &disk))?);
     };
     let place = place.as_ref();
-    let traces = Traces { process: Some(process), place, disk: &disk, qmp: None, record: &record };
+    let traces = Traces { process: Some(process), place, disk: &disk, inode, qmp: None, record: &record };
     match traces.look()? {
         Sight::Alive => process.kill().await?,
-        Sight::Gone => {}
+        Sight::Gone | Sight::Copied => {}
         // Only there can it be ended.
         Sight::Elsewhere(_) => return Ok(false),
     }
@@ -428,7 +431,8 @@ mod tests {
         fn noted_elsewhere(self) -> Self {
             let process = ProcessIdentity { pid: i32::MAX, started: 1 };
             let place = Some(Place { pid_namespace: Some(1), ..Place::here() });
-            fs::write(self.dir.process(), serde_json::to_vec(&Note { process, place }).unwrap()).unwrap();
+            let note = Note { process, place, disk_inode: None };
+            fs::write(self.dir.process(), serde_json::to_vec(&note).unwrap()).unwrap();
             self
         }
 
@@ -462,6 +466,11 @@ mod tests {
         let log = left.root.path().join("log");
         let qemu = Launched::start(&Cmd::new("sleep").arg("600"), &log).unwrap();
         note_process(&left.dir, qemu.identity()).unwrap();
+        // A copy of it goes, and the machine stays.
+        let copy = Left::new();
+        fs::copy(left.dir.process(), copy.dir.process()).unwrap();
+        assert!(copy.is_swept().await);
+        assert!(qemu.identity().is_alive().unwrap());
         assert!(left.is_swept().await);
         assert!(!qemu.identity().is_alive().unwrap());
     }

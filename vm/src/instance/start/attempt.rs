@@ -21,7 +21,7 @@ use crate::console;
 use crate::error::Error;
 use crate::machine::{Begin, Launch, Machine, Memory};
 use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
 use crate::runtime;
@@ -177,6 +177,7 @@ impl<'a> Attempt<'a> {
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
         let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
         live.process = Some(qemu.identity());
+        live.disk_inode = place::inode(&dir.overlay());
         record::write(&dir.live(), &live)?;
         Ok(Launching { live, record, session, saved, memory, qemu, phase })
     }
@@ -256,6 +257,7 @@ impl<'a> Attempt<'a> {
             schema_version: SCHEMA_VERSION,
             process: None,
             place: Some(Place::here()),
+            disk_inode: None,
             qmp: sockets.join(runtime::QMP),
             qga: sockets.join("qga"),
             agent: sockets.join("agent"),
