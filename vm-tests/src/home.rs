@@ -57,6 +57,23 @@ impl TestHome {
         link(&source.boot_files(arch), &self.home.boot_files(arch));
     }
 
+    /// Borrows the image and the snapshots again, if a test has taken them away.
+    ///
+    /// # Panics
+    /// When the home cannot be changed.
+    pub fn put_back(&self) {
+        let source = Home::new(path_from_env(SOURCE_HOME_VARIABLE));
+        let borrowed = [
+            (source.image(self.arch), self.home.image(self.arch)),
+            (source.snapshots(), self.home.snapshots()),
+        ];
+        for (from, to) in borrowed {
+            if to.symlink_metadata().is_err() {
+                link(&from, &to);
+            }
+        }
+    }
+
     /// The architecture that it was made for.
     pub fn arch(&self) -> Arch {
         self.arch

@@ -10,6 +10,7 @@ pub mod followed;
 pub mod guest;
 pub mod home;
 pub mod processes;
+pub mod quota_disk;
 pub mod small_disk;
 pub mod stack;
 

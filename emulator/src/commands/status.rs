@@ -80,7 +80,8 @@ impl Status {
             State::Running(live) => self.secrets(live, values.as_ref()),
             _ => Vec::new(),
         };
-        tell(context, &state, secrets).await
+        let concerns = context.instance().concerns(&state)?;
+        tell(context, &state, concerns, secrets).await
     }
 
     /// What the services have: the session's values, or the placeholders.
@@ -101,6 +102,7 @@ impl Status {
 async fn tell(
     context: &Context<'_>,
     state: &State,
+    concerns: Vec<String>,
     secrets: Vec<SecretView<'_>>,
 ) -> Result<Exit, CommandError> {
     let (label, exit, live, mut reasons) = match state {
@@ -118,6 +120,7 @@ async fn tell(
             ("broken", Exit::Failed, None, faults.iter().map(ToString::to_string).collect())
         }
     };
+    reasons.extend(concerns);
     let services = match live {
         Some(live) if live.is_in_other_network() => health::unasked(
             &live.ports,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use host::wait;
 use serde_json::{Value, json};
 use vm_tests::emulator::{Emulator, START, Started};
+use vm_tests::quota_disk::QuotaDisk;
 use vm_tests::small_disk::SmallDisk;
 use vm_tests::stack::{sign_up, users};
 
@@ -179,6 +180,38 @@ async fn a_disk_that_is_full_while_it_runs_makes_the_machine_stand_still_until_t
     sign_up(&again, "later@example.com").await;
     let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
     assert_eq!(stopped["ending"], "powered-off");
+    emulator.assert_tidy().await;
+    drop(disk);
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raised() {
+    let emulator = Emulator::for_amd64();
+    let mounted = emulator.home().scratch("btrfs");
+    fs::create_dir(&mounted).unwrap();
+    let disk = QuotaDisk::mount(&mounted, &emulator.home().scratch("btrfs.img")).await;
+    fs::set_permissions(disk.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(disk.path(), emulator.home().home().instances()).unwrap();
+    let started = emulator.start(&[]).await.by("snapshot");
+    sign_up(&started, USER).await;
+    let writes =
+        "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
+    disk.allow(4 << 20).await;
+    emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
+    let refused = async || {
+        let status = emulator.run(&["status"]).await;
+        status.stdout.contains("a quota is used up").then_some(())
+    };
+    wait::until(STANDSTILL_LIMIT, refused).await.expect("`status` says that the machine stands still");
+    let still = emulator.run(&START).await.expect(1);
+    assert!(still.stderr.contains("Disk quota exceeded"), "{}", still.stderr);
+
+    disk.lift().await;
+    let again = emulator.start(&[]).await;
+    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
+    assert!(users(&again).await.contains(&USER.to_owned()));
+    sign_up(&again, "later@example.com").await;
+    emulator.finish().await;
     emulator.assert_tidy().await;
     drop(disk);
 }

@@ -10,6 +10,7 @@ mod build;
 mod capture;
 mod clock;
 mod connections;
+mod damage;
 mod exposure;
 mod faults;
 mod hooks;

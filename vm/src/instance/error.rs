@@ -193,6 +193,9 @@ impl InstanceError {
             {
                 Some("update `emulator`".to_owned())
             }
+            Self::Broken { faults, .. } if faults.iter().all(Fault::heals) => {
+                Some(format!("start it again: `emulator start{flag}`"))
+            }
             Self::Broken { faults, .. } => {
                 let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
                     format!(", start with a copy of it: `emulator start{flag} --image FILE`,")

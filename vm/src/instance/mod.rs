@@ -33,6 +33,7 @@ pub mod port_owner;
 pub mod ports;
 mod ready;
 pub mod record;
+mod removed;
 pub mod reset;
 pub mod rotate;
 pub(crate) mod secrets;
@@ -52,6 +53,7 @@ use live::{Live, Noted};
 use name::InstanceName;
 use record::{Record, Session};
 use state::{Fault, State, Viewer, inspect};
+use suspension::{Goes, Suspension};
 
 /// How long a monitor may take to greet when it is only tried whether there is one.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
@@ -105,6 +107,33 @@ impl Instance {
     /// When a file or a process cannot be looked at.
     pub fn state(&self) -> Result<State, InstanceError> {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
+    }
+
+    /// What does not show in the state and is wrong all the same, in words: what a start or a stop will find.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at.
+    pub fn concerns(&self, state: &State) -> Result<Vec<String>, InstanceError> {
+        Ok(match state {
+            State::Suspended(Record { session: Some(session), .. }) => {
+                match Suspension::of(&self.dir, session)? {
+                    Goes::Not(why) => vec![format!("its memory is dropped by the next start: {why}")],
+                    Goes::On(_) | Goes::Nowhere => Vec::new(),
+                }
+            }
+            State::Running(_) => {
+                let disk = self.dir.overlay();
+                let removed = format!(
+                    "its disk `{}` was removed: `emulator stop{}` puts it back",
+                    disk.display(),
+                    self.name.flag()
+                );
+                let record = record::read::<Record>(&self.dir.record()).err();
+                let record = record.map(|error| Fault::Record(error).to_string());
+                (!present(&disk)?).then_some(removed).into_iter().chain(record).collect()
+            }
+            _ => Vec::new(),
+        })
     }
 
     /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.

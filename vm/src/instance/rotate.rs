@@ -32,6 +32,7 @@ impl Instance {
         let live = match inspect(&self.dir, Viewer::Holder)? {
             State::Running(live) => live,
             State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
+            State::Broken(faults) => return Err(InstanceError::Broken { name: self.name.clone(), faults }),
             _ => return Err(not_running()),
         };
         // Asked before anything is noted: without them the guest cannot be told.

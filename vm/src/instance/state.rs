@@ -8,6 +8,7 @@ use host::files::{FileError, FileLock, is_absence, present};
 use super::dir::InstanceDir;
 use super::live::Live;
 use super::record::{self, Record, RecordError};
+use super::suspension::Suspension;
 use crate::disk_lock;
 use crate::place::{Elsewhere, Sight};
 use crate::process::{ProcessIdentity, VmProcessError};
@@ -55,6 +56,8 @@ pub enum Fault {
     Record(RecordError),
     /// There should be an overlay, and there is none.
     NoOverlay(PathBuf),
+    /// The overlay is shorter than it was when the machine was suspended.
+    CutOverlay(PathBuf),
     /// The image below the overlay is gone.
     NoImage(PathBuf),
     /// The snapshot's disk between the image and the overlay is gone.
@@ -99,6 +102,9 @@ impl fmt::Display for Fault {
                 }
             }
             Self::NoOverlay(path) => write!(f, "its disk `{}` is gone", path.display()),
+            Self::CutOverlay(path) => {
+                write!(f, "its disk `{}` is shorter than `stop` left it", path.display())
+            }
             Self::NoImage(path) => write!(f, "the image `{}` below its disk is gone", path.display()),
             Self::NoSnapshot(path) => {
                 write!(f, "the disk `{}` of the snapshot that it began with is gone", path.display())
@@ -179,8 +185,11 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
     };
     let mut faults = Vec::new();
     if let Some(session) = &record.session {
-        if size(&dir.overlay())?.is_none() {
-            faults.push(Fault::NoOverlay(dir.overlay()));
+        match size(&dir.overlay())? {
+            None => faults.push(Fault::NoOverlay(dir.overlay())),
+            // QEMU would read zeroes behind the end.
+            Some(size) if size < size_when_suspended(dir) => faults.push(Fault::CutOverlay(dir.overlay())),
+            Some(_) => {}
         }
         match size(&session.image.location(dir.home()))? {
             None => faults.push(Fault::NoImage(dir.home().resolve(&session.image.path))),
@@ -199,6 +208,11 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
         return Ok(State::Broken(faults));
     }
     Ok(if present(&dir.suspension())? { State::Suspended(record) } else { State::Stopped(record) })
+}
+
+/// Size of the overlay when its machine was suspended, which it is still; 0 when that is not known.
+fn size_when_suspended(dir: &InstanceDir) -> u64 {
+    record::read::<Suspension>(&dir.suspension()).ok().flatten().map_or(0, |suspension| suspension.disk.size)
 }
 
 /// Size of the file at `path`; `None` when it is gone.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::end::{self, Witness};
 use super::error::{InstanceError, one_line};
 use super::live::Live;
+use super::removed::RemovedDisk;
 use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, meanwhile};
 use crate::process::{ProcessIdentity, Signal, VmProcessError};
@@ -249,6 +250,7 @@ impl Instance {
         process: ProcessIdentity,
         reporter: &dyn Reporter,
     ) -> Result<Ending, InstanceError> {
+        let removed = RemovedDisk::of(process, &self.dir.overlay())?;
         // A guest that stands still heeds no button. If it cannot be let go on, or reached, the ladder says why.
         let reachable = async {
             let _released = self.unpause(live, reporter).await?;
@@ -259,6 +261,7 @@ impl Instance {
         let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
         let phase = Phase::start(reporter, "stop", "Power off");
         let ending = ladder.descend(reporter).await?;
+        self.put_back(removed, reporter).await?;
         phase.done();
         Ok(ending)
     }

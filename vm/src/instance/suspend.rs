@@ -14,6 +14,7 @@ use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
+use super::removed::RemovedDisk;
 use super::standstill;
 use super::suspension::{self, Suspension};
 use crate::agent::{self, Agent, AgentError};
@@ -51,6 +52,7 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
+        let removed = RemovedDisk::of(process, &self.dir.overlay())?;
         let way = Way::of(live, process)?;
         // It takes one client at a time.
         let _ = self.mend_sockets(live).await;
@@ -68,6 +70,7 @@ impl Instance {
                 let ended = async {
                     qmp.quit().await?;
                     process.gone(QUIT_LIMIT).await?;
+                    self.put_back(removed, reporter).await?;
                     self.note_suspension(live, strategy, at, files)
                 };
                 let ended = ended.await;
@@ -102,6 +105,19 @@ impl Instance {
         if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }
+    }
+
+    /// Puts a disk back that was removed while its machine ran. QEMU must have ended.
+    pub(super) async fn put_back(
+        &self,
+        removed: Option<RemovedDisk>,
+        reporter: &dyn Reporter,
+    ) -> Result<(), InstanceError> {
+        let Some(removed) = removed else { return Ok(()) };
+        removed.put_back().await?;
+        let text = format!("the disk of `{}` was removed while it ran, and is back", self.name());
+        reporter.report(&Event::Warning(&text));
+        Ok(())
     }
 
     async fn save(&self, qmp: &Qmp, way: Way) -> Result<BTreeMap<String, Frozen>, InstanceError> {
