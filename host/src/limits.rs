@@ -1,4 +1,4 @@
-//! Limits that a process may raise for itself and for what it starts.
+//! Limits that the host sets to a program: raised where it may raise them, and asked before it runs into them.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -20,6 +20,33 @@ fn raised(limit: Rlimit) -> Option<u64> {
     limit.current.filter(|&soft| soft < wanted).map(|_| wanted)
 }
 
+/// Files may not become as long as they have to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a file may be {} MiB long at most here (`ulimit -f`), but {what} needs {} MiB", limit >> 20, needed.div_ceil(1 << 20))]
+pub struct FileSizeLimit {
+    /// What the file is for.
+    pub what: &'static str,
+    /// Bytes that are needed.
+    pub needed: u64,
+    /// Bytes that are allowed.
+    pub limit: u64,
+}
+
+/// Checks that a file of so many bytes may be written.
+///
+/// # Errors
+/// When this process, and so those that it starts, may only write shorter ones.
+pub fn file_size(what: &'static str, needed: u64) -> Result<(), FileSizeLimit> {
+    within(what, needed, getrlimit(Resource::Fsize).current)
+}
+
+fn within(what: &'static str, needed: u64, limit: Option<u64>) -> Result<(), FileSizeLimit> {
+    match limit {
+        Some(limit) if limit < needed => Err(FileSizeLimit { what, needed, limit }),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +60,13 @@ mod tests {
         assert_eq!(limit(Some(4096), Some(4096)), None);
         assert_eq!(limit(Some(1 << 20), Some(1 << 20)), None);
         assert_eq!(limit(None, None), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_too_low_is_told_with_both_sizes() {
+        within("memory", 1 << 30, None).unwrap();
+        within("memory", 1 << 30, Some(1 << 30)).unwrap();
+        let error = within("memory", 2 << 30, Some(256 << 20)).unwrap_err().to_string();
+        assert_eq!(error, "a file may be 256 MiB long at most here (`ulimit -f`), but memory needs 2048 MiB");
     }
 }

@@ -1,6 +1,5 @@
 //! Free disk space, asked for before it is needed: a disk that is full after ten minutes is a poor way to say so.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::files::FileError;
@@ -32,25 +31,9 @@ pub fn require(dir: &Path, what: &'static str, needed: u64) -> Result<Result<(),
     Ok(Err(NoSpace { path: dir.to_owned(), what, needed, available }))
 }
 
-/// Whether an error comes from a disk that is full, or from a user who may not write more.
-pub fn is_exhausted(error: &(dyn std::error::Error + 'static)) -> bool {
-    let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| kinds.contains(&error.kind()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_full_disk_is_found_below_other_errors() {
-        let full = io::Error::from(rustix::io::Errno::NOSPC);
-        assert!(is_exhausted(&FileError::of("write", Path::new("/d"))(full)));
-        let missing = io::Error::from(io::ErrorKind::NotFound);
-        assert!(!is_exhausted(&FileError::of("write", Path::new("/d"))(missing)));
-    }
 
     #[test]
     fn too_little_room_is_told_with_both_sizes() {

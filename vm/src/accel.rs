@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use host::files::FileError;
 use host::process::Cmd;
+use host::refusal;
 use release::arch::Arch;
 use serde::{Deserialize, Serialize};
 
@@ -161,12 +162,26 @@ pub enum Unusable {
     },
 }
 
+/// Ends of a trial that come from outside: SIGKILL, SIGXCPU and SIGXFSZ on every platform, and a process that could not be made.
+const PASSING: [&str; 4] =
+    ["was killed by signal 9", "was killed by signal 24", "was killed by signal 25", probe::NOT_STARTED];
+
 impl Unusable {
     /// The reason as fully as it is known: with what QEMU said last.
     pub fn full(&self) -> String {
         match self {
             Self::Died { last_words, .. } if !last_words.is_empty() => format!("{self}: {last_words}"),
             _ => self.to_string(),
+        }
+    }
+
+    /// Whether it would be so another time: not where a limit, a permission or the want of memory ended the trial.
+    fn lasts(&self) -> bool {
+        match self {
+            Self::Died { status, last_words } => {
+                !refusal::is_said(last_words) && !PASSING.iter().any(|passing| status.starts_with(passing))
+            }
+            _ => true,
         }
     }
 
@@ -341,7 +356,9 @@ impl Chooser<'_> {
             _ => {}
         }
         let verdict = probe::run(self, accelerator).await?;
-        verdicts::remember(&path, key, &verdict)?;
+        if verdict.as_ref().err().is_none_or(Unusable::lasts) {
+            verdicts::remember(&path, key, &verdict)?;
+        }
         Ok((verdict, false))
     }
 }
@@ -415,6 +432,18 @@ mod tests {
         assert!(notice.contains("a trial guest said nothing for 4 s"), "{notice}");
         assert!(!notice.contains('\n'));
         assert_eq!(Decision { fallback: None, ..decision }.notice(), None);
+    }
+
+    #[test]
+    fn a_trial_that_the_host_ended_is_made_again_the_next_time() {
+        let died = |status: &str, last_words: &str| Unusable::Died {
+            status: status.to_owned(),
+            last_words: last_words.to_owned(),
+        };
+        assert!(died("was killed by signal 6", "assert").lasts());
+        assert!(Unusable::Ended.lasts());
+        assert!(!died("was killed by signal 9 (out of memory, on this host)", "").lasts());
+        assert!(!died("exited with status 1", "cannot set up guest memory: Cannot allocate memory").lasts());
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The QEMU process: started in a session of its own, known by pid and start time, and ended for certain.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use host::memory::Kills;
 use host::process::{Cmd, LOG_TAIL_LINES, ProcessError, status_text};
-use host::wait;
+use host::{refusal, wait};
+use rustix::process::Signal as Number;
 use serde::{Deserialize, Serialize};
 use tokio::process::Child;
 
@@ -21,6 +25,9 @@ const ECHO_LIMIT: Duration = Duration::from_millis(100);
 /// How long the kernel may take to end a process after SIGKILL: it gives back the guest's memory and closes files, and
 /// on a machine whose disk is busy that was seen to take longer than 5 s.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
+
+/// The signals by which the kernel enforces limits.
+const LIMITS: [Number; 2] = [Number::XCPU, Number::XFSZ];
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +63,8 @@ pub enum VmProcessError {
         tail: String,
         /// The whole log.
         log: PathBuf,
+        /// Whether it is the host that did not let it go on: by a limit, a permission, or for want of memory.
+        refused: bool,
     },
     /// It is still there after the deadline.
     #[error("process {pid} is still running after {:.0} s", limit.as_secs_f64())]
@@ -93,8 +102,30 @@ impl Explain for VmProcessError {
             Self::StillRunning { pid, .. } | Self::Io { pid, .. } => {
                 Some(format!("look at it with `ps -fp {pid}`"))
             }
+            Self::Died { refused: true, log, .. } => Some(format!(
+                "nothing was given up for it; free memory or raise the limit (`ulimit -a`), or read `{}`",
+                log.display()
+            )),
             Self::Died { log, .. } => Some(format!("read `{}`", log.display())),
         }
+    }
+}
+
+impl VmProcessError {
+    /// Whether the host refuses it something that it may grant another time.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Died { refused: true, .. }) || refusal::is_cause(self)
+    }
+
+    /// The same error, when the directory of the log that it names has become `dir`.
+    #[must_use]
+    pub fn with_log_in(mut self, dir: &Path) -> Self {
+        if let Self::Died { log, .. } = &mut self
+            && let Some(name) = log.file_name()
+        {
+            *log = dir.join(name);
+        }
+        self
     }
 }
 
@@ -173,6 +204,8 @@ pub struct Launched {
     identity: ProcessIdentity,
     log: PathBuf,
     detached: bool,
+    /// When it was started.
+    kills: Kills,
 }
 
 impl Launched {
@@ -181,13 +214,15 @@ impl Launched {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &Cmd, log: &Path) -> Result<Self, VmProcessError> {
+        let kills = Kills::now();
         let child = command.spawn_detached(log)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         // Not waited for yet, so the pid is this child's even if it has ended already.
         let entry =
             platform::entry(pid).map_err(|source| VmProcessError::Io { action: "look at", pid, source })?;
         let started = entry.map_or(0, |entry| entry.started);
-        Ok(Self { child, identity: ProcessIdentity { pid, started }, log: log.to_owned(), detached: false })
+        let identity = ProcessIdentity { pid, started };
+        Ok(Self { child, identity, log: log.to_owned(), detached: false, kills })
     }
 
     /// The process.
@@ -204,7 +239,7 @@ impl Launched {
     /// drop and call again: it is one side of a race.
     pub async fn death(&mut self) -> VmProcessError {
         match self.child.wait().await {
-            Ok(status) => died(status_text(status), &self.log),
+            Ok(status) => self.died(status),
             Err(source) => VmProcessError::Io { action: "wait for", pid: self.identity.pid, source },
         }
     }
@@ -240,9 +275,23 @@ impl Launched {
         let pid = self.identity.pid;
         match tokio::time::timeout(limit, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(died(status_text(status), &self.log)),
+            Ok(Ok(status)) => Err(self.died(status)),
             Ok(Err(source)) => Err(VmProcessError::Io { action: "wait for", pid, source }),
             Err(_) => Err(VmProcessError::StillRunning { pid, limit }),
+        }
+    }
+
+    /// What its end was.
+    fn died(&self, status: ExitStatus) -> VmProcessError {
+        let exhausted = self.kills.since().filter(|_| status.signal() == Some(Number::KILL.as_raw()));
+        let limited =
+            status.signal().is_some_and(|signal| LIMITS.iter().any(|limit| limit.as_raw() == signal));
+        let (text, tail) = (status_text(status), log_tail(&self.log));
+        VmProcessError::Died {
+            status: exhausted.map_or(text.clone(), |exhausted| format!("{text} ({exhausted})")),
+            refused: exhausted.is_some() || limited || refusal::is_said(&tail),
+            tail,
+            log: self.log.clone(),
         }
     }
 
@@ -273,11 +322,6 @@ impl Drop for Launched {
             let _ = self.child.start_kill();
         }
     }
-}
-
-/// The error of a QEMU whose end was noticed from outside: with the end of its log.
-pub fn died(status: String, log: &Path) -> VmProcessError {
-    VmProcessError::Died { status, tail: log_tail(log), log: log.to_owned() }
 }
 
 /// The last lines of the file at `path`, at most 20 and 8 KiB; empty when it cannot be read.
@@ -356,6 +400,29 @@ mod tests {
         let death = launched.death().await.to_string();
         assert!(death.starts_with("QEMU exited with status 1: 12\n13\n"), "{death}");
         assert!(death.contains("\n30\nbad option; its log is `"), "{death}");
+    }
+
+    #[tokio::test]
+    async fn an_end_by_a_limit_of_the_host_is_a_refusal_and_a_kill_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = async |script: &str| {
+            let error = start(dir.path(), script).death().await;
+            std::fs::remove_file(dir.path().join("log")).unwrap();
+            error.is_refusal()
+        };
+        assert!(refused("kill -XCPU $$").await);
+        assert!(
+            refused("echo \"cannot set up guest memory 'ram': Cannot allocate memory\" >&2; exit 1").await
+        );
+        assert!(!refused("echo 'load of migration failed: Operation not permitted' >&2; exit 1").await);
+        assert!(!refused("kill -KILL $$").await);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_moved_is_named_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let death = start(dir.path(), "exit 1").death().await.with_log_in(Path::new("/kept"));
+        assert_eq!(death.to_string(), "QEMU exited with status 1; its log is `/kept/log`");
     }
 
     #[tokio::test]

@@ -233,6 +233,8 @@ fn locate(
 ) -> Result<PathBuf, QemuError> {
     if let Some(path) = variables::path(variable) {
         utf8::check(variable, &path)?;
+        // It is started in another directory.
+        let path = std::path::absolute(&path).unwrap_or(path);
         return if path.is_file() { Ok(path) } else { Err(QemuError::BadVariable { variable, path }) };
     }
     let prefix = home.qemu_current().join("bin");

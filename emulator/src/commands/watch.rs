@@ -1,6 +1,7 @@
 //! `emulator watch`: what goes on beside a running instance. `start` runs it; it ends with the machine.
 
 use host::process::Cmd;
+use vm::home::HOME_VARIABLE;
 
 use crate::context::Context;
 use crate::errors::CommandError;
@@ -16,7 +17,11 @@ pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 pub(crate) fn spawn(context: &Context<'_>) {
     let spawned = std::env::current_exe().map_err(|error| error.to_string()).and_then(|program| {
         let instance = context.instance();
-        let command = Cmd::new(program).args(["watch", "--quiet", "--instance", context.name.as_str()]);
+        // It outlives this program, and keeps no directory of the starter's from being unmounted.
+        let command = Cmd::new(program)
+            .args(["watch", "--quiet", "--instance", context.name.as_str()])
+            .env(HOME_VARIABLE, context.home.root())
+            .current_dir("/");
         command.spawn_detached(&instance.dir().watch_log()).map_err(|error| error.to_string())
     });
     if let Err(error) = spawned {

@@ -18,6 +18,7 @@ mod image;
 mod inside;
 mod killed;
 mod lifecycle;
+mod limits;
 mod moved;
 mod namespaces;
 mod pull;

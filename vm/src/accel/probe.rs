@@ -23,6 +23,9 @@ pub const MARKER: &str = "STACK_PROBE_OK";
 /// How long the trial guest may take. A processor boots it in under a second; a broken accelerator hangs for ever.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
+/// How a QEMU is told to have ended that never was a process.
+pub(super) const NOT_STARTED: &str = "could not be started";
+
 /// The trial guest's size: two CPUs, since bringing up the second one is a test of its own.
 const SIZE: MachineSize = MachineSize { memory_mib: 512, cpus: 2, disk_gib: 0 };
 
@@ -120,6 +123,6 @@ fn unusable(death: &VmProcessError) -> Unusable {
             status: status.clone(),
             last_words: tail.lines().next_back().unwrap_or_default().to_owned(),
         },
-        other => Unusable::Died { status: "could not be started".to_owned(), last_words: other.to_string() },
+        other => Unusable::Died { status: NOT_STARTED.to_owned(), last_words: other.to_string() },
     }
 }

@@ -8,7 +8,7 @@ use super::{Check, Variable};
 use crate::error::Explain;
 use crate::instance::Instance;
 use crate::instance::error::InstanceError;
-use crate::instance::ports::{Wishes, check_free, resolve};
+use crate::instance::ports::{Wishes, check_free, check_loopback, resolve};
 use crate::instance::state::State;
 
 const NAME: &str = "ports";
@@ -29,6 +29,10 @@ pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -
         _ => BTreeMap::new(),
     };
     let wishes = Wishes { requests: &[], variable, recorded: &recorded };
+    if let Err(error) = check_loopback() {
+        let error = InstanceError::from(error);
+        return Check::fail(NAME, error.to_string(), error.hint());
+    }
     let outcome = resolve(ports, &wishes).and_then(|ports| check_free(&ports).map(|()| ports));
     match outcome {
         Ok(ports) => {

@@ -1,10 +1,12 @@
 //! Why an instance does not do what a command asked of it.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::files::FileError;
+use host::limits::FileSizeLimit;
+use host::refusal;
 use release::arch::Arch;
 
 use super::health::Health;
@@ -15,6 +17,7 @@ use super::state::{Fault, InspectError};
 use crate::console::{GuestTrouble, shown};
 use crate::error::{Class, Error, Explain};
 use crate::place::Elsewhere;
+use crate::qmp::QmpError;
 
 /// Why an instance does not do what a command asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,17 @@ pub enum InstanceError {
         /// The one that was asked for.
         asked: Arch,
     },
+    /// There is less memory on this host.
+    #[error("the machine cannot have {asked_mib} MiB of memory: this host has {host_mib} MiB")]
+    TooMuchMemory {
+        /// What was asked for.
+        asked_mib: u64,
+        /// What there is.
+        host_mib: u64,
+    },
+    /// Files may not become as long as the machine needs them.
+    #[error(transparent)]
+    FileSize(#[from] FileSizeLimit),
     /// A fault that a start cannot put right.
     #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Broken {
@@ -163,7 +177,8 @@ impl Explain for InstanceError {
             Self::ImageChanged { .. } => Class::VerificationFailed,
             Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
             | Self::UnknownSource { .. }
-            | Self::OtherArch { .. } => Class::Usage,
+            | Self::OtherArch { .. }
+            | Self::TooMuchMemory { .. } => Class::Usage,
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
             Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
             Self::Vm(source) => source.class(),
@@ -178,6 +193,26 @@ impl Explain for InstanceError {
 }
 
 impl InstanceError {
+    /// Whether the host refuses something that it may grant another time: it says nothing against what was to be used.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::EndedEarly { source, .. }
+            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_refusal(),
+            Self::Vm(Error::Qmp(QmpError::Refused { reason, .. })) => refusal::is_said(reason),
+            other => refusal::is_cause(other),
+        }
+    }
+
+    /// The same error, when the directory of the log that it names has become `dir`.
+    pub(super) fn with_logs_in(self, dir: &Path) -> Self {
+        match self {
+            Self::EndedEarly { source, console } => {
+                Self::EndedEarly { source: source.with_log_in(dir), console }
+            }
+            other => other,
+        }
+    }
+
     /// What to do next, where the command was about the instance `name`.
     pub fn hint_for(&self, name: &InstanceName) -> Option<String> {
         let flag = name.flag();
@@ -208,6 +243,16 @@ impl InstanceError {
                 Some(format!("move `{}` away if its data matters, else delete it", path.display()))
             }
             Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
+            Self::TooMuchMemory { .. } => Some(
+                "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"
+                    .to_owned(),
+            ),
+            Self::FileSize(_) => {
+                Some("allow it with `ulimit -f unlimited`, in the shell that starts this".to_owned())
+            }
+            Self::Ports(PortError::NoLoopback(_)) => {
+                Some("bring it up: `ip link set lo up`, as root of this network namespace".to_owned())
+            }
             Self::Ports(PortError::Refused { .. }) => {
                 Some("choose another port with `--port NAME=PORT`".to_owned())
             }
@@ -217,6 +262,7 @@ impl InstanceError {
             Self::NotReady { .. } => {
                 Some(format!("read `emulator logs serial{flag}`, or wait longer with `--timeout 5m`"))
             }
+            Self::EndedEarly { source, .. } if source.is_refusal() => source.hint(),
             Self::Guest(_) | Self::EndedEarly { .. } => {
                 Some(format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`"))
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::str::FromStr;
 
 use release::stack::Port;
@@ -154,6 +154,9 @@ pub enum PortError {
         /// Each busy port.
         busy: Vec<BusyPort>,
     },
+    /// The loopback interface carries nothing.
+    #[error("nothing can be reached at {LOOPBACK}: the loopback interface is down")]
+    NoLoopback(#[source] io::Error),
     /// The operating system does not give the port out.
     #[error("cannot listen on {LOOPBACK}:{port}")]
     Refused {
@@ -282,6 +285,19 @@ pub fn check_free(ports: &[PublishedPort]) -> Result<(), PortError> {
     if busy.is_empty() { Ok(()) } else { Err(PortError::Busy { busy }) }
 }
 
+/// Proves that what listens on [`LOOPBACK`] can be reached there: a network namespace begins with that interface down.
+///
+/// # Errors
+/// When it cannot, or nothing may listen there.
+pub fn check_loopback() -> Result<(), PortError> {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable};
+    let reach = || TcpStream::connect(bind(0)?.local_addr()?).map(drop);
+    reach().map_err(|source| match source.kind() {
+        AddrNotAvailable | HostUnreachable | NetworkUnreachable => PortError::NoLoopback(source),
+        _ => PortError::Refused { port: 0, source },
+    })
+}
+
 fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((LOOPBACK, port))
 }
@@ -317,6 +333,11 @@ mod tests {
         assert_eq!(resolved(&[], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 202]);
         assert_eq!(resolved(&["api=203"], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 203]);
         assert_eq!(resolved(&["api=203", "api=204"], &[], &[]).unwrap(), [100, 204]);
+    }
+
+    #[test]
+    fn this_machine_can_reach_itself() {
+        check_loopback().unwrap();
     }
 
     #[test]

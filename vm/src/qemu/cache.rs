@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use host::digest;
 use host::files::{FileError, PUBLIC_FILE, create_private_dir, present, write_json};
+use host::io_uring;
 use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, QemuError, capabilities};
@@ -25,7 +26,19 @@ struct Hashed {
 #[serde(rename_all = "camelCase")]
 struct Asked {
     host_kernel: String,
+    /// Whether `io_uring` was allowed where it was asked, so that what is said about it is QEMU's own.
+    #[serde(default)]
+    io_uring_allowed: bool,
     capabilities: Capabilities,
+}
+
+impl Asked {
+    /// What holds here, where `allowed` is whether `io_uring` is: a container may forbid what its host allows, and have its home.
+    fn here(self, host_kernel: &str, allowed: bool) -> Option<Capabilities> {
+        let holds = self.host_kernel == host_kernel && (self.io_uring_allowed || !allowed);
+        let io_uring = self.capabilities.io_uring && allowed;
+        holds.then_some(Capabilities { io_uring, ..self.capabilities })
+    }
 }
 
 /// Release of the host's kernel, "6.1.0-18-amd64".
@@ -52,15 +65,17 @@ pub(super) fn digest(home: &Home, path: &Path) -> Result<String, QemuError> {
 pub(super) async fn capabilities(home: &Home, path: &Path, sha256: &str) -> Result<Capabilities, QemuError> {
     let cache = home.qemu_capabilities(sha256);
     let host_kernel = host_kernel();
-    if let Some(asked) = read::<Asked>(&cache).filter(|asked| asked.host_kernel == host_kernel) {
-        return Ok(asked.capabilities);
+    let io_uring_allowed = io_uring::is_allowed();
+    let known = read::<Asked>(&cache).and_then(|asked| asked.here(&host_kernel, io_uring_allowed));
+    if let Some(capabilities) = known {
+        return Ok(capabilities);
     }
     let short = runtime::ensure(&home.qemu())?;
     let dir = tempfile::tempdir_in(&short).map_err(FileError::of("create a directory in", &short))?;
     let capabilities = capabilities::ask(path, dir.path())
         .await
         .map_err(|source| QemuError::Ask { path: path.to_owned(), source })?;
-    let asked = Asked { host_kernel, capabilities };
+    let asked = Asked { host_kernel, io_uring_allowed, capabilities };
     write(home, &cache, &asked)?;
     Ok(asked.capabilities)
 }
@@ -73,4 +88,32 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
 fn write<T: Serialize>(home: &Home, path: &Path, value: &T) -> Result<(), FileError> {
     create_private_dir(&home.qemu())?;
     write_json(path, value, PUBLIC_FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(io_uring_allowed: bool) -> Asked {
+        let capabilities = Capabilities {
+            version: "10.2.2".parse().unwrap(),
+            machine_types: Vec::new(),
+            accelerators: Vec::new(),
+            migration: Vec::new(),
+            memory_backend_file: Vec::new(),
+            vmgenid: true,
+            sandbox: true,
+            io_uring: io_uring_allowed,
+        };
+        Asked { host_kernel: "6.1".to_owned(), io_uring_allowed, capabilities }
+    }
+
+    #[test]
+    fn io_uring_is_not_used_where_it_is_forbidden_and_asked_about_again_where_it_is_not() {
+        assert!(asked(true).here("6.1", true).unwrap().io_uring);
+        assert!(!asked(true).here("6.1", false).unwrap().io_uring);
+        assert!(!asked(false).here("6.1", false).unwrap().io_uring);
+        assert_eq!(asked(false).here("6.1", true), None);
+        assert_eq!(asked(true).here("6.2", true), None);
+    }
 }

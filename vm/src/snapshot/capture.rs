@@ -33,7 +33,7 @@ use crate::place::{self, Place, Sight, Traces};
 use crate::process::{Launched, ProcessIdentity};
 use crate::qcow2::Header;
 use crate::qemu::Qemu;
-use crate::qmp::Qmp;
+use crate::qmp::{Qmp, QmpError};
 use crate::runtime;
 use crate::stack_machine::{self, Files};
 use crate::tail::Tail;
@@ -348,7 +348,16 @@ fn note_process(dir: &SnapshotDir, process: ProcessIdentity) -> Result<(), FileE
 fn keep_logs(kept: PathBuf, logs: &Path, error: SnapshotError) -> SnapshotError {
     let _ = fs::remove_dir_all(&kept);
     match move_dir(logs, &kept) {
-        Ok(()) => SnapshotError::Guest { source: Box::new(error), logs: kept },
+        Ok(()) => {
+            let error = match error {
+                SnapshotError::Process(death) => SnapshotError::Process(death.with_log_in(&kept)),
+                SnapshotError::Qmp(QmpError::Process(death)) => {
+                    SnapshotError::Process(death.with_log_in(&kept))
+                }
+                other => other,
+            };
+            SnapshotError::Guest { source: Box::new(error), logs: kept }
+        }
         Err(_) => error,
     }
 }

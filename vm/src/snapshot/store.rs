@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter};
 use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
+use host::refusal;
 use release::arch::Arch;
 
 use super::manifest::Unusable;
@@ -75,13 +76,14 @@ impl<'a> Store<'a> {
     /// The newest snapshot with this fingerprint that was made with `strategy` and is whole.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// When the directory cannot be read, or the host does not let a snapshot be looked at for now.
     pub fn find(&self, fingerprint: &Fingerprint, strategy: Strategy) -> Result<Found, FileError> {
         let prefix = prefix(fingerprint.topology.arch, strategy);
         let mut because = Vec::new();
         for name in self.names()?.into_iter().rev().filter(|name| name.starts_with(&prefix)) {
             let snapshot = match Snapshot::read(self.root().join(&name)) {
                 Ok(snapshot) => snapshot,
+                Err(Unusable::File(error)) if refusal::is_cause(&error) => return Err(error),
                 Err(reason) => {
                     because.push(format!("snapshot `{name}` cannot be used: {reason}"));
                     continue;
@@ -94,6 +96,7 @@ impl<'a> Store<'a> {
             }
             match snapshot.verify() {
                 Ok(()) => return Ok(Found::Fits(Box::new(snapshot))),
+                Err(Unusable::File(error)) if refusal::is_cause(&error) => return Err(error),
                 Err(reason) => because.push(format!("snapshot `{name}` is damaged: {reason}")),
             }
         }

@@ -83,13 +83,23 @@ impl GuestMemory {
 
 /// Why an attempt failed.
 pub(super) enum Failure {
-    /// By something that every attempt needs. No saved memory has been given up for it.
+    /// By something that every attempt needs, or that the host refuses for now. No saved memory is given up for it.
     Host(InstanceError),
     /// By this machine, or by what it was to go on from: a boot may do better.
     Machine(InstanceError),
 }
 
 impl Failure {
+    /// Whose failure `error` is.
+    fn of(error: InstanceError) -> Self {
+        match error {
+            // A boot would not have the port either.
+            error @ InstanceError::Ports(_) => Self::Host(error),
+            error if error.is_refusal() => Self::Host(error),
+            error => Self::Machine(error),
+        }
+    }
+
     /// The error, where it does not matter whose it is.
     pub(super) fn error(self) -> InstanceError {
         match self {
@@ -121,18 +131,14 @@ impl<'a> Attempt<'a> {
         because: Option<String>,
     ) -> Result<Live, Failure> {
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
-        let saved = origin.saved(&self.instance.dir).map_err(Failure::Machine)?;
-        let memory = self.memory(saved.as_ref()).map_err(Failure::Machine)?;
+        let saved = origin.saved(&self.instance.dir).map_err(Failure::of)?;
+        let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
         let live = self.live(&record, origin, because, memory.held()).map_err(Failure::Host)?;
         let launching =
             self.launch(record, origin, saved, memory, live, phase).await.map_err(Failure::Host)?;
         drop(kept);
         // Boxed: what it holds is large, and every caller's future would be as large.
-        Box::pin(self.bring_up(launching, origin)).await.map_err(|error| match error {
-            // A boot would not have the port either.
-            error @ InstanceError::Ports(_) => Failure::Host(error),
-            error => Failure::Machine(error),
-        })
+        Box::pin(self.bring_up(launching, origin)).await.map_err(Failure::of)
     }
 
     /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
@@ -175,7 +181,9 @@ impl<'a> Attempt<'a> {
         phase.done();
 
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
-        let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
+        // It outlives this program, and keeps no directory of the starter's from being unmounted.
+        let command = self.plan.machine.qemu.command(&machine).current_dir("/");
+        let qemu = Launched::start(&command, &dir.qemu_log())?;
         live.process = Some(qemu.identity());
         live.disk_inode = place::inode(&dir.overlay());
         record::write(&dir.live(), &live)?;

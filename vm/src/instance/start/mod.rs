@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use host::events::{Event, Reporter, Timings};
 use host::files::move_dir;
-use host::space;
 use time::OffsetDateTime;
 
 use super::error::{InstanceError, one_line};
@@ -147,14 +146,12 @@ impl Instance {
             Err(Failure::Host(error)) => return Err(error),
             Err(Failure::Machine(error)) => error,
         };
-        let reason = one_line(&error);
-        let logs = self.keep_evidence(&self.dir.failed_resume());
-        let text = format!("going on from saved memory failed ({reason}): booting instead; {logs}");
+        let evidence = self.keep_evidence(&self.dir.failed_resume());
+        let reason = one_line(&error.with_logs_in(&self.dir.failed_resume()));
+        let text = format!("going on from saved memory failed ({reason}): booting instead; {evidence}");
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
-        if let Origin::Snapshot(snapshot) = &origin
-            && !space::is_exhausted(&error)
-        {
+        if let Origin::Snapshot(snapshot) = &origin {
             Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
         }
         self.boot(attempt, record, Some(reason), reporter).await

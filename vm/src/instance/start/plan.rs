@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use host::events::{Event, Phase, Reporter};
+use host::{limits, memory};
 use release::arch::Arch;
 use release::stack::MachineSize;
 
@@ -53,6 +54,16 @@ pub(in crate::instance) struct Plan {
     pub(in crate::instance) ports: Vec<PublishedPort>,
 }
 
+/// More memory than there is would not fail before the guest uses it, when the kernel ends the machine for it.
+fn check_memory(asked_mib: Option<u64>) -> Result<(), InstanceError> {
+    match (asked_mib, memory::total().map(|bytes| bytes >> 20)) {
+        (Some(asked_mib), Some(host_mib)) if asked_mib > host_mib => {
+            Err(InstanceError::TooMuchMemory { asked_mib, host_mib })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Instance {
     /// Decides, and proves that nothing obvious stands in the way.
     pub(in crate::instance) async fn plan(
@@ -61,6 +72,7 @@ impl Instance {
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Plan, InstanceError> {
+        ports::check_loopback()?;
         let machine = self.machine_plan(record, &options.machine, reporter).await?;
         let stack = &machine.image.boot.manifest.stack;
         let wishes = Wishes { requests: &options.ports, variable: options.variable, recorded: &record.ports };
@@ -77,6 +89,7 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<MachinePlan, InstanceError> {
         let arch = self.arch(record, options)?;
+        check_memory(options.memory_mib)?;
         let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
         let qemu = Qemu::find(&self.home, arch).await?;
         let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
@@ -96,6 +109,7 @@ impl Instance {
 
         let size = self.size(image.boot.manifest.stack.machine, options);
         let topology = stack_machine::topology(&qemu, decision.accelerator, &size)?;
+        limits::file_size("the machine's memory", size.memory_mib << 20)?;
         let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
         let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
         Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })

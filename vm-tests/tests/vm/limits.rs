@@ -1,0 +1,161 @@
+//! What a host may refuse: nothing that was saved is given up for it, and the cause is told first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use vm_tests::emulator::{Emulator, Run, START, finished};
+use vm_tests::stack::{sign_up, users};
+
+/// The user that must outlive every refusal.
+const USER: &str = "kept@example.com";
+
+/// A limit on what a process may map, too small for the machine's memory.
+const ADDRESS_SPACE: [&str; 4] = ["sh", "-c", "ulimit -v 2000000 && exec \"$@\"", "sh"];
+
+/// A limit on the size of files, too small for the machine's memory.
+const FILE_SIZE: [&str; 4] = ["sh", "-c", "ulimit -f 262144 && exec \"$@\"", "sh"];
+
+/// A network in which not even this machine can be reached.
+const NO_LOOPBACK: [&str; 2] = ["unshare", "--net"];
+
+/// Less memory than the machine has.
+const FEW_BYTES: u64 = 260 << 20;
+
+/// How long a refusal may take that needs no waiting.
+const AT_ONCE: Duration = Duration::from_secs(15);
+
+async fn run_within(emulator: &Emulator, wrapper: &[&str], args: &[&str]) -> Run {
+    finished(emulator.command_within(wrapper, args).spawn().unwrap()).await
+}
+
+/// A machine that is suspended.
+async fn suspended() -> Emulator {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await.by("snapshot");
+    sign_up(&started, USER).await;
+    emulator.finish().await;
+    emulator
+}
+
+/// Starts under a limit, which fails, and then without.
+async fn refused(wrapper: &[&str], told: &str) {
+    let emulator = suspended().await;
+    let snapshots = emulator.home().snapshots();
+    let run = run_within(&emulator, wrapper, &START).await.expect(1);
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    emulator.assert_tidy().await;
+    assert_eq!(emulator.home().snapshots(), snapshots, "a snapshot was given up");
+    let again = emulator.start(&[]).await.by("suspended");
+    assert!(users(&again).await.contains(&USER.to_owned()));
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_limit_on_address_space_costs_a_suspended_machine_nothing() {
+    refused(&ADDRESS_SPACE, "ulimit").await;
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_is_named_and_costs_nothing() {
+    refused(&FILE_SIZE, "`ulimit -f`").await;
+}
+
+#[tokio::test]
+async fn a_network_without_loopback_is_told_at_once() {
+    let emulator = Emulator::for_amd64();
+    let begun = Instant::now();
+    let run = run_within(&emulator, &NO_LOOPBACK, &START).await.expect(1);
+    assert!(run.stderr.contains("the loopback interface is down"), "{}", run.stderr);
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_lock_that_the_starter_holds_is_not_held_by_the_machine() {
+    let emulator = Emulator::for_amd64();
+    let lock = emulator.home().scratch("lock");
+    let lock = lock.to_str().unwrap();
+    run_within(&emulator, &["flock", "--nonblock", lock], &START).await.expect(0);
+    let free = host::process::Cmd::new("flock").args(["--nonblock", lock, "true"]).output().await;
+    free.expect("the lock is free while the machine runs");
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn a_control_group_without_enough_memory_is_named_as_the_cause() {
+    let emulator = Emulator::without_snapshots();
+    let group = Group::new(FEW_BYTES);
+    let enter = format!("echo $$ > {} && exec \"$@\"", group.0.join("cgroup.procs").display());
+    let run = run_within(&emulator, &["sh", "-c", &enter, "sh"], &["capture"]).await.expect(1);
+    assert!(run.stderr.contains("out of memory: the control group's limit is 260 MiB"), "{}", run.stderr);
+    emulator.home().assert_nothing_half_made();
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn where_io_uring_is_forbidden_a_machine_runs_without_and_later_with_it() {
+    let emulator = Emulator::with_own_verdicts();
+    emulator.start(&[]).await;
+    assert_eq!(disk_access(&emulator), "io_uring");
+    emulator.finish().await;
+    let forbidden = Forbidden::new();
+    emulator.start(&[]).await;
+    assert_eq!(disk_access(&emulator), "threads");
+    emulator.finish().await;
+    drop(forbidden);
+    emulator.start(&[]).await.by("suspended");
+    assert_eq!(disk_access(&emulator), "io_uring");
+    emulator.finish().await;
+}
+
+/// How QEMU reads and writes the disk.
+fn disk_access(emulator: &Emulator) -> &'static str {
+    let pid = emulator.live().and_then(|live| live.process).expect("it runs").pid;
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    if String::from_utf8_lossy(&arguments).contains("io_uring") { "io_uring" } else { "threads" }
+}
+
+/// A control group with little memory, of either version, until it is dropped. It must be empty then.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(bytes: u64) -> Self {
+        let first = Path::new("/sys/fs/cgroup/memory");
+        let (root, limit) = if first.is_dir() {
+            (first, "memory.limit_in_bytes")
+        } else {
+            (Path::new("/sys/fs/cgroup"), "memory.max")
+        };
+        let it = Self(root.join(format!("vm-test-{}", std::process::id())));
+        fs::create_dir(&it.0).expect("the test may make a control group");
+        fs::write(it.0.join(limit), bytes.to_string()).expect("the group counts memory");
+        it
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// The host's setting that forbids `io_uring` to everybody, until it is dropped (Linux 6.6, admin-guide/sysctl/kernel.rst).
+struct Forbidden(String);
+
+impl Forbidden {
+    const SETTING: &str = "/proc/sys/kernel/io_uring_disabled";
+
+    fn new() -> Self {
+        let before = fs::read_to_string(Self::SETTING).expect("the kernel has the setting");
+        fs::write(Self::SETTING, "2").expect("the test may change it");
+        Self(before)
+    }
+}
+
+impl Drop for Forbidden {
+    fn drop(&mut self) {
+        let _ = fs::write(Self::SETTING, self.0.trim());
+    }
+}
