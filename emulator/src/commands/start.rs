@@ -61,9 +61,8 @@ impl Start {
             rotate: !self.no_rotation,
         };
         let Started { live, already_running } = context.instance().start(&options, context.console).await?;
-        if !already_running {
-            watch::spawn(context);
-        }
+        // Also beside a machine that ran already: what watched it may have been killed. One that is there stays the only one.
+        watch::spawn(context);
         if !live.rotated && !live.secrets.is_empty() {
             let text = format!(
                 "the secrets are the image's placeholders, which everybody knows: `emulator reset{}` and a start without \

@@ -11,6 +11,7 @@ use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
 use super::suspend::CANCEL_LIMIT;
+use super::suspension;
 use crate::agent::{self, Agent};
 use crate::qmp::{Event, Events, Qmp, QmpError, RunState};
 
@@ -92,6 +93,8 @@ impl Instance {
         let Some(because) = Standstill::of(&qmp).await? else { return Ok(None) };
         reporter.report(&Report::Notice(&format!("`{}` stands still ({because}): it goes on", self.name())));
         qmp.cancel_save(CANCEL_LIMIT).await?;
+        // What was saved of it is of a machine that has gone on, and as large as its memory.
+        suspension::forget(&self.dir)?;
         let events = qmp.events();
         go_on(&qmp, live).await?;
         Ok(Some(Released { _qmp: qmp, events }))
