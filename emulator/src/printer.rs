@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use host::text::harmless;
+use host::text::{harmless, harmless_json, indented};
 use serde::Serialize;
 
 /// Version of the JSON that every command prints. It changes when a key changes its meaning or goes away; new keys do not
@@ -46,7 +46,7 @@ impl Printer {
     /// When stdout cannot be written, other than because its reader has gone.
     pub(crate) fn print<T: Serialize>(self, data: &T, people: impl FnOnce(&T) -> String) -> io::Result<()> {
         let text = match self.format {
-            Format::Json => serde_json::to_string_pretty(&document(data))?,
+            Format::Json => harmless_json(&serde_json::to_string_pretty(&document(data))?).into_owned(),
             Format::Table => harmless(&people(data)).into_owned(),
         };
         print_text(&text)
@@ -58,9 +58,9 @@ impl Printer {
     /// As [`Printer::print`], and with [`io::ErrorKind::BrokenPipe`] when the reader has gone, so that the stream can end.
     pub(crate) fn entry<T: Serialize>(self, data: &T, people: impl FnOnce(&T) -> String) -> io::Result<()> {
         let line = match self.format {
-            Format::Json => serde_json::to_string(&document(data))?,
+            Format::Json => harmless_json(&serde_json::to_string(&document(data))?).into_owned(),
             // A pipe gets the bytes as they came, a person's terminal must not obey them.
-            Format::Table if io::stdout().is_terminal() => harmless(&people(data)).into_owned(),
+            Format::Table if io::stdout().is_terminal() => indented(&people(data), "    ").into_owned(),
             Format::Table => people(data),
         };
         write_line(&line)

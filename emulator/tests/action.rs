@@ -118,9 +118,11 @@ async fn addresses_and_keys_are_exported_and_the_keys_masked_first() {
         "state": "running", "reasons": REASONS, "ports": [{ "name": "backend-2", "url": "http://127.0.0.1:1" }],
         "secrets": [{ "name": "key", "env": "SECRET_KEY", "value": "s3cret" }]
     }"#;
-    for (reasons, exit, says) in
-        [("[]", 0, ""), (r#"["`backend` is slow"]"#, 1, "::warning::`backend` is slow\n")]
-    {
+    for (reasons, exit, says) in [
+        ("[]", 0, ""),
+        (r#"["`backend` is slow"]"#, 1, "::warning::`backend` is slow\n"),
+        (r#"["50%\n::error::forged"]"#, 1, "::warning::50%25%0A::error::forged\n"),
+    ] {
         let runner = Runner::new();
         let (success, told) = runner.export(&status.replace("REASONS", reasons), exit).await;
         assert_eq!((success, told), (true, format!("::add-mask::s3cret\n{says}")));

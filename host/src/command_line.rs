@@ -7,6 +7,8 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error, FromArgMatches};
 
+use crate::text::{indented, is_harmless};
+
 /// Reads this program's arguments by `grammar`.
 ///
 /// # Errors
@@ -18,7 +20,7 @@ pub fn parse<P: FromArgMatches>(grammar: Command) -> Result<P, Error> {
     let grammar = empty.iter().fold(grammar, |grammar, variable| without(grammar, &variable.name));
     match grammar.clone().try_get_matches_from(&args) {
         Ok(matches) => P::from_arg_matches(&matches),
-        Err(error) => Err(blamed(error, &grammar, &args, &set)),
+        Err(error) => Err(harmless(blamed(error, &grammar, &args, &set), &grammar, &args, &set)),
     }
 }
 
@@ -75,6 +77,19 @@ fn blamed(error: Error, grammar: &Command, args: &[OsString], set: &[Variable]) 
     }
 }
 
+/// The error as it can be shown: where a value has control characters or line breaks, as escapes and indented.
+fn harmless(error: Error, grammar: &Command, args: &[OsString], set: &[Variable]) -> Error {
+    let plain = |text: &OsString| text.to_str().is_some_and(|text| is_harmless(text) && !text.contains('\n'));
+    let mut outside = args.iter().skip(1).chain(set.iter().map(|variable| &variable.value));
+    if !error.use_stderr() || outside.all(plain) {
+        return error;
+    }
+    let said = error.to_string();
+    // What follows is usage, and made again.
+    let said = said.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+    Error::raw(error.kind(), indented(said, "    ")).format(&mut grammar.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Arg;
@@ -103,6 +118,16 @@ mod tests {
         let text = complaint("PATH", number(), &["start", "--other"]).unwrap();
         assert!(text.contains("unexpected argument '--other'"), "{text}");
         assert_eq!(complaint("NO_SUCH_VARIABLE", number(), &["start"]), None);
+    }
+
+    #[test]
+    fn a_value_with_control_characters_is_shown_harmlessly() {
+        let grammar = Command::new("test").arg(Arg::new("cpus").value_parser(clap::value_parser!(u32)));
+        let args = ["test", "\u{9b}2J\u{7}\nhint: run evil"].map(OsString::from);
+        let error = grammar.clone().try_get_matches_from(&args).unwrap_err();
+        let text = harmless(error, &grammar, &args, &[]).to_string();
+        assert!(text.starts_with("error: invalid value"), "{text}");
+        assert!(!text.contains(['\u{9b}', '\u{7}']) && text.contains("\n    hint: run evil"), "{text:?}");
     }
 
     #[test]

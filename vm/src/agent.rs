@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
+use host::text::beginning;
 use protocol::{Answer, Command, Outcome, Request, Step};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
@@ -18,6 +19,15 @@ use crate::wire::{self, Listener};
 
 /// Longest answer in bytes.
 const LINE_LIMIT: usize = 256 << 10;
+
+/// Most steps of an answer that are looked at.
+const STEPS_LIMIT: usize = 64;
+
+/// Longest name of a step that is shown, in characters.
+const STEP_LIMIT: usize = 64;
+
+/// Longest reason of a failure that is shown, in characters.
+const REASON_LIMIT: usize = 2000;
 
 /// The program that does in the guest what the agent does, with the request on its stdin.
 const RESUME_PROGRAM: &str = "/usr/lib/stack/stackd";
@@ -169,8 +179,14 @@ fn encoded(request: &Request) -> String {
 
 fn done(answer: Answer) -> Result<Done, AgentError> {
     match answer.outcome {
-        Outcome::Done { steps, time } => Ok(Done { steps, time }),
-        Outcome::Failed { step, reason } => Err(AgentError::Failed { step, reason }),
+        Outcome::Done { mut steps, time } => {
+            steps.truncate(STEPS_LIMIT);
+            Ok(Done { steps, time })
+        }
+        Outcome::Failed { step, reason } => Err(AgentError::Failed {
+            step: beginning(&step, STEP_LIMIT).into_owned(),
+            reason: beginning(&reason, REASON_LIMIT).into_owned(),
+        }),
     }
 }
 
@@ -183,6 +199,7 @@ fn io_error(error: LinesCodecError) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::UnixListener;
 
@@ -254,6 +271,42 @@ mod tests {
             error.await.unwrap_err().to_string(),
             "the guest's agent failed at step `secrets`: no database"
         );
+    }
+
+    #[test]
+    fn what_an_agent_says_is_looked_at_as_far_as_it_can_be_told() {
+        let step = Step { step: "clock".into(), seconds: 0.1 };
+        let answer = Answer::new(1, Outcome::Done { steps: vec![step; 1000], time: 1 });
+        assert_eq!(done(answer).unwrap().steps.len(), STEPS_LIMIT);
+        let long = Outcome::Failed { step: "s".repeat(1000), reason: "r".repeat(100_000) };
+        assert!(done(Answer::new(1, long)).unwrap_err().to_string().chars().count() < 2200);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_parser_panic_or_speaks_to_the_terminal(
+            bytes: Vec<u8>,
+            step: String,
+            reason: String,
+            seconds: f64,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let failed = Answer::new(7, Outcome::Failed { step: step.clone(), reason });
+            let steps = vec![Step { step, seconds }];
+            let finished = Answer::new(7, Outcome::Done { steps, time: u64::MAX });
+            let texts = [bytes, serde_json::to_vec(&failed).unwrap(), serde_json::to_vec(&finished).unwrap()];
+            for mut text in texts {
+                for (at, byte) in changes.iter().filter(|_| !text.is_empty()).cloned().collect::<Vec<_>>() {
+                    let at = at.index(text.len());
+                    text[at] = byte;
+                }
+                let Ok(answer) = serde_json::from_slice::<Answer>(&text) else { continue };
+                if let Err(error) = done(answer) {
+                    let shown = host::console::render_error(&error, None, false);
+                    prop_assert!(!shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')));
+                }
+            }
+        }
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 
+use host::text::beginning;
 use host::wait::Backoff;
 
 use crate::socket;
@@ -26,6 +27,9 @@ pub(crate) mod script;
 
 /// Longest line that is taken, in bytes. The guest agent sends up to 16 MiB of output, base64 encoded.
 const LINE_LIMIT: usize = 64 << 20;
+
+/// Longest error that is shown, in characters.
+const ERROR_LIMIT: usize = 2000;
 
 /// Byte that the guest agent puts before an answer when its input was out of step; it occurs nowhere in UTF-8.
 pub(crate) const SENTINEL: u8 = 0xff;
@@ -149,7 +153,9 @@ impl Receiver {
 impl From<Value> for Message {
     fn from(value: Value) -> Self {
         match RawAnswer::deserialize(&value) {
-            Ok(RawAnswer { error: Some(error), id, .. }) => Self::Answer(id, Answer::Error(error.desc)),
+            Ok(RawAnswer { error: Some(error), id, .. }) => {
+                Self::Answer(id, Answer::Error(beginning(&error.desc, ERROR_LIMIT).into_owned()))
+            }
             Ok(RawAnswer { value: Some(value), id, .. }) => Self::Answer(id, Answer::Return(value)),
             _ => Self::Other(value),
         }
@@ -176,6 +182,9 @@ mod tests {
         assert!(matches!(error, Message::Answer(Some(1), Answer::Error(reason)) if reason == "no"));
         assert!(matches!(message(r#"{"event": "STOP"}"#), Message::Other(_)));
         assert!(matches!(message("[]"), Message::Other(_)));
+        let long = format!(r#"{{"error": {{"desc": "{}"}}}}"#, "x".repeat(10_000));
+        let Message::Answer(_, Answer::Error(text)) = message(&long) else { panic!("no error") };
+        assert_eq!(text.chars().count(), ERROR_LIMIT + 1);
     }
 
     proptest! {

@@ -7,7 +7,8 @@ set -euo pipefail
 status=$(emulator status --show-secrets -o json) || true
 jq -r '.secrets[].value | "::add-mask::\(.)"' <<< "$status"
 # `emulator start` has proved every service: one that is slow now is no reason to fail, and one that is broken is told.
-jq -r '.reasons[] | "::warning::\(.)"' <<< "$status"
+# Escaped as the runner reads it, so that a reason of several lines is no other command.
+jq -r '.reasons[] | gsub("%"; "%25") | gsub("\r"; "%0D") | gsub("\n"; "%0A") | "::warning::\(.)"' <<< "$status"
 if [ "$(jq -r .state <<< "$status")" != running ]; then
     echo "::error::the emulator does not run any more: see \`emulator status\` and \`emulator logs\`"
     exit 1

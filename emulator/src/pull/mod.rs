@@ -9,6 +9,7 @@ use dialoguer::Confirm;
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileLock, create_private_dir};
+use host::text::harmless;
 use release::arch::Arch;
 use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use release::github::find::{Found, Wanted};
@@ -190,7 +191,7 @@ impl Order<'_> {
             return Err(refusal());
         }
         let question = format!("{name} is code of {}. Run it on this machine?", owner(fork));
-        let yes = Confirm::new().with_prompt(question).default(false).interact()?;
+        let yes = Confirm::new().with_prompt(harmless(&question)).default(false).interact()?;
         if yes { Ok(()) } else { Err(refusal()) }
     }
 }

@@ -9,6 +9,7 @@ use host::console::Console;
 use host::events::{Event, Reporter};
 use host::files::FileError;
 use host::process::Cmd;
+use host::text::{harmless, harmless_json};
 use host::variables;
 use release::arch::Arch;
 use release::github::{Address, GitHub, Token};
@@ -133,9 +134,9 @@ fn figures(path: &Path) -> anyhow::Result<Figures> {
 fn json(plan: &Plan) -> anyhow::Result<String> {
     let mut text = serde_json::to_string_pretty(plan)?;
     text.push('\n');
-    Ok(text)
+    Ok(harmless_json(&text).into_owned())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to stdout")
+    std::io::stdout().write_all(harmless(text).as_bytes()).context("cannot write to stdout")
 }
