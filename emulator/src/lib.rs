@@ -19,12 +19,14 @@ mod commands;
 mod context;
 mod errors;
 mod exit;
+mod panics;
 mod printer;
 mod pull;
 mod views;
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
+    panics::end_what_was_launched();
     startup::outlive_file_size_limit();
     startup::keep_descriptors();
     let cli = Cli::from_command_line();

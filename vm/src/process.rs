@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use host::memory::Kills;
@@ -28,6 +29,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 /// The signals by which the kernel enforces limits.
 const LIMITS: [Number; 2] = [Number::XCPU, Number::XFSZ];
+
+/// The processes that a guard of this program would kill.
+static GUARDED: Mutex<Vec<ProcessIdentity>> = Mutex::new(Vec::new());
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -222,6 +226,7 @@ impl Launched {
             platform::entry(pid).map_err(|source| VmProcessError::Io { action: "look at", pid, source })?;
         let started = entry.map_or(0, |entry| entry.started);
         let identity = ProcessIdentity { pid, started };
+        GUARDED.lock().unwrap_or_else(PoisonError::into_inner).push(identity);
         Ok(Self { child, identity, log: log.to_owned(), detached: false, kills })
     }
 
@@ -317,10 +322,21 @@ impl Launched {
 
 impl Drop for Launched {
     fn drop(&mut self) {
+        GUARDED.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| *known != self.identity);
         if !self.detached {
             // A child that was waited for has no pid any more, and `start_kill` then does nothing.
             let _ = self.child.start_kill();
         }
+    }
+}
+
+/// Kills every process that a [`Launched`] would kill when it is dropped. For the hook of a panic: where a panic ends the program at
+/// once, nothing is dropped.
+pub fn kill_guarded() {
+    // Whoever panics with the lock held has launched nothing else.
+    let Ok(guarded) = GUARDED.try_lock() else { return };
+    for process in guarded.iter() {
+        let _ = process.signal(Signal::Kill);
     }
 }
 
@@ -358,6 +374,19 @@ mod tests {
         let identity = launched.identity();
         assert!(identity.is_alive().unwrap());
         drop(launched);
+        identity.gone(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_is_killed_when_a_panic_goes_past_its_guard() {
+        let dir = tempfile::tempdir().unwrap();
+        let launched = start(dir.path(), "exec sleep 600");
+        let identity = launched.identity();
+        let start = tokio::spawn(async move {
+            let _launched = launched;
+            panic!("of a test");
+        });
+        assert!(start.await.unwrap_err().is_panic());
         identity.gone(SOON).await.unwrap();
     }
 
