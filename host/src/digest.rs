@@ -11,6 +11,11 @@ use crate::sparse;
 /// Hexadecimal digits of a digest.
 pub const LENGTH: usize = 64;
 
+/// Whether `text` is a digest as it is written here.
+pub fn is_one(text: &str) -> bool {
+    text.len() == LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// SHA-256 of `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))

@@ -1,7 +1,7 @@
 //! Files that survive a crash at any moment: atomic replacement, private directories, locks between processes.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,29 @@ impl FileError {
     pub fn advice(&self) -> Option<String> {
         crate::advice::about(&self.path, &self.source)
     }
+}
+
+/// Longest document of ours in bytes: records, manifests and what is known about programs are far shorter.
+pub const DOCUMENT_LIMIT: u64 = 1 << 20;
+
+/// Reads a document of ours, which is a file of at most [`DOCUMENT_LIMIT`] bytes, so that whatever lies in its place can neither be
+/// waited for without end nor fill the memory.
+///
+/// # Errors
+/// When it cannot be read, is no file or too long.
+pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > DOCUMENT_LIMIT {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it has more than {DOCUMENT_LIMIT} bytes"),
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Whether there is something at `path`. That it cannot be looked at is an error, and never taken for an absence.
@@ -340,6 +363,20 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_document_is_a_file_of_limited_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        let limit = usize::try_from(DOCUMENT_LIMIT).unwrap();
+        fs::write(&path, vec![b' '; limit]).unwrap();
+        assert_eq!(read_document(&path).unwrap().len(), limit);
+        fs::write(&path, vec![b' '; limit + 1]).unwrap();
+        assert_eq!(read_document(&path).unwrap_err().to_string(), "it has more than 1048576 bytes");
+        assert_eq!(read_document(Path::new("/dev/zero")).unwrap_err().to_string(), "it is no file");
+        assert_eq!(read_document(dir.path()).unwrap_err().to_string(), "it is no file");
+        assert_eq!(read_document(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use host::text::beginning;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
@@ -17,6 +18,15 @@ pub const RESUME_PROTOCOL: u32 = 1;
 
 /// Where the manifest lies in the EFI system partition.
 pub const PATH_IN_ESP: &str = "emulator/manifest.json";
+
+/// Longest manifest in bytes: a hundred times that of an image.
+pub const SIZE_LIMIT: u64 = 1 << 20;
+
+/// Longest text of one value, in bytes.
+const TEXT_LIMIT: usize = 256;
+
+/// Longest command line of a kernel: `COMMAND_LINE_SIZE` of Linux on both architectures.
+const CMDLINE_LIMIT: usize = 2048;
 
 /// Oldest QEMU that runs an image of this format: zstd-compressed qcow2 (5.1) and `file:` migration (8.2).
 pub const MINIMUM_QEMU: &str = "8.2.0";
@@ -100,6 +110,9 @@ pub enum ManifestError {
     /// Its stack would be refused when it is built.
     #[error("the image's manifest describes a stack that cannot run")]
     Stack(#[source] Box<StackError>),
+    /// A value of it cannot be right.
+    #[error("the image's manifest is not valid: {0}")]
+    Invalid(String),
 }
 
 impl Manifest {
@@ -123,7 +136,28 @@ impl Manifest {
             return Err(ManifestError::Protocol { found: manifest.resume_protocol });
         }
         manifest.stack.check().map_err(|source| ManifestError::Stack(Box::new(source)))?;
+        manifest.check().map_err(ManifestError::Invalid)?;
         Ok(manifest)
+    }
+
+    /// Checks all that is not the stack's.
+    fn check(&self) -> Result<(), String> {
+        let Self { build, debian, boot, minimum_qemu, inputs, .. } = self;
+        let single = [&build.git_sha, &build.time, &debian.version, minimum_qemu];
+        let pairs = debian.packages.iter().chain(inputs).flat_map(|(name, value)| [name, value]);
+        if let Some(text) = single.into_iter().chain(pairs).find(|text| !is_line(text, TEXT_LIMIT)) {
+            return Err(format!("{:?} is no text of one short line", beginning(text, 64)));
+        }
+        for path in [&boot.kernel, &boot.initrd] {
+            let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if !inside || !is_line(path, TEXT_LIMIT) {
+                return Err(format!("{:?} is no path in the EFI system partition", beginning(path, 64)));
+            }
+        }
+        if !is_line(&boot.cmdline, CMDLINE_LIMIT) {
+            return Err(format!("the kernel's command line is no line of at most {CMDLINE_LIMIT} bytes"));
+        }
+        Ok(())
     }
 
     /// The manifest as indented JSON with a final line break.
@@ -137,8 +171,14 @@ impl Manifest {
     }
 }
 
+fn is_line(text: &str, limit: usize) -> bool {
+    text.len() <= limit && !text.contains(char::is_control)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn manifest() -> Manifest {
@@ -180,6 +220,44 @@ mod tests {
         assert!(refused(|stack| stack.ports[0].health = Some("/a b".into())));
         assert!(refused(|stack| stack.ports[0].name = "\u{1b}[2J".into()));
         assert!(refused(|stack| stack.name = "../up".into()));
+    }
+
+    #[test]
+    fn values_that_no_build_writes_are_refused() {
+        let refused = |change: fn(&mut Manifest)| {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            matches!(Manifest::parse(manifest.to_json().as_bytes()), Err(ManifestError::Invalid(_)))
+        };
+        assert!(refused(|manifest| manifest.boot.kernel = "../vmlinuz".into()));
+        assert!(refused(|manifest| manifest.boot.initrd = "/initrd".into()));
+        assert!(refused(|manifest| manifest.boot.cmdline = "quiet\ninit=/bin/sh".into()));
+        assert!(refused(|manifest| manifest.boot.cmdline = "x".repeat(CMDLINE_LIMIT + 1)));
+        assert!(refused(|manifest| manifest.build.time = "\u{1b}[2J".into()));
+        assert!(refused(|manifest| manifest.build.git_sha = "a".repeat(TEXT_LIMIT + 1)));
+        assert!(refused(|manifest| drop(manifest.inputs.insert("a\tb".into(), "c".into()))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {
+            let _ = Manifest::parse(&bytes);
+        }
+
+        #[test]
+        fn a_manifest_with_changed_bytes_is_refused_or_harmless(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = manifest().to_json().into_bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(manifest) = Manifest::parse(&bytes) {
+                prop_assert!(manifest.stack.check().is_ok());
+                prop_assert!(!manifest.build.time.contains(char::is_control));
+            }
+        }
     }
 
     #[test]

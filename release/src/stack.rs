@@ -3,16 +3,22 @@
 //! It is the only place that knows what a particular product looks like from the outside. The image build copies it into
 //! the image's manifest; nothing downstream reads anything else.
 
-use std::path::Path;
-
-use protocol::{Hooks, Replace};
+use protocol::Hooks;
 use serde::{Deserialize, Serialize};
+
+pub mod check;
 
 /// Version of the description's format that this program reads.
 pub const FORMAT: u32 = 1;
 
 /// Largest disk of a machine in GiB.
 pub const DISK_GIB_LIMIT: u64 = 2048;
+
+/// Most virtual CPUs of a machine: more than any of QEMU's boards takes.
+pub const CPUS_LIMIT: u32 = 4096;
+
+/// Most memory of a machine in MiB.
+pub const MEMORY_MIB_LIMIT: u64 = 16 << 20;
 
 /// A stack: the machine that it needs and what it shows to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,99 +153,6 @@ impl Stack {
         stack.check()?;
         Ok(stack)
     }
-
-    /// Checks what the shape alone does not promise, of a description that is built and of one that an image carries.
-    pub(crate) fn check(&self) -> Result<(), StackError> {
-        let invalid = |text: String| Err(StackError::Invalid(text));
-        let ports = self.ports.iter().map(|port| &port.name);
-        let secrets = self.secrets.iter().map(|secret| &secret.name);
-        let services = self.services.iter().map(|service| &service.name);
-        let mut names = std::iter::once(&self.name).chain(ports).chain(secrets).chain(services);
-        if let Some(name) = names.find(|name| !is_name(name)) {
-            return invalid(format!("{name:?} is no name: letters, digits, `-` and `_`, at most 64"));
-        }
-        for (index, port) in self.ports.iter().enumerate() {
-            if let Some(twin) = self.ports[..index].iter().find(|twin| {
-                twin.name == port.name
-                    || twin.guest == port.guest
-                    || twin.host == port.host
-                    || twin.env == port.env
-            }) {
-                return invalid(format!(
-                    "ports `{}` and `{}` share a name, number or variable",
-                    twin.name, port.name
-                ));
-            }
-            if port.health.as_ref().is_some_and(|path| !path.starts_with('/')) {
-                return invalid(format!("the health path of port `{}` does not start with `/`", port.name));
-            }
-        }
-        let mut paths = self.ports.iter().filter_map(|port| port.health.as_ref());
-        if let Some(path) = paths.find(|path| !is_url_path(path)) {
-            return invalid(format!("the health path {path:?} has a character that no URL has"));
-        }
-        if !self.ports.iter().any(|port| port.health.is_some()) {
-            return invalid("no port has a health path, so readiness cannot be told".to_owned());
-        }
-        for secret in &self.secrets {
-            if !secret.format.accepts(&secret.placeholder) {
-                return invalid(format!(
-                    "the placeholder of secret `{}` is not in its own format",
-                    secret.name
-                ));
-            }
-        }
-        self.check_hooks()?;
-        if self.machine.disk_gib > DISK_GIB_LIMIT {
-            return invalid(format!("a machine's disk has at most {DISK_GIB_LIMIT} GiB"));
-        }
-        if self.machine.memory_mib < 256 || self.machine.cpus == 0 || self.machine.disk_gib == 0 {
-            return invalid("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
-        }
-        Ok(())
-    }
-
-    fn check_hooks(&self) -> Result<(), StackError> {
-        let invalid = |text: String| Err(StackError::Invalid(text));
-        for Replace { file, secret, placeholder } in &self.hooks.replace {
-            if !Path::new(file).is_absolute() {
-                return invalid(format!("the hook's file `{file}` is not an absolute path"));
-            }
-            if !self.secrets.iter().any(|known| known.name == *secret) {
-                return invalid(format!("a hook replaces in `{file}` for `{secret}`, which is no secret"));
-            }
-            if !placeholder.is_empty() {
-                return invalid(format!("the hook for `{file}` has a placeholder: it is the secret's own"));
-            }
-        }
-        if let Some(unit) = self.hooks.restart.iter().find(|unit| !is_unit(unit)) {
-            return invalid(format!("a hook restarts `{unit}`, which is no unit's full name"));
-        }
-        Ok(())
-    }
-}
-
-/// Whether this can be asked for as it is: path and query of RFC 3986.
-fn is_url_path(path: &str) -> bool {
-    let known =
-        |character: char| character.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%?".contains(character);
-    path.len() <= 1024 && path.chars().all(known)
-}
-
-/// Whether this can be part of a flag, a file's name and a message.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && !name.starts_with('-')
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character))
-}
-
-/// Whether this is the full name of a systemd unit that can be restarted: systemd.unit(5).
-fn is_unit(name: &str) -> bool {
-    const KINDS: [&str; 3] = [".service", ".socket", ".target"];
-    let known = |character: char| character.is_ascii_alphanumeric() || ":-_.\\@".contains(character);
-    name.chars().all(known)
-        && !name.starts_with('-')
-        && KINDS.iter().any(|kind| name.strip_suffix(kind).is_some_and(|stem| !stem.is_empty()))
 }
 
 impl SecretFormat {
@@ -320,7 +233,7 @@ mod tests {
             refused(&format!("replace = [{{ file = \"{file}\", secret = \"{secret}\" }}]"))
         };
         assert!(replace("etc/mailer.conf", "cron_secret").contains("is not an absolute path"));
-        assert!(replace("/etc/mailer.conf", "nobody").contains("`nobody`, which is no secret"));
+        assert!(replace("/etc/mailer.conf", "nobody").contains("\"nobody\", which is no secret"));
         let own = r#"replace = [{ file = "/f", secret = "cron_secret", placeholder = "x" }]"#;
         assert!(refused(own).contains("has a placeholder"));
     }

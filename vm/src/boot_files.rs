@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, FileLock, PUBLIC_FILE, move_dir, write_atomic, write_json};
+use host::files::{FileError, FileLock, PUBLIC_FILE, move_dir, read_document, write_atomic, write_json};
 use release::arch::Arch;
 use release::local::LocalError;
-use release::manifest::{Manifest, ManifestError, PATH_IN_ESP};
+use release::manifest::{self, Manifest, ManifestError, PATH_IN_ESP};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{DiskError, QemuImg};
@@ -28,9 +28,6 @@ const TABLE_BYTES: u64 = 64 << 10;
 
 /// Largest EFI system partition that is read out, in bytes: four times that of the images that are built.
 const ESP_LIMIT: u64 = 1 << 30;
-
-/// Longest manifest, in bytes: ten times that of an image with a thousand packages.
-const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// Largest kernel or initial RAM file system, in bytes.
 const BOOT_FILE_LIMIT: u64 = 256 << 20;
@@ -280,11 +277,11 @@ fn proven(image: &Path, arch: Arch) -> Result<ProvenImage, BootFilesError> {
 
 /// What `dir` holds, when it is whole and belongs to the image with `stamp`.
 fn kept(dir: &Path, stamp: &Stamp) -> Option<(ImageRecord, Manifest)> {
-    let image: ImageRecord = serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()?;
-    if image.stamp != *stamp {
+    let image: ImageRecord = serde_json::from_slice(&read_document(&dir.join(RECORD)).ok()?).ok()?;
+    if image.stamp != *stamp || !digest::is_one(&image.sha256) {
         return None;
     }
-    let manifest = Manifest::parse(&fs::read(dir.join(MANIFEST)).ok()?).ok()?;
+    let manifest = Manifest::parse(&read_document(&dir.join(MANIFEST)).ok()?).ok()?;
     let whole = [KERNEL, INITRD].iter().all(|name| dir.join(name).is_file());
     whole.then_some((image, manifest))
 }
@@ -322,7 +319,7 @@ async fn find_esp(file: &ProvenImage, work: &Path, img: &QemuImg) -> Result<(u64
 /// Copies manifest, kernel and initrd from the partition `esp` to the directory `to`.
 fn unpack(image: &Path, arch: Arch, esp: &Path, to: &Path) -> Result<Manifest, BootFilesError> {
     let volume = Reader::whole(esp)?;
-    let bytes = volume.read(PATH_IN_ESP, MANIFEST_LIMIT)?;
+    let bytes = volume.read(PATH_IN_ESP, manifest::SIZE_LIMIT)?;
     let manifest = Manifest::parse(&bytes)
         .map_err(|source| BootFilesError::Manifest { path: image.to_owned(), source })?;
     if manifest.arch != arch {

@@ -1,6 +1,6 @@
 //! The emulator's home directory. `docs/home.md` documents every name in this module.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use host::variables;
 use release::arch::Arch;
@@ -78,7 +78,9 @@ impl Home {
 
     /// How a record names the file at `path`: from the home on where it is in the home, which may be moved.
     pub fn named(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.0).unwrap_or(path).to_owned()
+        let leads_out = |inside: &&Path| inside.components().any(|part| part == Component::ParentDir);
+        let inside = path.strip_prefix(&self.0).ok().filter(|inside| !leads_out(inside));
+        inside.unwrap_or(path).to_owned()
     }
 
     /// Where the file is that a record [names](Self::named) `path`.
@@ -158,7 +160,7 @@ impl Home {
 
     /// What the QEMU program with this SHA-256 can do.
     pub fn qemu_capabilities(&self, sha256: &str) -> PathBuf {
-        self.qemu().join(format!("capabilities-{}.json", &sha256[..16]))
+        self.qemu().join(format!("capabilities-{}.json", sha256.get(..16).unwrap_or(sha256)))
     }
 
     /// Which accelerators were proved to work, or not to, by host kernel, QEMU and CPU model.
@@ -177,7 +179,9 @@ mod tests {
         let image = old.named(&old.image(Arch::Amd64));
         assert_eq!(image, Path::new("images/stack-emulator-amd64.qcow2"));
         assert_eq!(new.resolve(&image), new.image(Arch::Amd64));
-        assert_eq!(new.resolve(&old.named(Path::new("/older/image"))), Path::new("/older/image"));
+        for elsewhere in ["/older/image", "/old/../image"] {
+            assert_eq!(new.resolve(&old.named(Path::new(elsewhere))), Path::new(elsewhere));
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use host::digest;
 use host::events::{Event, Reporter};
 use host::files::{
-    FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, write_atomic,
+    FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
+    write_atomic,
 };
 use release::arch::Arch;
 use release::manifest::Manifest;
@@ -152,7 +153,7 @@ impl<'a> Images<'a> {
 
     /// Where the image for `arch` came from, when that is known and it is still the one.
     pub fn origin(&self, arch: Arch) -> Option<Origin> {
-        let bytes = fs::read(self.home.image_origin(arch)).ok()?;
+        let bytes = read_document(&self.home.image_origin(arch)).ok()?;
         let origin: Origin = serde_json::from_slice(&bytes).ok()?;
         let current = self.current(arch).ok()??;
         (origin.schema_version <= SCHEMA_VERSION && origin.sha256 == current).then_some(origin)

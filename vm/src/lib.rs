@@ -6,6 +6,7 @@ pub mod accel;
 pub mod agent;
 mod backlog;
 pub mod boot_files;
+pub mod checked;
 mod clock;
 pub mod console;
 pub mod disk;

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use release::arch::Arch;
-use release::stack::{MachineSize, Network};
+use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::accel::Accelerator;
@@ -236,6 +236,9 @@ pub enum MachineError {
     /// Too little memory for a kernel.
     #[error("a machine needs at least 64 MiB of memory, not {0} MiB")]
     LittleMemory(u64),
+    /// More than any board has.
+    #[error("a machine has at most {CPUS_LIMIT} virtual CPUs and {MEMORY_MIB_LIMIT} MiB of memory")]
+    TooLarge,
     /// An id or name is not one that QEMU and the guest take as it is.
     #[error("`{0}` is no valid name: it needs 1 to {SERIAL_LIMIT} letters, digits, `-`, `.` or `_`")]
     BadDiskId(String),
@@ -288,6 +291,19 @@ impl Topology {
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
             ports: vec![PORT_QGA.to_owned()],
         })
+    }
+
+    /// Whether there can be a machine of this size.
+    ///
+    /// # Errors
+    /// When it has too little of something, or more than any board takes.
+    pub fn check_size(&self) -> Result<(), MachineError> {
+        match (self.cpus, self.memory_mib) {
+            (0, _) => Err(MachineError::NoCpu),
+            (_, little @ ..64) => Err(MachineError::LittleMemory(little)),
+            (cpus, memory) if cpus > CPUS_LIMIT || memory > MEMORY_MIB_LIMIT => Err(MachineError::TooLarge),
+            _ => Ok(()),
+        }
     }
 
     /// Adds a block device after the others.
@@ -348,12 +364,7 @@ impl Machine {
 }
 
 fn check(topology: &Topology, launch: &Launch) -> Result<(), MachineError> {
-    if topology.cpus == 0 {
-        return Err(MachineError::NoCpu);
-    }
-    if topology.memory_mib < 64 {
-        return Err(MachineError::LittleMemory(topology.memory_mib));
-    }
+    topology.check_size()?;
     let mut seen = BTreeSet::new();
     for disk in &topology.disks {
         if !plain(&disk.id) || disk.id.len() > SERIAL_LIMIT {

@@ -124,7 +124,7 @@ impl Start {
 fn people(report: &Report<'_>) -> String {
     let head = match (report.already_running, report.seconds) {
         (false, Some(taken)) => {
-            let taken = seconds(Duration::from_secs_f64(taken));
+            let taken = seconds(Duration::try_from_secs_f64(taken).unwrap_or_default());
             format!("`{}` is ready on `{}` ({taken})", report.instance, report.accelerator)
         }
         _ => format!("`{}` runs already", report.instance),

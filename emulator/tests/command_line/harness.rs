@@ -161,7 +161,7 @@ impl Emulator {
     }
 
     /// Where programs of the test's own are.
-    fn bin(&self) -> PathBuf {
+    pub(crate) fn bin(&self) -> PathBuf {
         self.home.path().join("bin")
     }
 

@@ -1,6 +1,7 @@
 //! The built program as a user meets it: exit code, stdout and stderr. No virtual machine runs here.
 
 mod harness;
+mod hostile;
 mod hub;
 mod images;
 mod places;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, PRIVATE_FILE, write_atomic};
+use host::files::{self, FileError, PRIVATE_FILE, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::Remote;
@@ -62,7 +62,7 @@ impl Part {
     pub(super) fn begun(&self, remote: &Remote) -> Result<Begun, DownloadError> {
         let have = fs::metadata(&self.path).map_or(0, |data| data.len());
         let about: Option<About> =
-            fs::read(&self.about).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            files::read_document(&self.about).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if let Some(about) = about
             && have > 0
             && about.is_of(remote)

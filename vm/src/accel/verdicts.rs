@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, write_atomic};
+use host::files::{FileError, PUBLIC_FILE, create_private_dir, read_document, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::{Accelerator, Unusable};
@@ -49,7 +49,7 @@ pub(super) fn remember(path: &Path, key: Key, verdict: &Result<(), Unusable>) ->
 
 /// A file that cannot be read remembers nothing.
 fn read(path: &Path) -> Vec<Entry> {
-    std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    read_document(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

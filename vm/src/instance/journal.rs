@@ -88,7 +88,7 @@ impl<'a> Journal<'a> {
             Some(Message::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             None => String::new(),
         };
-        let nanoseconds = entry.microseconds.parse().unwrap_or(0_i128) * 1000;
+        let nanoseconds = entry.microseconds.parse().unwrap_or(0_i128).saturating_mul(1000);
         Line {
             source: service.map_or_else(String::new, |service| service.name.clone()),
             time: OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok(),

@@ -7,15 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::events::Timing;
+use host::files;
 use protocol::Hooks;
 use release::arch::Arch;
-use release::stack::{self, Service};
+use release::stack::{self, Service, check};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::dir::InstanceDir;
 use super::ports::PublishedPort;
 use crate::accel::Accelerator;
+use crate::checked::{self, Checked, Impossible, described};
 use crate::memory::HeldMemory;
 use crate::place::{Place, Sight, Traces};
 use crate::process::{ProcessIdentity, VmProcessError};
@@ -118,6 +120,30 @@ pub(super) fn is_missing(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
+impl Checked for Live {
+    fn check(&self) -> Result<(), Impossible> {
+        self.process.map_or(Ok(()), checked::process)?;
+        for (what, path) in [
+            ("the monitor's socket", &self.qmp),
+            ("the guest agent's socket", &self.qga),
+            ("the agent's socket", &self.agent),
+            ("the image", &self.image),
+            ("the volume with settings", &self.config),
+        ] {
+            checked::absolute(what, path)?;
+        }
+        checked::few("the number of ports", self.ports.len())?;
+        self.ports.iter().try_for_each(PublishedPort::check)?;
+        described("the services", check::services(&self.services))?;
+        described("the secrets", check::secrets(&self.secrets))?;
+        described("the hooks", check::hooks(&self.hooks, &self.secrets))?;
+        self.fingerprint.topology.check()?;
+        let Some(Ready { seconds, phases, .. }) = &self.ready else { return Ok(()) };
+        checked::seconds("the time of the start", *seconds)?;
+        checked::timings(phases)
+    }
+}
+
 /// What a live record says of its process.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Noted {
@@ -134,7 +160,10 @@ pub(super) struct Noted {
 impl Noted {
     /// That of the live record at `path`, whatever else is in it.
     pub(super) fn read(path: &Path) -> Self {
-        std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+        let noted = || serde_json::from_slice(&files::read_document(path).ok()?).ok();
+        let noted: Self = noted().unwrap_or_default();
+        let process = noted.process.filter(|process| checked::process(*process).is_ok());
+        Self { process, ..noted }
     }
 
     /// Looks whether the process runs, whose instance is in `dir` and whose monitor's socket is `qmp`.

@@ -8,10 +8,11 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::str::FromStr;
 
-use release::stack::Port;
+use release::stack::{Port, check};
 use serde::{Deserialize, Serialize};
 
 use super::port_owner::{self, Owner};
+use crate::checked::{self, Checked, Impossible};
 
 /// The host's side of every forwarded port: nothing outside this machine can reach it.
 pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -88,6 +89,17 @@ pub struct PublishedPort {
     pub variable: String,
     /// Path that answers 200 when the service is healthy.
     pub health: Option<String>,
+}
+
+impl Checked for PublishedPort {
+    fn check(&self) -> Result<(), Impossible> {
+        checked::label("the name of a port", &self.name)?;
+        if self.guest == 0 || self.host == 0 {
+            return checked::impossible("a port", 0);
+        }
+        let path = self.health.as_ref();
+        path.map_or(Ok(()), |path| checked::described("a port", check::health_path(&self.name, path)))
+    }
 }
 
 impl PublishedPort {

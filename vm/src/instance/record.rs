@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::name::InstanceName;
+use crate::checked::{self, Checked, Impossible};
 use crate::home::Home;
 use crate::images;
 
@@ -119,6 +120,15 @@ pub enum RecordError {
         #[source]
         source: serde_json::Error,
     },
+    /// A value of it cannot be right.
+    #[error("`{}` is not a valid record", path.display())]
+    Impossible {
+        /// The record.
+        path: PathBuf,
+        /// The value.
+        #[source]
+        source: Impossible,
+    },
     /// A newer program wrote it.
     #[error("`{}` has schema version {found}, this program reads up to {SCHEMA_VERSION}", path.display())]
     Newer {
@@ -143,17 +153,37 @@ impl Record {
     }
 }
 
+impl Checked for Record {
+    fn check(&self) -> Result<(), Impossible> {
+        checked::few("the number of ports", self.ports.len())?;
+        for (name, port) in &self.ports {
+            checked::label("the name of a port", name)?;
+            if *port == 0 {
+                return checked::impossible("a port", port);
+            }
+        }
+        let Some(Session { image, snapshot, secrets, generation, .. }) = &self.session else { return Ok(()) };
+        checked::named("the image", &image.path)?;
+        checked::digest("the image's digest", &image.sha256)?;
+        snapshot.iter().try_for_each(|name| checked::entry("the snapshot", name))?;
+        let secrets = secrets.iter().flatten();
+        secrets.clone().try_for_each(|(name, _)| checked::label("the name of a secret", name))?;
+        checked::few("the number of secrets", secrets.count())?;
+        checked::generation(*generation)
+    }
+}
+
 /// Reads the record at `path`, or gives `None` when there is none.
 ///
 /// # Errors
-/// When it cannot be read, is no record, or is a newer program's.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
+/// When it cannot be read, is no record, has a value that cannot be right, or is a newer program's.
+pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, RecordError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Version {
         schema_version: u32,
     }
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read_document(path) {
         Ok(bytes) => bytes,
         Err(error) if files::is_absence(&error) => return Ok(None),
         Err(error) => return Err(FileError::of("read", path)(error).into()),
@@ -163,7 +193,9 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> 
     if schema_version > SCHEMA_VERSION {
         return Err(RecordError::Newer { path: path.to_owned(), found: schema_version });
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(invalid)
+    let record: T = serde_json::from_slice(&bytes).map_err(invalid)?;
+    record.check().map_err(|source| RecordError::Impossible { path: path.to_owned(), source })?;
+    Ok(Some(record))
 }
 
 /// Replaces the record at `path`, readable by its owner only.
@@ -176,6 +208,8 @@ pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn record() -> Record {
@@ -238,6 +272,66 @@ mod tests {
         assert!(matches!(read::<Record>(&path), Err(RecordError::Newer { found: 9, .. })));
         std::fs::write(&path, r#"{"schemaVersion": 1"#).unwrap();
         assert!(matches!(read::<Record>(&path), Err(RecordError::Invalid { .. })));
+    }
+
+    #[test]
+    fn a_record_that_leads_out_of_the_home_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        let refused = |change: fn(&mut Record, &mut Session)| {
+            let mut changed = record();
+            let mut session = changed.session.take().unwrap();
+            change(&mut changed, &mut session);
+            changed.session = Some(session);
+            write(&path, &changed).unwrap();
+            match read::<Record>(&path) {
+                Err(RecordError::Impossible { source, .. }) => source.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let text = refused(|_, session| session.snapshot = Some("../../etc".into()));
+        assert_eq!(text, "the snapshot cannot be \"../../etc\"");
+        let text = refused(|_, session| session.image.path = "images/../../shadow".into());
+        assert_eq!(text, "the image cannot be \"images/../../shadow\"");
+        let text = refused(|_, session| session.image.sha256 = "/../../x".into());
+        assert_eq!(text, "the image's digest cannot be \"/../../x\"");
+        let text = refused(|_, session| session.generation = u64::MAX);
+        assert_eq!(text, format!("the generation cannot be {}", u64::MAX));
+        let text = refused(|record, _| record.ports = BTreeMap::from([("a\u{1b}".into(), 1)]));
+        assert!(text.starts_with("the name of a port cannot be that: \"a\\u{1b}\" is no name"), "{text}");
+        let text = refused(|record, _| record.ports = BTreeMap::from([("a".into(), 0)]));
+        assert_eq!(text, "a port cannot be 0");
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_a_record_is_not_waited_for() {
+        assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::File(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes: Vec<u8>,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("instance.json");
+            let mut changed = serde_json::to_vec(&record()).unwrap();
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+            }
+            for text in [bytes, changed] {
+                std::fs::write(&path, text).unwrap();
+                match read::<Record>(&path) {
+                    Ok(record) => prop_assert!(record.is_none_or(|record| record.check().is_ok())),
+                    Err(error) => {
+                        let shown = host::console::render_error(&error, None, false);
+                        prop_assert!(!shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{shown:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

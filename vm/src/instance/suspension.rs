@@ -15,6 +15,7 @@ use super::dir::InstanceDir;
 use super::error::one_line;
 use super::record::{self, RecordError, Session};
 use super::remove;
+use crate::checked::{self, Checked, Impossible};
 use crate::snapshot::manifest::{Frozen, Unusable};
 use crate::snapshot::{Fingerprint, Strategy};
 use crate::stamp::Stamp;
@@ -42,6 +43,15 @@ pub struct Suspension {
     pub disk: Stamp,
     /// The files with memory and devices, by their names in the instance's directory.
     pub files: BTreeMap<String, Frozen>,
+}
+
+impl Checked for Suspension {
+    fn check(&self) -> Result<(), Impossible> {
+        checked::generation(self.generation)?;
+        checked::named("the volume with settings", &self.config)?;
+        checked::entries("the name of a file", &self.files)?;
+        self.fingerprint.topology.check()
+    }
 }
 
 /// Whether a suspended machine can go on.

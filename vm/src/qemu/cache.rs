@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, present, write_json};
+use host::files::{FileError, PUBLIC_FILE, create_private_dir, present, read_document, write_json};
 use host::io_uring;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,8 @@ pub(super) fn digest(home: &Home, path: &Path) -> Result<String, QemuError> {
     let stamp = Stamp::of(path).map_err(FileError::of("look at", path))?;
     let cache = home.qemu_digests();
     let mut known: BTreeMap<PathBuf, Hashed> = read(&cache).unwrap_or_default();
-    if let Some(hashed) = known.get(path).filter(|hashed| hashed.stamp == stamp) {
+    let same = |hashed: &&Hashed| hashed.stamp == stamp && digest::is_one(&hashed.sha256);
+    if let Some(hashed) = known.get(path).filter(same) {
         return Ok(hashed.sha256.clone());
     }
     let sha256 = digest::of_file(path).map_err(FileError::of("read", path))?;
@@ -82,7 +83,7 @@ pub(super) async fn capabilities(home: &Home, path: &Path, sha256: &str) -> Resu
 
 /// A cache that cannot be read is one that has to be filled again.
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&read_document(path).ok()?).ok()
 }
 
 fn write<T: Serialize>(home: &Home, path: &Path, value: &T) -> Result<(), FileError> {
@@ -115,5 +116,18 @@ mod tests {
         assert!(!asked(false).here("6.1", false).unwrap().io_uring);
         assert_eq!(asked(false).here("6.1", true), None);
         assert_eq!(asked(true).here("6.2", true), None);
+    }
+
+    #[test]
+    fn a_remembered_digest_that_is_none_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, program) = (Home::new(dir.path().join("home")), dir.path().join("qemu"));
+        std::fs::write(&program, "program").unwrap();
+        let made = digest(&home, &program).unwrap();
+        let text = std::fs::read_to_string(home.qemu_digests()).unwrap();
+        for wrong in ["", "../../x", "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}"] {
+            std::fs::write(home.qemu_digests(), text.replace(&made, wrong)).unwrap();
+            assert_eq!(digest(&home, &program).unwrap(), made);
+        }
     }
 }

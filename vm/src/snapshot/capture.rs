@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::blocking;
 use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock, create_private_dir, move_dir, present};
+use host::files::{FileError, FileLock, create_private_dir, move_dir, present, read_document};
 use protocol::Command;
 use release::arch::Arch;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy, savevm};
 use crate::agent::{Agent, AgentError};
 use crate::boot_files::BootFiles;
+use crate::checked;
 use crate::console::{self, GuestTrouble};
 use crate::disk_lock;
 use crate::home::Home;
@@ -396,8 +397,9 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
 
 /// Ends the machine of the unfinished capture in `dir`, and gives whether nobody needs its files any more.
 async fn ended(dir: &SnapshotDir) -> Result<bool, SnapshotError> {
-    let note = fs::read(dir.process()).ok();
+    let note = read_document(&dir.process()).ok();
     let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+    let note = note.filter(|note| checked::process(note.process).is_ok());
     let (disk, record) = (dir.disk(), dir.process());
     let Some(Note { process, place, disk_inode: inode }) = note else {
         // Killed before it could be noted.

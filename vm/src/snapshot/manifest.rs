@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::digest;
-use host::files::{FileError, PRIVATE_FILE, write_json};
+use host::files::{FileError, PRIVATE_FILE, read_document, write_json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
+use crate::checked::{self, Checked as _, Impossible};
 use crate::stamp::Stamp;
 
 /// Version of the manifest's format that this program writes and reads.
@@ -87,6 +88,9 @@ pub enum Unusable {
     /// The manifest cannot be understood.
     #[error("its manifest is not valid: {0}")]
     Invalid(serde_json::Error),
+    /// A value of the manifest cannot be right.
+    #[error("its manifest is not valid: {0}")]
+    Impossible(#[from] Impossible),
     /// A file is gone.
     #[error("its file `{0}` is gone")]
     Missing(String),
@@ -196,7 +200,11 @@ impl SnapshotManifest {
         if found != FORMAT_VERSION {
             return Err(Unusable::OtherFormat { found });
         }
-        serde_json::from_slice(text).map_err(Unusable::Invalid)
+        let manifest: Self = serde_json::from_slice(text).map_err(Unusable::Invalid)?;
+        checked::entries("the name of a file", &manifest.files)?;
+        checked::digest("the image's digest", &manifest.fingerprint.image)?;
+        manifest.fingerprint.topology.check()?;
+        Ok(manifest)
     }
 }
 
@@ -207,12 +215,14 @@ impl Snapshot {
     /// With the reason why it cannot be used.
     pub(super) fn read(root: PathBuf) -> Result<Self, Unusable> {
         let dir = SnapshotDir::new(root);
-        match fs::read_to_string(dir.retired()) {
-            Ok(reason) => return Err(Unusable::Retired(reason.trim_end().to_owned())),
+        match read_document(&dir.retired()) {
+            Ok(reason) => {
+                return Err(Unusable::Retired(String::from_utf8_lossy(&reason).trim_end().to_owned()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Unusable::File(FileError::of("read", &dir.retired())(error))),
         }
-        let text = match fs::read(dir.manifest()) {
+        let text = match read_document(&dir.manifest()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Incomplete),
             Err(error) => return Err(Unusable::File(FileError::of("read", &dir.manifest())(error))),
@@ -227,7 +237,7 @@ impl Snapshot {
     /// With the first that is not.
     pub fn verify(&self) -> Result<(), Unusable> {
         let note = self.dir.copies();
-        let read = fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let read = read_document(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let mut known: BTreeMap<String, Stamp> = read.unwrap_or_default();
         let mut news = false;
         for (name, frozen) in &self.manifest.files {
@@ -250,6 +260,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop, prop_assert, proptest};
+
     use super::*;
 
     fn frozen() -> (tempfile::TempDir, PathBuf, Frozen) {
@@ -314,6 +326,49 @@ mod tests {
         fs::remove_file(copy.path().join("memory")).unwrap();
         fs::write(copy.path().join("memory"), vec![8; 9000]).unwrap();
         assert_eq!(snapshot.verify().unwrap_err().to_string(), "its file `memory` has been changed");
+    }
+
+    fn manifest() -> SnapshotManifest {
+        let (_dir, _, frozen) = frozen();
+        SnapshotManifest {
+            format_version: FORMAT_VERSION,
+            strategy: Strategy::Template,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            files: BTreeMap::from([("disk.qcow2".to_owned(), frozen)]),
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_leads_out_of_its_directory_is_refused() {
+        let (mut escaping, frozen) = (manifest(), manifest().files.remove("disk.qcow2").unwrap());
+        escaping.files.insert("../../../etc/shadow".into(), frozen);
+        let text = serde_json::to_vec(&escaping).unwrap();
+        let error = SnapshotManifest::parse(&text).unwrap_err().to_string();
+        assert_eq!(error, "its manifest is not valid: the name of a file cannot be \"../../../etc/shadow\"");
+        let mut large = manifest();
+        large.fingerprint.topology.memory_mib = u64::MAX;
+        let error = SnapshotManifest::parse(&serde_json::to_vec(&large).unwrap()).unwrap_err();
+        assert!(matches!(error, Unusable::Impossible(_)), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(
+            bytes: Vec<u8>,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut changed = serde_json::to_vec(&manifest()).unwrap();
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+            }
+            for text in [bytes, changed] {
+                if let Ok(manifest) = SnapshotManifest::parse(&text) {
+                    prop_assert!(checked::entries("the name of a file", &manifest.files).is_ok());
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The pair of files of a `mapped-ram` snapshot: compressed for keeping, and as QEMU reads it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, PRIVATE_FILE, write_json};
+use host::files::{FileError, PRIVATE_FILE, read_document, write_json};
 use host::sparse;
 
 use super::SnapshotDir;
@@ -60,12 +60,14 @@ fn note(raw: &Path) -> Result<(), FileError> {
 }
 
 fn is_noted(raw: &Path) -> bool {
-    let noted = fs::read(note_of(raw)).ok().and_then(|text| serde_json::from_slice::<Stamp>(&text).ok());
+    let noted =
+        read_document(&note_of(raw)).ok().and_then(|text| serde_json::from_slice::<Stamp>(&text).ok());
     noted.is_some_and(|noted| Stamp::of(raw).is_ok_and(|found| found == noted))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::FileExt;
 
     use super::*;

@@ -109,6 +109,8 @@ impl Instance {
 
         let size = self.size(image.boot.manifest.stack.machine, options);
         let topology = stack_machine::topology(&qemu, decision.accelerator, &size)?;
+        // Before anything is written down that says so.
+        topology.check_size()?;
         limits::file_size("the machine's memory", size.memory_mib << 20)?;
         let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
         let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
