@@ -277,6 +277,7 @@ fn a_suspended_instance_says_so_and_shows_no_secret_to_whoever_does_not_run_it()
     --- stdout
     instance  default
     state     suspended
+    reason    its memory is dropped by the next start: `[root]/home/instances/default/suspended.json` is not a valid record: missing field `schemaVersion` at line 1 column 2
     --- stderr
     ");
     std::fs::remove_file(emulator.path("instances/default/overlay.qcow2")).unwrap();
