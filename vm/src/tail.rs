@@ -48,7 +48,12 @@ impl Tail {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() <= self.offset {
+        let len = file.metadata()?.len();
+        // One that had become too long begins anew.
+        if len < self.offset {
+            self.offset = 0;
+        }
+        if len == self.offset {
             return Ok(Vec::new());
         }
         file.seek(SeekFrom::Start(self.offset))?;

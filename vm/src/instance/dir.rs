@@ -139,6 +139,13 @@ impl InstanceDir {
         self.logs().join("serial.log")
     }
 
+    /// Where what was in `log` before is kept.
+    pub(super) fn previous(log: &Path) -> PathBuf {
+        let mut previous = log.to_owned().into_os_string();
+        previous.push(".1");
+        previous.into()
+    }
+
     /// What QEMU wrote to its stdout and stderr.
     pub fn qemu_log(&self) -> PathBuf {
         self.logs().join("qemu.log")

@@ -26,6 +26,7 @@ pub mod error;
 pub mod health;
 mod journal;
 pub mod live;
+mod log_limit;
 pub mod logs;
 mod meanwhile;
 pub mod name;

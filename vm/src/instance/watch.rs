@@ -1,14 +1,16 @@
-//! Keeping the clock of a running guest right: a guest stands still while its host sleeps, and its clock does not notice.
+//! Beside a running guest: its clock is kept right, since a guest stands still while its host sleeps and its clock does not notice, and its
+//! logs are kept short.
 
 use std::time::Duration;
 
 use host::files::{FileLock, present};
 use protocol::Command;
 
+use super::dir::InstanceDir;
 use super::error::InstanceError;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
-use super::{Instance, remove_dir};
+use super::{Instance, log_limit, remove_dir};
 use crate::agent::{self, Agent, AgentError};
 use crate::clock::Jumps;
 
@@ -38,6 +40,7 @@ impl Instance {
                 // A guest that does not answer is what health is for; its clock is set the next time.
                 let _ = self.mend_sockets(&live).await;
                 let _ = set_clock(&live).await;
+                self.shorten_logs();
                 tokio::select! {
                     () = jumps.next() => {}
                     () = tokio::time::sleep(PACE) => {}
@@ -48,6 +51,15 @@ impl Instance {
         tokio::select! {
             ended = process.ended() => Ok(ended?),
             () = follow => Ok(()),
+        }
+    }
+}
+
+impl Instance {
+    /// What cannot be shortened now, as on a disk that is full, is tried again.
+    fn shorten_logs(&self) {
+        for log in [self.dir.serial_log(), self.dir.qemu_log(), self.dir.watch_log()] {
+            let _ = log_limit::enforce(&log, &InstanceDir::previous(&log), log_limit::LIMIT);
         }
     }
 }

@@ -6,6 +6,7 @@ use host::events::{Phase, Timings};
 use host::files::{FileError, FileLock, create_private_dir};
 use protocol::Command;
 
+use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
 use super::super::live::{Live, Ready};
 use super::super::record::{self, Record, SCHEMA_VERSION, Session};
@@ -460,9 +461,7 @@ impl Instance {
     /// The logs of the run before are what a bug report needs after a restart.
     fn keep_previous_logs(&self) -> Result<(), InstanceError> {
         for log in [self.dir.serial_log(), self.dir.qemu_log()] {
-            let mut previous = log.clone().into_os_string();
-            previous.push(".1");
-            match std::fs::rename(&log, previous) {
+            match std::fs::rename(&log, InstanceDir::previous(&log)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(FileError::of("rename", &log)(error).into());
                 }
