@@ -274,6 +274,13 @@ impl Emulator {
 /// A test that fails midway must not leave its machine to the next.
 impl Drop for Emulator {
     fn drop(&mut self) {
+        self.end_machine();
+    }
+}
+
+impl Emulator {
+    /// Kills QEMU if one runs.
+    pub(crate) fn end_machine(&self) {
         let live = record::read::<Live>(&self.dir().live()).ok().flatten();
         let process = live.and_then(|live| live.process);
         if let Some(process) = process.filter(|process| process.is_alive().is_ok_and(|alive| alive)) {

@@ -1,8 +1,9 @@
 //! Commands inside the guest, through its agent. They are the tests' own way in: the product needs none of them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::wait;
+use protocol::Command;
 use vm::agent::Agent;
 use vm::instance::live::Live;
 use vm::qga::{Exec, Qga};
@@ -13,6 +14,12 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// What an agent that is there answers within.
 const SOON: Duration = Duration::from_secs(3);
+
+/// How often the clocks are compared; the comparison that took the least time counts.
+const COMPARISONS: usize = 5;
+
+/// How long one comparison may take.
+const COMPARISON_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running guest.
 #[derive(Debug)]
@@ -51,6 +58,14 @@ impl Guest {
         String::from_utf8(stdout).expect("the script prints UTF-8").trim_end().to_owned()
     }
 
+    /// Runs a short shell script in a guest that may stand still before it has answered.
+    pub(crate) async fn try_sh(&self, script: &str) {
+        let mut qga = Qga::new(&self.live.qga);
+        if qga.ready(SOON).await.is_ok() {
+            let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
+        }
+    }
+
     /// Starts a shell script that takes the guest agent itself away, and waits until it is gone.
     ///
     /// # Panics
@@ -62,6 +77,29 @@ impl Guest {
         let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
         let silent = async || Qga::new(&self.live.qga).ready(SOON).await.is_err().then_some(());
         wait::until(LIMIT, silent).await.expect("the guest agent goes");
+    }
+
+    /// The largest difference that its clock and the host's can have, as the quickest of a few comparisons tells it.
+    ///
+    /// # Panics
+    /// When the agent does not answer.
+    pub async fn clock_difference(&self) -> Duration {
+        let mut agent = self.agent().await;
+        let mut best: Option<(Duration, Duration)> = None;
+        for _ in 0..COMPARISONS {
+            let before = SystemTime::now();
+            let answer = agent.call(Command::Hello, COMPARISON_LIMIT).await;
+            let after = SystemTime::now();
+            let there = UNIX_EPOCH + Duration::from_nanos(answer.expect("the guest's agent answers").time);
+            let apart =
+                |a: SystemTime, b: SystemTime| a.duration_since(b).unwrap_or_else(|error| error.duration());
+            let taken = apart(after, before);
+            let found = apart(there, before).max(apart(there, after));
+            if best.is_none_or(|(shortest, _)| taken < shortest) {
+                best = Some((taken, found));
+            }
+        }
+        best.expect("they were compared").1
     }
 
     /// A connection to the stack's own agent.

@@ -161,13 +161,24 @@ impl TestHome {
     /// # Panics
     /// When something does.
     pub fn assert_nothing_half_made(&self) {
+        let left = self.half_made();
+        assert!(left.is_empty(), "left: {left:?}");
+    }
+
+    /// Paths of what lies about half-made.
+    ///
+    /// # Panics
+    /// When the home cannot be read.
+    pub(crate) fn half_made(&self) -> Vec<String> {
         let instances = self.home.instances();
         let instances = names_in(&instances).into_iter().map(|name| instances.join(name));
-        for dir in instances.filter(|path| path.is_dir()).chain([self.home.snapshots()]) {
-            let unfinished = |name: &String| HALF_MADE.iter().any(|prefix| name.starts_with(prefix));
-            let left: Vec<_> = names_in(&dir).into_iter().filter(unfinished).collect();
-            assert!(left.is_empty(), "left in {}: {left:?}", dir.display());
-        }
+        let dirs = instances.filter(|path| path.is_dir()).chain([self.home.snapshots()]);
+        let unfinished = |name: &String| HALF_MADE.iter().any(|prefix| name.starts_with(prefix));
+        let left = |dir: PathBuf| {
+            let names = names_in(&dir).into_iter().filter(unfinished);
+            names.map(|name| dir.join(name).display().to_string()).collect::<Vec<_>>()
+        };
+        dirs.flat_map(left).collect()
     }
 }
 

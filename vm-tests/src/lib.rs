@@ -9,9 +9,11 @@ pub mod emulator;
 pub mod followed;
 pub mod guest;
 pub mod home;
+pub mod load;
 pub mod processes;
 pub mod quota_disk;
 pub mod small_disk;
+pub mod soak;
 pub mod stack;
 
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
 //! Processes of the machine that runs the tests: who belongs to a home, and signals.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::wait;
@@ -28,25 +27,42 @@ pub fn command_lines() -> Vec<String> {
     directories().filter_map(|dir| text(&dir, "cmdline")).collect()
 }
 
-/// Proves that no process has a home in its arguments or its environment.
+/// A process that has a home in its arguments or its environment.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its id.
+    pub pid: i32,
+    /// Its arguments, separated by spaces.
+    pub command_line: String,
+}
+
+/// The processes that have `home` in their arguments or their environment.
 ///
 /// # Panics
-/// When one still does after a while.
-pub async fn assert_none_of(home: &Path) {
-    let gone = async || of(home.as_os_str()).is_empty().then_some(());
-    let outcome = wait::until(END_LIMIT, gone).await;
-    assert!(outcome.is_ok(), "still running: {:?}", of(home.as_os_str()));
-}
-
-fn of(mark: &OsStr) -> Vec<String> {
-    let mark = String::from_utf8_lossy(mark.as_bytes());
-    let belongs = |dir: &std::path::PathBuf| {
+/// When `/proc` cannot be read.
+pub fn of(home: &Path) -> Vec<Member> {
+    let mark = home.to_string_lossy();
+    let belongs = |dir: &PathBuf| {
         ["cmdline", "environ"].iter().any(|file| text(dir, file).is_some_and(|text| text.contains(&*mark)))
     };
-    directories().filter(belongs).filter_map(|dir| text(&dir, "cmdline")).collect()
+    let member = |dir: PathBuf| {
+        let pid = dir.file_name()?.to_str()?.parse().ok()?;
+        Some(Member { pid, command_line: text(&dir, "cmdline")? })
+    };
+    directories().filter(belongs).filter_map(member).collect()
 }
 
-fn directories() -> impl Iterator<Item = std::path::PathBuf> {
+/// Proves that there are none of those.
+///
+/// # Panics
+/// When one is there still after a while.
+pub async fn assert_none_of(home: &Path) {
+    let gone = async || of(home).is_empty().then_some(());
+    let outcome = wait::until(END_LIMIT, gone).await;
+    assert!(outcome.is_ok(), "still running: {:?}", of(home));
+}
+
+fn directories() -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir("/proc").expect("`/proc` can be listed").filter_map(Result::ok);
     entries
         .filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit))

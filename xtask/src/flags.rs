@@ -50,6 +50,7 @@ pub(crate) enum Task {
     Release(Release),
     Setup(Setup),
     Smoke(Smoke),
+    Soak(Soak),
     Test(Test),
 }
 
@@ -230,6 +231,27 @@ pub(crate) struct Smoke {
     /// Image to prove, in place of the one that this checkout builds.
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     pub(crate) image: Option<PathBuf>,
+}
+
+/// Kills, suspends and starves one machine again and again, and proves after each time that nothing is lost or left over.
+///
+/// Ends at the first loss, and says where its logs are. Takes root, for a small disk.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask soak
+  cargo xtask soak --cycles 100 --seed 7")]
+pub(crate) struct Soak {
+    /// How often.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) cycles: NonZeroUsize,
+
+    /// What the cycles are drawn by [default: another one each time, which is printed].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// File for every figure as JSON.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Measures how long `emulator` takes to start, stop and capture, as a user runs it.

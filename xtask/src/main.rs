@@ -56,6 +56,7 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
         Task::Quickstart(task) => task.run(console).await,
         Task::Release(task) => task.run(console).await,
         Task::Smoke(task) => task.run(console).await,
+        Task::Soak(task) => task.run(console).await,
         Task::Test(task) => task.run(console).await,
     }
 }

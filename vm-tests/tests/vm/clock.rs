@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::wait;
-use protocol::Command;
 use rustix::time::{ClockId, clock_gettime, clock_settime};
 use serde_json::Value;
 use vm_tests::emulator::Emulator;
@@ -18,9 +17,6 @@ const STANDSTILL: Duration = Duration::from_secs(3);
 
 /// Largest difference between the two clocks when `start` returns.
 const DIFFERENCE: Duration = Duration::from_millis(100);
-
-/// How often the clocks are compared; the comparison that took the least time counts.
-const COMPARISONS: usize = 5;
 
 /// How long an access token is good for.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
@@ -55,9 +51,9 @@ pub(crate) async fn old_snapshot(emulator: Emulator) {
 
     // A host that wakes up sets its clock, and the kernel tells whoever waits for that. Its guest has stood still.
     guest.sh("date -s \"@$(($(date +%s) - 3600))\"").await;
-    assert!(difference(&guest).await > TOKEN_LIFETIME / 2);
+    assert!(guest.clock_difference().await > TOKEN_LIFETIME / 2);
     clock_settime(ClockId::Realtime, clock_gettime(ClockId::Realtime)).expect("the test may set the clock");
-    let right = async || (difference(&guest).await <= DIFFERENCE).then_some(());
+    let right = async || (guest.clock_difference().await <= DIFFERENCE).then_some(());
     wait::until(WAKE_UP_LIMIT, right).await.expect("the guest's clock is set again");
     emulator.finish().await;
 }
@@ -89,28 +85,8 @@ async fn a_machine_that_stood_still_has_the_hosts_time_when_it_goes_on() {
 }
 
 async fn assert_right(guest: &Guest) {
-    let found = difference(guest).await;
+    let found = guest.clock_difference().await;
     assert!(found <= DIFFERENCE, "the clocks differ by {found:?}");
-}
-
-/// The largest difference that the two clocks can have, as the quickest of a few comparisons tells it.
-async fn difference(guest: &Guest) -> Duration {
-    let mut agent = guest.agent().await;
-    let mut best: Option<(Duration, Duration)> = None;
-    for _ in 0..COMPARISONS {
-        let before = SystemTime::now();
-        let answer = agent.call(Command::Hello, WAKE_UP_LIMIT).await.expect("the guest's agent answers");
-        let after = SystemTime::now();
-        let there = UNIX_EPOCH + Duration::from_nanos(answer.time);
-        let apart =
-            |a: SystemTime, b: SystemTime| a.duration_since(b).unwrap_or_else(|error| error.duration());
-        let taken = apart(after, before);
-        let found = apart(there, before).max(apart(there, after));
-        if best.is_none_or(|(shortest, _)| taken < shortest) {
-            best = Some((taken, found));
-        }
-    }
-    best.expect("they were compared").1
 }
 
 fn time(value: &Value) -> SystemTime {

@@ -27,6 +27,7 @@ mod rotation;
 mod secrecy;
 mod sessions;
 mod smoke;
+mod soak;
 mod sockets;
 mod streams;
 mod topology;

@@ -1,15 +1,12 @@
 //! Sessions: what was written goes on over stops, crashes and suspensions, and memory only ever goes on beside its own disk.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use host::wait;
 use serde_json::json;
-use tokio::task::JoinHandle;
 use vm_tests::disk;
-use vm_tests::emulator::{Emulator, Started};
+use vm_tests::emulator::Emulator;
+use vm_tests::load::Load;
 use vm_tests::stack::{backend, sign_up, users};
 
 use crate::faults::assert_because;
@@ -19,9 +16,6 @@ const ROUNDS: usize = 10;
 
 /// Users that are made in each round before the machine is suspended.
 const WRITES: usize = 5;
-
-/// How long these writes may take.
-const LOAD_LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_suspended_session_goes_on_with_its_data_secrets_and_tokens_and_a_reset_ends_it() {
@@ -114,41 +108,4 @@ pub(crate) async fn suspending_under_load(emulator: Emulator) {
     guest.sh("runuser -u postgres -- /usr/lib/postgresql/*/bin/pg_amcheck --all --install-missing --heapallindexed").await;
     emulator.stop(&["--shutdown"], "stopped").await;
     disk::assert_sound(&emulator).await;
-}
-
-/// A client that makes one user after the other until the machine goes away.
-struct Load {
-    count: Arc<AtomicUsize>,
-    task: JoinHandle<Vec<String>>,
-}
-
-impl Load {
-    fn begin(started: &Started, round: usize) -> Self {
-        let (server, count) = (backend(started, "server"), Arc::new(AtomicUsize::new(0)));
-        let counter = Arc::clone(&count);
-        let task = tokio::spawn(async move {
-            let mut answered = Vec::new();
-            loop {
-                let email = format!("round-{round}-{}@example.com", answered.len());
-                let body = json!({ "primary_email": email });
-                match server.try_post("/api/v1/users", &body).await {
-                    Some(answer) => assert_eq!(answer.status, 201, "{:?}", answer.body),
-                    None => return answered,
-                }
-                answered.push(email);
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self { count, task }
-    }
-
-    async fn has_written(&self, users: usize) {
-        let enough = async || (self.count.load(Ordering::Relaxed) >= users).then_some(());
-        wait::until(LOAD_LIMIT, enough).await.expect("the load goes on");
-    }
-
-    /// The users that were answered to have been made.
-    async fn end(self) -> Vec<String> {
-        self.task.await.expect("every answer was right")
-    }
 }

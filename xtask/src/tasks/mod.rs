@@ -11,5 +11,6 @@ mod quickstart;
 mod release;
 mod setup;
 mod smoke;
+mod soak;
 mod test;
 mod vm_tier;

@@ -66,14 +66,30 @@ impl VmTier {
     /// # Errors
     /// When one fails.
     pub(crate) async fn run(&self, arches: &[Arch], names: &[&str]) -> anyhow::Result<()> {
+        self.run_with(arches, names, &[], []).await
+    }
+
+    /// The same with more arguments of nextest's and more environment variables.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub(crate) async fn run_with(
+        &self,
+        arches: &[Arch],
+        names: &[&str],
+        more: &[&str],
+        env: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) -> anyhow::Result<()> {
         let nextest = ["nextest", "run", "--package", "vm-tests", "--profile", "vm", "--filterset"];
         let filter = filter(arches, names);
-        let env: [(&str, OsString); 3] = [
+        let tier: [(&str, OsString); 3] = [
             ("VM_TESTS_EMULATOR", self.emulator.clone().into()),
             ("VM_TESTS_HOME", self.home.root().into()),
             ("VM_TESTS_XTASK", xtask_binary().await?.into()),
         ];
-        cargo_with_env(nextest.into_iter().chain([filter.as_str()]), env).await
+        let args = nextest.into_iter().chain([filter.as_str()]).chain(more.iter().copied());
+        let env: Vec<(&str, OsString)> = tier.into_iter().chain(env).collect();
+        cargo_with_env(args, env).await
     }
 }
 

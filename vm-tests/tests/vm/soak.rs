@@ -1,0 +1,33 @@
+//! Many cycles of use and misuse. `cargo xtask soak` runs this file with as many cycles as it is asked for.
+
+use std::io::Write as _;
+
+use host::variables;
+use vm_tests::soak;
+
+/// Variable with the number of cycles.
+const CYCLES: &str = "VM_TESTS_SOAK_CYCLES";
+
+/// Variable with the seed that the cycles are drawn by.
+const SEED: &str = "VM_TESTS_SOAK_SEED";
+
+/// Variable with a file for the report as JSON.
+const JSON: &str = "VM_TESTS_SOAK_JSON";
+
+/// Cycles where nobody asks for more: each kind of them.
+const DEFAULT_CYCLES: usize = 100;
+
+#[tokio::test]
+async fn many_kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing_over() {
+    let cycles = number(CYCLES).map_or(DEFAULT_CYCLES, |cycles| usize::try_from(cycles).unwrap());
+    let seed = number(SEED).unwrap_or_else(rand::random);
+    writeln!(std::io::stderr(), "{cycles} cycles, seed {seed}").unwrap();
+    let json = variables::path(JSON);
+    let report = soak::run(cycles, seed, json.as_deref()).await;
+    write!(std::io::stderr(), "{report}").unwrap();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = variables::text(variable)?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is no number: {value}")))
+}
