@@ -14,6 +14,13 @@ pub fn about(path: &Path, error: &io::Error) -> Option<String> {
         io::ErrorKind::ReadOnlyFilesystem => Some(
             "the file system is mounted read-only: mount it for writing, or choose another place".to_owned(),
         ),
+        io::ErrorKind::FileTooLarge => {
+            Some("allow longer files with `ulimit -f unlimited`, in the shell that starts this".to_owned())
+        }
+        io::ErrorKind::OutOfMemory => Some(match crate::limits::told() {
+            Some(limits) => format!("free memory, or raise the limit ({limits})"),
+            None => "free memory".to_owned(),
+        }),
         _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Some(
             "the disk below, or the file server, has failed: look at `dmesg`, and do not write to it"
                 .to_owned(),
@@ -78,6 +85,8 @@ mod tests {
         let about = |error: rustix::io::Errno| about(Path::new("/x"), &error.into());
         assert!(about(rustix::io::Errno::STALE).unwrap().contains("mount the file system again"));
         assert!(about(rustix::io::Errno::IO).unwrap().contains("dmesg"));
+        assert!(about(rustix::io::Errno::FBIG).unwrap().contains("ulimit -f"));
+        assert!(about(rustix::io::Errno::NOMEM).unwrap().contains("free memory"));
         assert!(about(rustix::io::Errno::ROFS).unwrap().contains("read-only"));
         assert_eq!(about(rustix::io::Errno::NOENT), None);
     }

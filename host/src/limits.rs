@@ -47,6 +47,17 @@ fn within(what: &'static str, needed: u64, limit: Option<u64>) -> Result<(), Fil
     }
 }
 
+/// The limits on sizes that this process has, and so those that it starts, where somebody has set any: "`ulimit -v` is 1953 MiB".
+pub fn told() -> Option<String> {
+    let limits = [("-v", Resource::As), ("-d", Resource::Data), ("-f", Resource::Fsize)];
+    let told = |(flag, resource)| {
+        let limit = getrlimit(resource).current?;
+        Some(format!("`ulimit {flag}` is {} MiB", limit >> 20))
+    };
+    let told: Vec<String> = limits.into_iter().filter_map(told).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

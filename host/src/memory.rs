@@ -120,9 +120,13 @@ mod platform {
                 same.then(|| path.trim_start_matches('/').to_owned())
             })
         };
-        let first = path("memory").map(|path| Path::new(GROUPS).join("memory").join(path));
-        let second = path("").map(|path| Path::new(GROUPS).join(path));
-        first.into_iter().chain(second)
+        let first = path("memory").map(|path| ("memory", path));
+        let second = path("").map(|path| ("", path));
+        first.into_iter().chain(second).flat_map(|(hierarchy, path)| {
+            let root = Path::new(GROUPS).join(hierarchy);
+            // A container may have its own group mounted as the root of all, and yet see the host's path of it.
+            [root.join(path), root]
+        })
     }
 
     /// The number after `name` in a file of lines with a name and a number each.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use host::memory::Kills;
 use host::process::{Cmd, LOG_TAIL_LINES, ProcessError, status_text};
-use host::{refusal, wait};
+use host::{limits, refusal, wait};
 use rustix::process::Signal as Number;
 use serde::{Deserialize, Serialize};
 use tokio::process::Child;
@@ -107,7 +107,8 @@ impl Explain for VmProcessError {
                 Some(format!("look at it with `ps -fp {pid}`"))
             }
             Self::Died { refused: true, log, .. } => Some(format!(
-                "nothing was given up for it; free memory or raise the limit (`ulimit -a`), or read `{}`",
+                "free memory, or raise the limit that it met{}; or read `{}`",
+                limits::told().map(|limits| format!(" ({limits})")).unwrap_or_default(),
                 log.display()
             )),
             Self::Died { log, .. } => Some(format!("read `{}`", log.display())),
@@ -121,13 +122,13 @@ impl VmProcessError {
         matches!(self, Self::Died { refused: true, .. }) || refusal::is_cause(self)
     }
 
-    /// The same error, when the directory of the log that it names has become `dir`.
+    /// The same error, where the log that it names may have been moved to `dir`.
     #[must_use]
     pub fn with_log_in(mut self, dir: &Path) -> Self {
         if let Self::Died { log, .. } = &mut self
-            && let Some(name) = log.file_name()
+            && let Some(moved) = log.file_name().map(|name| dir.join(name)).filter(|moved| moved.is_file())
         {
-            *log = dir.join(name);
+            *log = moved;
         }
         self
     }
@@ -450,8 +451,12 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_was_moved_is_named_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let death = start(dir.path(), "exit 1").death().await.with_log_in(Path::new("/kept"));
-        assert_eq!(death.to_string(), "QEMU exited with status 1; its log is `/kept/log`");
+        let kept = dir.path().join("kept");
+        let died = start(dir.path(), "exit 1").death().await;
+        std::fs::create_dir(&kept).unwrap();
+        std::fs::rename(dir.path().join("log"), kept.join("log")).unwrap();
+        let said = died.with_log_in(&kept).to_string();
+        assert_eq!(said, format!("QEMU exited with status 1; its log is `{}`", kept.join("log").display()));
     }
 
     #[tokio::test]
