@@ -299,13 +299,17 @@ impl Cmd {
     }
 
     /// Starts a process that outlives this one: its own session, stdin from `/dev/null`, stdout and stderr
-    /// appended to `log`. The caller owns the child and decides when it ends.
+    /// appended to `log`, and `/` as its working directory where it is given no other: the caller's could not be unmounted for as long
+    /// as it lives. The caller owns the child and decides when it ends.
     ///
     /// # Errors
     /// When the log cannot be opened or the process cannot be started.
     pub fn spawn_detached(&self, log: &Path) -> Result<Child, ProcessError> {
         let file = File::options().create(true).append(true).open(log).map_err(|source| self.io(source))?;
         let mut command = self.plain_command();
+        if self.cwd.is_none() {
+            command.current_dir("/");
+        }
         command.kill_on_drop(false).stdin(Stdio::null());
         command.stdout(file.try_clone().map_err(|source| self.io(source))?).stderr(file);
         let readable = self.readable;
@@ -520,6 +524,14 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 31);
         let text = error.to_string();
         assert!(text.contains("\n11\n") && !text.contains("\n10\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_detached_process_is_in_no_directory_of_its_starters() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        sh("pwd").spawn_detached(&log).unwrap().wait().await.unwrap();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "/\n");
     }
 
     #[tokio::test]

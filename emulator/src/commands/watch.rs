@@ -17,11 +17,10 @@ pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 pub(crate) fn spawn(context: &Context<'_>) {
     let spawned = std::env::current_exe().map_err(|error| error.to_string()).and_then(|program| {
         let instance = context.instance();
-        // It outlives this program, and keeps no directory of the starter's from being unmounted.
+        // It begins in another directory, which a relative path in the environment would be read from.
         let command = Cmd::new(program)
             .args(["watch", "--quiet", "--instance", context.name.as_str()])
-            .env(HOME_VARIABLE, context.home.root())
-            .current_dir("/");
+            .env(HOME_VARIABLE, context.home.root());
         command.spawn_detached(&instance.dir().watch_log()).map_err(|error| error.to_string())
     });
     if let Err(error) = spawned {

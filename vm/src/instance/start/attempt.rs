@@ -182,9 +182,7 @@ impl<'a> Attempt<'a> {
         phase.done();
 
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
-        // It outlives this program, and keeps no directory of the starter's from being unmounted.
-        let command = self.plan.machine.qemu.command(&machine).current_dir("/");
-        let qemu = Launched::start(&command, &dir.qemu_log())?;
+        let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
         live.process = Some(qemu.identity());
         live.disk_inode = place::inode(&dir.overlay());
         record::write(&dir.live(), &live)?;
