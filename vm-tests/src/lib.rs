@@ -12,6 +12,7 @@ pub mod home;
 pub mod load;
 pub mod processes;
 pub mod quota_disk;
+pub mod seccomp;
 pub mod small_disk;
 pub mod soak;
 pub mod stack;
