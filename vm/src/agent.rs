@@ -296,9 +296,11 @@ mod tests {
             let finished = Answer::new(7, Outcome::Done { steps, time: u64::MAX });
             let texts = [bytes, serde_json::to_vec(&failed).unwrap(), serde_json::to_vec(&finished).unwrap()];
             for mut text in texts {
-                for (at, byte) in changes.iter().filter(|_| !text.is_empty()).cloned().collect::<Vec<_>>() {
-                    let at = at.index(text.len());
-                    text[at] = byte;
+                if !text.is_empty() {
+                    for (at, byte) in &changes {
+                        let at = at.index(text.len());
+                        text[at] = *byte;
+                    }
                 }
                 let Ok(answer) = serde_json::from_slice::<Answer>(&text) else { continue };
                 if let Err(error) = done(answer) {
