@@ -76,8 +76,17 @@ pub(super) async fn list(
     })
 }
 
-pub(super) async fn home(_: Admin, Path(project_id): Path<String>) -> Redirect {
-    Redirect::to(&format!("/projects/{project_id}/users"))
+pub(super) async fn home(
+    State(dashboard): State<Dashboard>,
+    _: Admin,
+    Path(project_id): Path<String>,
+) -> Result<Redirect, PageError> {
+    Ok(to_users(&find(&dashboard, &project_id).await?))
+}
+
+/// Leads to the users of a project that is there: what merely stood in an address may not be put into another.
+pub(super) fn to_users(project: &Project) -> Redirect {
+    Redirect::to(&format!("/projects/{}/users", project.id))
 }
 
 pub(super) async fn keys(

@@ -8,7 +8,7 @@ use axum::{
         rejection::{FormRejection, PathRejection, QueryRejection},
     },
     http::StatusCode,
-    response::{IntoResponse as _, Redirect, Response},
+    response::{IntoResponse as _, Response},
 };
 use protocol::Secret;
 use serde::Deserialize;
@@ -110,7 +110,7 @@ pub(super) async fn create(
     let Form(draft) = form.map_err(|_| PageError::Unreadable)?;
     let project = projects::find(&dashboard, &project_id).await?;
     match add(&dashboard, &project, &draft).await? {
-        Ok(()) => Ok(Redirect::to(&format!("/projects/{project_id}/users")).into_response()),
+        Ok(()) => Ok(projects::to_users(&project).into_response()),
         Err(refusal) => {
             let page =
                 page(&dashboard, &admin, &project_id, Options::default(), draft, Some(refusal)).await?;
@@ -132,8 +132,9 @@ pub(super) async fn delete(
             page(&dashboard, &admin, &project_id, Options::default(), Draft::default(), refusal).await?;
         return Ok((StatusCode::CONFLICT, html(&page)?).into_response());
     }
-    users::delete(&dashboard.store.database, &project_id, user_id).await?;
-    Ok(Redirect::to(&format!("/projects/{project_id}/users")).into_response())
+    let project = projects::find(&dashboard, &project_id).await?;
+    users::delete(&dashboard.store.database, &project.id, user_id).await?;
+    Ok(projects::to_users(&project).into_response())
 }
 
 /// Adds the user of a form, or says in a sentence why not.
