@@ -7,6 +7,7 @@ pub mod api;
 pub mod disk;
 pub mod emulator;
 pub mod followed;
+pub mod fuzz_api;
 pub mod guest;
 pub mod home;
 pub mod load;

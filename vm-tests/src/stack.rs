@@ -21,6 +21,21 @@ pub const CURRENT_PROJECT: &str = "/api/v1/projects/current";
 /// What `cron_secret` opens.
 pub const CRON: &str = "/api/v1/internal/cron/delete-expired-sessions";
 
+/// What gives the project of a configuration file.
+pub const FILE_PROJECT: &str = "/api/v1/internal/local-emulator/project";
+
+/// What makes a user with a session.
+pub const SIGN_UP: &str = "/api/v1/auth/password/sign-up";
+
+/// What makes a session.
+pub const SIGN_IN: &str = "/api/v1/auth/password/sign-in";
+
+/// The session of a refresh token.
+pub const SESSION: &str = "/api/v1/auth/sessions/current";
+
+/// What makes an access token.
+pub const REFRESH: &str = "/api/v1/auth/sessions/current/refresh";
+
 /// A password that the stack takes.
 pub const PASSWORD: &str = "correct horse battery";
 

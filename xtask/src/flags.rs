@@ -46,6 +46,7 @@ pub(crate) enum Task {
     BuildImage(BuildImage),
     BuildQemu(BuildQemu),
     Dist(Dist),
+    FuzzApi(FuzzApi),
     Quickstart(Quickstart),
     Release(Release),
     Setup(Setup),
@@ -164,6 +165,23 @@ pub(crate) enum BaseKind {
     Bootstrap,
     /// Debian's official cloud image; packages are installed in a virtual machine.
     Cloud,
+}
+
+/// Sends random and concurrent requests to a machine's API and dashboard.
+///
+/// `test` does so for 20 seconds. Fails with the requests that were answered as none may be, and with the seed that repeats them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask fuzz-api
+  cargo xtask fuzz-api --minutes 60 --seed 42")]
+pub(crate) struct FuzzApi {
+    /// How long.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) minutes: u64,
+
+    /// What the requests follow from, in place of a number that nobody chose.
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// Installs what this host lacks for building and testing; every other task does its part of this by itself.

@@ -52,6 +52,7 @@ async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
         Task::BuildImage(task) => task.run(console).await,
         Task::BuildQemu(task) => task.run(console).await,
         Task::Dist(task) => task.run(console).await,
+        Task::FuzzApi(task) => task.run(console).await,
         Task::Setup(task) => task.run(console).await,
         Task::Quickstart(task) => task.run(console).await,
         Task::Release(task) => task.run(console).await,

@@ -5,6 +5,7 @@ mod build_image;
 mod build_qemu;
 mod cargo;
 mod dist;
+mod fuzz_api;
 mod kvm;
 mod linters;
 mod quickstart;
