@@ -61,7 +61,7 @@ impl Guest {
     /// Runs a short shell script in a guest that may stand still before it has answered.
     pub(crate) async fn try_sh(&self, script: &str) {
         let mut qga = Qga::new(&self.live.qga);
-        if qga.ready(SOON).await.is_ok() {
+        if qga.ready(LIMIT).await.is_ok() {
             let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
         }
     }
