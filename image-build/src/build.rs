@@ -24,7 +24,7 @@ use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
 use crate::toolchain::Toolchain;
-use crate::{leftovers, stackd};
+use crate::{commit, leftovers, stackd};
 
 /// Version of [`Outcome`] as JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -118,18 +118,20 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     {
         return Ok(outcome);
     }
+    let commit = commit::of(&request.workspace, reporter).await?;
     leftovers::sweep(&place.dir, &place.work_prefix)?;
     require_space(request, &place)?;
     let logs = new_logs(request)?;
     let (source, toolchain) = (&source, &toolchain);
-    let job = Job { request, source, toolchain, layout, place: &place, logs: &logs, reporter: &timings };
+    let (place, commit) = (&place, commit.as_str());
+    let job = Job { request, source, toolchain, commit, layout, place, logs: &logs, reporter: &timings };
     let files = job.run(inputs).await.inspect_err(|error| {
         if error.logs().is_none() {
             let text = format!("the logs of this build are in `{}`", logs.display());
             reporter.report(&Event::Notice(&text));
         }
     })?;
-    Ok(outcome(&place, &files, Some(logs), timings.taken()))
+    Ok(outcome(place, &files, Some(logs), timings.taken()))
 }
 
 /// Checks that there is room for the build.

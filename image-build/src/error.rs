@@ -9,6 +9,7 @@ use release::download::DownloadError;
 use vm::error::{Class, Explain};
 
 use crate::base::BaseError;
+use crate::commit::Untrusted;
 use crate::disk::DiskError;
 use crate::ext4::ReadError;
 use crate::inputs::InputError;
@@ -25,6 +26,9 @@ pub enum BuildError {
     /// The description is wrong.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The commit is there, and cannot be told.
+    #[error(transparent)]
+    Commit(#[from] Untrusted),
     /// An input cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -108,6 +112,7 @@ impl Explain for BuildError {
                 "check the network, then `rustup target add {}-unknown-linux-musl`; or build the image on a machine of its architecture",
                 arch.qemu()
             )),
+            Self::Commit(source) => Some(source.hint()),
             Self::Source(_) => Some("`docs/image.md` lists the files of an image's description".to_owned()),
             Self::NoSpace(full) => Some(format!(
                 "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use host::blocking;
 use host::events::{Event, Phase, Reporter, Timings};
 use host::files::FileError;
-use host::process::Cmd;
 use release::arch::Arch;
 use release::manifest::{self, Boot, Build, Debian, Manifest};
 use release::stack::MachineSize;
@@ -53,6 +52,8 @@ pub(crate) struct Job<'a> {
     pub(crate) source: &'a Source,
     /// What compiles the guest's program.
     pub(crate) toolchain: &'a Toolchain,
+    /// The commit that it is built from.
+    pub(crate) commit: &'a str,
     /// Where things are on the disk.
     pub(crate) layout: Layout,
     /// Where the image goes.
@@ -105,7 +106,7 @@ impl Job<'_> {
 
         let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
         ext4::check(&disk, layout.root.start).await.map_err(BuildError::RootDamaged)?;
-        let build = self.build_info().await?;
+        let build = self.build_info();
         {
             let (disk, arch, source) = (disk.clone(), request.arch, source.clone());
             let initrds = (initrd, generic_initrd);
@@ -177,22 +178,12 @@ impl Job<'_> {
         }
     }
 
-    async fn build_info(&self) -> Result<Build, BuildError> {
+    fn build_info(&self) -> Build {
         let time = OffsetDateTime::now_utc().replace_nanosecond(0).expect("zero is a nanosecond");
-        Ok(Build {
-            git_sha: git_sha(&self.request.workspace).await,
+        Build {
+            git_sha: self.commit.to_owned(),
             time: time.format(&Rfc3339).expect("a time of this millennium has the format"),
-        })
-    }
-}
-
-/// The commit that the checkout is at. Building from an unpacked archive is fine: then there is none.
-async fn git_sha(workspace: &Path) -> String {
-    let git = |args: &[&str]| Cmd::new("git").args(args).current_dir(workspace);
-    let Ok(sha) = git(&["rev-parse", "HEAD"]).text().await else { return "unknown".to_owned() };
-    match git(&["status", "--porcelain"]).text().await {
-        Ok(changes) if changes.is_empty() => sha,
-        _ => format!("{sha}-dirty"),
+        }
     }
 }
 

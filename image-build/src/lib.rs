@@ -6,6 +6,7 @@
 pub mod base;
 pub mod build;
 pub mod bundle;
+pub mod commit;
 pub mod disk;
 pub mod error;
 pub mod esp;

@@ -187,7 +187,8 @@ impl PlanError {
             Self::NoArchive(_) => "make one with `cargo xtask dist`".to_owned(),
             Self::TooLarge { .. } => "put less into the image: `docs/image.md` says what is in it".to_owned(),
             Self::NoCommit { .. } => {
-                "commit all changes, then build it again with `cargo xtask build-image both`".to_owned()
+                "commit all changes, then build it again with `cargo xtask build-image both --force`"
+                    .to_owned()
             }
             Self::TwoCommits { .. } => {
                 "build both from one commit with `cargo xtask build-image both`".to_owned()

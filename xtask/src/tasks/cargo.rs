@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use host::{blocking, variables};
+use anyhow::Context as _;
+use host::blocking;
+use serde::Deserialize;
 use xshell::{Shell, cmd};
 
 /// Runs `cargo` with `args`, its output going straight through.
@@ -52,8 +54,7 @@ pub(crate) async fn run_openly<'a>(
 /// # Errors
 /// When the build fails.
 pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
-    cargo(["build", "--quiet", "--release", "--package", "emulator"]).await?;
-    Ok(target_dir()?.join("release/emulator"))
+    built("emulator", &["--quiet", "--release"], []).await
 }
 
 /// Builds this very program and gives its path.
@@ -64,15 +65,81 @@ pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When the build fails.
 pub(crate) async fn xtask_binary() -> anyhow::Result<PathBuf> {
-    cargo(["build", "--quiet", "--package", "xtask"]).await?;
-    Ok(target_dir()?.join("debug/xtask"))
+    built("xtask", &["--quiet"], []).await
 }
 
-/// Where cargo puts what it builds.
+/// Builds program `name` of the package that is called like it, and gives the path that cargo names: variables and cargo's configuration
+/// can lead it anywhere.
 ///
 /// # Errors
-/// When the working directory is gone.
-pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
-    let target = variables::path("CARGO_TARGET_DIR").unwrap_or_else(|| PathBuf::from("target"));
-    Ok(std::path::absolute(target)?)
+/// When the build fails.
+pub(crate) async fn built<'a>(
+    name: &str,
+    args: &[&str],
+    env: impl IntoIterator<Item = (&'a str, OsString)>,
+) -> anyhow::Result<PathBuf> {
+    let package: Vec<_> = ["build", "--package", name, "--bin", name].map(str::to_owned).into();
+    let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let env: Vec<(String, OsString)> =
+        env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let run = move || -> anyhow::Result<String> {
+        let sh = Shell::new()?;
+        // What people want to see goes to stderr.
+        let format = "json-render-diagnostics";
+        Ok(cmd!(sh, "cargo {package...} {args...} --message-format {format}").envs(env).read()?)
+    };
+    let messages = blocking::run(run).await?;
+    let executable = executable(&messages, name);
+    executable.with_context(|| format!("cargo does not say where it has put `{name}`"))
+}
+
+/// A message of `cargo build --message-format json` about what it has made.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Where program `name` is, by cargo's messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    artifacts.filter(|artifact| artifact.target.name == name).find_map(|artifact| artifact.executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_says_where_it_has_put_a_program() {
+        let messages = r#"
+            {"reason":"compiler-artifact","target":{"name":"emulator","kind":["lib"]},"executable":null}
+            {"reason":"compiler-artifact","target":{"name":"emulator","kind":["bin"]},"executable":"/elsewhere/release/emulator"}
+            {"reason":"build-finished","success":true}
+        "#;
+        assert_eq!(executable(messages, "emulator"), Some("/elsewhere/release/emulator".into()));
+        assert_eq!(executable(messages, "xtask"), None);
+    }
+
+    #[tokio::test]
+    async fn a_program_is_found_where_a_variable_leads_cargo_to() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("Cargo.toml"),
+            "[package]\nname = \"tiny\"\nedition = \"2024\"\n[workspace]\n",
+        )
+        .unwrap();
+        std::fs::create_dir(dir.path().join("src")).unwrap();
+        std::fs::write(dir.path().join("src/main.rs"), "fn main() {}").unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        let manifest = dir.path().join("Cargo.toml");
+        let args = ["--quiet", "--manifest-path", manifest.to_str().unwrap()];
+        let program = built("tiny", &args, [("CARGO_TARGET_DIR", elsewhere.clone().into())]).await.unwrap();
+        assert_eq!(program, elsewhere.join("debug/tiny"));
+    }
 }

@@ -11,7 +11,7 @@ use host::packages::{self, Feature};
 use host::process::Cmd;
 use release::program::{Archive, PROGRAM};
 
-use super::cargo::{cargo_with_env, target_dir};
+use super::cargo::built;
 use crate::flags::Dist;
 
 impl Dist {
@@ -25,9 +25,7 @@ impl Dist {
             env.push((&compiler, "musl-gcc".into()));
         }
         install_target(&target, console).await?;
-        let build = ["build", "--locked", "--release", "--package", PROGRAM, "--target", &target];
-        cargo_with_env(build, env).await?;
-        let program = target_dir()?.join(&target).join("release").join(PROGRAM);
+        let program = built(PROGRAM, &["--locked", "--release", "--target", &target], env).await?;
         let archive = Archive::pack(&program, &target, &self.output)?;
         console.report(&Event::Notice(&format!("`{}`: {}", archive.path.display(), archive.sha256)));
         writeln!(std::io::stdout(), "{}", archive.path.display()).context("cannot write to stdout")
