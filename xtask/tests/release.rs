@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use fake_github::GitHub as Server;
+use fake_github::{Fault, GitHub as Server, Place, Rule};
 use host::process::{Cmd, Finished};
 use release::arch::Arch;
 use release::program::{Archive, TAG, TARGETS};
@@ -85,6 +86,24 @@ async fn a_variable_that_is_set_to_nothing_is_not_set() {
     assert!(String::from_utf8_lossy(&unset.stderr).contains("--repo <REPO>"));
     let wrong = command(&server, &["plan"]).env("GITHUB_REPOSITORY", "nowhere").finished().await.unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("for 'GITHUB_REPOSITORY'"));
+}
+
+#[tokio::test]
+async fn a_hangup_that_is_ignored_does_not_interrupt() {
+    let (server, dir) = (server(), archives());
+    for (trap, exit) in [("trap '' HUP", 0), (":", 129)] {
+        // Under way for as long as the server makes it wait.
+        server.rule(Rule::new(Place::Api, Fault::Delay(Duration::from_secs(4))).times(1));
+        let script =
+            format!(r#"{trap}; "$0" "$@" & child=$!; sleep 2; kill -HUP $child || exit 99; wait $child"#);
+        let publish = ["release", "publish", "--program", dir.path().to_str().unwrap(), "--tag", TAG];
+        let publish = Cmd::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_xtask")]).args(publish);
+        let publish = publish.env("GITHUB_REPOSITORY", REPO).env_remove("GITHUB_REF_NAME");
+        let publish = publish.env("GITHUB_API_URL", server.api_url()).env("GITHUB_TOKEN", "token");
+        let done = publish.finished().await.unwrap();
+        assert_eq!(done.status.code(), Some(exit), "{trap}: {}", String::from_utf8_lossy(&done.stderr));
+        server.clear_rules();
+    }
 }
 
 #[tokio::test]

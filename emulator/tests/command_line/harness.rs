@@ -119,6 +119,15 @@ impl Emulator {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Starts it as `nohup` does, where SIGHUP is ignored, or as a terminal does, and gives the process.
+    pub(crate) fn start_for_hangup(&self, ignored: bool, args: &[&str]) -> Child {
+        let mut command = self.prepared("/bin/sh");
+        let trap = if ignored { "trap '' HUP; " } else { "" };
+        let script = format!(r#"{trap}exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_emulator")]).args(args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// As [`Emulator::run`], with stdout going to `path`.
     #[cfg(target_os = "linux")]
     pub(crate) fn run_into(&self, path: &str, args: &[&str]) -> String {

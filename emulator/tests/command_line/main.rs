@@ -8,6 +8,7 @@ mod places;
 mod published;
 mod pull;
 mod pull_faults;
+mod signals;
 mod variables;
 
 use harness::Emulator;
