@@ -34,11 +34,15 @@ impl<'a> Context<'a> {
     pub(crate) fn check_owner(&self, home_use: HomeUse) -> Result<(), CommandError> {
         let root = self.home.root();
         let Some((dir, owner)) = advice::stranger(root).filter(|_| home_use != HomeUse::Nothing) else {
-            return Ok(());
+            return self.check_writable(home_use);
         };
         if !advice::is_root() {
             let closed = dir == root && advice::is_closed(root);
-            return if closed { Err(CommandError::ForeignHome { path: dir, owner }) } else { Ok(()) };
+            return if closed {
+                Err(CommandError::ForeignHome { path: dir, owner })
+            } else {
+                self.check_writable(home_use)
+            };
         }
         if home_use == HomeUse::Writes {
             let text = format!(
@@ -50,6 +54,11 @@ impl<'a> Context<'a> {
             self.console.report(&Event::Warning(&text));
         }
         Ok(())
+    }
+
+    /// Refuses a home that nothing can be written to before anything is begun, with what has named it.
+    fn check_writable(&self, home_use: HomeUse) -> Result<(), CommandError> {
+        if home_use == HomeUse::Writes { Ok(self.home.check_writable()?) } else { Ok(()) }
     }
 
     /// The instance that the command acts on.

@@ -23,6 +23,19 @@ pub enum HomeError {
     /// The working directory, which the path is relative to, cannot be told.
     #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be told")]
     Relative(#[source] std::io::Error),
+    /// Nothing can be made in it.
+    #[error("the home `{}`, which `{named_by}` leads to, cannot be written to: `{}`", path.display(), nearest.display())]
+    Closed {
+        /// The home.
+        path: PathBuf,
+        /// The variable that names it.
+        named_by: &'static str,
+        /// It, or the nearest directory above that there is.
+        nearest: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Its path is no text.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
@@ -32,7 +45,7 @@ impl Explain for HomeError {
     fn class(&self) -> Class {
         match self {
             Self::NotUtf8(source) => source.class(),
-            Self::Nowhere | Self::Relative(_) => Class::Failed,
+            Self::Nowhere | Self::Relative(_) | Self::Closed { .. } => Class::Failed,
         }
     }
 
@@ -40,6 +53,9 @@ impl Explain for HomeError {
         match self {
             Self::Nowhere => Some(format!("set `{HOME_VARIABLE}` to a directory")),
             Self::Relative(_) => Some(format!("set `{HOME_VARIABLE}` to an absolute path")),
+            Self::Closed { .. } => {
+                Some(format!("set `{HOME_VARIABLE}` to a directory that you can write to"))
+            }
             Self::NotUtf8(source) => source.hint(),
         }
     }
@@ -69,6 +85,20 @@ impl Home {
         };
         utf8::check(named_by, &root)?;
         Ok(Self(root))
+    }
+
+    /// Proves that files can be made in it, by making one that is gone at once: in it, or where it would be made.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn check_writable(&self) -> Result<(), HomeError> {
+        let nearest = self.0.ancestors().find(|dir| dir.exists()).unwrap_or(&self.0);
+        tempfile::tempfile_in(nearest).map(drop).map_err(|source| HomeError::Closed {
+            path: self.0.clone(),
+            named_by: if variables::raw(HOME_VARIABLE).is_some() { HOME_VARIABLE } else { "HOME" },
+            nearest: nearest.to_owned(),
+            source,
+        })
     }
 
     /// The directory itself.

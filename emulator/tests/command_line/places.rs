@@ -29,6 +29,26 @@ fn a_home_whose_path_is_no_text_is_refused_with_the_variable() {
 }
 
 #[test]
+fn a_home_that_cannot_be_written_to_is_told_with_the_variable() {
+    let emulator = Emulator::new().with("STACK_EMULATOR_HOME", "/dev/null/home");
+    insta::assert_snapshot!(emulator.run(&["start"]), @"
+    exit 1
+    --- stdout
+
+    --- stderr
+    error: the home `/dev/null/home`, which `STACK_EMULATOR_HOME` leads to, cannot be written to: `/dev/null`
+      cause: Not a directory (os error 20)
+
+    hint: set `STACK_EMULATOR_HOME` to a directory that you can write to
+    ");
+    let doctor = emulator.run(&["doctor"]);
+    assert!(
+        doctor.starts_with("exit 5") && doctor.contains("which `STACK_EMULATOR_HOME` leads to"),
+        "{doctor}"
+    );
+}
+
+#[test]
 fn a_qemu_whose_path_is_no_text_is_refused_with_the_variable() {
     let emulator = Emulator::new().with("QEMU_SYSTEM_X86_64", no_text("/q"));
     insta::assert_snapshot!(emulator.run(&["start", "--arch", "amd64"]), @"

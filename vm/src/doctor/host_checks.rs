@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Check;
+use crate::home::Home;
 use crate::{backlog, runtime};
 
 /// Free space below which a start is not worth trying, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
@@ -19,6 +20,9 @@ const OTHERS: u32 = 0o077;
 pub(super) fn home(root: &Path) -> Check {
     const NAME: &str = "home";
     let shown = root.display();
+    if let Err(error) = Home::new(root).check_writable() {
+        return Check::failed(NAME, &error);
+    }
     let data = match std::fs::metadata(root) {
         Ok(data) => data,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -70,7 +74,13 @@ fn space(free: u64, root: &Path) -> Check {
 /// Sockets have a private place with a short path.
 pub(super) fn sockets(instance: &Path) -> Check {
     const NAME: &str = "sockets";
-    match runtime::path_for(instance) {
+    // Of its own, so that it is in nobody's way.
+    let owner = instance.with_file_name(".doctor");
+    let tried = runtime::ensure(&owner);
+    // What stays is empty.
+    let _ = runtime::remove(&owner);
+    let _ = std::fs::remove_dir(&owner);
+    match tried {
         Ok(dir) => Check::ok(NAME, format!("in `{}` ({} bytes long)", dir.display(), dir.as_os_str().len())),
         Err(error) => Check::failed(NAME, &error),
     }

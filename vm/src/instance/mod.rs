@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::events::{Event, Reporter};
@@ -212,8 +212,15 @@ impl Instance {
     /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
     async fn end_unknown(&self) -> Result<(), InstanceError> {
         let own = self.dir.monitor();
-        let qmp = if present(&own)? { own } else { runtime::path_for(self.dir.root())?.join(runtime::QMP) };
+        let qmp = if present(&own)? { own } else { self.monitor_elsewhere() };
         self.end(&Noted::read(&self.dir.live()), &qmp).await
+    }
+
+    /// Where the monitor is when it is not in the instance's directory: where something is, and else where it would be.
+    fn monitor_elsewhere(&self) -> PathBuf {
+        let places = runtime::candidates(self.dir.root()).into_iter().map(|dir| dir.join(runtime::QMP));
+        let places: Vec<_> = places.collect();
+        places.iter().find(|path| path.exists()).unwrap_or(&places[0]).clone()
     }
 
     /// Ends the machine that a live record speaks of, unless that is in a place that cannot be seen from here.
@@ -246,7 +253,7 @@ impl Instance {
 
     /// Removes what only a running instance has. QEMU must be gone.
     fn clear_live(&self) -> Result<(), InstanceError> {
-        remove_dir(&runtime::path_for(self.dir.root())?)?;
+        runtime::remove(self.dir.root())?;
         // One that ended by itself has removed it.
         remove(&self.dir.monitor())?;
         remove(&self.dir.live())?;
@@ -290,8 +297,6 @@ fn remove_dir(path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use host::events::Silent;
     use host::process::Cmd;
     use release::arch::Arch;

@@ -129,6 +129,8 @@ impl Capture<'_> {
             .freeze_machine(&dir, sockets.path(), reporter)
             .await
             .map_err(|error| keep_logs(self.home.failed_capture(), &dir.logs(), error))?;
+        // They may be in what becomes the snapshot.
+        drop(sockets);
         let phase = Phase::start(reporter, "freeze", "Freeze its files");
         let name = name(self.topology.arch, self.strategy, created_at);
         self.empty_overlay(&dir, &self.home.snapshot(&name)).await?;
@@ -388,7 +390,7 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
         }
         let dir = SnapshotDir::new(entry.path());
         if ended(&dir).await? {
-            drop(Sockets(runtime::path_for(dir.root())?));
+            runtime::remove(dir.root())?;
             fs::remove_dir_all(dir.root()).map_err(FileError::of("remove", dir.root()))?;
         }
     }
