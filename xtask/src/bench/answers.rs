@@ -24,9 +24,23 @@ pub(super) struct StartAnswer {
     pub(super) accelerator: Accelerator,
     pub(super) pid: Option<i32>,
     pub(super) phases: Vec<Timing>,
+    ports: Vec<Port>,
+}
+
+/// A port of the host.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Port {
+    name: String,
+    url: String,
 }
 
 impl StartAnswer {
+    /// Where the service called `name` is found, without a slash at the end.
+    pub(super) fn url(&self, name: &str) -> Option<&str> {
+        let port = self.ports.iter().find(|port| port.name == name)?;
+        Some(port.url.trim_end_matches('/'))
+    }
+
     /// Whether it was the start that was to be measured.
     ///
     /// # Errors
@@ -93,6 +107,7 @@ mod tests {
             "accelerator": "tcg",
             "pid": 4711,
             "phases": [{"phase": "disk", "seconds": 0.01}, {"phase": "load", "seconds": 0.2}],
+            "ports": [{"name": "backend", "host": 8102, "url": "http://127.0.0.1:8102"}],
             "seconds": 0.4,
         });
         for (key, value) in change {
@@ -106,6 +121,7 @@ mod tests {
         let started = started(&[]);
         assert_eq!((started.pid, started.accelerator), (Some(4711), Accelerator::Tcg));
         assert_eq!(started.phases[1], Timing { phase: "load".into(), seconds: 0.2 });
+        assert_eq!((started.url("backend"), started.url("other")), (Some("http://127.0.0.1:8102"), None));
         started.check(&TEMPLATE).unwrap();
     }
 

@@ -1,8 +1,9 @@
-//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again. One comparison is made below that, with the library: [`memory_ways`]; and one is of downloads: [`downloads`].
+//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again. One comparison is made below that, with the library: [`memory_ways`]; one is of downloads: [`downloads`]; and one is of clients that come at the same time: [`connections`].
 //!
 //! `docs/bench.md` says what is measured, how, and how to read it.
 
 mod answers;
+pub(crate) mod connections;
 pub(crate) mod downloads;
 pub(crate) mod emulator;
 pub(crate) mod home;

@@ -86,7 +86,7 @@ pub(super) const TEMPLATE: StartKind = StartKind {
     by: StartedBy::Snapshot,
     rotated: true,
 };
-const TEMPLATE_NO_ROTATION: StartKind = StartKind {
+pub(super) const TEMPLATE_NO_ROTATION: StartKind = StartKind {
     scenario: Scenario::TemplateNoRotation,
     args: &["--strategy", "template", "--no-rotation"],
     rotated: false,

@@ -31,7 +31,20 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// The same for what is counted.
+/// The smallest value that `part` of all, of 1, do not exceed; none where there are none.
+pub(crate) fn percentile(values: &[f64], part: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a count is a count"
+    )]
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// The same as [`median`] for what is counted.
 pub(crate) fn median_count(mut values: Vec<u64>) -> Option<u64> {
     values.sort_unstable();
     let upper = *values.get(values.len() / 2)?;
@@ -55,6 +68,17 @@ mod tests {
         assert_eq!(median_count(vec![9, 1, 4]), Some(4));
         assert_eq!(median_count(vec![9, 1]), Some(5));
         assert_eq!(median_count(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(
+            [0.5, 0.99, 1.0].map(|part| percentile(&values, part)),
+            [Some(100.0), Some(198.0), Some(200.0)]
+        );
+        assert_eq!(percentile(&[3.0], 0.01), Some(3.0));
+        assert_eq!(percentile(&[], 0.5), None);
     }
 
     #[test]

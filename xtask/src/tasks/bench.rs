@@ -15,6 +15,7 @@ use vm::snapshot::Strategy;
 
 use super::cargo::emulator_binary;
 use super::vm_tier::VmTier;
+use crate::bench::connections::{Connections, Contestant};
 use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
 use crate::bench::home::BenchHome;
@@ -40,6 +41,9 @@ impl Bench {
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
+        if self.connections {
+            return self.connections(&tier, arch, &qemu, &boot, load, console).await;
+        }
         let home = BenchHome::new(tier.home(), arch, console)?;
         let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
         let outcome = if self.memory {
@@ -66,6 +70,35 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         self.publish(&Report::new(host, measured))
+    }
+
+    async fn connections(
+        &self,
+        tier: &VmTier,
+        arch: Arch,
+        qemu: &Qemu,
+        boot: &BootFiles,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let own = ("this checkout".to_owned(), tier.emulator().to_owned());
+        let peers = self.peer.iter().map(|path| (path.display().to_string(), path.clone()));
+        let contestants = [own].into_iter().chain(peers).map(|(name, program)| {
+            let home = BenchHome::new(tier.home(), arch, console)?;
+            anyhow::Ok(Contestant { name, emulator: Emulator::new(program, arch, home) })
+        });
+        let contestants: Vec<Contestant<'_>> = contestants.collect::<anyhow::Result<_>>()?;
+        let manifest = &boot.manifest;
+        let connections =
+            Connections { contestants: &contestants, manifest, count: self.rounds.get(), console };
+        let measured = connections.measure().await?;
+        let accelerator = measured.accelerator.context("nothing was started")?;
+        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
+        let report = connections.report(host, &measured);
+        if let Some(path) = &self.json {
+            write(path, serde_json::to_string_pretty(&report)?)?;
+        }
+        show(&report.table())
     }
 
     /// Needs any image, not the newest one.
