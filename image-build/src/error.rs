@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(error.class(), Class::TimedOut);
         insta::assert_snapshot!(rendered(&error), @r"
         error: the guest hangs in step `60-migrations`: no sign of life for 90.0 s:
-        waiting
+            waiting
 
         hint: look in `/logs` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`
         ");

