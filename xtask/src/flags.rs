@@ -317,6 +317,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "connections", help_heading = "Connections")]
     pub(crate) peer: Vec<PathBuf>,
 
+    /// Image of the peers, for those that cannot read this checkout's.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "peer", help_heading = "Connections")]
+    pub(crate) peer_image: Option<PathBuf>,
+
     /// Measures pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`. Takes 10 GB of the disk for a while.
     #[arg(long, conflicts_with_all = ["json", "plot", "memory"], help_heading = "Downloads")]
     pub(crate) download: bool,

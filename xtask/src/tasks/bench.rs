@@ -14,7 +14,7 @@ use vm::qemu::Qemu;
 use vm::snapshot::Strategy;
 
 use super::cargo::emulator_binary;
-use super::vm_tier::VmTier;
+use super::vm_tier::{VmTier, home_around};
 use crate::bench::connections::{Connections, Contestant};
 use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
@@ -81,16 +81,21 @@ impl Bench {
         load: Option<f64>,
         console: &Console,
     ) -> anyhow::Result<()> {
-        let own = ("this checkout".to_owned(), tier.emulator().to_owned());
-        let peers = self.peer.iter().map(|path| (path.display().to_string(), path.clone()));
-        let contestants = [own].into_iter().chain(peers).map(|(name, program)| {
-            let home = BenchHome::new(tier.home(), arch, console)?;
-            anyhow::Ok(Contestant { name, emulator: Emulator::new(program, arch, home) })
+        let peer_home =
+            self.peer_image.as_ref().map(|image| home_around(image, arch, tier.home())).transpose()?;
+        let peer_home = peer_home.as_ref().map_or_else(|| tier.home().clone(), |made| Home::new(made.path()));
+        let peer_boot = BootFiles::of(&peer_home, arch, qemu.img()).await?;
+        let own = ("this checkout".to_owned(), tier.emulator().to_owned(), tier.home(), &boot.manifest);
+        let peers = self
+            .peer
+            .iter()
+            .map(|program| (program.display().to_string(), program.clone(), &peer_home, &peer_boot.manifest));
+        let contestants = [own].into_iter().chain(peers).map(|(name, program, source, manifest)| {
+            let home = BenchHome::new(source, arch, console)?;
+            anyhow::Ok(Contestant { name, emulator: Emulator::new(program, arch, home), manifest })
         });
         let contestants: Vec<Contestant<'_>> = contestants.collect::<anyhow::Result<_>>()?;
-        let manifest = &boot.manifest;
-        let connections =
-            Connections { contestants: &contestants, manifest, count: self.rounds.get(), console };
+        let connections = Connections { contestants: &contestants, count: self.rounds.get(), console };
         let measured = connections.measure().await?;
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;

@@ -94,7 +94,10 @@ impl VmTier {
 }
 
 /// A home with this image, and the QEMU of `source`.
-fn home_around(image: &Path, arch: Arch, source: &Home) -> anyhow::Result<TempDir> {
+///
+/// # Errors
+/// When there is no such image, or no home can be made.
+pub(crate) fn home_around(image: &Path, arch: Arch, source: &Home) -> anyhow::Result<TempDir> {
     anyhow::ensure!(image.is_file(), "there is no image `{}`", image.display());
     let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
     files::create_private_dir(&cache)?;

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(super) enum Outcome {
     /// What was asked for.
     Answered,
-    /// 503: try again later.
+    /// 503 or 429: try again later.
     Busy,
     /// The connection was refused, reset or ended before a whole answer.
     Reset,
@@ -41,7 +41,7 @@ pub(super) fn client() -> anyhow::Result<Client> {
 /// Sends `request` `count` times at once.
 ///
 /// # Errors
-/// When an answer is neither a success nor 503: something else than what was to be measured.
+/// When an answer is neither a success nor 503 or 429: something else than what was to be measured.
 pub(super) async fn burst(request: &RequestBuilder, count: usize) -> anyhow::Result<Vec<Ended>> {
     let mut requests = JoinSet::new();
     for _ in 0..count {
@@ -59,7 +59,7 @@ async fn ended(request: RequestBuilder) -> anyhow::Result<Ended> {
     let answered = whole(request).await;
     let seconds = begun.elapsed().as_secs_f64();
     let outcome = match answered {
-        Ok(StatusCode::SERVICE_UNAVAILABLE) => Outcome::Busy,
+        Ok(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => Outcome::Busy,
         Ok(status) => {
             ensure!(status.is_success(), "a service answered {status}");
             Outcome::Answered

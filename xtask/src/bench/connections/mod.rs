@@ -61,14 +61,14 @@ pub(crate) struct Contestant<'a> {
     pub(crate) name: String,
     /// The program, in a home of its own.
     pub(crate) emulator: Emulator<'a>,
+    /// The description of its image.
+    pub(crate) manifest: &'a Manifest,
 }
 
 /// A comparison of programs, which take turns.
 pub(crate) struct Connections<'a> {
     /// Each of them.
     pub(crate) contestants: &'a [Contestant<'a>],
-    /// The image's description.
-    pub(crate) manifest: &'a Manifest,
     /// How many rounds there are.
     pub(crate) count: usize,
     /// Where progress is told.
@@ -126,39 +126,15 @@ impl Connections<'_> {
 
     /// One new session, asked by many at once.
     async fn turn(&self, index: usize, measured: &mut Measured) -> anyhow::Result<()> {
-        let emulator = &self.contestants[index].emulator;
-        let Timed { answer, .. } = emulator.start(&TEMPLATE_NO_ROTATION, self.manifest).await?;
+        let Contestant { emulator, manifest, .. } = &self.contestants[index];
+        let Timed { answer, .. } = emulator.start(&TEMPLATE_NO_ROTATION, manifest).await?;
         measured.accelerator = Some(answer.accelerator);
         let client = client()?;
-        for (kind, request, count) in self.bursts(&client, &answer).await? {
+        for (kind, request, count) in bursts(&client, &answer, manifest).await? {
             let ended = burst(&request, count).await?;
             measured.ended.entry((index, kind)).or_default().extend(ended);
         }
         emulator.reset().await
-    }
-
-    async fn bursts(
-        &self,
-        client: &Client,
-        started: &StartAnswer,
-    ) -> anyhow::Result<[(Burst, RequestBuilder, usize); 2]> {
-        let url = started.url(SERVICE).with_context(|| format!("the image has no port `{SERVICE}`"))?;
-        let secret = self.manifest.stack.secrets.iter().find(|secret| secret.name == CLIENT_KEY);
-        let key = &secret.with_context(|| format!("the image has no secret `{CLIENT_KEY}`"))?.placeholder;
-        let user = json!({ "email": "bench@example.com", "password": "correct horse battery" });
-        let password = |action: &str| {
-            client
-                .request(Method::POST, format!("{url}/api/v1/auth/password/{action}"))
-                .header("x-stack-project-id", "internal")
-                .header("x-stack-access-type", "client")
-                .header("x-stack-publishable-client-key", key)
-                .json(&user)
-        };
-        password("sign-up").send().await?.error_for_status().context("no user can be made")?;
-        Ok([
-            (Burst::Health, client.get(format!("{url}/health")), HEALTH),
-            (Burst::SignIn, password("sign-in"), SIGN_INS),
-        ])
     }
 
     /// The figures of what was `measured`.
@@ -170,6 +146,31 @@ impl Connections<'_> {
         });
         Report { schema_version: SCHEMA_VERSION, host, programs: programs.collect() }
     }
+}
+
+/// Makes a user, and gives what is then asked by how many at once.
+async fn bursts(
+    client: &Client,
+    started: &StartAnswer,
+    manifest: &Manifest,
+) -> anyhow::Result<[(Burst, RequestBuilder, usize); 2]> {
+    let url = started.url(SERVICE).with_context(|| format!("the image has no port `{SERVICE}`"))?;
+    let secret = manifest.stack.secrets.iter().find(|secret| secret.name == CLIENT_KEY);
+    let key = &secret.with_context(|| format!("the image has no secret `{CLIENT_KEY}`"))?.placeholder;
+    let user = json!({ "email": "bench@example.com", "password": "correct horse battery" });
+    let password = |action: &str| {
+        client
+            .request(Method::POST, format!("{url}/api/v1/auth/password/{action}"))
+            .header("x-stack-project-id", "internal")
+            .header("x-stack-access-type", "client")
+            .header("x-stack-publishable-client-key", key)
+            .json(&user)
+    };
+    password("sign-up").send().await?.error_for_status().context("no user can be made")?;
+    Ok([
+        (Burst::Health, client.get(format!("{url}/health")), HEALTH),
+        (Burst::SignIn, password("sign-in"), SIGN_INS),
+    ])
 }
 
 impl Report {
