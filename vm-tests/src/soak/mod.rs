@@ -30,7 +30,8 @@ pub async fn run(cycles: usize, seed: u64, json: Option<&Path>) -> String {
     let instances = emulator.home().home().instances();
     std::fs::create_dir(&instances).expect("the home is writable");
     // Room for the disk and, for a moment, for two saved memories.
-    let disk = SmallDisk::mount(&instances, c"size=1536m,mode=0700");
+    let image = emulator.home().scratch("disk.img");
+    let disk = SmallDisk::ext4(&instances, &image, "1536M").await;
     let started = emulator.start(&[]).await;
     let (random, report, json) = (StdRng::seed_from_u64(seed), Report::new(seed), json.map(Path::to_owned));
     let mut soak = Soak { disk, emulator, started, random, rows: Vec::new(), report, json };
