@@ -1,5 +1,6 @@
 //! Whatever is wrong with saved memory: it is noticed and told, and the start ends healthy with the user's data.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -128,12 +129,39 @@ async fn a_disk_that_is_full_for_a_snapshot_leads_to_a_boot_and_leaves_nothing_h
     emulator.assert_tidy().await;
 }
 
+/// Puts the instances on a file system of their own, with these options.
+fn instances_on(emulator: &Emulator, options: &CStr) -> SmallDisk {
+    let instances = emulator.home().home().instances();
+    fs::create_dir(&instances).unwrap();
+    SmallDisk::mount(&instances, options)
+}
+
+/// Has the guest write more than there is room for, a moment later and by a program that is not waited for: its machine is going to
+/// stand still.
+async fn write_soon(emulator: &Emulator) {
+    let writes =
+        "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
+    emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
+}
+
+/// Waits until `status` says `because` of what the machine stands still.
+async fn stands_still(emulator: &Emulator, because: &str) {
+    let told = async || emulator.run(&["status"]).await.stdout.contains(because).then_some(());
+    wait::until(STANDSTILL_LIMIT, told).await.expect("`status` says that the machine stands still");
+}
+
+/// Lets the machine go on, and proves that it has lost nothing and takes more.
+async fn goes_on(emulator: &Emulator) {
+    let again = emulator.start(&[]).await;
+    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
+    assert!(users(&again).await.contains(&USER.to_owned()));
+    sign_up(&again, "later@example.com").await;
+}
+
 #[tokio::test]
 async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_data() {
     let emulator = Emulator::for_amd64();
-    let instances = emulator.home().home().instances();
-    fs::create_dir(&instances).unwrap();
-    let disk = SmallDisk::mount(&instances, c"size=160m,mode=0700");
+    let disk = instances_on(&emulator, c"size=160m,mode=0700");
     let started = emulator.start(&[]).await.by("snapshot");
     sign_up(&started, USER).await;
     let stopped = emulator.stop(&[], "stopped").await;
@@ -152,32 +180,20 @@ async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_
 #[tokio::test]
 async fn a_disk_that_is_full_while_it_runs_makes_the_machine_stand_still_until_there_is_room() {
     let emulator = Emulator::for_amd64();
-    let instances = emulator.home().home().instances();
-    fs::create_dir(&instances).unwrap();
-    let disk = SmallDisk::mount(&instances, c"size=160m,mode=0700");
+    let disk = instances_on(&emulator, c"size=160m,mode=0700");
     let started = emulator.start(&[]).await.by("snapshot");
     sign_up(&started, USER).await;
-    // Written a moment later, by a program that is not waited for: its machine is going to stand still.
-    let writes =
-        "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
-    emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
+    write_soon(&emulator).await;
     let filler = disk.path().join("filler");
     fs::write(&filler, vec![1; 160 << 20]).unwrap_err();
-    let full = async || {
-        let status = emulator.run(&["status"]).await;
-        status.stdout.contains("this machine's is full").then_some(())
-    };
-    wait::until(STANDSTILL_LIMIT, full).await.expect("`status` says that the machine stands still");
+    stands_still(&emulator, "this machine's is full").await;
 
     let still_full = emulator.run(&START).await.expect(1);
     assert!(still_full.stderr.contains("No space left on device"), "{}", still_full.stderr);
     assert!(still_full.stderr.contains("hint: make room"), "{}", still_full.stderr);
 
     fs::remove_file(filler).unwrap();
-    let again = emulator.start(&[]).await;
-    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
-    assert!(users(&again).await.contains(&USER.to_owned()));
-    sign_up(&again, "later@example.com").await;
+    goes_on(&emulator).await;
     let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
     assert_eq!(stopped["ending"], "powered-off");
     emulator.assert_tidy().await;
@@ -194,23 +210,14 @@ async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raise
     std::os::unix::fs::symlink(disk.path(), emulator.home().home().instances()).unwrap();
     let started = emulator.start(&[]).await.by("snapshot");
     sign_up(&started, USER).await;
-    let writes =
-        "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
     disk.allow(4 << 20).await;
-    emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
-    let refused = async || {
-        let status = emulator.run(&["status"]).await;
-        status.stdout.contains("a quota is used up").then_some(())
-    };
-    wait::until(STANDSTILL_LIMIT, refused).await.expect("`status` says that the machine stands still");
+    write_soon(&emulator).await;
+    stands_still(&emulator, "a quota is used up").await;
     let still = emulator.run(&START).await.expect(1);
     assert!(still.stderr.contains("Disk quota exceeded"), "{}", still.stderr);
 
     disk.lift().await;
-    let again = emulator.start(&[]).await;
-    assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
-    assert!(users(&again).await.contains(&USER.to_owned()));
-    sign_up(&again, "later@example.com").await;
+    goes_on(&emulator).await;
     emulator.finish().await;
     emulator.assert_tidy().await;
     drop(disk);
@@ -219,9 +226,7 @@ async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raise
 #[tokio::test]
 async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
     let emulator = Emulator::for_amd64();
-    let instances = emulator.home().home().instances();
-    fs::create_dir(&instances).unwrap();
-    let disk = SmallDisk::mount(&instances, c"size=512m,mode=0700");
+    let disk = instances_on(&emulator, c"size=512m,mode=0700");
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
     emulator.finish().await;
