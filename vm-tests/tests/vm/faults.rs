@@ -214,7 +214,9 @@ async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raise
     write_soon(&emulator).await;
     stands_still(&emulator, "a quota is used up").await;
     let still = emulator.run(&START).await.expect(1);
-    assert!(still.stderr.contains("Disk quota exceeded"), "{}", still.stderr);
+    let quota = ["Disk quota exceeded", "No space left on device"];
+    assert!(quota.iter().any(|reason| still.stderr.contains(reason)), "{}", still.stderr);
+    assert!(still.stderr.contains("hint: make room"), "{}", still.stderr);
 
     disk.lift().await;
     goes_on(&emulator).await;

@@ -29,7 +29,7 @@ const AGENT_LIMIT: Duration = Duration::from_secs(1);
 pub enum Standstill {
     /// The command that was suspending it is gone, or is still at it.
     CutShort,
-    /// QEMU has stopped it, because the file system that its disk is on is full.
+    /// QEMU has stopped it, because there is no room for its disk. A quota may say so too: that of XFS does, and that of Btrfs at times.
     DiskFull,
     /// QEMU has stopped it, because its disk could not be read or written.
     DiskFails,
@@ -39,7 +39,7 @@ impl fmt::Display for Standstill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CutShort => "a stop was cut short",
-            Self::DiskFull => "its disk could not be written: this machine's is full",
+            Self::DiskFull => "its disk could not be written: this machine's is full, or a quota is used up",
             Self::DiskFails => {
                 "its disk could not be read or written: this machine's fails, or a quota is used up"
             }
