@@ -281,6 +281,7 @@ pub(crate) struct Soak {
   cargo xtask bench
   cargo xtask bench --rounds 1
   cargo xtask bench --json bench.json --plot docs/bench.svg
+  cargo xtask bench --peer /usr/local/bin/emulator
   cargo xtask bench --connections --peer /usr/local/bin/emulator
   cargo xtask bench --memory --idle 30s
   cargo xtask bench --download --rounds 3")]
@@ -305,6 +306,14 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     pub(crate) plot: Option<PathBuf>,
 
+    /// Another `emulator` to measure in turns with this checkout's; may be given more than once.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path, conflicts_with_all = ["memory", "download"])]
+    pub(crate) peer: Vec<PathBuf>,
+
+    /// Image of the peers, for those that cannot read this checkout's.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "peer")]
+    pub(crate) peer_image: Option<PathBuf>,
+
     /// Compares ways to hold the memory of a guest instead: how soon it goes on, and what keeping it costs.
     #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
     pub(crate) memory: bool,
@@ -312,14 +321,6 @@ pub(crate) struct Bench {
     /// Measures clients that come at the same time instead: 200 requests and 50 sign-ins at once through a forwarded port.
     #[arg(long, conflicts_with_all = ["plot", "memory", "download"], help_heading = "Connections")]
     pub(crate) connections: bool,
-
-    /// Another `emulator` to measure in turns with this checkout's; may be given more than once.
-    #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "connections", help_heading = "Connections")]
-    pub(crate) peer: Vec<PathBuf>,
-
-    /// Image of the peers, for those that cannot read this checkout's.
-    #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "peer", help_heading = "Connections")]
-    pub(crate) peer_image: Option<PathBuf>,
 
     /// Measures pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`. Takes 10 GB of the disk for a while.
     #[arg(long, conflicts_with_all = ["json", "plot", "memory"], help_heading = "Downloads")]

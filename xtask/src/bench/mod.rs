@@ -4,6 +4,7 @@
 
 mod answers;
 pub(crate) mod connections;
+pub(crate) mod contestant;
 pub(crate) mod downloads;
 pub(crate) mod emulator;
 pub(crate) mod home;

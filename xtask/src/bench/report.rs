@@ -25,6 +25,19 @@ pub(crate) struct Report {
     pub(crate) sizes: Sizes,
     /// Medians.
     pub(crate) memory: BTreeMap<Scenario, MemoryUse>,
+    /// What others took that were measured in turns with this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// Another program.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Peer {
+    /// What it is called.
+    pub(crate) name: String,
+    pub(crate) scenarios: BTreeMap<Scenario, Figures>,
+    /// Medians.
+    pub(crate) memory: BTreeMap<Scenario, MemoryUse>,
 }
 
 /// One scenario.
@@ -36,14 +49,27 @@ pub(crate) struct Figures {
 }
 
 impl Report {
-    /// What was measured on this host.
-    pub(crate) fn new(host: HostFacts, measured: Measured) -> Self {
-        let runs = &measured.scenarios;
-        let scenarios =
-            runs.iter().filter_map(|(&scenario, runs)| Some((scenario, figures(runs)?))).collect();
-        let memory = runs.iter().filter_map(|(&scenario, runs)| Some((scenario, memory(runs)?))).collect();
-        Self { schema_version: SCHEMA_VERSION, host, scenarios, sizes: measured.sizes, memory }
+    /// What was measured on this host, of this program and of others by their names.
+    pub(crate) fn new(
+        host: HostFacts,
+        own: Measured,
+        peers: impl IntoIterator<Item = (String, Measured)>,
+    ) -> Self {
+        let peer = |(name, measured): (String, Measured)| {
+            let (scenarios, memory) = medians(&measured);
+            Peer { name, scenarios, memory }
+        };
+        let (scenarios, memory) = medians(&own);
+        let peers = peers.into_iter().map(peer).collect();
+        Self { schema_version: SCHEMA_VERSION, host, scenarios, sizes: own.sizes, memory, peers }
     }
+}
+
+fn medians(measured: &Measured) -> (BTreeMap<Scenario, Figures>, BTreeMap<Scenario, MemoryUse>) {
+    let runs = &measured.scenarios;
+    let scenarios = runs.iter().filter_map(|(&scenario, runs)| Some((scenario, figures(runs)?)));
+    let memory = runs.iter().filter_map(|(&scenario, runs)| Some((scenario, memory(runs)?)));
+    (scenarios.collect(), memory.collect())
 }
 
 fn figures(runs: &Runs) -> Option<Figures> {
@@ -64,6 +90,15 @@ pub(crate) mod tests {
 
     /// A report that nobody has measured.
     pub(crate) fn sample() -> Report {
+        Report::new(host(), measured(), [])
+    }
+
+    /// The same with a peer that takes as long.
+    pub(crate) fn sample_beside_a_peer() -> Report {
+        Report::new(host(), measured(), [("/opt/emulator".to_owned(), measured())])
+    }
+
+    fn measured() -> Measured {
         let runs = |factor: f64| Runs {
             seconds: [0.4, 0.5, 0.42].map(|seconds| seconds * factor).into(),
             phases: BTreeMap::from([
@@ -84,7 +119,16 @@ pub(crate) mod tests {
             (Scenario::Cold, runs(40.0)),
         ]);
         let sizes = BTreeMap::from([("image".into(), 155 << 20), ("suspended_session".into(), 1 << 30)]);
-        Report::new(host(), Measured { scenarios, sizes, accelerator: None })
+        Measured { scenarios, sizes, accelerator: None }
+    }
+
+    #[test]
+    fn peers_are_listed_with_figures_of_their_own() {
+        assert!(serde_json::to_value(sample()).unwrap().get("peers").is_none());
+        let json = serde_json::to_value(sample_beside_a_peer()).unwrap();
+        assert_eq!(json["peers"][0]["name"], "/opt/emulator");
+        assert_eq!(json["peers"][0]["scenarios"], json["scenarios"]);
+        assert_eq!(json["peers"][0]["memory"], json["memory"]);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use host::events::{Phase, Reporter, Timing, Unit};
-use release::manifest::Manifest;
 use vm::accel::Accelerator;
 use vm::snapshot::Strategy;
 
 use super::answers::StartAnswer;
-use super::emulator::{Emulator, Timed};
+use super::contestant::{Contestant, whose_turn};
+use super::emulator::Timed;
 use super::memory_use::{self, MemoryUse};
 use super::scenario::{SUSPENDED, Scenario, StartKind, TEMPLATE, Turn};
 use super::sizes::{self, Sizes};
@@ -43,12 +43,10 @@ pub(crate) struct Measured {
     pub(crate) accelerator: Option<Accelerator>,
 }
 
-/// A measurement.
+/// A measurement of programs, which take turns.
 pub(crate) struct Rounds<'a> {
-    /// The program, in a home of its own.
-    pub(crate) emulator: &'a Emulator<'a>,
-    /// The image's description.
-    pub(crate) manifest: &'a Manifest,
+    /// Each of them.
+    pub(crate) contestants: &'a [Contestant<'a>],
     /// How many rounds count.
     pub(crate) count: usize,
     /// Where progress is told.
@@ -56,44 +54,64 @@ pub(crate) struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Measures everything.
+    /// Measures everything, and gives what each of the programs took.
     ///
     /// # Errors
     /// When a command fails or does something else than what was to be measured. Nothing is left running.
-    pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
+    pub(crate) async fn measure(&self) -> anyhow::Result<Vec<Measured>> {
+        let programs = self.contestants.len();
         // What the first ones measure is dropped: their files have to be read from the disk first.
-        let mut unused = Measured::default();
-        let phase = Phase::start(self.console, "bench-snapshots", "Capture both snapshots");
-        for strategy in Strategy::ALL {
-            phase.detail(strategy.as_str());
-            self.capture(&mut unused, strategy).await?;
-        }
-        phase.done();
-        self.round("Warm up", &Turn::warm_up(), &mut unused).await?;
+        let mut unused: Vec<Measured> = (0..programs).map(|_| Measured::default()).collect();
+        let captures = Strategy::ALL.map(Turn::Capture);
+        self.round("Capture both snapshots", 0, &captures, &mut unused).await?;
+        self.round("Warm up", 0, &Turn::warm_up(), &mut unused).await?;
 
-        let mut measured = Measured { sizes: unused.sizes, ..Measured::default() };
+        let keep_sizes = |unused: Measured| Measured { sizes: unused.sizes, ..Measured::default() };
+        let mut measured: Vec<Measured> = unused.into_iter().map(keep_sizes).collect();
         for round in 0..self.count {
             let title = format!("Round {} of {}", round + 1, self.count);
-            self.round(&title, &Turn::of_round(round), &mut measured).await?;
+            self.round(&title, round, &Turn::of_round(round), &mut measured).await?;
         }
-        sizes::image(&mut measured.sizes, self.emulator.home().home(), self.emulator.arch())?;
+        for (Contestant { emulator, .. }, measured) in self.contestants.iter().zip(&mut measured) {
+            sizes::image(&mut measured.sizes, emulator.home().home(), emulator.arch())?;
+        }
         Ok(measured)
     }
 
-    async fn round(&self, title: &str, turns: &[Turn], measured: &mut Measured) -> anyhow::Result<()> {
+    /// Each turn by each program, one right after the other: what a machine does at one time of the day is so for all of them.
+    async fn round(
+        &self,
+        title: &str,
+        round: usize,
+        turns: &[Turn],
+        measured: &mut [Measured],
+    ) -> anyhow::Result<()> {
         let phase = Phase::start(self.console, "bench-round", title);
-        for (done, turn) in turns.iter().enumerate() {
-            phase.progress(done as u64, Some(turns.len() as u64), Unit::Steps);
-            phase.detail(&turn.title());
-            match turn {
-                Turn::Start(kind) => self.start(measured, kind).await?,
-                Turn::Suspend => self.suspend(measured).await?,
-                Turn::Capture(strategy) => self.capture(measured, *strategy).await?,
-            }
-            self.emulator.reset().await?;
+        let programs = self.contestants.len();
+        for step in 0..turns.len() * programs {
+            let turn = &turns[step / programs];
+            let index = whose_turn(round * programs + step % programs, programs);
+            let contestant = &self.contestants[index];
+            phase.progress(step as u64, Some((turns.len() * programs) as u64), Unit::Steps);
+            phase.detail(&match programs {
+                1 => turn.title(),
+                _ => format!("{} of {}", turn.title(), contestant.name),
+            });
+            contestant.turn(turn, &mut measured[index]).await.map_err(|error| contestant.explain(error))?;
         }
         phase.done();
         Ok(())
+    }
+}
+
+impl Contestant<'_> {
+    async fn turn(&self, turn: &Turn, measured: &mut Measured) -> anyhow::Result<()> {
+        match turn {
+            Turn::Start(kind) => self.start(measured, kind).await?,
+            Turn::Suspend => self.suspend(measured).await?,
+            Turn::Capture(strategy) => self.capture(measured, *strategy).await?,
+        }
+        self.emulator.reset().await
     }
 
     async fn start(&self, measured: &mut Measured, kind: &StartKind) -> anyhow::Result<()> {

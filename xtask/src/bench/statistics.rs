@@ -44,6 +44,12 @@ pub(crate) fn percentile(values: &[f64], part: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
+/// The median of how many times as long each run has taken as the run of the other in the same round; none where there are none.
+pub(crate) fn ratio(runs: &[f64], others: &[f64]) -> Option<f64> {
+    let pairs: Vec<f64> = runs.iter().zip(others).map(|(run, other)| run / other).collect();
+    median(&pairs)
+}
+
 /// The same as [`median`] for what is counted.
 pub(crate) fn median_count(mut values: Vec<u64>) -> Option<u64> {
     values.sort_unstable();
@@ -68,6 +74,12 @@ mod tests {
         assert_eq!(median_count(vec![9, 1, 4]), Some(4));
         assert_eq!(median_count(vec![9, 1]), Some(5));
         assert_eq!(median_count(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_ratio_is_of_runs_that_were_made_one_after_the_other() {
+        assert_eq!(ratio(&[1.0, 3.0, 2.0], &[2.0, 3.0, 1.0]), Some(1.0));
+        assert_eq!(ratio(&[], &[1.0]), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::report::{Figures, Report};
+use super::report::{Figures, Peer, Report};
+use super::statistics::ratio;
 
 /// Phases that a row has room for.
 const PHASES: usize = 3;
@@ -15,6 +16,7 @@ pub(crate) fn all(report: &Report) -> String {
     if !report.memory.is_empty() {
         parts.push(memory(report));
     }
+    parts.extend(report.peers.iter().map(|peer| beside(report, peer)));
     parts.join("\n\n")
 }
 
@@ -41,6 +43,16 @@ fn memory(report: &Report) -> String {
         .iter()
         .map(|(scenario, memory)| [scenario.to_string(), mib(memory.peak_rss), mib(memory.pss)]);
     table(["MEMORY OF QEMU", "PEAK RSS", "PSS"], 1..3, rows)
+}
+
+fn beside(report: &Report, peer: &Peer) -> String {
+    let rows = report.scenarios.iter().filter_map(|(scenario, own)| {
+        let [own, other] = [&own.seconds, &peer.scenarios.get(scenario)?.seconds];
+        let ratio = format!("{:.3}", ratio(&own.runs, &other.runs)?);
+        Some([scenario.to_string(), shown(own.median), shown(other.median), ratio])
+    });
+    let beside = format!("BESIDE {}", peer.name);
+    table([&beside, "MEDIAN", "ITS MEDIAN", "RATIO"], 1..4, rows)
 }
 
 /// Plain columns two spaces apart; those with numbers end at one edge.
@@ -75,8 +87,19 @@ pub(super) fn mib(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::sample;
+    use super::super::report::tests::{sample, sample_beside_a_peer};
     use super::*;
+
+    #[test]
+    fn a_peer_has_a_table_of_its_own() {
+        let text = all(&sample_beside_a_peer());
+        insta::assert_snapshot!(text.split("\n\n").last().unwrap(), @"
+        BESIDE /opt/emulator   MEDIAN  ITS MEDIAN  RATIO
+        cold                   16.8 s      16.8 s  1.000
+        template              0.420 s     0.420 s  1.000
+        stop                  0.630 s     0.630 s  1.000
+        ");
+    }
 
     #[test]
     fn the_table_has_spreads_and_the_longest_phases() {

@@ -15,7 +15,8 @@ use vm::snapshot::Strategy;
 
 use super::cargo::emulator_binary;
 use super::vm_tier::{VmTier, home_around};
-use crate::bench::connections::{Connections, Contestant};
+use crate::bench::connections::Connections;
+use crate::bench::contestant::Contestant;
 use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
 use crate::bench::home::BenchHome;
@@ -25,6 +26,9 @@ use crate::bench::report::Report;
 use crate::bench::rounds::Rounds;
 use crate::bench::{plot, table};
 use crate::flags::Bench;
+
+/// What this checkout's program is called beside its peers.
+const OWN: &str = "this checkout";
 
 impl Bench {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
@@ -41,51 +45,18 @@ impl Bench {
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
-        if self.connections {
-            return self.connections(&tier, arch, &qemu, &boot, load, console).await;
+        if self.memory {
+            let home = BenchHome::new(tier.home(), arch, console)?;
+            let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
+            let contestant = Contestant { name: OWN.to_owned(), emulator, manifest: &boot.manifest };
+            let outcome = self.compare_memory(&contestant.emulator, &qemu, &boot, console).await;
+            return outcome.map_err(|error| contestant.explain(error));
         }
-        let home = BenchHome::new(tier.home(), arch, console)?;
-        let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
-        let outcome = if self.memory {
-            self.compare_memory(&emulator, &qemu, &boot, console).await
-        } else {
-            self.measure(&emulator, &qemu, &boot, load, console).await
-        };
-        outcome.map_err(|error| match emulator.home().keep_logs() {
-            Some(dir) => error.context(format!("the benchmark failed; its logs are in `{}`", dir.display())),
-            None => error,
-        })
-    }
-
-    async fn measure(
-        &self,
-        emulator: &Emulator<'_>,
-        qemu: &Qemu,
-        boot: &BootFiles,
-        load: Option<f64>,
-        console: &Console,
-    ) -> anyhow::Result<()> {
-        let rounds = Rounds { emulator, manifest: &boot.manifest, count: self.rounds.get(), console };
-        let measured = rounds.measure().await?;
-        let accelerator = measured.accelerator.context("nothing was started")?;
-        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
-        self.publish(&Report::new(host, measured))
-    }
-
-    async fn connections(
-        &self,
-        tier: &VmTier,
-        arch: Arch,
-        qemu: &Qemu,
-        boot: &BootFiles,
-        load: Option<f64>,
-        console: &Console,
-    ) -> anyhow::Result<()> {
         let peer_home =
             self.peer_image.as_ref().map(|image| home_around(image, arch, tier.home())).transpose()?;
         let peer_home = peer_home.as_ref().map_or_else(|| tier.home().clone(), |made| Home::new(made.path()));
         let peer_boot = BootFiles::of(&peer_home, arch, qemu.img()).await?;
-        let own = ("this checkout".to_owned(), tier.emulator().to_owned(), tier.home(), &boot.manifest);
+        let own = (OWN.to_owned(), tier.emulator().to_owned(), tier.home(), &boot.manifest);
         let peers = self
             .peer
             .iter()
@@ -95,7 +66,44 @@ impl Bench {
             anyhow::Ok(Contestant { name, emulator: Emulator::new(program, arch, home), manifest })
         });
         let contestants: Vec<Contestant<'_>> = contestants.collect::<anyhow::Result<_>>()?;
-        let connections = Connections { contestants: &contestants, count: self.rounds.get(), console };
+        if self.connections {
+            self.connections(&contestants, &qemu, load, console).await
+        } else {
+            self.measure(&contestants, &qemu, load, console).await
+        }
+    }
+
+    async fn measure(
+        &self,
+        contestants: &[Contestant<'_>],
+        qemu: &Qemu,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let rounds = Rounds { contestants, count: self.rounds.get(), console };
+        let mut measured = rounds.measure().await?.into_iter();
+        let own = measured.next().context("nothing was measured")?;
+        let accelerator = own.accelerator.context("nothing was started")?;
+        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
+        let peers = contestants[1..].iter().map(|peer| peer.name.clone()).zip(measured);
+        let report = Report::new(host, own, peers);
+        if let Some(path) = &self.json {
+            write(path, serde_json::to_string_pretty(&report)?)?;
+        }
+        if let Some(path) = &self.plot {
+            write(path, plot::svg(&report)?)?;
+        }
+        show(&table::all(&report))
+    }
+
+    async fn connections(
+        &self,
+        contestants: &[Contestant<'_>],
+        qemu: &Qemu,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let connections = Connections { contestants, count: self.rounds.get(), console };
         let measured = connections.measure().await?;
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
@@ -133,16 +141,6 @@ impl Bench {
         let source = Source::new(home, qemu, boot, home.snapshot(&snapshot.snapshot))?;
         let comparison = Comparison { source, count: self.rounds.get(), idle: self.idle, console };
         show(&comparison.table().await?)
-    }
-
-    fn publish(&self, report: &Report) -> anyhow::Result<()> {
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(report)?)?;
-        }
-        if let Some(path) = &self.plot {
-            write(path, plot::svg(report)?)?;
-        }
-        show(&table::all(report))
     }
 }
 

@@ -18,7 +18,8 @@ use vm::snapshot::Strategy;
 use self::burst::{Ended, burst, client};
 use self::figures::Figures;
 use super::answers::StartAnswer;
-use super::emulator::{Emulator, Timed};
+use super::contestant::{Contestant, whose_turn};
+use super::emulator::Timed;
 use super::host_facts::HostFacts;
 use super::scenario::TEMPLATE_NO_ROTATION;
 use super::table::{shown, table};
@@ -53,16 +54,6 @@ impl Burst {
             Self::SignIn => "sign_in",
         }
     }
-}
-
-/// A program that is measured.
-pub(crate) struct Contestant<'a> {
-    /// What it is called in the report.
-    pub(crate) name: String,
-    /// The program, in a home of its own.
-    pub(crate) emulator: Emulator<'a>,
-    /// The description of its image.
-    pub(crate) manifest: &'a Manifest,
 }
 
 /// A comparison of programs, which take turns.
@@ -107,7 +98,8 @@ impl Connections<'_> {
         let phase = Phase::start(self.console, "bench-snapshots", "Capture a snapshot for each program");
         for contestant in self.contestants {
             phase.detail(&contestant.name);
-            contestant.emulator.capture(Strategy::Template).await?;
+            let captured = contestant.emulator.capture(Strategy::Template).await;
+            captured.map_err(|error| contestant.explain(error))?;
         }
         phase.done();
         let mut measured = Measured::default();
@@ -115,10 +107,10 @@ impl Connections<'_> {
         let programs = self.contestants.len();
         for turn in 0..self.count * programs {
             phase.progress(turn as u64, Some((self.count * programs) as u64), Unit::Steps);
-            // Every round begins with the next program, so that none always comes after the same other one.
-            let index = (turn + turn / programs) % programs;
-            phase.detail(&self.contestants[index].name);
-            self.turn(index, &mut measured).await.with_context(|| self.contestants[index].name.clone())?;
+            let index = whose_turn(turn, programs);
+            let contestant = &self.contestants[index];
+            phase.detail(&contestant.name);
+            self.turn(index, &mut measured).await.map_err(|error| contestant.explain(error))?;
         }
         phase.done();
         Ok(measured)
