@@ -1,11 +1,12 @@
-//! Command lines whose flags have variables that stand in for them: one that is set to nothing does not, and one whose value cannot
-//! be used is what the error names, not a flag that nobody gave.
+//! Command lines whose flags have variables that stand in for them: one that is set to nothing does not, nor one whose flag is given,
+//! and one whose value cannot be used is what the error names, not a flag that nobody gave.
 
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Error, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, Error, FromArgMatches};
 
 use crate::text::{indented, is_harmless};
 
@@ -15,9 +16,7 @@ use crate::text::{indented, is_harmless};
 /// With what is to be printed in place of working: the help that was asked for, or what is wrong.
 pub fn parse<P: FromArgMatches>(grammar: Command) -> Result<P, Error> {
     let args: Vec<_> = std::env::args_os().collect();
-    let named = variables(&grammar);
-    let (empty, set): (Vec<_>, Vec<_>) = named.into_iter().partition(|variable| variable.value.is_empty());
-    let grammar = empty.iter().fold(grammar, |grammar, variable| without(grammar, &variable.name));
+    let (grammar, set) = with_what_counts(grammar, &args);
     match grammar.clone().try_get_matches_from(&args) {
         Ok(matches) => P::from_arg_matches(&matches),
         Err(error) => Err(harmless(blamed(error, &grammar, &args, &set), &grammar, &args, &set)),
@@ -28,6 +27,31 @@ pub fn parse<P: FromArgMatches>(grammar: Command) -> Result<P, Error> {
 struct Variable {
     name: OsString,
     value: OsString,
+}
+
+/// The grammar where only those variables stand in for flags that are set to something and whose flag is not given; and those.
+fn with_what_counts(grammar: Command, args: &[OsString]) -> (Command, Vec<Variable>) {
+    let named = variables(&grammar);
+    // A flag of every command that is given after the command's name is not seen in time: `clap` would look at its variable.
+    let alone = named.iter().fold(grammar.clone(), |alone, variable| without(alone, &variable.name));
+    let matches = alone.ignore_errors(true).try_get_matches_from(args);
+    let given = matches.map(|matches| given(&grammar, &matches)).unwrap_or_default();
+    let idle = |variable: &Variable| variable.value.is_empty() || given.contains(&variable.name);
+    let (idle, set): (Vec<_>, Vec<_>) = named.into_iter().partition(idle);
+    (idle.iter().fold(grammar, |grammar, variable| without(grammar, &variable.name)), set)
+}
+
+/// The variables of the flags that `matches` was given, for `command` and for the one below it.
+fn given(command: &Command, matches: &ArgMatches) -> Vec<OsString> {
+    let is_given = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let own = command.get_arguments().filter(is_given).filter_map(|arg| arg.get_env());
+    let mut names: Vec<_> = own.map(OsStr::to_owned).collect();
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(below) = command.find_subcommand(name)
+    {
+        names.extend(given(below, matches));
+    }
+    names
 }
 
 /// Those of `command` and of the commands below it.
@@ -92,17 +116,16 @@ fn harmless(error: Error, grammar: &Command, args: &[OsString], set: &[Variable]
 
 #[cfg(test)]
 mod tests {
-    use clap::Arg;
     use clap::builder::ValueParser;
 
     use super::*;
 
     /// What is wrong with these arguments, where a variable stands in for `--cpus` that is text.
     fn complaint(variable: &'static str, parser: impl Into<ValueParser>, args: &[&str]) -> Option<String> {
-        let cpus = Arg::new("cpus").long("cpus").env(variable).value_parser(parser);
-        let grammar = Command::new("test").subcommand(Command::new("start").arg(cpus));
+        let cpus = Arg::new("cpus").long("cpus").env(variable).value_parser(parser).global(true);
+        let grammar = Command::new("test").subcommand(Command::new("start")).arg(cpus);
         let args: Vec<_> = ["test"].iter().chain(args).map(OsString::from).collect();
-        let set = variables(&grammar);
+        let (grammar, set) = with_what_counts(grammar, &args);
         let error = grammar.clone().try_get_matches_from(&args).err()?;
         Some(blamed(error, &grammar, &args, &set).to_string())
     }
@@ -112,7 +135,9 @@ mod tests {
         let number = || clap::value_parser!(u32);
         let text = complaint("PATH", number(), &["start"]).unwrap();
         assert!(text.contains("for 'PATH': invalid digit found in string"), "{text}");
-        assert_eq!(complaint("PATH", number(), &["start", "--cpus", "2"]), None);
+        for given in [["start", "--cpus", "2"], ["--cpus", "2", "start"]] {
+            assert_eq!(complaint("PATH", number(), &given), None);
+        }
         let text = complaint("PATH", number(), &["start", "--cpus", "two"]).unwrap();
         assert!(text.contains("invalid value 'two' for '--cpus <cpus>'"), "{text}");
         let text = complaint("PATH", number(), &["start", "--other"]).unwrap();

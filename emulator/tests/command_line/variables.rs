@@ -112,4 +112,23 @@ fn a_flag_that_was_given_keeps_its_variable_out_of_it() {
     assert!(!shown.contains("EMULATOR_CPUS"), "{shown}");
     let shown = emulator.run(&["start", "--cpus", "two"]);
     assert!(shown.contains("invalid value 'two' for '--cpus <N>'"), "{shown}");
+    for (name, value, flag) in [
+        ("EMULATOR_ARCH", "mips", ["--arch", "amd64"]),
+        ("EMULATOR_CPUS", "many", ["--cpus", "2"]),
+        ("EMULATOR_RAM", "much", ["--memory", "2048"]),
+        ("EMULATOR_READY_TIMEOUT", "soon", ["--timeout", "5m"]),
+        ("EMULATOR_SNAPSHOT_READY_TIMEOUT", "soon", ["--snapshot-timeout", "5m"]),
+        ("EMULATOR_REPO", "nowhere", ["--repo", "a/b"]),
+    ] {
+        let emulator = Emulator::new().without_programs().with(name, value);
+        let [flag, chosen] = flag;
+        for args in [["start", "--offline", flag, chosen], [flag, chosen, "start", "--offline"]] {
+            // Most flags are those of one command, and nothing before its name.
+            if args[0] == flag && flag != "--arch" {
+                continue;
+            }
+            let shown = emulator.run(&args);
+            assert!(!shown.contains(name) && !shown.starts_with("exit 2"), "{args:?}: {shown}");
+        }
+    }
 }
