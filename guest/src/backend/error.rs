@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// When to come back after what passes by itself.
-const RETRY_AFTER_SECONDS: u64 = 2;
+pub(super) const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// What a caller can be told. Codes are for programs and never change; texts are for people.
 #[derive(Debug, Error)]

@@ -133,7 +133,7 @@ fn cross_origin() -> CorsLayer {
 mod tests {
     use axum::{
         body::Body,
-        http::{HeaderValue, Request},
+        http::{HeaderValue, Request, StatusCode},
     };
     use http_body_util::BodyExt as _;
     use protocol::Secret;
@@ -183,6 +183,18 @@ mod tests {
                        Redis does not answer: No such file or directory (os error 2)";
         let expected = format!(r#"503 {{"status":"unhealthy","code":"UNHEALTHY","error":"{reasons}""#);
         assert!(told.starts_with(&expected), "{told}");
+    }
+
+    #[tokio::test]
+    async fn every_answer_that_is_503_says_when_to_ask_again() {
+        let cron = Request::post("/api/v1/internal/cron/delete-expired-sessions");
+        for request in [Request::get("/health?db=1"), cron.header("authorization", "Bearer s3cret")] {
+            let answer = answer(request).await;
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "2");
+        }
+        let healthy = answer(Request::get("/health")).await;
+        assert!(!healthy.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[tokio::test]

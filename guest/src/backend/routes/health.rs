@@ -3,12 +3,12 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::super::{Backend, extract::Query};
+use super::super::{Backend, error::RETRY_AFTER_SECONDS, extract::Query};
 use crate::store::{
     probe::{self, Probe},
     report,
@@ -62,7 +62,11 @@ pub(super) async fn health(State(backend): State<Backend>, Query(options): Query
         Report { status: "ok", failure: None, checks: None }
     };
     let status = if report.failure.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()
+    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
 }
 
 impl Report {
