@@ -210,7 +210,42 @@ pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::live::{Live, Noted};
+    use super::super::state::tests::live;
+    use super::super::suspension::Suspension;
     use super::*;
+    use crate::snapshot::Strategy;
+    use crate::stamp::Stamp;
+
+    fn suspension() -> Suspension {
+        Suspension {
+            schema_version: SCHEMA_VERSION,
+            at: OffsetDateTime::UNIX_EPOCH,
+            generation: 3,
+            strategy: Strategy::Template,
+            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            config: "instances/default/config.img".into(),
+            rotated: true,
+            disk: Stamp::of(Path::new("/")).unwrap(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// What becomes of the bytes of a record: one whose values can be right, or an error that can be shown.
+    fn withstands<T: DeserializeOwned + Checked>(path: &Path, bytes: &[u8]) -> Result<(), TestCaseError> {
+        std::fs::write(path, bytes).unwrap();
+        match read::<T>(path) {
+            Ok(record) => prop_assert!(record.is_none_or(|record| record.check().is_ok())),
+            Err(error) => {
+                let shown = host::console::render_error(&error, None, false);
+                prop_assert!(
+                    !shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')),
+                    "{shown:?}"
+                );
+            }
+        }
+        Ok(())
+    }
 
     fn record() -> Record {
         Record {
@@ -315,21 +350,25 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("instance.json");
-            let mut changed = serde_json::to_vec(&record()).unwrap();
-            for (at, byte) in changes {
-                let at = at.index(changed.len());
-                changed[at] = byte;
-            }
-            for text in [bytes, changed] {
-                std::fs::write(&path, text).unwrap();
-                match read::<Record>(&path) {
-                    Ok(record) => prop_assert!(record.is_none_or(|record| record.check().is_ok())),
-                    Err(error) => {
-                        let shown = host::console::render_error(&error, None, false);
-                        prop_assert!(!shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{shown:?}");
-                    }
+            let path = dir.path().join("record.json");
+            let changed = |mut whole: Vec<u8>| {
+                for (at, byte) in &changes {
+                    let at = at.index(whole.len());
+                    whole[at] = *byte;
                 }
+                whole
+            };
+            for text in [&bytes, &changed(serde_json::to_vec(&record()).unwrap())] {
+                withstands::<Record>(&path, text)?;
+            }
+            for text in [&bytes, &changed(serde_json::to_vec(&live(None, true)).unwrap())] {
+                withstands::<Live>(&path, text)?;
+                // What is looked for when the rest makes no sense.
+                let noted = Noted::read(&path);
+                prop_assert!(noted.process.is_none_or(|process| checked::process(process).is_ok()));
+            }
+            for text in [&bytes, &changed(serde_json::to_vec(&suspension()).unwrap())] {
+                withstands::<Suspension>(&path, text)?;
             }
         }
     }
