@@ -198,7 +198,10 @@ impl InstanceError {
         match self {
             Self::EndedEarly { source, .. }
             | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_refusal(),
-            Self::Vm(Error::Qmp(QmpError::Refused { reason, .. })) => refusal::is_said(reason),
+            // A boot would write to the same disk.
+            Self::Vm(Error::Qmp(QmpError::Refused { reason, .. })) | Self::DiskFails { reason } => {
+                refusal::is_said(reason)
+            }
             other => refusal::is_cause(other),
         }
     }

@@ -36,6 +36,7 @@ mod ready;
 pub mod record;
 mod removed;
 pub mod reset;
+mod room;
 pub mod rotate;
 pub(crate) mod secrets;
 mod session;

@@ -12,7 +12,7 @@ use super::super::live::{Live, Ready};
 use super::super::record::{self, Record, SCHEMA_VERSION, Session};
 use super::super::secrets::Telling;
 use super::super::standstill::unless_disk_fails;
-use super::super::{Instance, config, ports, ready, suspension};
+use super::super::{Instance, config, ports, ready, room, suspension};
 use super::origin::{Origin, Saved};
 use super::plan::{MachinePlan, Plan};
 use super::{Begun, StartOptions};
@@ -157,6 +157,7 @@ impl<'a> Attempt<'a> {
         // Making the snapshot that it may begin with takes long.
         self.instance.released().await?;
         create_private_dir(&dir.logs())?;
+        room::ensure(dir.root())?;
         // In the home, where nobody tidies up. A file system that takes no sockets does without.
         let listening = Inherited::at(&dir.monitor()).ok();
         if listening.is_some() {
