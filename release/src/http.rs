@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::variables;
-use reqwest::{Certificate, Client, NoProxy, Proxy};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy};
 
 /// How long a server may take to accept a connection, name lookup included. Short, so that a source that this network
 /// cannot reach costs little before the next one is tried.
@@ -71,6 +72,16 @@ pub fn client() -> Result<Client, ClientError> {
 
 /// As [`client`], with another limit for transfers that stand still.
 pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
+    Ok(builder(stall)?.build()?)
+}
+
+/// As [`client_with`], for what changes something: it follows no answer that leads elsewhere. A POST that is answered 301 would be
+/// a GET there, as in browsers, whose answer means something else.
+pub(crate) fn client_for_changes(stall: Duration) -> Result<Client, ClientError> {
+    Ok(builder(stall)?.redirect(Policy::none()).build()?)
+}
+
+fn builder(stall: Duration) -> Result<ClientBuilder, ClientError> {
     let mut builder = Client::builder()
         .user_agent(concat!("stack-emulator/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -83,7 +94,7 @@ pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
     for proxy in proxies(variables::text)? {
         builder = builder.proxy(proxy);
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// The certificates that are trusted in place of the platform's: not every platform's own store heeds the variables.

@@ -24,7 +24,7 @@ pub use address::Address;
 pub use error::ApiError;
 pub use token::Token;
 
-use crate::http::client;
+use crate::http::{STALL_TIMEOUT, client, client_for_changes};
 
 /// Version of the API that the answers are read as.
 const API_VERSION: &str = "2022-11-28";
@@ -87,6 +87,8 @@ impl FromStr for Repo {
 #[derive(Debug, Clone)]
 pub struct GitHub {
     api: Octocrab,
+    /// The same for what changes something.
+    changes: Octocrab,
     http: reqwest::Client,
     address: Address,
     repo: Repo,
@@ -100,16 +102,9 @@ impl GitHub {
     /// When TLS cannot be set up.
     pub fn new(address: Address, repo: Repo, token: Option<Token>) -> Result<Self, ApiError> {
         let http = client()?;
-        let mut builder = Octocrab::builder()
-            .base_uri(address.api())
-            .map_err(ApiError::Setup)?
-            .add_header("x-github-api-version".parse().expect("it is a header"), API_VERSION.to_owned())
-            .add_header(http::header::ACCEPT, "application/vnd.github+json".to_owned());
-        if let Some(token) = &token {
-            builder = builder.personal_token(token.secret().reveal().to_owned());
-        }
-        let api = builder.build_with_reqwest(http.clone()).map_err(ApiError::Setup)?;
-        Ok(Self { api, http, address, repo, token })
+        let api_through = |http| api(&address, token.as_ref(), http);
+        let (api, changes) = (api_through(http.clone())?, api_through(client_for_changes(STALL_TIMEOUT)?)?);
+        Ok(Self { api, changes, http, address, repo, token })
     }
 
     /// The repository.
@@ -163,7 +158,7 @@ impl GitHub {
     }
 
     /// What an answer means that leads elsewhere: that the repository has another name, which is asked for, where it is this API that
-    /// says so. What has a body is not sent again by itself.
+    /// says so. What changes something is not sent again by itself.
     async fn moved(&self, url: String, head: &http::response::Parts) -> ApiError {
         let (status, location) = (head.status, location(&url, head));
         let elsewhere = ApiError::Moved { url, status, location: location.as_ref().map(ToString::to_string) };
@@ -215,9 +210,10 @@ impl GitHub {
     ) -> Result<T, ApiError> {
         let path = format!("/repos/{}{route}", self.repo);
         let url = format!("{}{path}", self.address.api());
+        let api = if method.is_safe() { &self.api } else { &self.changes };
         let request = http::Request::builder().method(method).uri(path);
-        let request = self.api.build_request(request, body).map_err(ApiError::Setup)?;
-        let response = self.api.execute(request).await.map_err(|source| ApiError::transport(&url, source))?;
+        let request = api.build_request(request, body).map_err(ApiError::Setup)?;
+        let response = api.execute(request).await.map_err(|source| ApiError::transport(&url, source))?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|source| ApiError::transport(&url, source))?.to_bytes();
         if head.status.is_redirection() {
@@ -230,6 +226,19 @@ impl GitHub {
         let content = if body.is_empty() { b"null" } else { &body[..] };
         serde_json::from_slice(content).map_err(|source| ApiError::Unexpected { url, source })
     }
+}
+
+/// The API at `address` through `http`.
+fn api(address: &Address, token: Option<&Token>, http: reqwest::Client) -> Result<Octocrab, ApiError> {
+    let mut builder = Octocrab::builder()
+        .base_uri(address.api())
+        .map_err(ApiError::Setup)?
+        .add_header("x-github-api-version".parse().expect("it is a header"), API_VERSION.to_owned())
+        .add_header(http::header::ACCEPT, "application/vnd.github+json".to_owned());
+    if let Some(token) = token {
+        builder = builder.personal_token(token.secret().reveal().to_owned());
+    }
+    builder.build_with_reqwest(http).map_err(ApiError::Setup)
 }
 
 /// Where an answer of `url` leads.

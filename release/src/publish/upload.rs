@@ -17,7 +17,7 @@ use super::PublishError;
 use super::plan::{PlannedAsset, Source};
 use crate::github::model::{Asset, Release};
 use crate::github::{ApiError, GitHub};
-use crate::http::client_with;
+use crate::http::client_for_changes;
 
 /// Bytes that are read from the file at once.
 const BLOCK: usize = 256 << 10;
@@ -40,7 +40,7 @@ pub(super) async fn upload(
     let url = address(&release.upload_url, name)?;
     let phase = Phase::start(reporter, "upload", &format!("Uploading {name} to {}", release.tag_name));
     let sent = Arc::new(AtomicU64::new(0));
-    let request = Client::post(&client_with(LIMIT).map_err(ApiError::from)?, url.clone())
+    let request = Client::post(&client_for_changes(LIMIT).map_err(ApiError::from)?, url.clone())
         .bearer_auth(github.token().ok_or(PublishError::NoToken)?.secret().reveal())
         .header(CONTENT_TYPE, "application/octet-stream")
         .header(CONTENT_LENGTH, planned.size)

@@ -69,7 +69,7 @@ async fn a_token_that_may_not_write_is_told() {
 async fn a_repository_that_was_renamed_is_told_by_its_new_name() {
     let server = server();
     server.world().repos.insert("a/renamed".to_owned(), fake_github::Repo::default());
-    for status in [307, 308] {
+    for status in [301, 307, 308] {
         let location = format!("{}/repositories/0/releases", server.api_url());
         server.rule(Rule::new(Place::Api, Fault::Moved(status, location)).method("POST"));
         let error = publish(&server, &Built::from(NEW)).await.unwrap_err();
