@@ -137,6 +137,9 @@ pub enum Begin {
     Devices,
     /// Where saved memory and devices left off: QEMU waits for the state of both, and then to be told to go on.
     State,
+    /// The same, where the state does not begin with a description of its machine: it was saved by one that had itself begun with
+    /// [`Begin::Devices`], as [`Launch`] makes it.
+    BareState,
 }
 
 /// A kernel that is started without firmware.

@@ -2,6 +2,8 @@
 //!
 //! Reference: QEMU's documentation, "Migration framework" and "Mapped-ram", and its QMP reference, `xen-save-devices-state`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use qapi::qmp::{
     MigrationStatus, migrate_set_parameters,
 };
 
+use crate::machine::Begin;
 use crate::qmp::{Event, Events, Qmp, QmpError};
 use crate::snapshot::Strategy;
 
@@ -21,6 +24,27 @@ const CHANNELS: u8 = 4;
 /// than it was loaded.
 const CAPABILITIES: [MigrationCapability; 2] =
     [MigrationCapability::mapped_ram, MigrationCapability::multifd];
+
+/// What a state begins with (QEMU 10.2, `migration/savevm.c`): its magic number and version, and the kind of its first section.
+const HEAD: usize = 9;
+
+/// The kind of section that describes the machine, where it does: `QEMU_VM_CONFIGURATION`.
+const CONFIGURATION: u8 = 7;
+
+/// Where a machine begins that loads `state`, which was saved with `strategy`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn begin(strategy: Strategy, state: &Path) -> Result<Begin, FileError> {
+    if strategy == Strategy::Template {
+        return Ok(Begin::Devices);
+    }
+    let mut head = [0; HEAD];
+    File::open(state)
+        .and_then(|mut file| file.read_exact(&mut head))
+        .map_err(FileError::of("read", state))?;
+    Ok(if head[HEAD - 1] == CONFIGURATION { Begin::State } else { Begin::BareState })
+}
 
 impl Qmp {
     /// Writes the state of a stopped machine to `file`. With [`Strategy::Template`] that is the state of its devices, and
@@ -168,6 +192,20 @@ mod tests {
         let server = Server::start(vec![opening.chain(steps).collect()]);
         let qmp = Qmp::connect(&server.path(), SOON).await.unwrap();
         qmp.save(Strategy::MappedRam, &server.dir().join("state"), SOON).await
+    }
+
+    #[test]
+    fn a_state_without_a_description_of_its_machine_is_known_by_its_first_section() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let of = |head: &[u8]| {
+            std::fs::write(&state, head).unwrap();
+            begin(Strategy::MappedRam, &state)
+        };
+        assert_eq!(of(b"QEVM\0\0\0\x03\x07\0\0").unwrap(), Begin::State);
+        assert_eq!(of(b"QEVM\0\0\0\x03\x01\0\0").unwrap(), Begin::BareState);
+        of(b"QEVM").unwrap_err();
+        assert_eq!(begin(Strategy::Template, Path::new("/no/such/file")).unwrap(), Begin::Devices);
     }
 
     #[tokio::test]

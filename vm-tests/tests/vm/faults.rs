@@ -226,6 +226,41 @@ async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raise
 }
 
 #[tokio::test]
+async fn a_removed_disk_that_finds_no_room_is_put_back_once_there_is_some() {
+    let emulator = Emulator::for_amd64();
+    let disk = instances_on(&emulator, c"size=640m,mode=0700");
+    let started = emulator.start(&[]).await.by("snapshot");
+    sign_up(&started, USER).await;
+    fs::remove_file(emulator.dir().overlay()).unwrap();
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 640 << 20]).unwrap_err();
+    for args in [&["stop"][..], &["stop", "--shutdown"]] {
+        let refused = emulator.run(args).await.expect(1);
+        assert!(refused.stderr.contains("No space left on device"), "{}", refused.stderr);
+        assert!(!emulator.dir().overlay().exists());
+        assert_eq!(emulator.run(&["status", "-o", "json"]).await.json()["state"], "running");
+    }
+
+    fs::remove_file(&filler).unwrap();
+    // It may have met the full disk meanwhile.
+    emulator.run(&START).await.expect(0);
+    sign_up(&started, "later@example.com").await;
+    emulator.finish().await;
+    let again = emulator.start(&[]).await.by("suspended");
+    fs::remove_file(emulator.dir().overlay()).unwrap();
+    let stopped = emulator.stop(&["--shutdown"], "stopped").await.json();
+    assert_eq!(stopped["ending"], "terminated");
+    let booted = emulator.start(&[]).await.by("cold");
+    assert_eq!(booted.secrets, again.secrets);
+    for user in [USER, "later@example.com"] {
+        assert!(users(&booted).await.contains(&user.to_owned()), "{user} is gone");
+    }
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+    drop(disk);
+}
+
+#[tokio::test]
 async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
     let emulator = Emulator::for_amd64();
     let disk = instances_on(&emulator, c"size=512m,mode=0700");

@@ -29,6 +29,9 @@ const FEW_BYTES: u64 = 260 << 20;
 /// How long a refusal may take that needs no waiting.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
+/// Where another process's memory may not be read, as in a container without `SYS_PTRACE`.
+const NO_PTRACE: [&str; 3] = ["unshare", "--user", "--map-root-user"];
+
 async fn run_within(emulator: &Emulator, wrapper: &[&str], args: &[&str]) -> Run {
     finished(emulator.command_within(wrapper, args).spawn().unwrap()).await
 }
@@ -81,6 +84,23 @@ async fn a_limit_that_a_new_session_meets_costs_no_snapshot() {
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_named_and_costs_nothing() {
     refused(&FILE_SIZE, "`ulimit -f`").await;
+}
+
+#[tokio::test]
+async fn where_its_memory_may_not_be_read_qemu_keeps_it_and_it_goes_on_each_time() {
+    let emulator = Emulator::for_amd64();
+    let started = emulator.start(&[]).await.by("snapshot");
+    sign_up(&started, USER).await;
+    for _ in 0..2 {
+        run_within(&emulator, &NO_PTRACE, &["stop"]).await.expect(0);
+        assert!(emulator.dir().savevm().exists(), "QEMU has not kept the memory itself");
+        let again = emulator.start(&[]).await.by("suspended");
+        assert!(users(&again).await.contains(&USER.to_owned()));
+    }
+    emulator.finish().await;
+    emulator.start(&[]).await.by("suspended");
+    emulator.finish().await;
+    emulator.assert_tidy().await;
 }
 
 #[tokio::test]

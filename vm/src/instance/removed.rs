@@ -3,10 +3,18 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use host::events::{Event, Reporter};
 use host::files::{self, FileError, present};
 use host::{blocking, sparse};
 
+use super::Instance;
+use super::error::InstanceError;
+use super::live::Live;
+use super::standstill;
+use super::stop::Ending;
+use super::suspend::{MONITOR_LIMIT, QUIT_LIMIT};
 use crate::process::ProcessIdentity;
+use crate::qmp::{Qmp, RunState};
 
 /// A disk without a name, kept alive by this value.
 #[derive(Debug)]
@@ -38,19 +46,86 @@ impl RemovedDisk {
         Ok(Some(Self { file, path: path.to_owned() }))
     }
 
-    /// Puts a copy in its place. Nobody may write to it meanwhile.
+    /// Copies it. Nobody may write to it meanwhile, nor until the copy is published.
     ///
     /// # Errors
-    /// When the copy cannot be written.
-    pub(super) async fn put_back(self) -> Result<(), FileError> {
+    /// When the copy cannot be written. Nothing is left of it then.
+    pub(super) async fn copy(&self) -> Result<DiskCopy, FileError> {
+        let file = self.file.try_clone().map_err(FileError::of("open", &self.path))?;
+        let copy = DiskCopy { at: self.path.with_extension("tmp-put-back"), path: self.path.clone() };
         blocking::run(move || {
-            let Self { file, path } = self;
-            let copy = path.with_extension("tmp-put-back");
-            let written = files::create_private_file(&copy).and_then(|to| sparse::copy_nonzero(&file, &to));
-            written.map_err(FileError::of("write", &copy))?;
-            files::publish(&copy, &path)
+            let written =
+                files::create_private_file(&copy.at).and_then(|to| sparse::copy_nonzero(&file, &to));
+            written.map_err(FileError::of("write", &copy.at))?;
+            Ok(copy)
         })
         .await
+    }
+}
+
+/// A copy that is not in its place yet, and is removed when it does not get there.
+#[derive(Debug)]
+pub(super) struct DiskCopy {
+    at: PathBuf,
+    path: PathBuf,
+}
+
+impl DiskCopy {
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be synced or renamed.
+    pub(super) fn publish(self) -> Result<(), FileError> {
+        files::publish(&self.at, &self.path)
+    }
+}
+
+impl Drop for DiskCopy {
+    fn drop(&mut self) {
+        // There is none once it is published.
+        let _ = std::fs::remove_file(&self.at);
+    }
+}
+
+impl Instance {
+    /// Ends a machine whose disk was removed, and puts the disk back before. The guest writes its files, and is not shut down: what it
+    /// writes to goes with QEMU. `None` when the monitor cannot be reached.
+    ///
+    /// # Errors
+    /// When there is no room for the disk. The machine runs on then, and has lost nothing.
+    pub(super) async fn end_with_removed_disk(
+        &self,
+        live: &Live,
+        process: ProcessIdentity,
+        removed: &RemovedDisk,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Ending>, InstanceError> {
+        let Ok(qmp) = Qmp::reach(&live.qmp, MONITOR_LIMIT).await else { return Ok(None) };
+        if qmp.status().await? == RunState::running {
+            self.sync(live, reporter).await;
+        }
+        // QEMU has written all that it knows when this is answered.
+        qmp.stop().await?;
+        match removed.copy().await {
+            Ok(copy) => {
+                self.put_back(copy, reporter)?;
+                qmp.quit().await?;
+                process.gone(QUIT_LIMIT).await?;
+                Ok(Some(Ending::Terminated))
+            }
+            Err(error) => {
+                standstill::go_on(&qmp, live).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts a disk back that was removed while its machine ran, which must not run any more.
+    pub(super) fn put_back(&self, copy: DiskCopy, reporter: &dyn Reporter) -> Result<(), FileError> {
+        copy.publish()?;
+        let text = format!("the disk of `{}` was removed while it ran, and is back", self.name());
+        reporter.report(&Event::Warning(&text));
+        Ok(())
     }
 }
 
@@ -79,9 +154,19 @@ mod tests {
         assert!(RemovedDisk::of(process, &disk).unwrap().is_none());
         std::fs::remove_file(&disk).unwrap();
         let removed = RemovedDisk::of(process, &disk).unwrap().expect("it is open");
+
+        // A copy that is not needed leaves nothing, and one that cannot be made says so.
+        drop(removed.copy().await.unwrap());
+        let copy = disk.with_extension("tmp-put-back");
+        assert!(!copy.exists() && !disk.exists());
+        std::fs::create_dir(&copy).unwrap();
+        removed.copy().await.unwrap_err();
+        std::fs::remove_dir(&copy).unwrap();
+
         process.signal(Signal::Kill).unwrap();
         drop(launched);
-        removed.put_back().await.unwrap();
+        removed.copy().await.unwrap().publish().unwrap();
         assert_eq!(std::fs::read_to_string(&disk).unwrap(), "rows");
+        assert!(!copy.exists());
     }
 }

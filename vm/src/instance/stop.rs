@@ -257,11 +257,18 @@ impl Instance {
             self.mend_sockets(live).await
         };
         drop(meanwhile::unless_gone(process, reachable).await);
+        if let Some(removed) = &removed
+            && let Some(ending) = self.end_with_removed_disk(live, process, removed, reporter).await?
+        {
+            return Ok(ending);
+        }
         let limits = Limits::scaled(live.accelerator.patience());
         let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
         let phase = Phase::start(reporter, "stop", "Power off");
         let ending = ladder.descend(reporter).await?;
-        self.put_back(removed, reporter).await?;
+        if let Some(removed) = removed {
+            self.put_back(removed.copy().await?, reporter)?;
+        }
         phase.done();
         Ok(ending)
     }

@@ -29,7 +29,7 @@ use crate::stamp::Stamp;
 const SYNC_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long the monitor may take to greet.
-const MONITOR_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long memory and devices may take to be saved.
 const SAVE_LIMIT: Duration = Duration::from_mins(1);
@@ -38,7 +38,7 @@ const SAVE_LIMIT: Duration = Duration::from_mins(1);
 pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long QEMU may take to close its disks and end.
-const QUIT_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Instance {
     /// Keeps the running machine's memory and devices, and ends QEMU. The machine goes on if that fails.
@@ -64,13 +64,21 @@ impl Instance {
         qmp.stop().await?;
         let at = OffsetDateTime::now_utc();
         let strategy = way.strategy();
-        let saved = self.save(&qmp, way).await;
-        match saved {
-            Ok(files) => {
+        let saved = async {
+            let files = self.save(&qmp, way).await?;
+            let copy = match removed {
+                Some(removed) => Some(removed.copy().await?),
+                None => None,
+            };
+            Ok((files, copy))
+        };
+        match saved.await {
+            Ok((files, copy)) => {
                 let ended = async {
+                    // What QEMU has open goes with it.
+                    copy.map_or(Ok(()), |copy| self.put_back(copy, reporter))?;
                     qmp.quit().await?;
                     process.gone(QUIT_LIMIT).await?;
-                    self.put_back(removed, reporter).await?;
                     self.note_suspension(live, strategy, at, files)
                 };
                 let ended = ended.await;
@@ -105,19 +113,6 @@ impl Instance {
         if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }
-    }
-
-    /// Puts a disk back that was removed while its machine ran. QEMU must have ended.
-    pub(super) async fn put_back(
-        &self,
-        removed: Option<RemovedDisk>,
-        reporter: &dyn Reporter,
-    ) -> Result<(), InstanceError> {
-        let Some(removed) = removed else { return Ok(()) };
-        removed.put_back().await?;
-        let text = format!("the disk of `{}` was removed while it ran, and is back", self.name());
-        reporter.report(&Event::Warning(&text));
-        Ok(())
     }
 
     async fn save(&self, qmp: &Qmp, way: Way) -> Result<BTreeMap<String, Frozen>, InstanceError> {

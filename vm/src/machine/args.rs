@@ -112,15 +112,21 @@ fn process(args: &mut Args, launch: &Launch, features: HostFeatures) {
         args.flag("-S");
         args.plain("-incoming", "defer");
     }
-    if launch.begin == Begin::Devices {
-        // QEMU writes devices alone without the name of their machine in front, and would miss it.
+    if is_bare(launch.begin) {
+        // QEMU writes devices alone without the name of their machine in front, and would miss it. What this machine saves is without it
+        // as well, and there is no other time to say so.
         args.plain("-global", "migration.send-configuration=off");
     }
 }
 
+/// Whether what QEMU loads has no description of its machine.
+const fn is_bare(begin: Begin) -> bool {
+    matches!(begin, Begin::Devices | Begin::BareState)
+}
+
 fn board(args: &mut Args, topology: &Topology, begin: Begin) {
     let machine = Value::new(&topology.machine_type).with("memory-backend", MEMORY).with_if(
-        begin == Begin::Devices,
+        is_bare(begin),
         // Nor is there a description of the state behind it.
         "suppress-vmdesc",
         "on",
@@ -452,12 +458,17 @@ mod tests {
             });
             lines.collect::<Vec<_>>().join("\n")
         };
-        assert_snapshot!([Begin::Boot, Begin::State, Begin::Devices].map(of).join("\n\n"), @"
+        assert_snapshot!([Begin::Boot, Begin::State, Begin::BareState, Begin::Devices].map(of).join("\n\n"), @"
         -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
 
         -S
         -incoming defer
         -machine pc-q35-10.2,memory-backend=ram,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
+
+        -S
+        -incoming defer
+        -global migration.send-configuration=off
+        -machine pc-q35-10.2,memory-backend=ram,suppress-vmdesc=on,vmport=off,i8042=off,graphics=off,sata=off,smbus=off,smm=off
 
         -S
         -incoming defer

@@ -20,7 +20,6 @@ pub mod store;
 pub use fingerprint::Fingerprint;
 use manifest::SnapshotManifest;
 
-use crate::machine::Begin;
 use crate::qemu::Capabilities;
 
 /// How the memory and the devices of a machine are kept and brought back.
@@ -42,14 +41,6 @@ impl Strategy {
         match self {
             Self::Template => "template",
             Self::MappedRam => "mapped-ram",
-        }
-    }
-
-    /// Where a machine begins whose state was kept like this.
-    pub const fn begin(self) -> Begin {
-        match self {
-            Self::Template => Begin::Devices,
-            Self::MappedRam => Begin::State,
         }
     }
 

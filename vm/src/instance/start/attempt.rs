@@ -22,6 +22,7 @@ use crate::console;
 use crate::error::Error;
 use crate::machine::{Begin, Launch, Machine, Memory};
 use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
+use crate::migration;
 use crate::place::{self, Place};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
@@ -313,7 +314,10 @@ impl<'a> Attempt<'a> {
             Some(HeldMemory::Private(number)) => Memory::Private(inherited(number)),
             None => Memory::Anonymous,
         };
-        let begin = saved.map_or(Begin::Boot, |saved| saved.strategy.begin());
+        let begin = match saved {
+            Some(saved) => migration::begin(saved.strategy, &saved.state)?,
+            None => Begin::Boot,
+        };
         let name = format!("stack-emulator-{}", self.instance.name);
         let image = &self.plan.machine.image.boot;
         let network = image.manifest.stack.network;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use vm::agent::Agent;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
-use vm::machine::{DiskFile, Machine, Memory, Topology};
+use vm::machine::{Begin, DiskFile, Machine, Memory, Topology};
 use vm::memory::{HeldMemory, SavedMemory, SharedMemory, StoppedMemory, inherited};
 use vm::process::Launched;
 use vm::qemu::Qemu;
@@ -179,7 +179,7 @@ impl<'a> Source<'a> {
             agent: sockets.0.join("agent"),
         };
         let name = "stack-emulator-bench".to_owned();
-        let (boot, begin) = (self.boot.direct_boot(), Strategy::Template.begin());
+        let (boot, begin) = (self.boot.direct_boot(), Begin::Devices);
         let network = self.boot.manifest.stack.network;
         let launch = stack_machine::launch(name, boot, files, memory, begin, network);
         Ok(Machine::new(self.topology.clone(), launch)?)
