@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use host::process::Cmd;
 use release::arch::Arch;
 use release::manifest::Manifest;
 use tempfile::TempDir;
@@ -12,6 +13,9 @@ use crate::{SOURCE_HOME_VARIABLE, path_from_env};
 
 /// What the program's unfinished files and directories are called.
 const HALF_MADE: [&str; 3] = [".capture-", ".tmp-", ".savevm-"];
+
+/// The file of the manifest among the boot files.
+const MANIFEST: &str = "manifest.json";
 
 /// An emulator home that borrows the image, its boot files, QEMU and snapshots from the home under test.
 #[derive(Debug)]
@@ -129,9 +133,40 @@ impl TestHome {
     /// # Panics
     /// When it cannot be read.
     pub fn manifest(&self) -> Manifest {
-        let path = self.home.boot_files(self.arch).join("manifest.json");
+        let path = self.home.boot_files(self.arch).join(MANIFEST);
         Manifest::parse(&std::fs::read(path).expect("the boot files are there"))
             .expect("the manifest is valid")
+    }
+
+    /// Gives the image another manifest, as far as this home is concerned.
+    ///
+    /// # Panics
+    /// When the home cannot be changed.
+    pub fn change_manifest(&self, change: impl FnOnce(&mut Manifest)) {
+        let mut manifest = self.manifest();
+        change(&mut manifest);
+        let dir = self.home.boot_files(self.arch);
+        let shared = std::fs::read_link(&dir).expect("the boot files are a link");
+        std::fs::remove_file(&dir).expect("the home is writable");
+        std::fs::create_dir(&dir).expect("the home is writable");
+        for name in names_in(&shared).iter().filter(|name| *name != MANIFEST) {
+            link(&shared.join(name), &dir.join(name));
+        }
+        std::fs::write(dir.join(MANIFEST), manifest.to_json()).expect("the home is writable");
+    }
+
+    /// Replaces what is borrowed by copies of it, which may be given to another user.
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    pub async fn copy_borrowed(&self) {
+        let (image, boot) = (self.home.image(self.arch), self.home.boot_files(self.arch));
+        for borrowed in [image, boot, self.home.qemu(), self.home.snapshots()] {
+            let source = std::fs::read_link(&borrowed).expect("it is a link");
+            std::fs::remove_file(&borrowed).expect("the home is writable");
+            let copy = Cmd::new("cp").args(["-a", "--sparse=always"]).arg(source).arg(borrowed);
+            copy.output().await.expect("there is room for a copy");
+        }
     }
 
     /// A path for a file of the test's own.

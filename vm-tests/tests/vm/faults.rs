@@ -290,6 +290,31 @@ async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
     drop(disk);
 }
 
+#[tokio::test]
+async fn a_tmpfs_that_is_full_may_end_a_machine_that_reads_its_saved_memory_and_costs_no_data() {
+    let emulator = Emulator::for_amd64();
+    let disk = instances_on(&emulator, c"size=640m,mode=0700");
+    sign_up(&emulator.start(&[]).await, USER).await;
+    emulator.finish().await;
+    emulator.start(&[]).await.by("suspended");
+    // What has never been used is a hole of the saved memory, and a tmpfs fills a hole also for whoever only reads it.
+    let uses = "(sleep 2; head -c 1200M /dev/zero | tail -c 1150M) > /dev/null 2>&1 &";
+    emulator.guest().sh(uses).await;
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 640 << 20]).unwrap_err();
+    let process = emulator.live().and_then(|live| live.process).expect("it runs");
+    process.gone(STANDSTILL_LIMIT).await.expect("the kernel ends QEMU");
+    let status = emulator.run(&["status", "-o", "json"]).await.expect(1).json();
+    assert_eq!(status["state"], "broken", "{status}");
+
+    fs::remove_file(filler).unwrap();
+    let booted = emulator.start(&[]).await.by("cold");
+    assert!(users(&booted).await.contains(&USER.to_owned()));
+    emulator.stop(&["--shutdown"], "stopped").await;
+    emulator.assert_tidy().await;
+    drop(disk);
+}
+
 /// Says on stderr and in the report why it was booted.
 pub(crate) fn assert_because(started: &Started, text: &str) {
     assert!(started.said.contains(text), "{}", started.said);

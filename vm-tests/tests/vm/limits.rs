@@ -1,9 +1,9 @@
 //! What a host may refuse: nothing that was saved is given up for it, and the cause is told first.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use vm_tests::control_group::Group;
 use vm_tests::emulator::{Emulator, Run, START, finished};
 use vm_tests::seccomp::deny_io_uring;
 use vm_tests::stack::{sign_up, users};
@@ -134,9 +134,8 @@ async fn a_lock_and_a_directory_of_the_starters_are_not_held_by_the_machine() {
 #[tokio::test]
 async fn a_control_group_without_enough_memory_is_named_as_the_cause() {
     let emulator = Emulator::without_snapshots();
-    let group = Group::new(FEW_BYTES);
-    let enter = format!("echo $$ > {} && exec \"$@\"", group.0.join("cgroup.procs").display());
-    let run = run_within(&emulator, &["sh", "-c", &enter, "sh"], &["capture"]).await.expect(1);
+    let group = Group::with_memory(FEW_BYTES);
+    let run = run_within(&emulator, &["sh", "-c", &group.enter(), "sh"], &["capture"]).await.expect(1);
     assert!(run.stderr.contains("out of memory: the control group's limit is 260 MiB"), "{}", run.stderr);
     emulator.home().assert_nothing_half_made();
     emulator.assert_tidy().await;
@@ -176,28 +175,4 @@ fn disk_access(emulator: &Emulator) -> &'static str {
     let pid = emulator.live().and_then(|live| live.process).expect("it runs").pid;
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
     if String::from_utf8_lossy(&arguments).contains("io_uring") { "io_uring" } else { "threads" }
-}
-
-/// A control group with little memory, of either version, until it is dropped. It must be empty then.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(bytes: u64) -> Self {
-        let first = Path::new("/sys/fs/cgroup/memory");
-        let (root, limit) = if first.is_dir() {
-            (first, "memory.limit_in_bytes")
-        } else {
-            (Path::new("/sys/fs/cgroup"), "memory.max")
-        };
-        let it = Self(root.join(format!("vm-test-{}", std::process::id())));
-        fs::create_dir(&it.0).expect("the test may make a control group");
-        fs::write(it.0.join(limit), bytes.to_string()).expect("the group counts memory");
-        it
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
 }
