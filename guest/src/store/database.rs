@@ -13,8 +13,9 @@ use super::StoreError;
 
 /// Every connection is a process of PostgreSQL's with some MiB of its own; the services answer one developer.
 const MAX_CONNECTIONS: usize = 4;
-/// How long to wait for a free connection, and how long for a new one.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for a free connection, and how long for a new one: a process that PostgreSQL starts for it, which took more than 2 s
+/// in an emulated guest with 15 % of a processor.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A query that runs longer than this has met a lock that nobody will release. Plans are made once for every statement of a
 /// connection: none of these queries has a better one for some values than for others, and planning costs as much as running.
 const OPTIONS: &str = "-c statement_timeout=5s -c plan_cache_mode=force_generic_plan";

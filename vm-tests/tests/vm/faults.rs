@@ -276,8 +276,8 @@ async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
     assert!(emulator.dir().suspension().exists(), "{}", refused.stderr);
 
     // Room for the files of a start, and not for what the machine is going to write.
-    let filled = fs::metadata(&filler).unwrap().len();
-    fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(filled - (4 << 20)).unwrap();
+    let length = fs::metadata(&filler).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(length - (4 << 20)).unwrap();
     let refused = emulator.run(&START).await.expect(1);
     assert!(refused.stderr.contains("cannot take room in"), "{}", refused.stderr);
     assert!(emulator.dir().suspension().exists(), "{}", refused.stderr);

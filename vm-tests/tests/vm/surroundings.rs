@@ -57,10 +57,12 @@ async fn where_only_the_home_can_be_written_to_a_machine_starts() {
 /// Starts where nothing can be written to but the home, the kernel's own file systems and `places`.
 async fn start_read_only(emulator: &Emulator, places: &[&str]) -> Started {
     let home = emulator.home().home().root().to_str().unwrap();
-    let kept: String =
-        places.iter().chain([&home]).map(|dir| format!("mount --bind {dir} {dir} && ")).collect();
-    let script =
-        format!("{kept} mount -o remount,bind,ro / && ! touch /etc/writable 2> /dev/null && exec \"$@\"");
+    let kept: Vec<String> =
+        places.iter().chain([&home]).map(|dir| format!("mount --bind {dir} {dir}")).collect();
+    let script = format!(
+        "{} && mount -o remount,bind,ro / && ! touch /etc/writable 2> /dev/null && exec \"$@\"",
+        kept.join(" && ")
+    );
     let within = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     let mut command = emulator.command_within(&within, &START);
     command.env_remove("XDG_RUNTIME_DIR");
