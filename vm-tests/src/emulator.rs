@@ -275,6 +275,10 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.end_machine();
+        // One whose record went with the disk that it was on is known by its command line alone.
+        if Arc::strong_count(&self.home) == 1 {
+            processes::kill_all_of(self.home.home().root());
+        }
     }
 }
 

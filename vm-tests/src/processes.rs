@@ -52,6 +52,13 @@ pub fn of(home: &Path) -> Vec<Member> {
     directories().filter(belongs).filter_map(member).collect()
 }
 
+/// Kills them. One that has ended meanwhile is no concern.
+pub(crate) fn kill_all_of(home: &Path) {
+    for pid in of(home).iter().filter_map(|member| Pid::from_raw(member.pid)) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 /// Proves that there are none of those.
 ///
 /// # Panics
