@@ -3,7 +3,7 @@
 use host::packages::PackagesError;
 use qemu_build::fallback::FallbackError;
 use release::arch::Arch;
-use release::github::ApiError;
+use release::github::{ApiError, NoToken};
 use release::publish::{PlanError, PublishError};
 use vm::boot_files::BootFilesError;
 use vm::error::Explain;
@@ -21,8 +21,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         let plan = cause.downcast_ref::<PlanError>().map(PlanError::hint);
         let publish = cause.downcast_ref::<PublishError>().map(PublishError::hint);
         let api = cause.downcast_ref::<ApiError>().map(ApiError::hint);
+        let token = cause.downcast_ref::<NoToken>().map(|error| Some(error.hint()));
         let build = qemu_build.or(fallback).or(image_build).or(setup);
-        build.or(qemu).or(image).or(plan).or(publish).or(api).flatten()
+        build.or(qemu).or(image).or(plan).or(publish).or(api).or(token).flatten()
     })
 }
 

@@ -7,7 +7,7 @@ use release::arch::Arch;
 use release::download::{DownloadError, Kind};
 use release::github::address::NoAddress;
 use release::github::find::{FindError, Fork};
-use release::github::{ApiError, Repo};
+use release::github::{ApiError, NoToken, Repo};
 use vm::boot_files::BootFilesError;
 use vm::error::Explain;
 use vm::qemu::QemuError;
@@ -28,6 +28,9 @@ pub(crate) enum PullError {
     /// The address of the API is none.
     #[error(transparent)]
     Address(#[from] NoAddress),
+    /// The token is none.
+    #[error(transparent)]
+    Token(#[from] NoToken),
     /// GitHub cannot be talked to.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -66,7 +69,7 @@ pub(crate) enum PullError {
 impl PullError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoRepo | Self::Address(_) | Self::Fork { .. } => Exit::Usage,
+            Self::NoRepo | Self::Address(_) | Self::Token(_) | Self::Fork { .. } => Exit::Usage,
             Self::Unasked(_) => Exit::Access,
             Self::Api(error) if error.is_about_access() => Exit::Access,
             Self::Find(error) if error.is_about_access() => Exit::Access,
@@ -90,6 +93,7 @@ impl PullError {
             Self::Offline(arch) => {
                 Some(format!("pull one while there is a network: `emulator pull --repo OWNER/NAME --arch {arch}`"))
             }
+            Self::Token(error) => Some(error.hint()),
             Self::Api(error) => error.hint(),
             Self::Unasked(error) => error.hint(),
             Self::Find(error) => error.hint(),

@@ -94,7 +94,7 @@ impl Order<'_> {
 
     async fn download(&self, repo: &Repo, wanted: &Wanted) -> Result<Obtained, CommandError> {
         let address = Address::from_env().map_err(PullError::from)?;
-        let token = Token::find(&address).await;
+        let token = Token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
         // The newest release's file is replaced now and then: one that is gone, or another one by now, is looked for again.
         let mut pauses = backoff().build();

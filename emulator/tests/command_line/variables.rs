@@ -106,6 +106,23 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
 }
 
 #[test]
+fn what_can_be_no_token_is_an_error_with_the_name_of_where_it_was_found_and_is_not_shown() {
+    let refused = |emulator: Emulator, args: &[&str], source: &str| {
+        let shown = emulator.run(args);
+        let error = format!("error: `{source}` holds no token: it has more than one line in it");
+        assert!(shown.starts_with("exit 2\n") && shown.contains(&error), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    };
+    for variable in ["GITHUB_TOKEN", "GH_TOKEN"] {
+        let emulator = || Emulator::new().with_program("qemu-img", "").with(variable, "s3cr3t\ns3cr3t");
+        refused(emulator(), &["list-releases", "--repo", "a/b"], variable);
+        refused(emulator(), &["pull", "--repo", "a/b"], variable);
+    }
+    let emulator = Emulator::new().with_program("gh", "echo s3cr3t; echo s3cr3t");
+    refused(emulator, &["list-releases", "--repo", "a/b"], "gh auth token");
+}
+
+#[test]
 fn a_flag_that_was_given_keeps_its_variable_out_of_it() {
     let emulator = Emulator::new().without_programs().with("EMULATOR_CPUS", "many");
     let shown = emulator.run(&["start", "--cpus", "2"]);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Token;
+use super::{Token, token};
 use crate::http::ClientError;
 
 /// Why the API did not answer as it should.
@@ -190,12 +190,7 @@ impl ApiError {
                  starts without"
                     .to_owned(),
             ),
-            Self::Unauthorized { token: Some("gh auth token"), .. } => {
-                Some("sign in again with `gh auth login`".to_owned())
-            }
-            Self::Unauthorized { token: Some(variable), .. } => {
-                Some(format!("set `{variable}` to a valid token, or unset it"))
-            }
+            Self::Unauthorized { token: Some(source), .. } => Some(token::hint(source)),
             Self::Unauthorized { token: None, .. }
             | Self::RateLimited { anonymous: true, .. }
             | Self::NotFound { anonymous: true, .. } => {

@@ -22,7 +22,7 @@ pub mod token;
 
 pub use address::Address;
 pub use error::ApiError;
-pub use token::Token;
+pub use token::{NoToken, Token};
 
 use crate::http::{STALL_TIMEOUT, client, client_for_changes};
 

@@ -54,7 +54,7 @@ pub fn ports(ports: &[Port]) -> Result<(), String> {
     few("ports", ports.len())?;
     for (index, port) in ports.iter().enumerate() {
         name(&port.name)?;
-        variable(&port.env)?;
+        port_variable(&port.env)?;
         if port.guest == 0 || port.host == 0 {
             return Err(format!("port `{}` has the number 0", port.name));
         }
@@ -186,6 +186,16 @@ fn variable(name: &str) -> Result<(), String> {
     if valid { Ok(()) } else { Err(format!("{name:?} is no name of a variable")) }
 }
 
+/// The name of a variable that is read on the host, and so one that can hold nobody's secret: an image must not choose what is looked at.
+fn port_variable(name: &str) -> Result<(), String> {
+    variable(name)?;
+    let middle = name.strip_prefix("EMULATOR_").and_then(|rest| rest.strip_suffix("_PORT"));
+    match middle.filter(|middle| !middle.is_empty()) {
+        Some(_) => Ok(()),
+        None => Err(format!("{name:?} is no variable of a port: write `EMULATOR_<NAME>_PORT`")),
+    }
+}
+
 /// Whether this is the full name of a systemd unit that can be restarted: systemd.unit(5), which has the limit too.
 fn is_unit(name: &str) -> bool {
     const KINDS: [&str; 3] = [".service", ".socket", ".target"];
@@ -240,6 +250,24 @@ mod tests {
             let text = refused(|stack| stack.services[0].unit = unit.to_owned());
             assert!(text.ends_with("which is no unit's full name"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_has_a_variable_that_can_hold_no_secret() {
+        for name in [
+            "AWS_SECRET_ACCESS_KEY",
+            "GITHUB_TOKEN",
+            "EMULATOR_PORT",
+            "EMULATOR__PORT",
+            "EMULATOR_REPO",
+            "DB_PORT",
+        ] {
+            let text = refused(|stack| stack.ports[0].env = name.to_owned());
+            assert!(text.ends_with("is no variable of a port: write `EMULATOR_<NAME>_PORT`"), "{text}");
+        }
+        let mut stack = stack();
+        stack.ports[0].env = "EMULATOR_MAIL_UI_PORT".to_owned();
+        stack.check().unwrap();
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::checked::{self, Checked, Impossible};
 /// The host's side of every forwarded port: nothing outside this machine can reach it.
 pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+/// Digits of a number that may have been meant as a port: one more than the largest has.
+const DIGITS: usize = 6;
+
 /// A host port as a person asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortChoice {
@@ -40,6 +43,18 @@ impl FromStr for PortChoice {
             Ok(port @ 1..) => Ok(Self::Fixed(port)),
             _ => Err(InvalidPort(text.to_owned())),
         }
+    }
+}
+
+/// A variable's value is neither a port nor `auto`. It is repeated only where it is a short number: else it may be what nobody is to see.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} is no port: use a number from 1 to 65535 or `auto`", .0.as_ref().map_or("its value".to_owned(), |number| format!("`{number}`")))]
+pub struct InvalidValue(Option<String>);
+
+impl From<InvalidPort> for InvalidValue {
+    fn from(InvalidPort(value): InvalidPort) -> Self {
+        let harmless = value.len() <= DIGITS && value.bytes().all(|byte| byte.is_ascii_digit());
+        Self(harmless.then_some(value))
     }
 }
 
@@ -148,7 +163,7 @@ pub enum PortError {
         variable: String,
         /// What is wrong with it.
         #[source]
-        source: InvalidPort,
+        source: InvalidValue,
     },
     /// Two names lead to one port.
     #[error("`{first}` and `{second}` cannot both have port {port}")]
@@ -253,10 +268,10 @@ fn wish(port: &Port, wishes: &Wishes<'_>) -> Result<Option<PortChoice>, PortErro
         return Ok(Some(request.choice));
     }
     match (wishes.variable)(&port.env).filter(|value| !value.is_empty()) {
-        Some(value) => value
-            .parse()
-            .map(Some)
-            .map_err(|source| PortError::Variable { variable: port.env.clone(), source }),
+        Some(value) => value.parse().map(Some).map_err(|source: InvalidPort| PortError::Variable {
+            variable: port.env.clone(),
+            source: source.into(),
+        }),
         None => Ok(None),
     }
 }
@@ -374,7 +389,14 @@ mod tests {
         assert_eq!(told(resolved(&["web=200"], &[], &[])), "`web` and `api` cannot both have port 200");
         let error = resolved(&[], &[("WEB_PORT", "70000")], &[]).unwrap_err();
         assert_eq!(error.to_string(), "the environment variable `WEB_PORT` cannot be used");
-        assert!(matches!(error, PortError::Variable { source: InvalidPort(value), .. } if value == "70000"));
+        let cause = |value: &str| {
+            let error = resolved(&[], &[("WEB_PORT", value)], &[]).unwrap_err();
+            std::error::Error::source(&error).unwrap().to_string()
+        };
+        assert_eq!(cause("70000"), "`70000` is no port: use a number from 1 to 65535 or `auto`");
+        for secret in ["s3cr3t", "1234567", "12 ", "\u{1b}[2J"] {
+            assert_eq!(cause(secret), "its value is no port: use a number from 1 to 65535 or `auto`");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Release {
 
 async fn publish(plan: &Plan, options: ReleaseOptions, console: &Console) -> anyhow::Result<()> {
     let address = Address::from_env()?;
-    let token = Token::find(&address).await;
+    let token = Token::find(&address).await?;
     let github = GitHub::new(address, options.repo, token)?;
     for release in carry_out(plan, &github, console).await? {
         let web = github.address().web();
