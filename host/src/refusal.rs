@@ -6,34 +6,24 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// Errors by which an operating system refuses something that it may grant another time.
-const REFUSALS: [Errno; 11] = [
-    Errno::NOMEM,
-    Errno::MFILE,
-    Errno::NFILE,
-    Errno::ACCESS,
-    Errno::PERM,
-    Errno::AGAIN,
-    Errno::NOSPC,
-    Errno::DQUOT,
-    Errno::FBIG,
-    Errno::ROFS,
-    Errno::IO,
+/// Errors by which an operating system refuses something that it may grant another time, and how the C library of a program puts
+/// them into words: glibc's strerror(3). EPERM and EIO have none here, because QEMU also says so of a saved state that it cannot read.
+const REFUSALS: [(Errno, Option<&str>); 11] = [
+    (Errno::NOMEM, Some("Cannot allocate memory")),
+    (Errno::MFILE, Some("Too many open files")),
+    (Errno::NFILE, Some("Too many open files in system")),
+    (Errno::ACCESS, Some("Permission denied")),
+    (Errno::PERM, None),
+    (Errno::AGAIN, Some("Resource temporarily unavailable")),
+    (Errno::NOSPC, Some("No space left on device")),
+    (Errno::DQUOT, Some("Disk quota exceeded")),
+    (Errno::FBIG, Some("File too large")),
+    (Errno::ROFS, Some("Read-only file system")),
+    (Errno::IO, None),
 ];
 
-/// How a program puts the same into words: strerror(3), QEMU, glib and the dynamic linker. EPERM and EIO are not among them, because
-/// QEMU also says so of a saved state that it cannot read.
-const WORDS: [&str; 9] = [
-    "Cannot allocate memory",
-    "cannot set up guest memory",
-    "failed to allocate",
-    "Too many open files",
-    "Permission denied",
-    "Resource temporarily unavailable",
-    "No space left on device",
-    "Disk quota exceeded",
-    "File too large",
-];
+/// Other words for the same: QEMU's, glib's, and those of macOS.
+const WORDS: [&str; 3] = ["cannot set up guest memory", "failed to allocate", "Disc quota exceeded"];
 
 /// Whether an error, or one of its causes, is the operating system's refusal.
 pub fn is_cause(error: &(dyn Error + 'static)) -> bool {
@@ -48,12 +38,13 @@ pub fn is_cause(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn is_refused(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| REFUSALS.iter().any(|errno| errno.raw_os_error() == code))
+    error.raw_os_error().is_some_and(|code| REFUSALS.iter().any(|(errno, _)| errno.raw_os_error() == code))
 }
 
 /// Whether a program's output says that the operating system has refused it something.
 pub fn is_said(output: &str) -> bool {
-    WORDS.iter().any(|words| output.contains(words))
+    let named = REFUSALS.iter().filter_map(|(_, words)| *words);
+    named.chain(WORDS).any(|words| output.contains(words))
 }
 
 #[cfg(test)]
@@ -74,6 +65,17 @@ mod tests {
         let gone = io::Error::from(Errno::NOENT);
         assert!(!is_cause(&FileError::of("read", Path::new("/d"))(gone)));
         assert!(!is_cause(&io::Error::new(io::ErrorKind::InvalidData, "a bad checksum")));
+    }
+
+    #[test]
+    fn every_refusal_is_recognised_in_what_a_program_says_unless_it_may_be_of_its_state() {
+        for (errno, words) in REFUSALS {
+            let said = io::Error::from(errno).to_string();
+            assert_eq!(is_said(&format!("qemu-system-x86_64: Could not open 'x': {said}")), words.is_some());
+            if let (Some(words), true) = (words, cfg!(target_env = "gnu")) {
+                assert_eq!(said, format!("{words} (os error {})", errno.raw_os_error()));
+            }
+        }
     }
 
     #[test]

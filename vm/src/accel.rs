@@ -357,7 +357,7 @@ impl Chooser<'_> {
         }
         let verdict = probe::run(self, accelerator).await?;
         if verdict.as_ref().err().is_none_or(Unusable::lasts) {
-            verdicts::remember(&path, key, &verdict)?;
+            verdicts::remember(&path, key, &verdict);
         }
         Ok((verdict, false))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, read_document, write_atomic};
+use host::files::{PUBLIC_FILE, create_private_dir, read_document, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::{Accelerator, Unusable};
@@ -37,14 +37,15 @@ pub(super) fn recall(path: &Path, key: &Key) -> Option<Result<(), Unusable>> {
     }
 }
 
-/// Keeps a verdict in the place of an older one for the same key, and of those for other kernels.
-pub(super) fn remember(path: &Path, key: Key, verdict: &Result<(), Unusable>) -> Result<(), FileError> {
+/// Keeps a verdict in the place of an older one for the same key, and of those for other kernels. Where nothing can be written, the
+/// same is tried again the next time.
+pub(super) fn remember(path: &Path, key: Key, verdict: &Result<(), Unusable>) {
     let mut entries = read(path);
     entries.retain(|entry| entry.key != key && entry.key.host_kernel == key.host_kernel);
     entries.push(Entry { key, works: verdict.is_ok(), reason: verdict.as_ref().err().cloned() });
-    create_private_dir(path.parent().unwrap_or(path))?;
     let text = serde_json::to_vec_pretty(&entries).expect("verdicts serialise");
-    write_atomic(path, &text, PUBLIC_FILE)
+    let dir = path.parent().unwrap_or(path);
+    let _ = create_private_dir(dir).and_then(|()| write_atomic(path, &text, PUBLIC_FILE));
 }
 
 /// A file that cannot be read remembers nothing.
@@ -71,14 +72,23 @@ mod tests {
         let path = dir.path().join("qemu").join("accelerators.json");
         let broken =
             Err(Unusable::Died { status: "was killed by signal 6".into(), last_words: "assert".into() });
-        remember(&path, key("a", "6.1"), &broken).unwrap();
-        remember(&path, key("b", "6.1"), &Ok(())).unwrap();
+        remember(&path, key("a", "6.1"), &broken);
+        remember(&path, key("b", "6.1"), &Ok(()));
         assert_eq!(recall(&path, &key("a", "6.1")), Some(broken));
         assert_eq!(recall(&path, &key("b", "6.1")), Some(Ok(())));
         assert_eq!(recall(&path, &key("a", "6.2")), None);
 
-        remember(&path, key("a", "6.1"), &Ok(())).unwrap();
+        remember(&path, key("a", "6.1"), &Ok(()));
         assert_eq!(recall(&path, &key("a", "6.1")), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_verdict_that_cannot_be_kept_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("accelerators.json");
+        std::fs::create_dir_all(path.join("in the way")).unwrap();
+        remember(&path, key("a", "6.1"), &Ok(()));
+        assert_eq!(recall(&path, &key("a", "6.1")), None);
     }
 
     #[test]
@@ -87,7 +97,7 @@ mod tests {
         let path = dir.path().join("accelerators.json");
         std::fs::write(&path, "{").unwrap();
         assert_eq!(recall(&path, &key("a", "6.1")), None);
-        remember(&path, key("a", "6.1"), &Ok(())).unwrap();
+        remember(&path, key("a", "6.1"), &Ok(()));
         assert_eq!(recall(&path, &key("a", "6.1")), Some(Ok(())));
     }
 }

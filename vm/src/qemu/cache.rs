@@ -58,7 +58,7 @@ pub(super) fn digest(home: &Home, path: &Path) -> Result<String, QemuError> {
     let sha256 = digest::of_file(path).map_err(FileError::of("read", path))?;
     known.retain(|path, _| present(path).unwrap_or(true));
     known.insert(path.to_owned(), Hashed { stamp, sha256: sha256.clone() });
-    write(home, &cache, &known)?;
+    write(home, &cache, &known);
     Ok(sha256)
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn capabilities(home: &Home, path: &Path, sha256: &str) -> Resu
         .await
         .map_err(|source| QemuError::Ask { path: path.to_owned(), source })?;
     let asked = Asked { host_kernel, io_uring_allowed, capabilities };
-    write(home, &cache, &asked)?;
+    write(home, &cache, &asked);
     Ok(asked.capabilities)
 }
 
@@ -86,9 +86,9 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     serde_json::from_slice(&read_document(path).ok()?).ok()
 }
 
-fn write<T: Serialize>(home: &Home, path: &Path, value: &T) -> Result<(), FileError> {
-    create_private_dir(&home.qemu())?;
-    write_json(path, value, PUBLIC_FILE)
+/// Where nothing can be written, the same is found out again the next time.
+fn write<T: Serialize>(home: &Home, path: &Path, value: &T) {
+    let _ = create_private_dir(&home.qemu()).and_then(|()| write_json(path, value, PUBLIC_FILE));
 }
 
 #[cfg(test)]
@@ -116,6 +116,17 @@ mod tests {
         assert!(!asked(false).here("6.1", false).unwrap().io_uring);
         assert_eq!(asked(false).here("6.1", true), None);
         assert_eq!(asked(true).here("6.2", true), None);
+    }
+
+    #[test]
+    fn where_nothing_can_be_remembered_the_digest_is_made_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, program) = (Home::new(dir.path().join("home")), dir.path().join("qemu"));
+        std::fs::write(&program, "program").unwrap();
+        // A directory in the file's place refuses root as well.
+        std::fs::create_dir_all(home.qemu_digests().join("in the way")).unwrap();
+        assert_eq!(digest(&home, &program).unwrap(), digest::of_file(&program).unwrap());
+        assert!(home.qemu_digests().is_dir());
     }
 
     #[test]
