@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     startup::outlive_file_size_limit();
     startup::keep_descriptors();
     let cli = Cli::from_command_line();
-    host::limits::raise_open_files();
+    host::limits::raise();
     let console = Console::stderr(cli.global.verbosity());
     match started(&cli, &console) {
         Ok(exit) => exit.into(),

@@ -21,6 +21,9 @@ pub fn about(path: &Path, error: &io::Error) -> Option<String> {
             Some(limits) => format!("free memory, or raise the limit ({limits})"),
             None => "free memory".to_owned(),
         }),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            Some("allow more open files with `ulimit -n 1024`, in the shell that starts this".to_owned())
+        }
         _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Some(
             "the disk below, or the file server, has failed: look at `dmesg`, and do not write to it"
                 .to_owned(),
@@ -86,6 +89,7 @@ mod tests {
         assert!(about(rustix::io::Errno::STALE).unwrap().contains("mount the file system again"));
         assert!(about(rustix::io::Errno::IO).unwrap().contains("dmesg"));
         assert!(about(rustix::io::Errno::FBIG).unwrap().contains("ulimit -f"));
+        assert!(about(rustix::io::Errno::MFILE).unwrap().contains("ulimit -n"));
         assert!(about(rustix::io::Errno::NOMEM).unwrap().contains("free memory"));
         assert!(about(rustix::io::Errno::ROFS).unwrap().contains("read-only"));
         assert_eq!(about(rustix::io::Errno::NOENT), None);

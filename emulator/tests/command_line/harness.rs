@@ -94,6 +94,14 @@ impl Emulator {
         self.shown(&command.output().unwrap())
     }
 
+    /// As [`Emulator::run`], with a limit as the shell sets it: "-n 40".
+    pub(crate) fn run_limited(&self, limit: &str, args: &[&str]) -> String {
+        let script = format!(r#"ulimit {limit}; exec "$0" "$@""#);
+        let mut command = self.prepared("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_emulator")]).args(args);
+        self.shown(&command.output().unwrap())
+    }
+
     /// Exit code and everything on the terminal, where `answer` is typed once `question` is there.
     pub(crate) fn run_on_terminal(&self, args: &[&str], question: &str, answer: &str) -> (i32, String) {
         let (mut terminal, user) = terminal();

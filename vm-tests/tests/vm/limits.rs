@@ -17,8 +17,11 @@ const ADDRESS_SPACE: [&str; 4] = ["sh", "-c", "ulimit -v 2000000 && exec \"$@\""
 /// A limit on the size of files, too small for the machine's memory.
 const FILE_SIZE: [&str; 4] = ["sh", "-c", "ulimit -f 262144 && exec \"$@\"", "sh"];
 
-/// Fewer descriptors than QEMU opens.
-const DESCRIPTORS: [&str; 4] = ["sh", "-c", "ulimit -n 20 && exec \"$@\"", "sh"];
+/// Enough descriptors for QEMU to go on, and too few for its ports.
+const DESCRIPTORS: [&str; 4] = ["sh", "-c", "ulimit -n 40 && exec \"$@\"", "sh"];
+
+/// Less processor time than a machine needs to go on.
+const PROCESSOR_TIME: [&str; 4] = ["sh", "-c", "ulimit -t 1 && exec \"$@\"", "sh"];
 
 /// A network in which not even this machine can be reached.
 const NO_LOOPBACK: [&str; 2] = ["unshare", "--net"];
@@ -66,7 +69,12 @@ async fn a_limit_on_address_space_costs_a_suspended_machine_nothing() {
 
 #[tokio::test]
 async fn a_limit_on_descriptors_is_named_and_costs_nothing() {
-    refused(&DESCRIPTORS, "Too many open files").await;
+    refused(&DESCRIPTORS, "`ulimit -n`").await;
+}
+
+#[tokio::test]
+async fn a_limit_on_processor_time_is_named_and_costs_nothing() {
+    refused(&PROCESSOR_TIME, "`ulimit -t`").await;
 }
 
 #[tokio::test]

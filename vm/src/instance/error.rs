@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::files::FileError;
-use host::limits::FileSizeLimit;
+use host::limits::TooLow;
 use host::refusal;
 use release::arch::Arch;
 
@@ -52,9 +52,9 @@ pub enum InstanceError {
         /// What there is.
         host_mib: u64,
     },
-    /// Files may not become as long as the machine needs them.
+    /// A limit of this process is too low for the machine.
     #[error(transparent)]
-    FileSize(#[from] FileSizeLimit),
+    Limit(#[from] TooLow),
     /// A fault that a start cannot put right.
     #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Broken {
@@ -250,9 +250,7 @@ impl InstanceError {
                 "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"
                     .to_owned(),
             ),
-            Self::FileSize(_) => {
-                Some("allow it with `ulimit -f unlimited`, in the shell that starts this".to_owned())
-            }
+            Self::Limit(limit) => Some(limit.hint()),
             Self::Ports(PortError::NoLoopback(_)) => {
                 Some("bring it up: `ip link set lo up`, as root of this network namespace".to_owned())
             }

@@ -88,6 +88,7 @@ impl Instance {
         options: &MachineOptions,
         reporter: &dyn Reporter,
     ) -> Result<MachinePlan, InstanceError> {
+        limits::machine()?;
         let arch = self.arch(record, options)?;
         check_memory(options.memory_mib)?;
         let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
