@@ -22,6 +22,7 @@ mod exit;
 mod panics;
 mod printer;
 mod pull;
+mod question;
 mod views;
 
 /// Runs the command line and gives the process's exit code.

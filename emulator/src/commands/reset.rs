@@ -1,8 +1,5 @@
 //! `emulator reset`.
 
-use std::io::{self, IsTerminal};
-
-use dialoguer::Confirm;
 use serde::Serialize;
 use vm::instance::state::State;
 
@@ -10,6 +7,7 @@ use crate::cli::Reset;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::question;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,9 +42,8 @@ impl Reset {
 }
 
 fn confirmed(context: &Context<'_>) -> Result<bool, CommandError> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !question::can_be_asked() {
         return Err(CommandError::NotConfirmed(context.name.clone()));
     }
-    let question = format!("Throw away everything that was written in `{}`?", context.name);
-    Confirm::new().with_prompt(question).default(false).interact().map_err(CommandError::from)
+    question::confirmed(&format!("Throw away everything that was written in `{}`?", context.name))
 }

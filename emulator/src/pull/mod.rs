@@ -1,15 +1,12 @@
 //! Getting an image: finding, downloading, proving and putting it in its place, for `pull` and for a `start` without one.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backon::BackoffBuilder;
-use dialoguer::Confirm;
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileLock, create_private_dir};
-use host::text::harmless;
 use release::arch::Arch;
 use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use release::github::find::{Found, Wanted};
@@ -21,6 +18,7 @@ use vm::qemu::find_img;
 
 use self::error::owner;
 use crate::errors::CommandError;
+use crate::question;
 
 mod error;
 
@@ -187,12 +185,11 @@ impl Order<'_> {
         }
         let refusal =
             || PullError::Fork { origin: name.to_owned(), repo: repo.clone(), fork: fork.clone() }.into();
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !question::can_be_asked() {
             return Err(refusal());
         }
         let question = format!("{name} is code of {}. Run it on this machine?", owner(fork));
-        let yes = Confirm::new().with_prompt(harmless(&question)).default(false).interact()?;
-        if yes { Ok(()) } else { Err(refusal()) }
+        if question::confirmed(&question)? { Ok(()) } else { Err(refusal()) }
     }
 }
 

@@ -201,5 +201,9 @@ fn terminal() -> (File, File) {
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let name = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
     let user = File::options().read(true).write(true).open(name).unwrap();
+    // Typed before the program reads keys, Ctrl-C is kept for it, as other keys are: nobody here could be sent a signal.
+    #[expect(clippy::disallowed_methods, reason = "it prepares the terminal")]
+    let mut stty = Command::new("stty");
+    assert!(stty.arg("-isig").stdin(user.try_clone().unwrap()).status().unwrap().success());
     (File::from(terminal), user)
 }

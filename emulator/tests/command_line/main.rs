@@ -399,6 +399,17 @@ fn reset_needs_a_yes_where_nobody_can_be_asked() {
 }
 
 #[test]
+fn ctrl_c_at_a_question_leaves_the_terminal_as_it_was() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/instance.json", include_str!("instance.json"));
+    let (exit, shown) = emulator.run_on_terminal(&["reset"], "Throw away", "\u{3}");
+    assert_eq!(exit, 130, "{shown}");
+    let (_, after) = shown.split_once("\u{1b}[?25l").unwrap();
+    assert!(after.starts_with("\u{1b}[?25h\r\n") && after.contains("interrupted by Ctrl-C"), "{shown:?}");
+    assert!(emulator.path("instances/default/instance.json").exists());
+}
+
+#[test]
 fn hints_name_the_instance_that_the_command_was_about() {
     let emulator = Emulator::new();
     emulator.write("instances/ci-7/instance.json", include_str!("instance.json"));
