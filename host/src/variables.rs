@@ -16,6 +16,12 @@ pub fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Whether the variable `name` is there, and set to nothing: for who tells that it is not set.
+#[expect(clippy::disallowed_methods, reason = "the place that they are read in")]
+pub fn is_set_to_nothing(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
 /// The value as text. What is no text in it is replaced by a character that no value has, for whoever reads it to refuse.
 pub fn text(name: &str) -> Option<String> {
     raw(name).map(|value| value.to_string_lossy().into_owned())

@@ -41,19 +41,32 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// A proxy speaks something else than HTTP. Its address is not repeated: there may be a password in it.
+    #[error(
+        "`{variable}` is no address of a proxy that can be used: it begins with neither `http://` nor `https://`"
+    )]
+    OtherProxy {
+        /// The variable that has it.
+        variable: String,
+    },
     /// TLS cannot be set up.
     #[error("cannot set up HTTPS")]
     Setup(#[from] reqwest::Error),
 }
 
 impl ClientError {
+    /// Whether it is a variable that cannot be used.
+    pub fn is_about_variables(&self) -> bool {
+        !matches!(self, Self::Setup(_))
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Certificates { .. } => {
                 Some(format!("set `{CERTIFICATES}` to a file of certificates in PEM format, or unset both"))
             }
-            Self::Proxy { variable, .. } => Some(format!(
+            Self::Proxy { variable, .. } | Self::OtherProxy { variable } => Some(format!(
                 "set `{variable}` to an address such as `http://proxy.example.com:3128`, or unset it"
             )),
             Self::Setup(_) => None,
@@ -121,6 +134,11 @@ fn proxies(variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, Clie
     };
     let of = |name: &str, kind: fn(String) -> reqwest::Result<Proxy>| {
         let (variable, address) = either(name).filter(|(_, address)| !address.trim().is_empty())?;
+        // One without a scheme is spoken HTTP to; what is not known would be left out without a word.
+        let scheme = address.trim().split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if scheme.is_some_and(|scheme| !matches!(&*scheme, "http" | "https")) {
+            return Some(Err(ClientError::OtherProxy { variable }));
+        }
         let proxy = kind(address).map(|proxy| proxy.no_proxy(NoProxy::from_string(&except)));
         Some(proxy.map_err(|source| ClientError::Proxy { variable, source }))
     };
@@ -238,5 +256,11 @@ mod tests {
     fn an_empty_variable_is_no_proxy_and_nonsense_is_an_error() {
         assert!(proxies(|_| Some(String::new())).unwrap().is_empty());
         assert!(proxies(|name| (name == "http_proxy").then(|| "http://".to_owned())).is_err());
+        for address in ["foo://user:s3cr3t@bar", "socks5://bar"] {
+            let error = proxies(|name| (name == "HTTPS_PROXY").then(|| address.to_owned())).unwrap_err();
+            assert!(matches!(&error, ClientError::OtherProxy { variable } if variable == "HTTPS_PROXY"));
+            assert!(!error.to_string().contains("s3cr3t"), "{error}");
+        }
+        assert_eq!(proxies(|name| (name == "HTTPS_PROXY").then(|| "bar:3128".to_owned())).unwrap().len(), 1);
     }
 }

@@ -17,9 +17,9 @@ const DEFAULT: [&str; 2] = [".stack", "emulator"];
 /// Why there is no home.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// Nothing names a place.
-    #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set")]
-    Nowhere,
+    /// Nothing names a place, though there is this variable.
+    #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set{}", to_anything(*.0))]
+    Nowhere(Option<&'static str>),
     /// The working directory, which the path is relative to, cannot be told.
     #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be told")]
     Relative(#[source] std::io::Error),
@@ -45,13 +45,13 @@ impl Explain for HomeError {
     fn class(&self) -> Class {
         match self {
             Self::NotUtf8(source) => source.class(),
-            Self::Nowhere | Self::Relative(_) | Self::Closed { .. } => Class::Failed,
+            Self::Nowhere(_) | Self::Relative(_) | Self::Closed { .. } => Class::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Nowhere => Some(format!("set `{HOME_VARIABLE}` to a directory")),
+            Self::Nowhere(_) => Some(format!("set `{HOME_VARIABLE}` to a directory")),
             Self::Relative(_) => Some(format!("set `{HOME_VARIABLE}` to an absolute path")),
             Self::Closed { .. } => {
                 Some(format!("set `{HOME_VARIABLE}` to a directory that you can write to"))
@@ -59,6 +59,15 @@ impl Explain for HomeError {
             Self::NotUtf8(source) => source.hint(),
         }
     }
+}
+
+fn nowhere() -> HomeError {
+    HomeError::Nowhere(["HOME", HOME_VARIABLE].into_iter().find(|name| variables::is_set_to_nothing(name)))
+}
+
+/// How `variable`, which is there, names no place.
+fn to_anything(variable: Option<&str>) -> String {
+    variable.map(|name| format!(" to anything; `{name}` is set to nothing")).unwrap_or_default()
 }
 
 /// Everything that the emulator keeps between runs.
@@ -80,7 +89,7 @@ impl Home {
         let (named_by, root) = if let Some(root) = named {
             (HOME_VARIABLE, std::path::absolute(root).map_err(HomeError::Relative)?)
         } else {
-            let user = variables::home_dir().ok_or(HomeError::Nowhere)?;
+            let user = variables::home_dir().ok_or_else(nowhere)?;
             ("HOME", DEFAULT.iter().fold(user, |dir, part| dir.join(part)))
         };
         utf8::check(named_by, &root)?;
@@ -212,6 +221,15 @@ mod tests {
         for elsewhere in ["/older/image", "/old/../image"] {
             assert_eq!(new.resolve(&old.named(Path::new(elsewhere))), Path::new(elsewhere));
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_told_as_that() {
+        assert_eq!(
+            HomeError::Nowhere(Some("HOME")).to_string(),
+            "there is no home directory: neither `STACK_EMULATOR_HOME` nor `HOME` is set to anything; `HOME` is set to nothing"
+        );
+        assert!(HomeError::Nowhere(None).to_string().ends_with("nor `HOME` is set"));
     }
 
     #[test]

@@ -227,6 +227,9 @@ impl PortEnd {
 /// Longest path of a unix socket in bytes that every supported system takes (macOS: 104 with the final zero).
 pub const SOCKET_PATH_LIMIT: usize = 103;
 
+/// Least memory of a machine in MiB: a kernel needs it.
+pub const MEMORY_MIB_LEAST: u64 = 64;
+
 /// Longest serial number of a virtio block device in bytes (`VIRTIO_BLK_ID_BYTES`).
 const SERIAL_LIMIT: usize = 20;
 
@@ -237,7 +240,7 @@ pub enum MachineError {
     #[error("a machine needs at least one virtual CPU")]
     NoCpu,
     /// Too little memory for a kernel.
-    #[error("a machine needs at least 64 MiB of memory, not {0} MiB")]
+    #[error("a machine needs at least {MEMORY_MIB_LEAST} MiB of memory, not {0} MiB")]
     LittleMemory(u64),
     /// More than any board has.
     #[error("a machine has at most {CPUS_LIMIT} virtual CPUs and {MEMORY_MIB_LIMIT} MiB of memory")]
@@ -303,7 +306,7 @@ impl Topology {
     pub fn check_size(&self) -> Result<(), MachineError> {
         match (self.cpus, self.memory_mib) {
             (0, _) => Err(MachineError::NoCpu),
-            (_, little @ ..64) => Err(MachineError::LittleMemory(little)),
+            (_, little @ ..MEMORY_MIB_LEAST) => Err(MachineError::LittleMemory(little)),
             (cpus, memory) if cpus > CPUS_LIMIT || memory > MEMORY_MIB_LIMIT => Err(MachineError::TooLarge),
             _ => Ok(()),
         }

@@ -197,11 +197,12 @@ fn grouped(command: &clap::Command) -> String {
     text
 }
 
-/// A duration for people (`90s`, `5m`), or a plain number of seconds.
+/// A wait for people (`90s`, `5m`), or a plain number of seconds; there is no waiting for no time.
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     let unreadable = |_| format!("`{text}` is no duration: use `90s`, `5m` or a number of seconds");
-    seconds.or_else(|_| humantime::parse_duration(text)).map_err(unreadable)
+    let duration = seconds.or_else(|_| humantime::parse_duration(text)).map_err(unreadable)?;
+    if duration.is_zero() { Err("it must be longer than 0 s".to_owned()) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -238,6 +239,8 @@ mod tests {
     fn durations_are_human_or_plain_seconds() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert!(duration("soon").is_err());
+        for text in ["soon", "0", "0s"] {
+            assert!(duration(text).is_err());
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, value_parser};
 use release::arch::Arch;
 use release::github::Repo;
+use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT};
 use vm::accel::Choice;
 use vm::instance::ports::PortRequest;
 use vm::instance::start::MachineOptions;
+use vm::machine::MEMORY_MIB_LEAST;
 use vm::snapshot::Strategy;
 
 use super::duration;
@@ -78,11 +80,11 @@ pub(crate) struct Machine {
     pub(crate) accel: Choice,
 
     /// Virtual CPUs; by default the image's
-    #[arg(long, env = "EMULATOR_CPUS", hide_env_values = true, value_name = "N", help_heading = "Machine")]
+    #[arg(long, env = "EMULATOR_CPUS", hide_env_values = true, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(CPUS_LIMIT)), help_heading = "Machine")]
     pub(crate) cpus: Option<u32>,
 
     /// Memory in MiB; by default the image's
-    #[arg(long, env = "EMULATOR_RAM", hide_env_values = true, value_name = "MIB", help_heading = "Machine")]
+    #[arg(long, env = "EMULATOR_RAM", hide_env_values = true, value_name = "MIB", value_parser = value_parser!(u64).range(MEMORY_MIB_LEAST..=MEMORY_MIB_LIMIT), help_heading = "Machine")]
     pub(crate) memory: Option<u64>,
 
     /// Image file to use instead of the one in the home

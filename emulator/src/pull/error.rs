@@ -70,6 +70,7 @@ impl PullError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoRepo | Self::Address(_) | Self::Token(_) | Self::Fork { .. } => Exit::Usage,
+            Self::Api(ApiError::Client(error)) if error.is_about_variables() => Exit::Usage,
             Self::Unasked(_) => Exit::Access,
             Self::Api(error) if error.is_about_access() => Exit::Access,
             Self::Find(error) if error.is_about_access() => Exit::Access,

@@ -213,7 +213,7 @@ fn what_is_not_there_without_the_api_is_told_as_its_limit() {
 fn a_private_authority_that_is_not_there_is_told() {
     let hub = Hub::new();
     let emulator = hub.emulator.with("SSL_CERT_FILE", "/no/such/authority.pem");
-    let shown = Hub { emulator, server: hub.server }.refuses(1, None, &[]);
+    let shown = Hub { emulator, server: hub.server }.refuses(2, None, &[]);
     assert!(shown.contains("error: `SSL_CERT_FILE` and `SSL_CERT_DIR` lead to no certificate: "), "{shown}");
     assert!(
         shown.contains("/no/such/authority.pem") && shown.contains("hint: set `SSL_CERT_FILE`"),

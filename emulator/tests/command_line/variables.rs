@@ -92,7 +92,7 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
     ");
     let emulator = Emulator::new().with("EMULATOR_REPO", "a/b").with("HTTPS_PROXY", "http://[");
     insta::assert_snapshot!(emulator.run(&["list-releases"]), @"
-    exit 1
+    exit 2
     --- stdout
 
     --- stderr
@@ -103,6 +103,35 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
 
     hint: set `HTTPS_PROXY` to an address such as `http://proxy.example.com:3128`, or unset it
     ");
+}
+
+#[test]
+fn a_value_out_of_range_is_an_error_with_the_name_of_the_variable_or_the_flag() {
+    for (name, flag, values) in [
+        ("EMULATOR_CPUS", "--cpus <N>", &["0", "9999"][..]),
+        ("EMULATOR_RAM", "--memory <MIB>", &["0", "63", "99999999"]),
+        ("EMULATOR_READY_TIMEOUT", "--timeout <DURATION>", &["0", "0s"]),
+        ("EMULATOR_SNAPSHOT_READY_TIMEOUT", "--snapshot-timeout <DURATION>", &["0"]),
+    ] {
+        for value in values {
+            let shown = Emulator::new().with(name, *value).run(&["start"]);
+            let error =
+                format!("exit 2\n--- stdout\n\n--- stderr\nerror: invalid value '{value}' for '{name}': ");
+            assert!(shown.starts_with(&error), "{shown}");
+            let shown = Emulator::new().run(&["start", flag.split(' ').next().unwrap(), *value]);
+            assert!(shown.contains(&format!("error: invalid value '{value}' for '{flag}': ")), "{shown}");
+        }
+    }
+    for (name, value) in [
+        ("GITHUB_API_URL", "http://a/\n"),
+        ("GITHUB_API_URL", "https://user:s3cr3t@127.0.0.1/api/v3"),
+        ("HTTPS_PROXY", "foo://s3cr3t@bar"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ] {
+        let shown = Emulator::new().with(name, value).run(&["list-releases", "--repo", "a/b"]);
+        assert!(shown.starts_with(&format!("exit 2\n--- stdout\n\n--- stderr\nerror: `{name}` ")), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
 }
 
 #[test]

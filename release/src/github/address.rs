@@ -24,8 +24,16 @@ pub struct Address {
 
 /// The text is no address of an API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{API_VARIABLE}` is `{0}`, which is no address of an API: write `https://HOST/api/v3`")]
-pub struct NoAddress(String);
+pub enum NoAddress {
+    /// It is something else.
+    #[error("`{API_VARIABLE}` is `{0}`, which is no address of an API: write `https://HOST/api/v3`")]
+    Other(String),
+    /// Somebody is named in it. It is not repeated: there may be a password in it. Nothing would be sent of it.
+    #[error(
+        "`{API_VARIABLE}` has a user name or a password in it: write `https://HOST/api/v3`, and put the token into `GITHUB_TOKEN`"
+    )]
+    Credentials,
+}
 
 impl Address {
     /// The GitHub that [`API_VARIABLE`] names, else the public one.
@@ -46,9 +54,16 @@ impl Address {
     /// When that is no address.
     pub fn of(api: &str) -> Result<Self, NoAddress> {
         let api = api.trim_end_matches('/');
-        let no_address = || NoAddress(api.to_owned());
+        // No host and no path of an API has one.
+        if api.contains('@') {
+            return Err(NoAddress::Credentials);
+        }
+        let no_address = || NoAddress::Other(api.to_owned());
         let url = Url::parse(api).map_err(|_| no_address())?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
+        let plain = url.query().is_none() && url.fragment().is_none();
+        // Requests are made with it as a URI, which has none of the spaces and line breaks that a URL is forgiven.
+        let is_uri = api.parse::<http::Uri>().is_ok();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain || !is_uri {
             return Err(no_address());
         }
         let web = if api == PUBLIC_API {
@@ -97,9 +112,26 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["github.com", "ftp://github.com", "https://", "https://h/api/v3?x"] {
+        for text in [
+            "github.com",
+            "ftp://github.com",
+            "https://",
+            "https://h/api/v3?x",
+            "https://h/api/v3#x",
+            "http://a/\n",
+            "http://a b/",
+        ] {
             let error = Address::of(text).unwrap_err().to_string();
             assert!(error.starts_with("`GITHUB_API_URL` is `"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        for text in ["https://user:s3cr3t@h/api/v3", "https://s3cr3t@h", "user:s3cr3t@h", "ftp://s3cr3t@h"] {
+            let error = Address::of(text).unwrap_err();
+            assert_eq!(error, NoAddress::Credentials);
+            assert!(!error.to_string().contains("s3cr3t"), "{error}");
         }
     }
 }

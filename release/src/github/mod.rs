@@ -244,7 +244,11 @@ fn api(address: &Address, token: Option<&Token>, http: reqwest::Client) -> Resul
 /// Where an answer of `url` leads.
 fn location(url: &str, head: &http::response::Parts) -> Option<reqwest::Url> {
     let location = head.headers.get(http::header::LOCATION)?.to_str().ok()?;
-    reqwest::Url::parse(url).ok()?.join(location).ok()
+    let mut location = reqwest::Url::parse(url).ok()?.join(location).ok()?;
+    // It is shown, and nothing is sent to whoever may be named in it.
+    location.set_username("").ok()?;
+    location.set_password(None).ok()?;
+    Some(location)
 }
 
 /// A tag, or whatever else somebody has typed, as one segment of a path.

@@ -164,6 +164,9 @@ pub enum InstanceError {
 }
 
 fn unhealthy_text(unhealthy: &[Health]) -> String {
+    if unhealthy.is_empty() {
+        return "no service has been asked yet".to_owned();
+    }
     let each = unhealthy
         .iter()
         .map(|health| format!("{} {}", health.url, health.reason.as_deref().unwrap_or("has not been asked")));
