@@ -148,6 +148,12 @@ impl Manifest {
         if let Some(text) = single.into_iter().chain(pairs).find(|text| !is_line(text, TEXT_LIMIT)) {
             return Err(format!("{:?} is no text of one short line", beginning(text, 64)));
         }
+        if !is_version(minimum_qemu) {
+            return Err(format!(
+                "{:?} is no version of QEMU: MAJOR.MINOR.PATCH",
+                beginning(minimum_qemu, 64)
+            ));
+        }
         for path in [&boot.kernel, &boot.initrd] {
             let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
             if !inside || !is_line(path, TEXT_LIMIT) {
@@ -173,6 +179,13 @@ impl Manifest {
 
 fn is_line(text: &str, limit: usize) -> bool {
     text.len() <= limit && !text.contains(char::is_control)
+}
+
+/// Whether this is a version as QEMU's are: three numbers.
+fn is_version(text: &str) -> bool {
+    let is_number =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u32>().is_ok();
+    text.split('.').count() == 3 && text.split('.').all(is_number)
 }
 
 #[cfg(test)]
@@ -233,6 +246,20 @@ mod tests {
         assert!(refused(|manifest| manifest.boot.initrd = "/initrd".into()));
         assert!(refused(|manifest| manifest.boot.cmdline = "quiet\ninit=/bin/sh".into()));
         assert!(refused(|manifest| manifest.boot.cmdline = "x".repeat(CMDLINE_LIMIT + 1)));
+        for version in [
+            "",
+            "8",
+            "8.2",
+            "8.2.0.1",
+            "8.2.x",
+            "8.2.+1",
+            "99999999999999999999.0.0",
+            "99999999999999999999.x",
+        ] {
+            let manifest = Manifest { minimum_qemu: version.into(), ..manifest() };
+            let error = Manifest::parse(manifest.to_json().as_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with("is no version of QEMU: MAJOR.MINOR.PATCH"), "{error}");
+        }
         assert!(refused(|manifest| manifest.build.time = "\u{1b}[2J".into()));
         assert!(refused(|manifest| manifest.build.git_sha = "a".repeat(TEXT_LIMIT + 1)));
         assert!(refused(|manifest| drop(manifest.inputs.insert("a\tb".into(), "c".into()))));

@@ -106,10 +106,8 @@ impl Explain for QemuError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } | Self::TooOld { .. } | Self::NoMachine { .. } => Some(format!(
-                "run `cargo xtask build-qemu` in a checkout, or install QEMU {MINIMUM_QEMU} or newer \
-                 (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
-            )),
+            Self::TooOld { minimum, .. } => Some(install(minimum)),
+            Self::Missing { .. } | Self::NoMachine { .. } => Some(install(&MINIMUM_QEMU)),
             Self::BadVariable { variable, .. } => Some(format!("correct `{variable}`, or unset it")),
             Self::Ask { source, .. } => source.hint(),
             Self::File(source) => source.hint(),
@@ -118,6 +116,14 @@ impl Explain for QemuError {
             Self::NotUtf8(source) => source.hint(),
         }
     }
+}
+
+/// How to come by a QEMU that is not older than `minimum`.
+fn install(minimum: &dyn std::fmt::Display) -> String {
+    format!(
+        "run `cargo xtask build-qemu` in a checkout, or install QEMU {minimum} or newer \
+         (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
+    )
 }
 
 /// One QEMU installation, as it is used for guests of one architecture.
@@ -280,6 +286,14 @@ mod tests {
         );
         assert!(error.hint().unwrap().contains("cargo xtask build-qemu"));
         assert_eq!(error.class(), Class::HostUnsupported);
+    }
+
+    #[test]
+    fn the_hint_names_the_version_that_is_needed() {
+        let (found, minimum) = (Version::new(10, 2, 2), Version::new(99, 0, 0));
+        let error = QemuError::TooOld { path: "/q".into(), found, minimum };
+        assert_eq!(error.to_string(), "`/q` is QEMU 10.2.2, but 99.0.0 is needed");
+        assert!(error.hint().unwrap().contains("install QEMU 99.0.0 or newer"));
     }
 
     #[test]
