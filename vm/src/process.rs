@@ -107,7 +107,7 @@ impl Explain for VmProcessError {
                 Some(format!("look at it with `ps -fp {pid}`"))
             }
             Self::Died { refused: true, log, .. } => Some(format!(
-                "free memory, or raise the limit that it met{}; or read `{}`",
+                "free memory, raise the limit that it met{}, or mount for writing what is read-only; or read `{}`",
                 limits::told().map(|limits| format!(" ({limits})")).unwrap_or_default(),
                 log.display()
             )),

@@ -14,7 +14,7 @@ pub enum Owner {
         /// Its name, as the operating system shows it.
         name: String,
     },
-    /// Another user's process, or one in another namespace: the operating system does not tell.
+    /// Another user's process, one in another namespace, or one that does not listen: the operating system does not tell.
     Hidden,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { pid, name } => write!(f, "`{name}` (pid {pid})"),
-            Self::Hidden => f.write_str("a process that this user cannot see"),
+            Self::Hidden => f.write_str("a process that this user cannot see, or that is about to listen"),
         }
     }
 }

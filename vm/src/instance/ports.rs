@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use release::stack::{Port, check};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpSocket;
 
 use super::port_owner::{self, Owner};
 use crate::checked::{self, Checked, Impossible};
@@ -296,10 +297,22 @@ pub fn remembered(
 /// # Errors
 /// With every port that somebody else has, and who that is; or when the operating system refuses one.
 pub fn check_free(ports: &[PublishedPort]) -> Result<(), PortError> {
-    let mut busy = Vec::new();
+    take(ports, bind).map(drop)
+}
+
+/// Keeps every port from everybody else, in their order, until its socket is dropped. Nothing listens there.
+///
+/// # Errors
+/// As [`check_free`].
+pub fn hold(ports: &[PublishedPort]) -> Result<Vec<TcpSocket>, PortError> {
+    take(ports, held)
+}
+
+fn take<T>(ports: &[PublishedPort], taken: impl Fn(u16) -> io::Result<T>) -> Result<Vec<T>, PortError> {
+    let (mut all, mut busy) = (Vec::with_capacity(ports.len()), Vec::new());
     for port in ports {
-        match bind(port.host) {
-            Ok(_) => {}
+        match taken(port.host) {
+            Ok(one) => all.push(one),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => busy.push(BusyPort {
                 name: port.name.clone(),
                 port: port.host,
@@ -309,7 +322,7 @@ pub fn check_free(ports: &[PublishedPort]) -> Result<(), PortError> {
             Err(source) => return Err(PortError::Refused { port: port.host, source }),
         }
     }
-    if busy.is_empty() { Ok(()) } else { Err(PortError::Busy { busy }) }
+    if busy.is_empty() { Ok(all) } else { Err(PortError::Busy { busy }) }
 }
 
 /// Proves that what listens on [`LOOPBACK`] can be reached there: a network namespace begins with that interface down.
@@ -327,6 +340,21 @@ pub fn check_loopback() -> Result<(), PortError> {
 
 fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((LOOPBACK, port))
+}
+
+/// A socket that has the port and does not listen. With `SO_REUSEADDR`, others could listen there as long as it does not: it is only
+/// set for as long as it takes to be bound beside connections that linger from the machine's run before, which needs it.
+fn held(port: u16) -> io::Result<TcpSocket> {
+    let (socket, address) = (TcpSocket::new_v4()?, (LOOPBACK, port).into());
+    match socket.bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.set_reuseaddr(false)?;
+        }
+        bound => bound?,
+    }
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -422,13 +450,46 @@ mod tests {
     fn a_busy_port_is_reported_with_the_process_that_has_it() {
         let holder = bind(0).unwrap();
         let host = holder.local_addr().unwrap().port();
-        let ports =
-            [PublishedPort { name: "api".into(), guest: 1, host, variable: "API_PORT".into(), health: None }];
+        let ports = [published(host)];
         let text = check_free(&ports).unwrap_err().to_string();
         let pid = std::process::id();
         assert!(text.starts_with(&format!("port {host} for `api` is in use by ")), "{text}");
         assert!(text.contains(&format!("pid {pid}")), "{text}");
         drop(holder);
         check_free(&ports).unwrap();
+    }
+
+    /// A port by this name and number.
+    fn published(host: u16) -> PublishedPort {
+        PublishedPort { name: "api".into(), guest: 1, host, variable: "API_PORT".into(), health: None }
+    }
+
+    /// Nobody can have the port or reach anything there while it is held, and anybody can at once when it is let go.
+    fn assert_held(host: u16) {
+        let held = hold(&[published(host)]).unwrap();
+        assert_eq!(bind(host).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let refused = TcpStream::connect((LOOPBACK, host)).unwrap_err().kind();
+        assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+        assert!(matches!(hold(&[published(host)]), Err(PortError::Busy { .. })));
+        drop(held);
+        bind(host).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_is_held_is_nobody_elses_and_nothing_listens_there() {
+        let host = bind(0).unwrap().local_addr().unwrap().port();
+        assert_held(host);
+    }
+
+    #[test]
+    fn a_port_is_held_beside_connections_that_linger() {
+        let listener = bind(0).unwrap();
+        let host = listener.local_addr().unwrap().port();
+        let mut client = TcpStream::connect((LOOPBACK, host)).unwrap();
+        // Who closes first keeps the connection for a minute.
+        drop(listener.accept().unwrap());
+        assert_eq!(io::Read::read(&mut client, &mut [0]).unwrap(), 0);
+        drop((client, listener));
+        assert_held(host);
     }
 }

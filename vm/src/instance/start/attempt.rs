@@ -1,10 +1,12 @@
 //! One attempt to bring a machine up: from its files to the first healthy answer of every service.
 
+use std::slice;
 use std::time::Duration;
 
 use host::events::{Phase, Timings};
 use host::files::{FileError, FileLock, create_private_dir};
 use protocol::Command;
+use tokio::net::TcpSocket;
 
 use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
@@ -132,6 +134,8 @@ impl<'a> Attempt<'a> {
         kept: Option<FileLock>,
         because: Option<String>,
     ) -> Result<Live, Failure> {
+        // Before anything is used up, and until QEMU takes them.
+        let held = ports::hold(&self.plan.ports).map_err(|error| Failure::Host(error.into()))?;
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
         let saved = origin.saved(&self.instance.dir).map_err(Failure::of)?;
         let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
@@ -140,7 +144,7 @@ impl<'a> Attempt<'a> {
             self.launch(record, origin, saved, memory, live, phase).await.map_err(Failure::Host)?;
         drop(kept);
         // Boxed: what it holds is large, and every caller's future would be as large.
-        Box::pin(self.bring_up(launching, origin)).await.map_err(Failure::of)
+        Box::pin(self.bring_up(launching, origin, held)).await.map_err(Failure::of)
     }
 
     /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
@@ -192,7 +196,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// From a QEMU that has been started to the first healthy answer of every service.
-    async fn bring_up(&self, launching: Launching<'a>, origin: &Origin) -> Result<Live, InstanceError> {
+    async fn bring_up(
+        &self,
+        launching: Launching<'a>,
+        origin: &Origin,
+        held: Vec<TcpSocket>,
+    ) -> Result<Live, InstanceError> {
         let Launching { live, record, session, saved, memory, mut qemu, phase } = launching;
         let instance = self.instance;
         let connected = async { Ok(Qmp::connect(&live.qmp, MONITOR_LIMIT).await?) };
@@ -223,7 +232,8 @@ impl<'a> Attempt<'a> {
                 phase.detail(&format!("the clock was set once only: {error}"));
             }
         };
-        let healthy = async { tokio::join!(self.until_healthy(&qmp, &live, origin, &phase), clock).0 };
+        let healthy = Box::pin(self.until_healthy(&qmp, &live, origin, held, &phase));
+        let healthy = async { tokio::join!(healthy, clock).0 };
         instance.unless_ended(&mut qemu, unless_disk_fails(&mut events, healthy)).await?;
         phase.done();
         self.finish(live, qemu)
@@ -415,9 +425,10 @@ impl<'a> Attempt<'a> {
         qmp: &Qmp,
         live: &Live,
         origin: &Origin,
+        held: Vec<TcpSocket>,
         phase: &Phase<'_>,
     ) -> Result<(), InstanceError> {
-        self.publish(qmp, live, phase).await?;
+        self.publish(qmp, live, held, phase).await?;
         let limit = match (origin, self.options.warm_timeout) {
             (Origin::Cold, _) => self.plan.machine.limit,
             (_, Some(timeout)) => timeout,
@@ -429,11 +440,19 @@ impl<'a> Attempt<'a> {
     }
 
     /// Opens the host's ports into the guest.
-    async fn publish(&self, qmp: &Qmp, live: &Live, phase: &Phase<'_>) -> Result<(), InstanceError> {
-        for port in &live.ports {
+    async fn publish(
+        &self,
+        qmp: &Qmp,
+        live: &Live,
+        held: Vec<TcpSocket>,
+        phase: &Phase<'_>,
+    ) -> Result<(), InstanceError> {
+        for (port, held) in live.ports.iter().zip(held) {
+            // Not sooner: somebody else could take it.
+            drop(held);
             if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
-                // Somebody may have taken it since it was tried; then that is the better error.
-                ports::check_free(&live.ports)?;
+                // Somebody may have taken it all the same; then that is the better error. Of the others, QEMU has some already.
+                ports::check_free(slice::from_ref(port))?;
                 return Err(error.into());
             }
         }
