@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::dangling::Dangling;
+
 /// What to do about `error`, which the operating system gave for `path`; `None` where the error says it all.
 pub fn about(path: &Path, error: &io::Error) -> Option<String> {
     match error.kind() {
@@ -23,6 +25,9 @@ pub fn about(path: &Path, error: &io::Error) -> Option<String> {
         }),
         _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
             Some("allow more open files with `ulimit -n 1024`, in the shell that starts this".to_owned())
+        }
+        _ if let Some(dangling) = error.get_ref().and_then(|error| error.downcast_ref::<Dangling>()) => {
+            Some(dangling.advice())
         }
         _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Some(
             "the disk below, or the file server, has failed: look at `dmesg`, and do not write to it"

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::dangling::if_present;
 use crate::sparse::Range;
 
 /// Mode of files that only their owner may read.
@@ -70,13 +71,10 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
 /// Whether there is something at `path`. That it cannot be looked at is an error, and never taken for an absence.
 ///
 /// # Errors
-/// When permissions, the disk or a file server forbid the look.
+/// When permissions, the disk, a file server or a link that leads nowhere forbid the look.
 pub fn present(path: &Path) -> Result<bool, FileError> {
-    match fs::metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if is_absence(&error) => Ok(false),
-        Err(error) => Err(FileError::of("look at", path)(error)),
-    }
+    let found = if_present(path, fs::metadata(path)).map_err(FileError::of("look at", path))?;
+    Ok(found.is_some())
 }
 
 /// Whether `error` says that there is nothing at the path, and nothing else.
@@ -90,14 +88,10 @@ pub fn is_absence(error: &io::Error) -> bool {
 /// When it cannot be listed.
 pub fn entries(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let paths = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
-    match fs::read_dir(dir).and_then(paths) {
-        Ok(mut paths) => {
-            paths.sort_unstable();
-            Ok(paths)
-        }
-        Err(error) if is_absence(&error) => Ok(Vec::new()),
-        Err(error) => Err(FileError::of("list", dir)(error)),
-    }
+    let found = if_present(dir, fs::read_dir(dir).and_then(paths)).map_err(FileError::of("list", dir))?;
+    let mut paths = found.unwrap_or_default();
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Replaces the file at `path` with `bytes`: temporary file beside it, fsync, rename, fsync of the directory.
@@ -281,7 +275,16 @@ pub fn create_private_file(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When a directory cannot be created.
 pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(FileError::of("create", dir))
+    // That of a link that leads nowhere would be "File exists".
+    let present = if_present(dir, fs::metadata(dir)).map_err(FileError::of("create", dir))?;
+    match present {
+        Some(data) if data.is_dir() => Ok(()),
+        _ => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(FileError::of("create", dir)),
+    }
 }
 
 /// A lock between processes, held until dropped or until the process ends, however it ends.

@@ -8,6 +8,7 @@ pub mod blocking;
 pub mod cache;
 pub mod command_line;
 pub mod console;
+pub mod dangling;
 pub mod digest;
 pub mod events;
 pub mod files;

@@ -24,7 +24,8 @@ use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
 use crate::instance::name::InstanceName;
-use crate::instance::record::{self, Record, SCHEMA_VERSION};
+use crate::instance::needs::Needs;
+use crate::instance::record::SCHEMA_VERSION;
 use crate::snapshot::store::Store;
 
 /// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
@@ -77,7 +78,7 @@ pub struct Listed {
     pub manifest: Option<Manifest>,
     /// Where it came from, when that is known.
     pub origin: Option<String>,
-    /// The instances that have data on it.
+    /// The instances that have data on it, or may have because their records cannot be used.
     pub instances: Vec<InstanceName>,
 }
 
@@ -223,13 +224,11 @@ impl<'a> Images<'a> {
             let known = BootFiles::known(&path, &boot_files(&path));
             let (record, manifest) = known.unzip();
             let sha256 = record.map(|record| record.sha256);
-            let is_below = |user: &User| match (&user.image, &sha256) {
-                (Some(image), Some(sha256)) => image.sha256 == *sha256,
-                (Some(image), None) => image.location(self.home) == path,
-                (None, _) => false,
+            let is_below = |user: &&User| match &sha256 {
+                Some(sha256) => user.may_need(sha256),
+                None => user.may_need_file(self.home, &path),
             };
-            let instances =
-                users.iter().filter(|user| is_below(user)).map(|user| user.name.clone()).collect();
+            let instances = users.iter().filter(is_below).map(|user| user.name.clone()).collect();
             let origin = if current { self.origin(arch).map(|origin| origin.name) } else { None };
             images.push(Listed {
                 path,
@@ -244,6 +243,18 @@ impl<'a> Images<'a> {
         }
         images.sort_by_key(|image| (!image.current, image.arch, image.path.clone()));
         Ok(images)
+    }
+
+    /// The instances that may have data on any image and any snapshot, and why that cannot be told.
+    ///
+    /// # Errors
+    /// When the instances cannot be listed.
+    pub fn unknown(&self) -> Result<Vec<(InstanceName, String)>, FileError> {
+        let unknown = |user: User| match user.needs {
+            Needs::Any(why) => Some((user.name, why)),
+            Needs::Nothing | Needs::Of(_) => None,
+        };
+        Ok(self.users()?.into_iter().filter_map(unknown).collect())
     }
 
     /// What nothing needs: replaced images without data on them, snapshots that no session would begin with, unfinished
@@ -339,14 +350,9 @@ impl<'a> Images<'a> {
 
     /// The instances with data.
     fn users(&self) -> Result<Vec<User>, FileError> {
-        let user = |name: InstanceName| {
-            let record = record::read::<Record>(&InstanceDir::new(self.home, &name).record());
-            match record {
-                Ok(record) => Some(User { name, image: Some(record?.session?.image), readable: true }),
-                Err(_) => Some(User { name, image: None, readable: false }),
-            }
-        };
-        Ok(InstanceDir::names(self.home)?.into_iter().filter_map(user).collect())
+        let user = |name: InstanceName| User { needs: Needs::of(&InstanceDir::new(self.home, &name)), name };
+        let users = InstanceDir::names(self.home)?.into_iter().map(user);
+        Ok(users.filter(|user| !matches!(user.needs, Needs::Nothing)).collect())
     }
 }
 
@@ -363,18 +369,24 @@ fn role(path: &Path) -> Option<(Arch, bool)> {
 /// An instance, and the image that its data is on.
 struct User {
     name: InstanceName,
-    image: Option<record::ImageIdentity>,
-    /// Whether its record could be read; if not, it may need any image.
-    readable: bool,
+    needs: Needs,
 }
 
 impl User {
     fn may_need(&self, sha256: &str) -> bool {
-        !self.readable || self.image.as_ref().is_some_and(|image| image.sha256 == sha256)
+        match &self.needs {
+            Needs::Nothing => false,
+            Needs::Of(session) => session.image.sha256 == sha256,
+            Needs::Any(_) => true,
+        }
     }
 
     fn may_need_file(&self, home: &Home, path: &Path) -> bool {
-        !self.readable || self.image.as_ref().is_some_and(|image| image.location(home) == path)
+        match &self.needs {
+            Needs::Nothing => false,
+            Needs::Of(session) => session.image.location(home) == path,
+            Needs::Any(_) => true,
+        }
     }
 }
 

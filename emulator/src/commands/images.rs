@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use host::events::{Event, Reporter};
 use release::arch::Arch;
 use serde::Serialize;
 use vm::images::{Images, Listed};
@@ -30,16 +31,27 @@ struct View<'a> {
     git_sha: Option<&'a str>,
     built_at: Option<&'a str>,
     origin: Option<&'a str>,
-    /// The instances that have data on it.
+    /// The instances that have data on it, or may have.
     instances: Vec<&'a str>,
 }
 
 /// Shows the images that are here.
 pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let listed = Images::new(&context.home).list().map_err(InstanceError::from)?;
+    let images = Images::new(&context.home);
+    warn_of_unknown(context, &images)?;
+    let listed = images.list().map_err(InstanceError::from)?;
     let report = Report { images: listed.iter().map(view).collect() };
     context.printer.print(&report, people).map_err(CommandError::Stdout)?;
     Ok(Exit::Ok)
+}
+
+/// Says because of which instances nothing counts as unneeded.
+pub(super) fn warn_of_unknown(context: &Context<'_>, images: &Images<'_>) -> Result<(), CommandError> {
+    for (name, why) in images.unknown().map_err(InstanceError::from)? {
+        let text = format!("instance `{name}` may have data on any image or snapshot: {why}");
+        context.console.report(&Event::Warning(&text));
+    }
+    Ok(())
 }
 
 fn view(image: &Listed) -> View<'_> {

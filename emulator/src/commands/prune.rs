@@ -6,6 +6,7 @@ use serde::Serialize;
 use vm::images::{Images, Kind};
 use vm::instance::error::InstanceError;
 
+use super::images::warn_of_unknown;
 use crate::cli::Prune;
 use crate::context::Context;
 use crate::errors::CommandError;
@@ -33,7 +34,9 @@ struct View<'a> {
 impl Prune {
     /// Removes what nothing needs, or shows what that is.
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let found = Images::new(&context.home).prune(self.dry_run, context.console).await;
+        let images = Images::new(&context.home);
+        warn_of_unknown(context, &images)?;
+        let found = images.prune(self.dry_run, context.console).await;
         let found = found.map_err(InstanceError::from)?;
         let removed: Vec<_> =
             found.iter().map(|it| View { kind: it.kind, path: &it.path, bytes: it.bytes }).collect();

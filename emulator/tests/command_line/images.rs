@@ -1,6 +1,7 @@
 //! The images that are here, and what becomes of them when others are pulled.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use host::digest;
@@ -58,6 +59,64 @@ fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
     hub.emulator.run(&["prune"]);
     assert!(!kept.exists());
     hub.has(&new);
+}
+
+#[test]
+fn what_an_instance_may_need_that_cannot_be_looked_at_is_not_pruned() {
+    let hub = Hub::new();
+    let old = image(Arch::Amd64, "kernel");
+    hub.gets_newest(&old);
+    hub.with_data("a");
+    hub.gets_newest(&image(Arch::Amd64, "new"));
+    let kept =
+        hub.emulator.path(&format!("images/stack-emulator-amd64-{}.qcow2", &digest::of_bytes(&old)[..16]));
+    let snapshot = "snapshots/amd64-template-1";
+    hub.emulator.write(&format!("{snapshot}/snapshot.json"), "{}");
+    hub.emulator.write(&format!("{snapshot}/retired"), "of a test");
+    let (instance, record) =
+        (hub.emulator.path("instances/a"), hub.emulator.path("instances/a/instance.json"));
+    let is_kept = || {
+        for args in [&["prune", "--dry-run"][..], &["prune"]] {
+            let shown = hub.emulator.run(args);
+            assert!(!shown.contains("KIND"), "{shown}");
+        }
+        assert!(kept.exists() && hub.emulator.path(snapshot).exists());
+    };
+
+    fs::remove_file(&record).unwrap();
+    is_kept();
+    let shown = hub.emulator.run(&["images"]);
+    assert_eq!(shown.matches("  a\n").count(), 2, "{shown}");
+    assert!(shown.contains("warning: instance `a` may have data on any image or snapshot: "), "{shown}");
+    assert!(hub.emulator.run(&["status", "--instance", "a"]).contains("state     broken"));
+
+    let elsewhere = hub.emulator.path("elsewhere");
+    let told = |path: &Path| {
+        is_kept();
+        for args in [&["status", "--instance", "a"][..], &["start", "--instance", "a", "--offline"]] {
+            let shown = hub.emulator.run(args);
+            let link = format!(
+                "`[root]/home/{}` is a link to ",
+                path.strip_prefix(hub.emulator.path("")).unwrap().display()
+            );
+            assert!(shown.starts_with("exit 1\n") && shown.contains(&link), "{shown}");
+            assert!(shown.contains("hint: mount or put back what it leads to"), "{shown}");
+        }
+    };
+    symlink("/no/such/disk/instance.json", &record).unwrap();
+    told(&record);
+    fs::remove_file(&record).unwrap();
+    for moved in [instance, hub.emulator.path("instances")] {
+        fs::rename(&moved, &elsewhere).unwrap();
+        symlink("/no/such/disk", &moved).unwrap();
+        told(&moved);
+        fs::remove_file(&moved).unwrap();
+        fs::rename(&elsewhere, &moved).unwrap();
+    }
+    let shown = hub.emulator.run(&["reset", "--yes", "--instance", "a"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    let shown = hub.emulator.run(&["prune"]);
+    assert!(shown.contains("KIND") && !kept.exists() && !hub.emulator.path(snapshot).exists(), "{shown}");
 }
 
 #[test]

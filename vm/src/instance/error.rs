@@ -246,7 +246,11 @@ impl InstanceError {
                 Some(format!("put it back{other} or drop the instance's data: `emulator reset{flag}`"))
             }
             Self::UnknownOverlay(path) => {
-                Some(format!("move `{}` away if its data matters, else delete it", path.display()))
+                let record = path.with_file_name("instance.json");
+                Some(format!(
+                    "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
+                    record.display()
+                ))
             }
             Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
             Self::TooMuchMemory { .. } => Some(

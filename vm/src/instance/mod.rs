@@ -30,6 +30,7 @@ mod log_limit;
 pub mod logs;
 mod meanwhile;
 pub mod name;
+pub(crate) mod needs;
 pub mod port_owner;
 pub mod ports;
 mod ready;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use host::dangling::if_present;
 use host::files::{self, FileError, PRIVATE_FILE};
 use protocol::Secret;
 use release::arch::Arch;
@@ -183,11 +184,8 @@ pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, Rec
     struct Version {
         schema_version: u32,
     }
-    let bytes = match files::read_document(path) {
-        Ok(bytes) => bytes,
-        Err(error) if files::is_absence(&error) => return Ok(None),
-        Err(error) => return Err(FileError::of("read", path)(error).into()),
-    };
+    let found = if_present(path, files::read_document(path)).map_err(FileError::of("read", path))?;
+    let Some(bytes) = found else { return Ok(None) };
     let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
     let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
     if schema_version > SCHEMA_VERSION {

@@ -77,17 +77,6 @@ impl Instance {
         Ok(Image { identity, boot })
     }
 
-    /// Proves that an overlay is there only when `record` knows what it stands on: another one may neither be written to
-    /// nor thrown away. To be asked before the live record promises that a failed start removes the overlay.
-    ///
-    /// # Errors
-    /// When it is there and unknown.
-    pub(super) fn check_overlay(&self, record: &Record) -> Result<(), InstanceError> {
-        let overlay = self.dir.overlay();
-        let unknown = record.session.is_none() && present(&overlay)?;
-        if unknown { Err(InstanceError::UnknownOverlay(overlay)) } else { Ok(()) }
-    }
-
     /// The session of a machine that is about to be started: the one that there was, or a new one with a new overlay and, if
     /// `rotate`, secrets of its own.
     ///

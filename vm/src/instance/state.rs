@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use host::dangling::if_present;
 use host::files::{FileError, FileLock, is_absence, present};
 
 use super::dir::InstanceDir;
@@ -54,6 +55,8 @@ pub enum Fault {
     },
     /// A record cannot be used.
     Record(RecordError),
+    /// There is an overlay, and nothing says what it stands on.
+    UnknownOverlay(PathBuf),
     /// There should be an overlay, and there is none.
     NoOverlay(PathBuf),
     /// The overlay is shorter than it was when the machine was suspended.
@@ -100,6 +103,9 @@ impl fmt::Display for Fault {
                     Some(cause) => write!(f, ": {cause}"),
                     None => Ok(()),
                 }
+            }
+            Self::UnknownOverlay(path) => {
+                write!(f, "there is a disk `{}`, but no record of the image below it", path.display())
             }
             Self::NoOverlay(path) => write!(f, "its disk `{}` is gone", path.display()),
             Self::CutOverlay(path) => {
@@ -178,14 +184,19 @@ fn is_in_use(dir: &InstanceDir) -> Result<bool, FileError> {
 
 fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
     let record = match record::read::<Record>(&dir.record()) {
-        Ok(Some(record)) => record,
-        Ok(None) => return Ok(State::Absent),
+        Ok(record) => record,
         Err(RecordError::File(error)) => return Err(error.into()),
         Err(error) => return Ok(State::Broken(vec![Fault::Record(error)])),
     };
+    if record.as_ref().is_none_or(|record| record.session.is_none())
+        && let Some(overlay) = unknown_overlay(dir)?
+    {
+        return Ok(State::Broken(vec![Fault::UnknownOverlay(overlay)]));
+    }
+    let Some(record) = record else { return Ok(State::Absent) };
     let mut faults = Vec::new();
     if let Some(session) = &record.session {
-        match size(&dir.overlay())? {
+        match size_of_overlay(dir)? {
             None => faults.push(Fault::NoOverlay(dir.overlay())),
             // QEMU would read zeroes behind the end.
             Some(size) if size < size_when_suspended(dir) => faults.push(Fault::CutOverlay(dir.overlay())),
@@ -208,6 +219,23 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
         return Ok(State::Broken(faults));
     }
     Ok(if present(&dir.suspension())? { State::Suspended(record) } else { State::Stopped(record) })
+}
+
+/// The overlay of an instance in whose record there is no session, if there is one all the same.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub(super) fn unknown_overlay(dir: &InstanceDir) -> Result<Option<PathBuf>, FileError> {
+    let overlay = dir.overlay();
+    Ok(present(&overlay)?.then_some(overlay))
+}
+
+/// Size of the overlay; `None` when it is gone, which one behind a link that leads nowhere is not.
+fn size_of_overlay(dir: &InstanceDir) -> Result<Option<u64>, FileError> {
+    let overlay = dir.overlay();
+    let data =
+        if_present(&overlay, std::fs::metadata(&overlay)).map_err(FileError::of("look at", &overlay))?;
+    Ok(data.map(|data| data.len()))
 }
 
 /// Size of the overlay when its machine was suspended, which it is still; 0 when that is not known.
@@ -407,6 +435,34 @@ pub(super) mod tests {
         refused(InstanceDir::live);
         refused(InstanceDir::record);
         refused(InstanceDir::overlay);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_that_is_not_mounted_is_neither_absent_nor_gone() {
+        let told = |link: fn(&InstanceDir) -> PathBuf| {
+            let it = fabricated().with_session("/image".into());
+            let link = link(&it.dir);
+            let _ = std::fs::remove_file(&link);
+            let _ = std::fs::remove_dir_all(&link);
+            std::os::unix::fs::symlink("/no/such/disk", &link).unwrap();
+            let Err(InspectError::File(error)) = inspect(&it.dir, Viewer::Bystander) else {
+                panic!("{}", link.display())
+            };
+            assert!(error.source.to_string().ends_with("is a link to `/no/such/disk`, which is not there"));
+            assert!(error.advice().is_some());
+        };
+        told(|dir| dir.home().instances());
+        told(|dir| dir.root().to_owned());
+        told(InstanceDir::record);
+        told(InstanceDir::live);
+        told(InstanceDir::overlay);
+    }
+
+    #[test]
+    fn a_disk_without_a_record_is_a_fault() {
+        let it = fabricated();
+        std::fs::write(it.dir.overlay(), "data").unwrap();
+        assert!(it.faults().ends_with("but no record of the image below it\n"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Fingerprint, Snapshot, SnapshotDir, Strategy};
 use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::dir::InstanceDir;
-use crate::instance::record::{self, Record};
+use crate::instance::needs::Needs;
 
 /// Prefix of a directory in which a snapshot is being made.
 pub(super) const UNFINISHED: &str = ".capture-";
@@ -209,13 +209,14 @@ impl<'a> Store<'a> {
         Ok(doomed)
     }
 
-    /// Names of the snapshots that instances have their disks on. An instance whose record cannot be read may need any.
+    /// Names of the snapshots that instances have their disks on. An instance of which that cannot be told may need any.
     fn needed(&self) -> Result<BTreeSet<String>, FileError> {
         let mut needed = BTreeSet::new();
         for name in InstanceDir::names(self.home)? {
-            match record::read::<Record>(&InstanceDir::new(self.home, &name).record()) {
-                Ok(record) => needed.extend(record.and_then(|record| record.session?.snapshot)),
-                Err(_) => return self.names(),
+            match Needs::of(&InstanceDir::new(self.home, &name)) {
+                Needs::Nothing => {}
+                Needs::Of(session) => needed.extend(session.snapshot),
+                Needs::Any(_) => return self.names(),
             }
         }
         Ok(needed)

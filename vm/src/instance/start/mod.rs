@@ -104,7 +104,6 @@ impl Instance {
             State::Broken(faults) => self.despite(faults, options)?,
             _ => Record::new(self.name.clone()),
         };
-        self.check_overlay(&record)?;
         self.released().await?;
         let timings = Timings::new(reporter);
         let plan = self.plan(&record, options, &timings).await?;
@@ -177,6 +176,10 @@ impl Instance {
     /// The record of an instance whose faults this start can answer: another image than the one that is gone may have the
     /// same content, and what a changed image is now is told better once it has been read.
     fn despite(&self, faults: Vec<Fault>, options: &StartOptions<'_>) -> Result<Record, InstanceError> {
+        // It may neither be written to nor thrown away.
+        if let [Fault::UnknownOverlay(overlay)] = &faults[..] {
+            return Err(InstanceError::UnknownOverlay(overlay.clone()));
+        }
         let answered = |fault: &Fault| match fault {
             Fault::ImageChanged(_) => true,
             Fault::NoImage(_) => options.machine.image.is_some(),
