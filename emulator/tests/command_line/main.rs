@@ -11,6 +11,11 @@ mod pull_faults;
 mod signals;
 mod variables;
 
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
 use harness::Emulator;
 
 #[test]
@@ -330,6 +335,63 @@ fn a_damaged_record_is_broken_with_the_reason_and_reset_is_the_way_out() {
     state     absent
     --- stderr
     ");
+}
+
+/// Something that is no record, by what is said of it.
+struct NoRecord {
+    reason: &'static str,
+    put: fn(&Path) -> io::Result<()>,
+}
+
+const NO_RECORDS: [NoRecord; 3] = [
+    NoRecord { reason: "it has more than 1048576 bytes", put: |path| File::create(path)?.set_len(100 << 20) },
+    NoRecord { reason: "it is no file", put: |path| std::fs::create_dir_all(path.join("below")) },
+    NoRecord { reason: "it is no file", put: |path| UnixListener::bind(path).map(drop) },
+];
+
+#[test]
+fn what_is_no_record_is_broken_with_the_reason_and_reset_is_the_way_out() {
+    let emulator = Emulator::new();
+    for document in ["instance.json", "live.json"] {
+        for NoRecord { reason, put } in NO_RECORDS {
+            std::fs::create_dir_all(emulator.path("instances/default")).unwrap();
+            put(&emulator.path(&format!("instances/default/{document}"))).unwrap();
+            let shown = emulator.run(&["status"]);
+            let reason = format!("{document}` is not a valid record: {reason}");
+            assert!(shown.starts_with("exit 1\n") && shown.contains("state     broken"), "{shown}");
+            assert!(shown.contains(&reason), "{shown}");
+            let shown = emulator.run(&["start", "--offline"]);
+            assert!(shown.starts_with("exit 1\n") && shown.contains(&reason), "{shown}");
+            assert!(
+                shown.contains("hint: put it back or drop the instance's data: `emulator reset`"),
+                "{shown}"
+            );
+            let shown = emulator.run(&["reset", "--yes"]);
+            assert!(shown.starts_with("exit 0\n"), "{shown}");
+            let shown = emulator.run(&["status"]);
+            assert!(shown.starts_with("exit 3\n") && shown.contains("state     absent"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_record_of_a_suspension_costs_the_memory_alone() {
+    let emulator = Emulator::new();
+    emulator.write("images/image", "image");
+    let image = emulator.path("images/image");
+    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
+    for NoRecord { reason, put } in NO_RECORDS {
+        emulator.write("instances/default/instance.json", &record);
+        emulator.write("instances/default/overlay.qcow2", "data");
+        let suspended = emulator.path("instances/default/suspended.json");
+        put(&suspended).unwrap();
+        let shown = emulator.run(&["status"]);
+        assert!(shown.starts_with("exit 3\n") && shown.contains("state     suspended"), "{shown}");
+        assert!(shown.contains("reason    its memory is dropped by the next start: "), "{shown}");
+        assert!(shown.contains(&format!("suspended.json` is not a valid record: {reason}")), "{shown}");
+        let shown = emulator.run(&["reset", "--yes"]);
+        assert!(shown.starts_with("exit 0\n") && !suspended.exists(), "{shown}");
+    }
 }
 
 #[test]

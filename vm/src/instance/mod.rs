@@ -280,9 +280,14 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     }
 }
 
-/// Removes a file and says whether it was there.
+/// Removes a file, or a directory that somebody has put in its place, and says whether it was there.
 fn remove(path: &Path) -> Result<bool, FileError> {
-    match fs::remove_file(path) {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(FileError::of("remove", path)(error)),

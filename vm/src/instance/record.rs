@@ -1,6 +1,7 @@
 //! The durable record of an instance: what outlives a stop, an update and a reboot.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use host::dangling::if_present;
@@ -112,6 +113,15 @@ pub enum RecordError {
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// It is no file, or longer than any record.
+    #[error("`{}` is not a valid record", path.display())]
+    NoDocument {
+        /// The record.
+        path: PathBuf,
+        /// What it is.
+        #[source]
+        source: io::Error,
+    },
     /// It is not what this program writes.
     #[error("`{}` is not a valid record", path.display())]
     Invalid {
@@ -184,8 +194,14 @@ pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, Rec
     struct Version {
         schema_version: u32,
     }
-    let found = if_present(path, files::read_document(path)).map_err(FileError::of("read", path))?;
-    let Some(bytes) = found else { return Ok(None) };
+    let bytes = match if_present(path, files::read_document(path)) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(RecordError::NoDocument { path: path.to_owned(), source });
+        }
+        Err(error) => return Err(FileError::of("read", path)(error).into()),
+    };
     let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
     let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
     if schema_version > SCHEMA_VERSION {
@@ -338,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_place_of_a_record_is_not_waited_for() {
-        assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::File(_))));
+        assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::NoDocument { .. })));
     }
 
     proptest! {
