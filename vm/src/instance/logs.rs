@@ -10,11 +10,11 @@ use release::stack::Service;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::Instance;
 use super::error::InstanceError;
 use super::journal::Journal;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
+use super::{Instance, meanwhile};
 use crate::qga::Qga;
 use crate::tail::Tail;
 
@@ -64,7 +64,8 @@ impl Instance {
     /// Gives the lines that `query` asks for to `take`, which ends it by [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// When there is no such source, a service is asked for while the instance does not run, or the log cannot be read.
+    /// When there is no such source, a service is asked for while the instance does not run or until it stops, or the log cannot be
+    /// read.
     pub async fn logs(
         &self,
         query: LogQuery<'_>,
@@ -80,8 +81,17 @@ impl Instance {
         match self.source(query.source, live.as_ref())? {
             Source::File { name, path } => self.file(name, path, query, grows, &mut take).await,
             Source::Journal { live, services } => {
-                self.mend_sockets(live).await?;
-                self.journal(live, &services, query, &mut take).await
+                let shown = async {
+                    self.mend_sockets(live).await?;
+                    self.journal(live, &services, query, &mut take).await
+                };
+                let Some(process) = live.process else { return shown.await };
+                match meanwhile::unless_gone(process, shown).await? {
+                    Some(()) => Ok(()),
+                    None if query.follow => Ok(()),
+                    // It was stopped or reset, which the failure of its agent must not hide.
+                    None => Err(InstanceError::NotRunning(self.name.clone())),
+                }
             }
         }
     }
@@ -190,5 +200,38 @@ fn unknown(name: &str, services: &[Service]) -> InstanceError {
     InstanceError::UnknownSource {
         source_name: name.to_owned(),
         known: known.map(|name| format!("`{name}`")).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::process::Cmd;
+
+    use super::super::name::InstanceName;
+    use super::super::record;
+    use super::super::state::tests::live;
+    use super::*;
+    use crate::home::Home;
+    use crate::process::{Launched, Signal};
+
+    #[tokio::test]
+    async fn an_instance_that_stops_while_its_logs_are_read_is_told_to_be_stopped() {
+        let home = tempfile::tempdir().unwrap();
+        let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
+        std::fs::create_dir_all(instance.dir.root()).unwrap();
+        for follow in [false, true] {
+            let log = home.path().join("log");
+            let qemu = Launched::start(&Cmd::new("sleep").args(["600"]), &log).unwrap();
+            let process = qemu.identity();
+            record::write(&instance.dir.live(), &live(Some(process), true)).unwrap();
+            let query = LogQuery { source: None, lines: 1, follow };
+            // Its sockets are gone already, as those of an instance that is being reset.
+            let logs = instance.logs(query, |_| ControlFlow::Continue(()));
+            let (shown, ()) = tokio::join!(logs, async { process.signal(Signal::Kill).unwrap() });
+            match shown {
+                Ok(()) => assert!(follow),
+                Err(error) => assert!(matches!(error, InstanceError::NotRunning(_)) && !follow, "{error}"),
+            }
+        }
     }
 }
