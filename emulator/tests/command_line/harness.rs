@@ -7,7 +7,7 @@ use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use insta::internals::SettingsBindDropGuard;
@@ -175,6 +175,20 @@ impl Emulator {
         let path = format!("{}:/usr/bin:/bin", self.bin().display());
         command.env("PATH", if self.programs { &path } else { "/no/such/directory" });
         command
+    }
+
+    /// The processes that still run of those that were started with this home, by their command lines: what is known of them is what
+    /// they inherit. Linux alone tells it.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let home = self.home.path().to_str().unwrap();
+        let read = |process: &Path, file| {
+            let bytes = std::fs::read(process.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten();
+        let processes = entries.map(|entry| entry.unwrap().path());
+        let own = processes.filter(|process| read(process, "environ").contains(home));
+        own.map(|process| read(&process, "cmdline")).filter(|line| !line.is_empty()).collect()
     }
 
     /// Where programs of the test's own are.

@@ -110,13 +110,18 @@ impl Hostile {
         self.emulator.write(OVERLAY, "data");
         fs::write(self.emulator.path(document), changed).unwrap();
         let shown = self.emulator.run(args);
-        assert_harmless(&shown, &format!("{args:?} with {document} = {}", String::from_utf8_lossy(changed)));
+        assert_harmless(
+            &self.emulator,
+            &shown,
+            &format!("{args:?} with {document} = {}", String::from_utf8_lossy(changed)),
+        );
         shown
     }
 }
 
-/// Nothing of what the program shows is obeyed by a terminal, looks like a line of the program's own, or is a panic.
-fn assert_harmless(shown: &str, of: &str) {
+/// Nothing of what the program shows is obeyed by a terminal, looks like a line of the program's own, or is a panic, and nothing that
+/// it started is left.
+fn assert_harmless(emulator: &Emulator, shown: &str, of: &str) {
     let obeyed =
         |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202a}'..='\u{202e}');
     assert!(!shown.contains(obeyed), "{of}: {shown:?}");
@@ -125,6 +130,8 @@ fn assert_harmless(shown: &str, of: &str) {
     assert!(!shown.lines().any(forged), "{of}: {shown}");
     let codes = ["exit 0\n", "exit 1\n", "exit 2\n", "exit 3\n", "exit 5\n", "exit 6\n", "exit 7\n"];
     assert!(codes.iter().any(|code| shown.starts_with(code)), "{of}: {shown}");
+    let left = emulator.processes();
+    assert!(left.is_empty(), "{of}: {left:?} are left: {shown}");
 }
 
 /// The document with one value in turn replaced by something that it cannot be. All replacements are tried where `PROPTEST_CASES`
@@ -232,7 +239,7 @@ fn no_manifest_of_an_image_makes_a_start_panic_or_speak_to_the_terminal() {
         fake_image::write(&image, &String::from_utf8_lossy(&bytes), "kernel");
         let path = image.to_str().unwrap();
         let shown = it.emulator.run(&[&starts[..], &[path]].concat());
-        assert_harmless(&shown, &String::from_utf8_lossy(&bytes));
+        assert_harmless(&it.emulator, &shown, &String::from_utf8_lossy(&bytes));
         assert!(!shown.starts_with("exit 0\n"), "{shown}");
     }
 }
@@ -249,7 +256,7 @@ fn an_image_that_leads_to_another_file_is_refused_by_every_command() {
     let capture = ["capture", "--accel", "tcg", "--image", path];
     for args in [&[&START[..], &["--image", path]].concat()[..], &pull, &capture] {
         let shown = it.emulator.run(args);
-        assert_harmless(&shown, path);
+        assert_harmless(&it.emulator, &shown, path);
         assert!(shown.starts_with("exit 7\n") && shown.contains("is not whole: a part of it is"), "{shown}");
     }
     // Put into its place by hand.
@@ -258,7 +265,7 @@ fn an_image_that_leads_to_another_file_is_refused_by_every_command() {
     fs::write(it.emulator.path(IMAGE), &bytes).unwrap();
     for args in [&START[..], &["capture", "--accel", "tcg"]] {
         let shown = it.emulator.run(args);
-        assert_harmless(&shown, IMAGE);
+        assert_harmless(&it.emulator, &shown, IMAGE);
         assert!(shown.starts_with("exit 7\n") && shown.contains("is not whole: a part of it is"), "{shown}");
     }
 }
@@ -268,10 +275,11 @@ fn a_command_line_is_repeated_harmlessly() {
     let emulator = Emulator::new();
     for args in [&["status", "--instance", TEXT][..], &["start", "--port", TEXT], &[TEXT], &["logs", TEXT]] {
         let shown = emulator.run(args);
-        assert_harmless(&shown, &format!("{args:?}"));
+        assert_harmless(&emulator, &shown, &format!("{args:?}"));
         assert!(!shown.starts_with("exit 0\n"), "{shown}");
     }
-    let shown = Emulator::new().with("EMULATOR_ARCH", TEXT).run(&["status"]);
-    assert_harmless(&shown, "EMULATOR_ARCH");
+    let emulator = Emulator::new().with("EMULATOR_ARCH", TEXT);
+    let shown = emulator.run(&["status"]);
+    assert_harmless(&emulator, &shown, "EMULATOR_ARCH");
     assert!(shown.starts_with("exit 2\n"), "{shown}");
 }

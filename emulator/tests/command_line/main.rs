@@ -1,5 +1,6 @@
 //! The built program as a user meets it: exit code, stdout and stderr. No virtual machine runs here.
 
+mod documented;
 mod harness;
 mod hostile;
 mod hub;
