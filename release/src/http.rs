@@ -6,6 +6,7 @@ use std::time::Duration;
 use host::variables;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy};
+use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 
 /// How long a server may take to accept a connection, name lookup included. Short, so that a source that this network
 /// cannot reach costs little before the next one is tried.
@@ -30,6 +31,12 @@ pub enum ClientError {
     #[error("`{CERTIFICATES}` and `{CERTIFICATES_DIR}` lead to no certificate: {reason}")]
     Certificates {
         /// What is wrong with them.
+        reason: String,
+    },
+    /// The file of certificates has none, though the directory has some.
+    #[error("`{CERTIFICATES}` leads to no certificate: {reason}")]
+    CertificateFile {
+        /// What is wrong with it.
         reason: String,
     },
     /// A proxy's address is none.
@@ -63,7 +70,7 @@ impl ClientError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Certificates { .. } => {
+            Self::Certificates { .. } | Self::CertificateFile { .. } => {
                 Some(format!("set `{CERTIFICATES}` to a file of certificates in PEM format, or unset both"))
             }
             Self::Proxy { variable, .. } | Self::OtherProxy { variable } => Some(format!(
@@ -115,10 +122,17 @@ fn certificates(file: Option<&Path>, dir: Option<&Path>) -> Result<Option<Vec<Ce
     if file.is_none() && dir.is_none() {
         return Ok(None);
     }
-    let found = rustls_native_certs::load_certs_from_paths(file, dir);
+    let reason = |found: &CertificateResult, empty: &str| {
+        found.errors.first().map_or_else(|| empty.to_owned(), ToString::to_string)
+    };
+    let found = load_certs_from_paths(file, dir);
     if found.certs.is_empty() {
-        let reason = found.errors.first().map_or_else(|| "they are empty".to_owned(), ToString::to_string);
-        return Err(ClientError::Certificates { reason });
+        return Err(ClientError::Certificates { reason: reason(&found, "they are empty") });
+    }
+    // A private authority is in the file: left out without a word, no server that it vouches for could be reached.
+    let own = file.map(|file| load_certs_from_paths(Some(file), None)).filter(|own| own.certs.is_empty());
+    if let Some(own) = own {
+        return Err(ClientError::CertificateFile { reason: reason(&own, "it is empty") });
     }
     let trusted = found.certs.iter().map(|certificate| Certificate::from_der(certificate));
     Ok(Some(trusted.collect::<Result<_, _>>()?))
@@ -250,6 +264,16 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_has_no_certificate_is_an_error_also_beside_a_directory_that_has_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(dir.path().join("authority.pem"), own.cert.pem()).unwrap();
+        assert!(certificates(None, Some(dir.path())).unwrap().is_some());
+        let error = certificates(Some(&dir.path().join("missing.pem")), Some(dir.path())).unwrap_err();
+        assert!(error.to_string().starts_with("`SSL_CERT_FILE` leads to no certificate: "), "{error}");
     }
 
     #[test]
