@@ -547,9 +547,9 @@ fn a_host_without_qemu_is_unsupported_and_told_what_to_do() {
         },
         {
           "name": "disk-space",
-          "verdict": "ok",
+          "verdict": "[verdict]",
           "text": "[free] GiB free for `[root]/home`",
-          "hint": null
+          "hint": [hint]
         },
         {
           "name": "sockets",

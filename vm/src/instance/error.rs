@@ -64,8 +64,13 @@ pub enum InstanceError {
         faults: Vec<Fault>,
     },
     /// There is an overlay, but no record of what it stands on.
-    #[error("there is a disk `{}`, but no record of the image below it", .0.display())]
-    UnknownOverlay(PathBuf),
+    #[error("there is a disk `{}`, but no record of the image below it", .overlay.display())]
+    UnknownOverlay {
+        /// The disk.
+        overlay: PathBuf,
+        /// Where the record belongs.
+        record: PathBuf,
+    },
     /// The host's ports cannot be had.
     #[error(transparent)]
     Ports(#[from] PortError),
@@ -245,13 +250,10 @@ impl InstanceError {
                 };
                 Some(format!("put it back{other} or drop the instance's data: `emulator reset{flag}`"))
             }
-            Self::UnknownOverlay(path) => {
-                let record = path.with_file_name("instance.json");
-                Some(format!(
-                    "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
-                    record.display()
-                ))
-            }
+            Self::UnknownOverlay { record, .. } => Some(format!(
+                "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
+                record.display()
+            )),
             Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
             Self::TooMuchMemory { .. } => Some(
                 "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"

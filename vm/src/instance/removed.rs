@@ -12,9 +12,9 @@ use super::error::InstanceError;
 use super::live::Live;
 use super::standstill;
 use super::stop::Ending;
-use super::suspend::{MONITOR_LIMIT, QUIT_LIMIT};
+use super::suspend::{self, MONITOR_LIMIT};
 use crate::process::ProcessIdentity;
-use crate::qmp::{Qmp, RunState};
+use crate::qmp::Qmp;
 
 /// A disk without a name, kept alive by this value.
 #[derive(Debug)]
@@ -101,16 +101,11 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<Option<Ending>, InstanceError> {
         let Ok(qmp) = Qmp::reach(&live.qmp, MONITOR_LIMIT).await else { return Ok(None) };
-        if qmp.status().await? == RunState::running {
-            self.sync(live, reporter).await;
-        }
-        // QEMU has written all that it knows when this is answered.
-        qmp.stop().await?;
+        self.hold(&qmp, live, reporter).await?;
         match removed.copy().await {
             Ok(copy) => {
                 self.put_back(copy, reporter)?;
-                qmp.quit().await?;
-                process.gone(QUIT_LIMIT).await?;
+                suspend::end_held(&qmp, process).await?;
                 Ok(Some(Ending::Terminated))
             }
             Err(error) => {

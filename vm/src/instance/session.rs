@@ -257,7 +257,7 @@ mod tests {
             rotate: true,
         };
         let error = it.instance.start(&options, &Silent).await.unwrap_err();
-        assert!(matches!(error, InstanceError::UnknownOverlay(_)), "{error}");
+        assert!(matches!(error, InstanceError::UnknownOverlay { .. }), "{error}");
         assert!(it.instance.dir.overlay().exists());
     }
 }

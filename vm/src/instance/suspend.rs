@@ -38,7 +38,7 @@ const SAVE_LIMIT: Duration = Duration::from_mins(1);
 pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long QEMU may take to close its disks and end.
-pub(super) const QUIT_LIMIT: Duration = Duration::from_secs(10);
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Instance {
     /// Keeps the running machine's memory and devices, and ends QEMU. The machine goes on if that fails.
@@ -57,11 +57,7 @@ impl Instance {
         // It takes one client at a time.
         let _ = self.mend_sockets(live).await;
         let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
-        // A guest that stands still cannot.
-        if qmp.status().await? == RunState::running {
-            self.sync(live, reporter).await;
-        }
-        qmp.stop().await?;
+        self.hold(&qmp, live, reporter).await?;
         let at = OffsetDateTime::now_utc();
         let strategy = way.strategy();
         let saved = async {
@@ -77,8 +73,7 @@ impl Instance {
                 let ended = async {
                     // What QEMU has open goes with it.
                     copy.map_or(Ok(()), |copy| self.put_back(copy, reporter))?;
-                    qmp.quit().await?;
-                    process.gone(QUIT_LIMIT).await?;
+                    end_held(&qmp, process).await?;
                     self.note_suspension(live, strategy, at, files)
                 };
                 let ended = ended.await;
@@ -98,6 +93,23 @@ impl Instance {
                 }
             }
         }
+    }
+
+    /// Stops the machine, whose guest writes its disk before; one that stands still already cannot. QEMU has written all that it knows
+    /// then.
+    ///
+    /// # Errors
+    /// When the monitor gives no answer.
+    pub(super) async fn hold(
+        &self,
+        qmp: &Qmp,
+        live: &Live,
+        reporter: &dyn Reporter,
+    ) -> Result<(), InstanceError> {
+        if qmp.status().await? == RunState::running {
+            self.sync(live, reporter).await;
+        }
+        Ok(qmp.stop().await?)
     }
 
     /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
@@ -161,6 +173,18 @@ impl Instance {
     }
 }
 
+/// Ends a machine that was held and whose state is kept: with QEMU's help, or else without, for it must not go on.
+pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), InstanceError> {
+    let ended = async {
+        qmp.quit().await?;
+        Ok::<_, InstanceError>(process.gone(QUIT_LIMIT).await?)
+    };
+    if ended.await.is_err() {
+        process.kill().await?;
+    }
+    Ok(())
+}
+
 /// Who writes the memory to disk.
 enum Way {
     /// This process, which can read it.
@@ -185,5 +209,27 @@ impl Way {
             Self::Read(_) => Strategy::Template,
             Self::ByQemu => Strategy::MappedRam,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::process::Cmd;
+
+    use super::*;
+    use crate::process::Launched;
+    use crate::wire::script::{Server, answer, monitor_opening};
+
+    #[tokio::test]
+    async fn a_machine_whose_state_is_kept_does_not_go_on_when_its_monitor_refuses_to_end_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cmd = Cmd::new("sh").args(["-c", "exec sleep 600"]);
+        let launched = Launched::start(&cmd, &dir.path().join("log")).unwrap();
+        let refusal = answer("quit", r#"{"error": {"class": "GenericError", "desc": "not now"}, "id": 2}"#);
+        let server = Server::start(vec![monitor_opening().into_iter().chain([refusal]).collect()]);
+        let qmp = Qmp::reach(&server.path(), MONITOR_LIMIT).await.unwrap();
+        let process = launched.identity();
+        end_held(&qmp, process).await.unwrap();
+        assert!(!process.is_alive().unwrap());
     }
 }

@@ -178,7 +178,8 @@ impl Instance {
     fn despite(&self, faults: Vec<Fault>, options: &StartOptions<'_>) -> Result<Record, InstanceError> {
         // It may neither be written to nor thrown away.
         if let [Fault::UnknownOverlay(overlay)] = &faults[..] {
-            return Err(InstanceError::UnknownOverlay(overlay.clone()));
+            let record = self.dir.record();
+            return Err(InstanceError::UnknownOverlay { overlay: overlay.clone(), record });
         }
         let answered = |fault: &Fault| match fault {
             Fault::ImageChanged(_) => true,
