@@ -240,6 +240,16 @@ mod tests {
         async fn asked(&self, path: &str) -> TcpStream {
             self.send(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await
         }
+
+        /// Waits until somebody is served.
+        async fn has_room(&self) {
+            let answered = async || {
+                let mut stream = self.asked("/").await;
+                let mut start = [0; 12];
+                stream.read_exact(&mut start).await.ok().filter(|_| &start == b"HTTP/1.1 200")
+            };
+            host::wait::until(LONG, answered).await.expect("there is room again");
+        }
     }
 
     /// All that comes until the server closes, which it does soon.
@@ -282,20 +292,15 @@ mod tests {
         let told = rest(running.asked("/").await).await;
         assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("busy"), "{told}");
         drop(held);
-        let answered = async || {
-            let mut stream = running.asked("/").await;
-            let mut start = [0; 12];
-            stream.read_exact(&mut start).await.ok().filter(|_| &start == b"HTTP/1.1 200")
-        };
-        host::wait::until(LONG, answered).await.expect("there is room again");
+        running.has_room().await;
     }
 
     #[tokio::test]
     async fn an_answer_that_nobody_takes_is_given_up() {
         let running = running(Limits { connections: 1, stall: SHORT, ..limits() }).await;
         let mut stream = running.asked("/large").await;
-        // The kernel's buffers take some of it.
-        tokio::time::sleep(SHORT * 4).await;
+        // The kernel's buffers take some of it, and the place is free again once the rest is given up.
+        running.has_room().await;
         let mut taken = Vec::new();
         let end = timeout(LONG, stream.read_to_end(&mut taken)).await.expect("the connection is closed");
         assert!(end.is_err() || taken.len() < 64 * 1024 * 1024, "{}", taken.len());
