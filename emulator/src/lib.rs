@@ -5,11 +5,12 @@
 use std::process::ExitCode;
 
 use host::console::Console;
+use host::events::{Event, Reporter as _};
 use host::interrupt::unless_interrupted;
 use host::startup;
 use vm::snapshot::capture;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Stop};
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -62,6 +63,10 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
             // dropped goes on.
             if matches!(cli.command, Command::Start(_) | Command::Stop(_)) {
                 context.instance().recover_interrupted(console).await?;
+            }
+            if let Command::Stop(Stop { shutdown: true }) = cli.command {
+                let asked = "the guest may have been asked to power off, and does so then: `emulator stop --shutdown` waits for it";
+                console.report(&Event::Notice(asked));
             }
             if matches!(cli.command, Command::Start(_) | Command::Capture(_) | Command::Pull(_)) {
                 capture::recover_interrupted(&context.home).await.map_err(vm::error::Error::from)?;

@@ -54,11 +54,8 @@ pub const DOCUMENT_LIMIT: u64 = 1 << 20;
 /// # Errors
 /// When it cannot be read, is no file or too long.
 pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
-    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes)?;
+    open_file(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
@@ -66,6 +63,23 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
+}
+
+/// Opens a file for reading, and nothing else that may lie in its place: to open a pipe would wait for its other end.
+///
+/// # Errors
+/// When it cannot be opened, or is not a file ([`io::ErrorKind::InvalidData`]).
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let is_file = |data: fs::Metadata| {
+        let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no file");
+        data.is_file().then_some(()).ok_or_else(other)
+    };
+    is_file(fs::metadata(path)?)?;
+    // It may have become something else meanwhile.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    is_file(file.metadata()?)?;
+    Ok(file)
 }
 
 /// Whether there is something at `path`. That it cannot be looked at is an error, and never taken for an absence.
@@ -379,6 +393,9 @@ mod tests {
         assert_eq!(read_document(&path).unwrap_err().to_string(), "it has more than 1048576 bytes");
         assert_eq!(read_document(Path::new("/dev/zero")).unwrap_err().to_string(), "it is no file");
         assert_eq!(read_document(dir.path()).unwrap_err().to_string(), "it is no file");
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(open_file(&socket).unwrap_err().to_string(), "it is no file");
         assert_eq!(read_document(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

@@ -23,9 +23,12 @@ pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    let file = match std::fs::File::open(path) {
+    let file = match host::files::open_file(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        // QEMU locks files only.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     let mut lock = libc::flock {

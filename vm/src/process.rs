@@ -59,14 +59,14 @@ pub enum VmProcessError {
     #[error(transparent)]
     Start(#[from] ProcessError),
     /// It ended by itself before it was expected to.
-    #[error("QEMU {status}{}; its log is `{}`", tail_text(tail), log.display())]
+    #[error("QEMU {status}{}{}", tail_text(tail), log_text(log.as_deref()))]
     Died {
         /// "exited with status 1", "was killed by signal 9", or "ended".
         status: String,
         /// The end of its log.
         tail: String,
-        /// The whole log.
-        log: PathBuf,
+        /// The whole log, where it is kept.
+        log: Option<PathBuf>,
         /// Whether it is the host that did not let it go on: by a limit, a permission, or for want of memory.
         refused: bool,
     },
@@ -107,11 +107,11 @@ impl Explain for VmProcessError {
                 Some(format!("look at it with `ps -fp {pid}`"))
             }
             Self::Died { refused: true, log, .. } => Some(format!(
-                "free memory, raise the limit that it met{}, or mount for writing what is read-only; or read `{}`",
+                "free memory, raise the limit that it met{}, or mount for writing what is read-only{}",
                 limits::told().map(|limits| format!(" ({limits})")).unwrap_or_default(),
-                log.display()
+                log.as_ref().map(|log| format!("; or read `{}`", log.display())).unwrap_or_default()
             )),
-            Self::Died { log, .. } => Some(format!("read `{}`", log.display())),
+            Self::Died { log, .. } => log.as_ref().map(|log| format!("read `{}`", log.display())),
         }
     }
 }
@@ -126,12 +126,27 @@ impl VmProcessError {
     #[must_use]
     pub fn with_log_in(mut self, dir: &Path) -> Self {
         if let Self::Died { log, .. } = &mut self
-            && let Some(moved) = log.file_name().map(|name| dir.join(name)).filter(|moved| moved.is_file())
+            && let Some(name) = log.as_ref().and_then(|log| log.file_name())
+            && let moved = dir.join(name)
+            && moved.is_file()
         {
-            *log = moved;
+            *log = Some(moved);
         }
         self
     }
+
+    /// The same error, where the log is not kept.
+    #[must_use]
+    pub fn without_log(mut self) -> Self {
+        if let Self::Died { log, .. } = &mut self {
+            *log = None;
+        }
+        self
+    }
+}
+
+fn log_text(log: Option<&Path>) -> String {
+    log.map(|log| format!("; its log is `{}`", log.display())).unwrap_or_default()
 }
 
 fn tail_text(tail: &str) -> String {
@@ -297,7 +312,7 @@ impl Launched {
             status: exhausted.map_or(text.clone(), |exhausted| format!("{text} ({exhausted})")),
             refused: exhausted.is_some() || limited || refusal::is_said(&tail),
             tail,
-            log: self.log.clone(),
+            log: Some(self.log.clone()),
         }
     }
 
@@ -457,6 +472,9 @@ mod tests {
         std::fs::rename(dir.path().join("log"), kept.join("log")).unwrap();
         let said = died.with_log_in(&kept).to_string();
         assert_eq!(said, format!("QEMU exited with status 1; its log is `{}`", kept.join("log").display()));
+        let unkept = start(dir.path(), "exit 1").death().await.without_log();
+        assert_eq!(unkept.to_string(), "QEMU exited with status 1");
+        assert_eq!(unkept.hint(), None);
     }
 
     #[tokio::test]

@@ -109,7 +109,13 @@ impl Explain for QemuError {
             Self::TooOld { minimum, .. } => Some(install(minimum)),
             Self::Missing { .. } | Self::NoMachine { .. } => Some(install(&MINIMUM_QEMU)),
             Self::BadVariable { variable, .. } => Some(format!("correct `{variable}`, or unset it")),
-            Self::Ask { source, .. } => source.hint(),
+            Self::Ask { path, source } => source.hint().or_else(|| {
+                let (img, system) = (IMG_VARIABLE, system_variable(Arch::host()?));
+                Some(format!(
+                    "see what `{} --version` says; another QEMU is named by `{system}`, and its `qemu-img` by `{img}`",
+                    path.display()
+                ))
+            }),
             Self::File(source) => source.hint(),
             Self::Requirement(_) => None,
             Self::Runtime(source) => source.hint(),

@@ -1,6 +1,5 @@
 //! Reading a log that somebody else is writing.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +42,7 @@ impl Tail {
     /// # Errors
     /// When the file is there and cannot be read.
     pub(crate) fn lines(&mut self) -> io::Result<Vec<String>> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match host::files::open_file(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -91,6 +90,7 @@ pub(crate) fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, value_parser};
 use release::arch::Arch;
 use release::github::Repo;
@@ -56,7 +56,7 @@ pub(crate) struct Start {
     pub(crate) offline: bool,
 
     /// Boot, in place of going on from saved memory
-    #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
     pub(crate) no_snapshot: bool,
 
     /// How a new session's snapshot keeps memory; by default the first that is possible here
@@ -64,7 +64,7 @@ pub(crate) struct Start {
     pub(crate) strategy: Option<Strategy>,
 
     /// Leave the image's well-known placeholders in a new session, in place of secrets of its own
-    #[arg(long, env = "EMULATOR_NO_ROTATION", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    #[arg(long, env = "EMULATOR_NO_ROTATION", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
     pub(crate) no_rotation: bool,
 
     /// Longest wait for the services when going on from saved memory, `10s`
@@ -209,7 +209,7 @@ pub(crate) struct Capture {
     pub(crate) strategy: Option<Strategy>,
 
     /// Make one even if there is one that fits
-    #[arg(long, env = "EMULATOR_FORCE_CAPTURE", hide_env_values = true, value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "EMULATOR_FORCE_CAPTURE", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) force: bool,
 
     #[command(flatten)]

@@ -353,26 +353,53 @@ const NO_RECORDS: [NoRecord; 3] = [
 #[test]
 fn what_is_no_record_is_broken_with_the_reason_and_reset_is_the_way_out() {
     let emulator = Emulator::new();
-    for document in ["instance.json", "live.json"] {
-        for NoRecord { reason, put } in NO_RECORDS {
-            std::fs::create_dir_all(emulator.path("instances/default")).unwrap();
-            put(&emulator.path(&format!("instances/default/{document}"))).unwrap();
-            let shown = emulator.run(&["status"]);
-            let reason = format!("{document}` is not a valid record: {reason}");
-            assert!(shown.starts_with("exit 1\n") && shown.contains("state     broken"), "{shown}");
-            assert!(shown.contains(&reason), "{shown}");
-            let shown = emulator.run(&["start", "--offline"]);
-            assert!(shown.starts_with("exit 1\n") && shown.contains(&reason), "{shown}");
-            assert!(
-                shown.contains("hint: put it back or drop the instance's data: `emulator reset`"),
-                "{shown}"
-            );
-            let shown = emulator.run(&["reset", "--yes"]);
-            assert!(shown.starts_with("exit 0\n"), "{shown}");
-            let shown = emulator.run(&["status"]);
-            assert!(shown.starts_with("exit 3\n") && shown.contains("state     absent"), "{shown}");
-        }
+    for NoRecord { reason, put } in NO_RECORDS {
+        std::fs::create_dir_all(emulator.path("instances/default")).unwrap();
+        put(&emulator.path("instances/default/instance.json")).unwrap();
+        let shown = emulator.run(&["status"]);
+        let reason = format!("instance.json` is not a valid record: {reason}");
+        assert!(shown.starts_with("exit 1\n") && shown.contains("state     broken"), "{shown}");
+        assert!(shown.contains(&reason), "{shown}");
+        let shown = emulator.run(&["start", "--offline"]);
+        assert!(shown.starts_with("exit 1\n") && shown.contains(&reason), "{shown}");
+        assert!(shown.contains("hint: put it back or drop the instance's data: `emulator reset`"), "{shown}");
+        let shown = emulator.run(&["reset", "--yes"]);
+        assert!(shown.starts_with("exit 0\n"), "{shown}");
+        let shown = emulator.run(&["status"]);
+        assert!(shown.starts_with("exit 3\n") && shown.contains("state     absent"), "{shown}");
     }
+}
+
+#[test]
+fn what_is_no_record_of_a_running_machine_is_removed_and_costs_no_data() {
+    let emulator = Emulator::new();
+    for NoRecord { reason, put } in NO_RECORDS {
+        emulator.write("instances/default/overlay.qcow2", "data");
+        let live = emulator.path("instances/default/live.json");
+        put(&live).unwrap();
+        let reason = format!("live.json` is not a valid record: {reason}");
+        let shown = emulator.run(&["status"]);
+        assert!(shown.starts_with("exit 1\n") && shown.contains(&reason), "{shown}");
+        assert!(!shown.contains("reset"), "{shown}");
+        let shown = emulator.run(&["stop"]);
+        assert!(shown.starts_with("exit 0\n") && shown.contains(&reason), "{shown}");
+        assert!(!live.exists() && emulator.path("instances/default/overlay.qcow2").exists());
+    }
+}
+
+#[test]
+fn a_suspension_of_a_newer_version_is_refused_and_kept() {
+    let emulator = Emulator::new();
+    emulator.write("images/image", "image");
+    let image = emulator.path("images/image");
+    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
+    emulator.write("instances/default/instance.json", &record);
+    emulator.write("instances/default/overlay.qcow2", "data");
+    emulator.write("instances/default/suspended.json", r#"{"schemaVersion": 2}"#);
+    let shown = emulator.run(&["status"]);
+    assert!(shown.starts_with("exit 1\n") && shown.contains("has schema version 2"), "{shown}");
+    assert!(shown.contains("hint: update `emulator`"), "{shown}");
+    assert!(emulator.path("instances/default/suspended.json").exists());
 }
 
 #[test]

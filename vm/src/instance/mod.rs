@@ -54,7 +54,7 @@ use dir::InstanceDir;
 use error::InstanceError;
 use live::{Live, Noted};
 use name::InstanceName;
-use record::{Record, Session};
+use record::{Record, RecordError, Session};
 use state::{Fault, State, Viewer, inspect};
 use suspension::{Goes, Suspension};
 
@@ -152,8 +152,16 @@ impl Instance {
             State::Broken(faults)
                 if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
             {
+                // A machine that has begun to go on cannot do so again.
+                let used_up = present(&self.dir.spent())? && !present(&self.dir.suspension())?;
                 self.clean_up().await?;
-                reporter.report(&Event::Notice("the start was undone: nothing is left running"));
+                let undone = "the start was undone: nothing is left running";
+                let text = if used_up {
+                    format!("{undone}, and the saved memory is used up: the next start boots from the disk")
+                } else {
+                    undone.to_owned()
+                };
+                reporter.report(&Event::Notice(&text));
             }
             State::Running(live) => {
                 let Some(process) = live.process else { return Ok(()) };
@@ -185,7 +193,15 @@ impl Instance {
 
     /// Ends whatever the live record speaks of, and takes back what an unfinished start has made.
     async fn clean_up(&self) -> Result<(), InstanceError> {
-        let Some(live) = record::read::<Live>(&self.dir.live())? else { return Ok(()) };
+        let live = match record::read::<Live>(&self.dir.live()) {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(()),
+            Err(error @ (RecordError::File(_) | RecordError::Newer { .. })) => return Err(error.into()),
+            Err(_) => {
+                self.end_unknown().await?;
+                return self.clear_live();
+            }
+        };
         self.end(&live.noted(), &live.qmp).await?;
         if live.new_session && live.ready.is_none() {
             self.discard_session()?;
@@ -491,6 +507,18 @@ mod tests {
         it.instance.reset(&Silent).await.unwrap();
         assert!(!qemu.identity().is_alive().unwrap());
         assert!(!it.has_data() && !live.exists());
+    }
+
+    #[tokio::test]
+    async fn a_live_record_that_makes_no_sense_goes_and_the_data_stays() {
+        for damaged in ["", "{", "[1]", r#"{"schemaVersion": 1}"#] {
+            let it = CutShort::new(None, false);
+            let live = it.instance.dir.live();
+            fs::write(&live, damaged).unwrap();
+            let stopped = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap();
+            assert_eq!(stopped.ending, stop::Ending::WasGone, "{damaged}");
+            assert!(it.has_data() && !live.exists(), "{damaged}");
+        }
     }
 
     /// Says of the machine that it was ready, and started in another container.

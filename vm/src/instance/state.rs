@@ -1,6 +1,7 @@
 //! What state an instance is in: looked at, never assumed.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use host::dangling::if_present;
@@ -55,10 +56,14 @@ pub enum Fault {
     },
     /// A record cannot be used.
     Record(RecordError),
+    /// The live record makes no sense. All that is in it is of what runs now.
+    Live(RecordError),
     /// There is an overlay, and nothing says what it stands on.
     UnknownOverlay(PathBuf),
     /// There should be an overlay, and there is none.
     NoOverlay(PathBuf),
+    /// There should be an overlay, and there is something else.
+    OtherOverlay(PathBuf),
     /// The overlay is shorter than it was when the machine was suspended.
     CutOverlay(PathBuf),
     /// The image below the overlay is gone.
@@ -72,7 +77,7 @@ pub enum Fault {
 impl Fault {
     /// Whether the next start puts it right without losing anything that was on the disk.
     pub fn heals(&self) -> bool {
-        matches!(self, Self::Died { .. } | Self::Copied { .. } | Self::StartCutShort { .. })
+        matches!(self, Self::Died { .. } | Self::Copied { .. } | Self::StartCutShort { .. } | Self::Live(_))
     }
 }
 
@@ -97,7 +102,7 @@ impl fmt::Display for Fault {
                 write!(f, "its start was cut short, and QEMU (pid {}) still runs", process.pid)
             }
             Self::StartCutShort { process: None } => f.write_str("its start was cut short"),
-            Self::Record(error) => {
+            Self::Record(error) | Self::Live(error) => {
                 write!(f, "{error}")?;
                 match std::error::Error::source(error) {
                     Some(cause) => write!(f, ": {cause}"),
@@ -108,6 +113,7 @@ impl fmt::Display for Fault {
                 write!(f, "there is a disk `{}`, but no record of the image below it", path.display())
             }
             Self::NoOverlay(path) => write!(f, "its disk `{}` is gone", path.display()),
+            Self::OtherOverlay(path) => write!(f, "its disk `{}` is not a file", path.display()),
             Self::CutOverlay(path) => {
                 write!(f, "its disk `{}` is shorter than `stop` left it", path.display())
             }
@@ -152,7 +158,8 @@ pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError>
         Ok(None) if is_in_use(dir)? => Ok(State::Elsewhere(Elsewhere::DiskInUse(dir.overlay()))),
         Ok(None) => inspect_disk(dir),
         Err(RecordError::File(error)) => Err(error.into()),
-        Err(error) => Ok(State::Broken(vec![Fault::Record(error)])),
+        Err(error @ RecordError::Newer { .. }) => Ok(State::Broken(vec![Fault::Record(error)])),
+        Err(error) => Ok(State::Broken(vec![Fault::Live(error)])),
     }
 }
 
@@ -196,10 +203,13 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
     let Some(record) = record else { return Ok(State::Absent) };
     let mut faults = Vec::new();
     if let Some(session) = &record.session {
-        match size_of_overlay(dir)? {
+        match metadata_of_overlay(dir)? {
             None => faults.push(Fault::NoOverlay(dir.overlay())),
+            Some(data) if !data.is_file() => faults.push(Fault::OtherOverlay(dir.overlay())),
             // QEMU would read zeroes behind the end.
-            Some(size) if size < size_when_suspended(dir) => faults.push(Fault::CutOverlay(dir.overlay())),
+            Some(data) if data.len() < size_when_suspended(dir) => {
+                faults.push(Fault::CutOverlay(dir.overlay()));
+            }
             Some(_) => {}
         }
         match size(&session.image.location(dir.home()))? {
@@ -230,12 +240,10 @@ pub(super) fn unknown_overlay(dir: &InstanceDir) -> Result<Option<PathBuf>, File
     Ok(present(&overlay)?.then_some(overlay))
 }
 
-/// Size of the overlay; `None` when it is gone, which one behind a link that leads nowhere is not.
-fn size_of_overlay(dir: &InstanceDir) -> Result<Option<u64>, FileError> {
+/// What the overlay is; `None` when it is gone, which one behind a link that leads nowhere is not.
+fn metadata_of_overlay(dir: &InstanceDir) -> Result<Option<Metadata>, FileError> {
     let overlay = dir.overlay();
-    let data =
-        if_present(&overlay, std::fs::metadata(&overlay)).map_err(FileError::of("look at", &overlay))?;
-    Ok(data.map(|data| data.len()))
+    if_present(&overlay, std::fs::metadata(&overlay)).map_err(FileError::of("look at", &overlay))
 }
 
 /// Size of the overlay when its machine was suspended, which it is still; 0 when that is not known.
@@ -463,6 +471,21 @@ pub(super) mod tests {
         let it = fabricated();
         std::fs::write(it.dir.overlay(), "data").unwrap();
         assert!(it.faults().ends_with("but no record of the image below it\n"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")] // Elsewhere a pipe is made in another way.
+    fn a_pipe_in_the_place_of_a_disk_is_a_fault_and_not_waited_for() {
+        let it = fabricated().with_session("/image".into());
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            it.dir.overlay(),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        assert!(it.faults().contains("overlay.qcow2` is not a file"), "{}", it.faults());
     }
 
     #[test]

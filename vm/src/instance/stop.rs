@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use host::events::{Event, Phase, Reporter};
 use host::files::present;
+use host::limits;
 use serde::Serialize;
 
 use super::end::{self, Witness};
@@ -224,6 +225,8 @@ impl Instance {
             self.sync(live, reporter).await;
             return Ok(None);
         }
+        // A limit of this shell's is no reason to give the memory up.
+        limits::file_size("the machine's memory", live.memory_mib << 20)?;
         let phase = Phase::start(reporter, "suspend", "Suspend");
         let Err(error) = self.suspend(live, process, reporter).await else {
             phase.done();

@@ -5,6 +5,7 @@
 //! no memory is ever brought back twice, or after the disk has moved on.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use host::files::FileError;
@@ -70,15 +71,15 @@ impl Suspension {
     /// that makes no sense is no reason to refuse the data.
     ///
     /// # Errors
-    /// When a file cannot be looked at. It may be good, so that nothing is dropped for that.
-    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, FileError> {
+    /// When a file cannot be looked at, or a newer program wrote the record. It may be good, so that nothing is dropped for that.
+    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, RecordError> {
         match record::read::<Self>(&dir.suspension()) {
             Ok(None) => Ok(Goes::Nowhere),
             Ok(Some(suspension)) => Ok(match suspension.obstacle(dir, session)? {
                 Some(obstacle) => Goes::Not(obstacle),
                 None => Goes::On(Box::new(suspension)),
             }),
-            Err(RecordError::File(error)) => Err(error),
+            Err(error @ (RecordError::File(_) | RecordError::Newer { .. })) => Err(error),
             Err(error) => Ok(Goes::Not(one_line(&error))),
         }
     }
@@ -127,7 +128,11 @@ fn files(dir: &InstanceDir) -> [PathBuf; 3] {
 /// # Errors
 /// When one cannot be moved.
 pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
-    host::files::create_private_dir(&dir.spent())?;
+    let spent = dir.spent();
+    if fs::symlink_metadata(&spent).is_ok_and(|data| !data.is_dir()) {
+        remove(&spent)?;
+    }
+    host::files::create_private_dir(&spent)?;
     for file in files(dir) {
         let aside = dir.spent().join(file.file_name().unwrap_or_default());
         match std::fs::rename(&file, aside) {

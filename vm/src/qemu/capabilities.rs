@@ -69,7 +69,11 @@ pub(super) async fn ask(program: &Path, dir: &Path) -> Result<Capabilities, QmpE
         })
         .await;
     launched.kill().await?;
-    capabilities
+    // The directory goes, and the log with it.
+    capabilities.map_err(|error| match error {
+        QmpError::Process(error) => error.without_log().into(),
+        error => error,
+    })
 }
 
 async fn query(qmp: &Qmp, sample: &Path) -> Result<Capabilities, QmpError> {

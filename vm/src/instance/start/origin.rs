@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock};
+use host::files::FileLock;
 
 use super::super::Instance;
 use super::super::dir::InstanceDir;
 use super::super::error::{InstanceError, one_line};
 use super::super::live::StartedBy;
-use super::super::record::{Record, Session};
+use super::super::record::{Record, RecordError, Session};
 use super::super::suspension::{Goes, Suspension};
 use super::StartOptions;
 use super::plan::{MachinePlan, Plan};
@@ -128,7 +128,7 @@ impl Instance {
         session: &Session,
         plan: &Plan,
         reporter: &dyn Reporter,
-    ) -> Result<Beginning, FileError> {
+    ) -> Result<Beginning, RecordError> {
         let dropped = |reason: String| {
             let text =
                 format!("the suspended memory of `{}` is dropped, its disk stays: {reason}", self.name);
