@@ -110,9 +110,9 @@ impl Explain for QemuError {
             Self::Missing { .. } | Self::NoMachine { .. } => Some(install(&MINIMUM_QEMU)),
             Self::BadVariable { variable, .. } => Some(format!("correct `{variable}`, or unset it")),
             Self::Ask { path, source } => source.hint().or_else(|| {
-                let (img, system) = (IMG_VARIABLE, system_variable(Arch::host()?));
+                let [amd64, arm64] = Arch::ALL.map(system_variable);
                 Some(format!(
-                    "see what `{} --version` says; another QEMU is named by `{system}`, and its `qemu-img` by `{img}`",
+                    "see what `{} --version` says; `{amd64}` or `{arm64}` names another QEMU, by its guest's architecture",
                     path.display()
                 ))
             }),

@@ -387,14 +387,19 @@ fn what_is_no_record_of_a_running_machine_is_removed_and_costs_no_data() {
     }
 }
 
+/// Puts an image and an instance with data on it into the home.
+fn write_session(emulator: &Emulator) {
+    emulator.write("images/image", "image");
+    let image = emulator.path("images/image");
+    let record = include_str!("suspended_instance.json").replace("[image]", &image.display().to_string());
+    emulator.write("instances/default/instance.json", &record);
+    emulator.write("instances/default/overlay.qcow2", "data");
+}
+
 #[test]
 fn a_suspension_of_a_newer_version_is_refused_and_kept() {
     let emulator = Emulator::new();
-    emulator.write("images/image", "image");
-    let image = emulator.path("images/image");
-    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
-    emulator.write("instances/default/instance.json", &record);
-    emulator.write("instances/default/overlay.qcow2", "data");
+    write_session(&emulator);
     emulator.write("instances/default/suspended.json", r#"{"schemaVersion": 2}"#);
     let shown = emulator.run(&["status"]);
     assert!(shown.starts_with("exit 1\n") && shown.contains("has schema version 2"), "{shown}");
@@ -405,12 +410,8 @@ fn a_suspension_of_a_newer_version_is_refused_and_kept() {
 #[test]
 fn what_is_no_record_of_a_suspension_costs_the_memory_alone() {
     let emulator = Emulator::new();
-    emulator.write("images/image", "image");
-    let image = emulator.path("images/image");
-    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
     for NoRecord { reason, put } in NO_RECORDS {
-        emulator.write("instances/default/instance.json", &record);
-        emulator.write("instances/default/overlay.qcow2", "data");
+        write_session(&emulator);
         let suspended = emulator.path("instances/default/suspended.json");
         put(&suspended).unwrap();
         let shown = emulator.run(&["status"]);

@@ -52,7 +52,7 @@ mod watch;
 
 use dir::InstanceDir;
 use error::InstanceError;
-use live::{Live, Noted};
+use live::{Live, Noted, StartedBy};
 use name::InstanceName;
 use record::{Record, RecordError, Session};
 use state::{Fault, State, Viewer, inspect};
@@ -153,7 +153,9 @@ impl Instance {
                 if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
             {
                 // A machine that has begun to go on cannot do so again.
-                let used_up = present(&self.dir.spent())? && !present(&self.dir.suspension())?;
+                let live = record::read::<Live>(&self.dir.live())?;
+                let used_up = live.is_some_and(|live| live.started_by == StartedBy::Suspended)
+                    && !present(&self.dir.suspension())?;
                 self.clean_up().await?;
                 let undone = "the start was undone: nothing is left running";
                 let text = if used_up {
@@ -325,7 +327,6 @@ mod tests {
     use release::arch::Arch;
     use time::OffsetDateTime;
 
-    use super::live::StartedBy;
     use super::record::{ImageIdentity, SCHEMA_VERSION};
     use super::*;
     use crate::accel::Accelerator;
@@ -420,6 +421,33 @@ mod tests {
         assert!(!qemu.identity().is_alive().unwrap());
         assert!(it.has_data());
         assert!(matches!(it.instance.state().unwrap(), State::Stopped(Record { session: Some(_), .. })));
+    }
+
+    #[derive(Default)]
+    struct Notices(std::sync::Mutex<String>);
+
+    impl Reporter for Notices {
+        fn report(&self, event: &Event<'_>) {
+            if let Event::Notice(text) = event {
+                self.0.lock().unwrap().push_str(text);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_start_says_whether_saved_memory_is_used_up() {
+        for (started_by, used_up) in [(StartedBy::Cold, false), (StartedBy::Suspended, true)] {
+            let it = CutShort::new(None, false);
+            let path = it.instance.dir.live();
+            let live = record::read::<Live>(&path).unwrap().unwrap();
+            record::write(&path, &Live { started_by, ..live }).unwrap();
+            // What an earlier start has left says nothing of this one.
+            create_private_dir(&it.instance.dir.spent()).unwrap();
+            let notices = Notices::default();
+            it.instance.recover_interrupted(&notices).await.unwrap();
+            let said = notices.0.into_inner().unwrap();
+            assert_eq!(said.contains("the saved memory is used up"), used_up, "{said}");
+        }
     }
 
     #[tokio::test]
