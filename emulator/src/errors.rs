@@ -22,7 +22,7 @@ pub(crate) enum CommandError {
     Instance(#[from] InstanceError),
     /// What the libraries say about the machine below.
     #[error(transparent)]
-    Vm(#[from] vm::error::Error),
+    Vm(#[from] vm::failure::Error),
     /// No image could be pulled.
     #[error(transparent)]
     Pull(#[from] Box<PullError>),

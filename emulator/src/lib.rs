@@ -69,7 +69,7 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
                 console.report(&Event::Notice(asked));
             }
             if matches!(cli.command, Command::Start(_) | Command::Capture(_) | Command::Pull(_)) {
-                capture::recover_interrupted(&context.home).await.map_err(vm::error::Error::from)?;
+                capture::recover_interrupted(&context.home).await.map_err(vm::failure::Error::from)?;
             }
             Err(signal.into())
         }

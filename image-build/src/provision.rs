@@ -122,7 +122,7 @@ impl Run<'_> {
 
         let short = runtime::ensure(&self.machine.home.qemu())?;
         let sockets = tempfile::tempdir_in(&short).map_err(FileError::of("create a directory in", &short))?;
-        let topology = Topology::new(&self.machine.qemu, decision.accelerator, &self.machine.size)?
+        let topology = Topology::new(self.machine.qemu.board()?, decision.accelerator, &self.machine.size)
             .disk(SEED, Access::Read)
             .disk(BUNDLE, Access::Read)
             .port(PORT_PROGRESS);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Class, Explain};
 use crate::home::Home;
-use crate::machine::{DirectBoot, MachineError, cpu_model};
+use crate::machine::{Accelerator, DirectBoot, MachineError, cpu_model};
 use crate::qemu::{Qemu, QemuError, cache::host_kernel};
 use crate::runtime::RuntimeDirError;
 
@@ -25,48 +25,6 @@ mod probe;
 mod verdicts;
 
 pub use probe::{MARKER, PROBE_LIMIT, PROBE_PARAMETER};
-
-/// What runs a guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// The processor, by Linux's KVM.
-    Kvm,
-    /// The processor, by macOS's Hypervisor framework.
-    Hvf,
-    /// QEMU's translator: works everywhere, and for every architecture, at a tenth of the speed or less.
-    Tcg,
-}
-
-impl Accelerator {
-    /// The accelerator by which this operating system runs guests on the processor.
-    pub const fn native() -> Self {
-        if cfg!(target_os = "macos") { Self::Hvf } else { Self::Kvm }
-    }
-
-    /// QEMU's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Hvf => "hvf",
-            Self::Tcg => "tcg",
-        }
-    }
-
-    /// By what factor deadlines for the guest's own work are longer than on the processor.
-    pub const fn patience(self) -> u32 {
-        match self {
-            Self::Kvm | Self::Hvf => 1,
-            Self::Tcg => 8,
-        }
-    }
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// What a user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,21 +3,6 @@
 use host::files::FileError;
 use host::process::ProcessError;
 
-use crate::accel::AccelError;
-use crate::agent::AgentError;
-use crate::boot_files::BootFilesError;
-use crate::disk::DiskError;
-use crate::machine::MachineError;
-use crate::process::VmProcessError;
-use crate::proven::ImageError;
-use crate::qemu::QemuError;
-use crate::qga::QgaError;
-use crate::qmp::QmpError;
-use crate::runtime::RuntimeDirError;
-use crate::snapshot::error::SnapshotError;
-use crate::utf8::NotUtf8;
-use crate::volume::VolumeError;
-
 /// The kind of a failure, coarse enough to choose an exit status by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -63,57 +48,16 @@ impl Explain for FileError {
     }
 }
 
-macro_rules! errors {
-    ($($(#[$doc:meta])* $name:ident($source:ty),)*) => {
-        /// Any error of this library.
-        #[derive(Debug, thiserror::Error)]
-        pub enum Error {
-            $($(#[$doc])* #[error(transparent)] $name(#[from] $source),)*
+/// An error and its causes without the ends of logs that some of them show.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut lines: Vec<String> = Vec::new();
+    for error in chain {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        if lines.last() != Some(&line) {
+            lines.push(line);
         }
-
-        impl Explain for Error {
-            fn class(&self) -> Class {
-                match self { $(Self::$name(source) => source.class(),)* }
-            }
-
-            fn hint(&self) -> Option<String> {
-                match self { $(Self::$name(source) => source.hint(),)* }
-            }
-        }
-    };
-}
-
-errors! {
-    /// No working accelerator.
-    Accel(AccelError),
-    /// The guest's own agent does not do what it should.
-    Agent(AgentError),
-    /// The image's boot files cannot be had.
-    BootFiles(BootFilesError),
-    /// A disk image cannot be made or read.
-    Disk(DiskError),
-    /// A file of ours cannot be read or written.
-    File(FileError),
-    /// A file is not used as an image.
-    Image(ImageError),
-    /// The machine description contradicts itself.
-    Machine(MachineError),
-    /// An external program failed.
-    Process(ProcessError),
-    /// No usable QEMU.
-    Qemu(QemuError),
-    /// The guest agent does not do what it should.
-    Qga(QgaError),
-    /// The monitor does not do what it should.
-    Qmp(QmpError),
-    /// No place for sockets.
-    Runtime(RuntimeDirError),
-    /// A snapshot cannot be made.
-    Snapshot(SnapshotError),
-    /// A path is no text.
-    NotUtf8(NotUtf8),
-    /// The QEMU process does not live as it should.
-    Vm(VmProcessError),
-    /// A FAT volume cannot be made or read.
-    Volume(VolumeError),
+    }
+    lines.join(": ")
 }

@@ -8,6 +8,9 @@ use release::arch::Arch;
 use crate::error::{Class, Explain};
 use crate::utf8::{self, NotUtf8};
 
+/// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
+const NAME_DIGITS: usize = 16;
+
 /// Environment variable that names the home directory.
 pub const HOME_VARIABLE: &str = "STACK_EMULATOR_HOME";
 
@@ -206,6 +209,13 @@ impl Home {
     pub fn accelerators(&self) -> PathBuf {
         self.qemu().join("accelerators.json")
     }
+}
+
+/// What the image at `path` is called once another one is in its place.
+pub fn superseded(path: &Path, sha256: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let digits = sha256.get(..NAME_DIGITS).unwrap_or(sha256);
+    path.with_file_name(format!("{stem}-{digits}.qcow2"))
 }
 
 #[cfg(test)]

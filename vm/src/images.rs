@@ -21,15 +21,13 @@ use serde::{Deserialize, Serialize};
 use crate::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
 use crate::disk::QemuImg;
 use crate::disk_lock;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::instance::dir::InstanceDir;
 use crate::instance::name::InstanceName;
 use crate::instance::needs::Needs;
 use crate::instance::record::SCHEMA_VERSION;
 use crate::snapshot::store::Store;
 
-/// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
-const NAME_DIGITS: usize = 16;
 
 /// What the boot files of an image that is not in its place yet are called, before its architecture.
 const INCOMING: &str = ".incoming-";
@@ -105,13 +103,6 @@ pub enum Kind {
     Download,
     /// What a command that was killed has read out of an image.
     Leftover,
-}
-
-/// What the image at `path` is called once another one is in its place.
-pub fn superseded(path: &Path, sha256: &str) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let digits = sha256.get(..NAME_DIGITS).unwrap_or(sha256);
-    path.with_file_name(format!("{stem}-{digits}.qcow2"))
 }
 
 /// The boot files of the image at `path`.
@@ -200,7 +191,7 @@ impl<'a> Images<'a> {
         if !is_held && !users.iter().any(|user| user.may_need(&sha256)) {
             return Ok(());
         }
-        let kept = superseded(&image, &sha256);
+        let kept = home::superseded(&image, &sha256);
         match fs::hard_link(&image, &kept) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(FileError::of("keep the old image as", &kept)(error));
@@ -419,7 +410,7 @@ mod tests {
         let image = home.image(Arch::Amd64);
         create_private_dir(&home.images()).unwrap();
         fs::write(&image, "image").unwrap();
-        let kept = superseded(&image, &digest::of_bytes(b"image"));
+        let kept = home::superseded(&image, &digest::of_bytes(b"image"));
 
         images.keep_old(Arch::Amd64).unwrap();
         assert!(!kept.exists());

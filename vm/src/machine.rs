@@ -12,15 +12,16 @@ use release::arch::Arch;
 use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Network};
 use serde::{Deserialize, Serialize};
 
-use crate::accel::Accelerator;
 use crate::error::Explain;
-use crate::qemu::{Qemu, QemuError};
+use crate::socket::PATH_LIMIT;
 
+mod accelerator;
 mod args;
 mod model;
 
 pub(crate) use args::{escaped, monitor as monitor_args, port_chardev};
-pub use model::cpu_model;
+pub use accelerator::Accelerator;
+pub use model::{cpu_model, machine_family};
 
 /// Id of the network back end that host forwards are added to.
 pub const NETDEV: &str = "net0";
@@ -224,9 +225,6 @@ impl PortEnd {
     }
 }
 
-/// Longest path of a unix socket in bytes that every supported system takes (macOS: 104 with the final zero).
-pub const SOCKET_PATH_LIMIT: usize = 103;
-
 /// Least memory of a machine in MiB: a kernel needs it.
 pub const MEMORY_MIB_LEAST: u64 = 64;
 
@@ -264,7 +262,7 @@ pub enum MachineError {
     #[error("`{}` is not an absolute path", .0.display())]
     RelativePath(PathBuf),
     /// A unix socket cannot have so long a path.
-    #[error("the socket path `{}` is longer than {SOCKET_PATH_LIMIT} bytes", .0.display())]
+    #[error("the socket path `{}` is longer than {PATH_LIMIT} bytes", .0.display())]
     LongSocketPath(PathBuf),
 }
 
@@ -277,15 +275,22 @@ impl Explain for MachineError {
     }
 }
 
+/// What a QEMU has to build a machine on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Board {
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// Versioned machine type.
+    pub machine_type: String,
+    /// Whether it has a generation id device.
+    pub vmgenid: bool,
+}
+
 impl Topology {
-    /// The machine of `size` on `qemu`, with a root disk, the guest agent's port and nothing else.
-    ///
-    /// # Errors
-    /// When QEMU has no suitable machine type.
-    pub fn new(qemu: &Qemu, accelerator: Accelerator, size: &MachineSize) -> Result<Self, QemuError> {
-        let arch = qemu.arch();
-        let machine_type = qemu.machine_type(model::machine_family(arch))?.to_owned();
-        Ok(Self {
+    /// The machine of `size` on `board`, with a root disk, the guest agent's port and nothing else.
+    pub fn new(board: Board, accelerator: Accelerator, size: &MachineSize) -> Self {
+        let Board { arch, machine_type, vmgenid } = board;
+        Self {
             layout: LAYOUT,
             arch,
             machine_type,
@@ -293,10 +298,10 @@ impl Topology {
             cpu_model: cpu_model(arch, accelerator).to_owned(),
             cpus: size.cpus,
             memory_mib: size.memory_mib,
-            generation_id: model::has_generation_id(arch, accelerator) && qemu.capabilities().vmgenid,
+            generation_id: model::has_generation_id(arch, accelerator) && vmgenid,
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
             ports: vec![PORT_QGA.to_owned()],
-        })
+        }
     }
 
     /// Whether there can be a machine of this size.
@@ -417,7 +422,7 @@ fn check_paths(launch: &Launch) -> Result<(), MachineError> {
     }
     let sockets = launch.ports.values().filter(|end| matches!(end, PortEnd::Socket(_))).map(PortEnd::path);
     let monitor = launch.listening.is_none().then_some(launch.qmp.as_path());
-    match sockets.chain(monitor).find(|path| path.as_os_str().len() > SOCKET_PATH_LIMIT) {
+    match sockets.chain(monitor).find(|path| path.as_os_str().len() > PATH_LIMIT) {
         Some(path) => Err(MachineError::LongSocketPath(path.to_owned())),
         None => Ok(()),
     }
@@ -505,7 +510,7 @@ mod tests {
     fn relative_paths_and_long_sockets_are_refused() {
         let error = refused(|_, launch| launch.console = "console.log".into());
         assert_eq!(error, MachineError::RelativePath("console.log".into()));
-        let long = PathBuf::from(format!("/{}", "s".repeat(SOCKET_PATH_LIMIT)));
+        let long = PathBuf::from(format!("/{}", "s".repeat(PATH_LIMIT)));
         let error = refused(|_, launch| launch.qmp = long.clone());
         assert_eq!(error, MachineError::LongSocketPath(long.clone()));
         let inherited = Launch { qmp: long, listening: Some(9), ..launch() };

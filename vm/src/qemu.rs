@@ -11,17 +11,16 @@ use release::manifest::{MINIMUM_QEMU, Manifest};
 use crate::disk::QemuImg;
 use crate::error::{Class, Explain};
 use crate::home::Home;
-use crate::machine::{HostFeatures, Machine, Memory};
+use crate::machine::{Board, HostFeatures, Machine, Memory, machine_family};
 use crate::qmp::QmpError;
 use crate::runtime::RuntimeDirError;
 use crate::utf8::{self, NotUtf8};
+use crate::version::{NoVersion, Version};
 
 pub(crate) mod cache;
 mod capabilities;
-mod version;
 
 pub use capabilities::Capabilities;
-pub use version::{NoVersion, Version};
 
 /// Environment variable that names the `qemu-img` to be used.
 pub const IMG_VARIABLE: &str = "QEMU_IMG";
@@ -204,13 +203,16 @@ impl Qemu {
         &self.capabilities
     }
 
-    /// The newest versioned machine type of `family`: `pc-q35-10.2` of `pc-q35`.
+    /// What it builds machines on: the newest versioned machine type that fits, `pc-q35-10.2`.
     ///
     /// # Errors
     /// When there is none.
-    pub fn machine_type(&self, family: &'static str) -> Result<&str, QemuError> {
-        newest(&self.capabilities.machine_types, family)
-            .ok_or_else(|| QemuError::NoMachine { path: self.system.clone(), family })
+    pub fn board(&self) -> Result<Board, QemuError> {
+        let family = machine_family(self.arch);
+        let machine_type = newest(&self.capabilities.machine_types, family)
+            .ok_or_else(|| QemuError::NoMachine { path: self.system.clone(), family })?;
+        let vmgenid = self.capabilities.vmgenid;
+        Ok(Board { arch: self.arch, machine_type: machine_type.to_owned(), vmgenid })
     }
 
     /// The command that runs `machine`.

@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use crate::error::{Class, Explain};
 use crate::machine::NETDEV;
 use crate::process::VmProcessError;
-use crate::qemu::Version;
+use crate::version::Version;
 use crate::wire::{self, Answer, Listener, Message, Receiver, Sender};
 
 /// How long QEMU may take to answer a command. Most take a millisecond; a loaded host is no reason to give up.

@@ -11,7 +11,7 @@ use host::files::{FileError, create_private_dir};
 use host::variables;
 
 use crate::error::{Class, Explain};
-use crate::machine::SOCKET_PATH_LIMIT;
+use crate::socket::PATH_LIMIT;
 
 /// Bytes kept for a socket's name behind the directory.
 const NAME_ROOM: usize = 16;
@@ -53,7 +53,7 @@ pub enum RuntimeDirError {
         mode: u32,
     },
     /// The directory is too long.
-    #[error("socket paths in `{}` would be longer than {SOCKET_PATH_LIMIT} bytes", .0.display())]
+    #[error("socket paths in `{}` would be longer than {PATH_LIMIT} bytes", .0.display())]
     TooLong(PathBuf),
     /// None of the directories will do.
     #[error("there is no place for sockets: {}", .0.join("; "))]
@@ -103,7 +103,7 @@ fn first_of(candidates: Vec<PathBuf>) -> Result<PathBuf, RuntimeDirError> {
 
 /// Makes sure of the directory, and proves that there can be sockets in it.
 fn take(dir: &Path) -> Result<(), RuntimeDirError> {
-    if dir.as_os_str().len() + 1 + NAME_ROOM > SOCKET_PATH_LIMIT {
+    if dir.as_os_str().len() + 1 + NAME_ROOM > PATH_LIMIT {
         return Err(RuntimeDirError::TooLong(dir.to_owned()));
     }
     if dir.ends_with(INSIDE) {

@@ -10,7 +10,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::net::UnixStream;
 
-use crate::machine::SOCKET_PATH_LIMIT;
+/// Longest path of a unix socket in bytes that every supported system takes (macOS: 104 with the final zero).
+pub(crate) const PATH_LIMIT: usize = 103;
 
 /// A path as the operating system takes it for a socket.
 pub(crate) struct Address {
@@ -25,7 +26,7 @@ impl Address {
     /// # Errors
     /// When the path is long and its directory cannot be opened.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let long = path.as_os_str().len() > SOCKET_PATH_LIMIT;
+        let long = path.as_os_str().len() > PATH_LIMIT;
         let (true, Some(dir), Some(name)) =
             (long && cfg!(target_os = "linux"), path.parent(), path.file_name())
         else {

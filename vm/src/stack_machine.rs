@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use release::stack::{MachineSize, Network};
 
-use crate::accel::Accelerator;
+use crate::machine::Accelerator;
 use crate::machine::{
     Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Memory, PORT_QGA, PortEnd, Topology,
 };
@@ -19,7 +19,8 @@ const CONFIG_DISK: &str = "config";
 /// # Errors
 /// When QEMU has no suitable machine type.
 pub fn topology(qemu: &Qemu, accelerator: Accelerator, size: &MachineSize) -> Result<Topology, QemuError> {
-    Ok(Topology::new(qemu, accelerator, size)?.port(protocol::PORT).disk(CONFIG_DISK, Access::Read))
+    let bare = Topology::new(qemu.board()?, accelerator, size);
+    Ok(bare.port(protocol::PORT).disk(CONFIG_DISK, Access::Read))
 }
 
 /// The files and sockets of one run of a stack's machine.

@@ -12,7 +12,7 @@ use vm::accel::Choice;
 use vm::instance::ports::PortRequest;
 use vm::instance::start::MachineOptions;
 use vm::machine::MEMORY_MIB_LEAST;
-use vm::snapshot::Strategy;
+use vm::saving::Strategy;
 
 use super::duration;
 

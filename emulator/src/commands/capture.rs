@@ -7,7 +7,7 @@ use release::arch::Arch;
 use serde::Serialize;
 use time::OffsetDateTime;
 use vm::instance::capture::CaptureOptions;
-use vm::snapshot::Strategy;
+use vm::saving::Strategy;
 
 use crate::cli::Capture;
 use crate::context::Context;

@@ -9,7 +9,7 @@ use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use std::time::Duration;
-use vm::accel::Accelerator;
+use vm::machine::Accelerator;
 use vm::instance::error::InstanceError;
 use vm::instance::live::StartedBy;
 use vm::instance::start::{StartOptions, Started};

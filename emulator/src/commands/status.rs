@@ -9,7 +9,7 @@ use release::stack;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vm::accel::Accelerator;
+use vm::machine::Accelerator;
 use vm::error::Explain;
 use vm::instance::health::{self, Health};
 use vm::instance::live::{Live, StartedBy};

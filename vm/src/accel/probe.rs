@@ -8,8 +8,8 @@ use host::files::FileError;
 use host::wait::Backoff;
 use release::stack::{MachineSize, Network};
 
-use super::{AccelError, Accelerator, Chooser, Unusable};
-use crate::machine::{Begin, DirectBoot, Launch, Machine, Memory, Topology};
+use super::{AccelError, Chooser, Unusable};
+use crate::machine::{Accelerator, Begin, DirectBoot, Launch, Machine, Memory, Topology};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Event, Qmp, QmpError, RunState};
 use crate::runtime;
@@ -58,7 +58,7 @@ pub(super) async fn run(
 
 /// The machine of the trial: the topology of a real one without its disks and ports.
 fn trial(chooser: &Chooser<'_>, accelerator: Accelerator, dir: &Path) -> Result<Machine, AccelError> {
-    let mut topology = Topology::new(chooser.qemu, accelerator, &SIZE)?;
+    let mut topology = Topology::new(chooser.qemu.board()?, accelerator, &SIZE);
     topology.disks.clear();
     topology.ports.clear();
     let boot = chooser.boot;

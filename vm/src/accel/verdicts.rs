@@ -5,7 +5,8 @@ use std::path::Path;
 use host::files::{PUBLIC_FILE, create_private_dir, read_document, write_atomic};
 use serde::{Deserialize, Serialize};
 
-use super::{Accelerator, Unusable};
+use super::Unusable;
+use crate::machine::Accelerator;
 
 /// What a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use super::error::InstanceError;
 use super::record::Record;
 use super::start::MachineOptions;
 use crate::images::Images;
-use crate::snapshot::{Snapshot, Strategy};
+use crate::saving::Strategy;
+use crate::snapshot::Snapshot;
 
 /// What a person asks of a capture.
 pub struct CaptureOptions {

@@ -15,7 +15,8 @@ use super::ports::{BusyPort, PortError};
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
 use crate::console::{GuestTrouble, shown};
-use crate::error::{Class, Error, Explain};
+use crate::error::{Class, Explain};
+use crate::failure::Error;
 use crate::place::Elsewhere;
 use crate::qmp::QmpError;
 
@@ -302,20 +303,6 @@ impl InstanceError {
             Self::Random(_) | Self::CannotSuspend | Self::UnknownSource { .. } | Self::Record(_) => None,
         }
     }
-}
-
-/// An error and its causes without the ends of logs that some of them show.
-pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let mut lines: Vec<String> = Vec::new();
-    for error in chain {
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
-        if lines.last() != Some(&line) {
-            lines.push(line);
-        }
-    }
-    lines.join(": ")
 }
 
 fn free_ports(busy: &[BusyPort], flag: &str) -> String {

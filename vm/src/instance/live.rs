@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::dir::InstanceDir;
 use super::ports::PublishedPort;
-use crate::accel::Accelerator;
+use crate::machine::Accelerator;
 use crate::checked::{self, Checked, Impossible, described};
 use crate::memory::HeldMemory;
 use crate::place::{Place, Sight, Traces};

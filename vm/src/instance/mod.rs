@@ -329,7 +329,7 @@ mod tests {
 
     use super::record::{ImageIdentity, SCHEMA_VERSION};
     use super::*;
-    use crate::accel::Accelerator;
+    use crate::machine::Accelerator;
     use crate::error::{Class, Explain};
     #[cfg(target_os = "linux")]
     use crate::place::Place;

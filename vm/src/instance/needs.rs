@@ -1,7 +1,7 @@
 //! What an instance's data stands on: that must not be removed.
 
 use super::dir::InstanceDir;
-use super::error::one_line;
+use crate::error::one_line;
 use super::record::{self, Record, Session};
 use super::state::{Fault, unknown_overlay};
 

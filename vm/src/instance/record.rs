@@ -14,8 +14,7 @@ use time::OffsetDateTime;
 
 use super::name::InstanceName;
 use crate::checked::{self, Checked, Impossible};
-use crate::home::Home;
-use crate::images;
+use crate::home::{self, Home};
 
 /// Version of the records' format that this program writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -96,7 +95,7 @@ impl ImageIdentity {
     /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
     pub fn location(&self, home: &Home) -> PathBuf {
         let path = home.resolve(&self.path);
-        let kept = images::superseded(&path, &self.sha256);
+        let kept = home::superseded(&path, &self.sha256);
         // Where it cannot be looked at, what lies beside it cannot either, and that is told.
         if files::present(&kept).unwrap_or(false) { kept } else { path }
     }
@@ -228,7 +227,7 @@ mod tests {
     use super::super::state::tests::live;
     use super::super::suspension::Suspension;
     use super::*;
-    use crate::snapshot::Strategy;
+    use crate::saving::Strategy;
     use crate::stamp::Stamp;
 
     fn suspension() -> Suspension {

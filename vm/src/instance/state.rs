@@ -270,7 +270,7 @@ pub(super) mod tests {
     use super::super::name::InstanceName;
     use super::super::record::{ImageIdentity, SCHEMA_VERSION, Session};
     use super::*;
-    use crate::accel::Accelerator;
+    use crate::machine::Accelerator;
     use crate::home::Home;
 
     struct Fabricated {

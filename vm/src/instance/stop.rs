@@ -9,7 +9,8 @@ use host::limits;
 use serde::Serialize;
 
 use super::end::{self, Witness};
-use super::error::{InstanceError, one_line};
+use super::error::InstanceError;
+use crate::error::one_line;
 use super::live::Live;
 use super::removed::RemovedDisk;
 use super::state::{Fault, State, Viewer, inspect};

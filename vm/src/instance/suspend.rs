@@ -21,7 +21,7 @@ use crate::agent::{self, Agent, AgentError};
 use crate::memory::StoppedMemory;
 use crate::process::ProcessIdentity;
 use crate::qmp::{Qmp, RunState};
-use crate::snapshot::Strategy;
+use crate::saving::Strategy;
 use crate::snapshot::manifest::{Frozen, Proof};
 use crate::stamp::Stamp;
 

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::dir::InstanceDir;
-use super::error::one_line;
+use crate::error::one_line;
 use super::record::{self, RecordError, Session};
 use super::remove;
 use crate::checked::{self, Checked, Impossible};
 use crate::snapshot::manifest::{Frozen, Unusable};
-use crate::snapshot::{Fingerprint, Strategy};
+use crate::saving::Strategy;
+use crate::snapshot::Fingerprint;
 use crate::stamp::Stamp;
 
 /// A suspended machine.

@@ -10,7 +10,7 @@ use super::{
     Access, Begin, DirectBoot, Disk, DiskFile, HostFeatures, Launch, MEMORY, Memory, NETDEV, PortEnd,
     Topology,
 };
-use crate::accel::Accelerator;
+use super::Accelerator;
 
 /// One option's value: comma-separated properties, in which a comma within a value is doubled.
 struct Value(OsString);

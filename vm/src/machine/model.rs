@@ -2,10 +2,10 @@
 
 use release::arch::Arch;
 
-use crate::accel::Accelerator;
+use super::Accelerator;
 
 /// The machine type's name without its version.
-pub(super) const fn machine_family(arch: Arch) -> &'static str {
+pub const fn machine_family(arch: Arch) -> &'static str {
     match arch {
         Arch::Amd64 => "pc-q35",
         Arch::Arm64 => "virt",

@@ -24,7 +24,7 @@ use crate::console::{self, GuestTrouble};
 use crate::disk_lock;
 use crate::home::Home;
 use crate::instance::config;
-use crate::instance::error::one_line;
+use crate::error::one_line;
 use crate::instance::name::InstanceName;
 use crate::instance::ports::PublishedPort;
 use crate::instance::secrets::Telling;

@@ -23,7 +23,7 @@ pub enum SnapshotError {
     #[error("QEMU {version} on this host cannot make a snapshot{}", how.map(|how| format!(" with strategy `{how}`")).unwrap_or_default())]
     Impossible {
         /// Its version.
-        version: crate::qemu::Version,
+        version: crate::version::Version,
         /// What was asked for; none when every way was tried.
         how: Option<super::Strategy>,
     },

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::host_cpu;
-use crate::accel::Accelerator;
+use crate::machine::Accelerator;
 use crate::machine::Topology;
-use crate::qemu::{Qemu, Version, cache::host_kernel};
+use crate::qemu::{Qemu, cache::host_kernel};
+use crate::version::Version;
 
 /// Everything that must be the same when a saved state is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use host::events::Timing;
 use serde::Deserialize;
-use vm::accel::Accelerator;
+use vm::machine::Accelerator;
 use vm::instance::live::StartedBy;
 
 use super::scenario::StartKind;

@@ -11,7 +11,7 @@ use release::arch::Arch;
 use release::manifest::Manifest;
 use serde::de::DeserializeOwned;
 use vm::home::HOME_VARIABLE;
-use vm::snapshot::Strategy;
+use vm::saving::Strategy;
 
 use super::answers::{CaptureAnswer, StartAnswer, StopAnswer};
 use super::home::BenchHome;

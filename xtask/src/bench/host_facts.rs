@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use etc_os_release::OsRelease;
 use serde::Serialize;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
-use vm::accel::Accelerator;
+use vm::machine::Accelerator;
 
 /// Load above which other work than the benchmark's counts in its figures.
 const QUIET: f64 = 0.5;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use host::events::{Phase, Reporter, Timing, Unit};
-use vm::accel::Accelerator;
-use vm::snapshot::Strategy;
+use vm::machine::Accelerator;
+use vm::saving::Strategy;
 
 use super::answers::StartAnswer;
 use super::contestant::{Contestant, whose_turn};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use vm::instance::live::StartedBy;
-use vm::snapshot::Strategy;
+use vm::saving::Strategy;
 
 /// Rounds in which snapshots are captured: each costs a boot.
 const CAPTURE_ROUNDS: usize = 5;

@@ -9,7 +9,8 @@ use host::files::FileError;
 use release::arch::Arch;
 use vm::home::Home;
 use vm::instance::dir::InstanceDir;
-use vm::snapshot::{SnapshotDir, Strategy};
+use vm::saving::Strategy;
+use vm::snapshot::SnapshotDir;
 
 /// Allocated bytes by name.
 pub(crate) type Sizes = BTreeMap<String, u64>;

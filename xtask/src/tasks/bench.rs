@@ -11,7 +11,7 @@ use release::arch::Arch;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::Qemu;
-use vm::snapshot::Strategy;
+use vm::saving::Strategy;
 
 use super::cargo::emulator_binary;
 use super::vm_tier::{VmTier, home_around};

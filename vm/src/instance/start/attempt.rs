@@ -21,15 +21,14 @@ use super::{Begun, StartOptions};
 use crate::agent::{self, Agent, AgentError};
 use crate::backlog;
 use crate::console;
-use crate::error::Error;
+use crate::failure::Error;
 use crate::machine::{Begin, Launch, Machine, Memory};
 use crate::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
-use crate::migration;
 use crate::place::{self, Place};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Forward, Qmp};
 use crate::runtime;
-use crate::snapshot::Strategy;
+use crate::saving::{self, Strategy};
 use crate::socket::Inherited;
 use crate::stack_machine::{self, Files};
 use crate::tail::Tail;
@@ -325,7 +324,7 @@ impl<'a> Attempt<'a> {
             None => Memory::Anonymous,
         };
         let begin = match saved {
-            Some(saved) => migration::begin(saved.strategy, &saved.state)?,
+            Some(saved) => saving::begin(saved.strategy, &saved.state)?,
             None => Begin::Boot,
         };
         let name = format!("stack-emulator-{}", self.instance.name);

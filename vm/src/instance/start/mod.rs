@@ -7,7 +7,8 @@ use host::events::{Event, Reporter, Timings};
 use host::files::move_dir;
 use time::OffsetDateTime;
 
-use super::error::{InstanceError, one_line};
+use super::error::InstanceError;
+use crate::error::one_line;
 use super::live::Live;
 use super::ports::PortRequest;
 use super::record::{self, Record};
@@ -15,7 +16,7 @@ use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, meanwhile};
 use crate::console::GuestTrouble;
 use crate::images::Images;
-use crate::snapshot::Strategy;
+use crate::saving::Strategy;
 use crate::snapshot::store::Store;
 use attempt::{Attempt, Failure};
 use origin::Beginning;

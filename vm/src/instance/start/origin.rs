@@ -7,7 +7,8 @@ use host::files::FileLock;
 
 use super::super::Instance;
 use super::super::dir::InstanceDir;
-use super::super::error::{InstanceError, one_line};
+use super::super::error::InstanceError;
+use crate::error::one_line;
 use super::super::live::StartedBy;
 use super::super::record::{Record, RecordError, Session};
 use super::super::suspension::{Goes, Suspension};
@@ -16,7 +17,8 @@ use super::plan::{MachinePlan, Plan};
 use crate::snapshot::capture::Capture;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::store::{Found, Store};
-use crate::snapshot::{Snapshot, Strategy};
+use crate::saving::Strategy;
+use crate::snapshot::Snapshot;
 
 /// Where a machine begins.
 pub(in crate::instance) enum Origin {

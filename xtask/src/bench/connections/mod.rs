@@ -12,8 +12,8 @@ use release::manifest::Manifest;
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Serialize;
 use serde_json::json;
-use vm::accel::Accelerator;
-use vm::snapshot::Strategy;
+use vm::machine::Accelerator;
+use vm::saving::Strategy;
 
 use self::burst::{Ended, burst, client};
 use self::figures::Figures;

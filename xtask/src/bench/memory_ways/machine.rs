@@ -19,7 +19,8 @@ use vm::qemu::Qemu;
 use vm::qmp::Qmp;
 use vm::runtime;
 use vm::snapshot::manifest::SnapshotManifest;
-use vm::snapshot::{SnapshotDir, Strategy};
+use vm::saving::Strategy;
+use vm::snapshot::SnapshotDir;
 use vm::stack_machine::{self, Files};
 
 use super::Way;

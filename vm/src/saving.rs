@@ -15,7 +15,10 @@ use qapi::qmp::{
 
 use crate::machine::Begin;
 use crate::qmp::{Event, Events, Qmp, QmpError};
-use crate::snapshot::Strategy;
+
+mod strategy;
+
+pub use strategy::{Strategy, UnknownStrategy};
 
 /// Threads, and parts of the file, that memory is written and read by at once.
 const CHANNELS: u8 = 4;
