@@ -3,10 +3,10 @@
 use host::advice;
 use host::console::Console;
 use host::events::{Event, Reporter as _};
+use instances::instance::Instance;
+use instances::instance::name::InstanceName;
 use release::arch::Arch;
 use vm::home::{HOME_VARIABLE, Home};
-use vm::instance::Instance;
-use vm::instance::name::InstanceName;
 
 use crate::cli::{Global, HomeUse};
 use crate::errors::CommandError;

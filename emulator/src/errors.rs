@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use host::advice;
 use host::interrupt::Interrupted;
+use instances::instance::error::InstanceError;
+use instances::instance::name::InstanceName;
 use vm::error::{Class, Explain};
 use vm::home::{HOME_VARIABLE, HomeError};
-use vm::instance::error::InstanceError;
-use vm::instance::name::InstanceName;
 
 use crate::exit::{self, Exit};
 use crate::pull::PullError;
@@ -22,7 +22,7 @@ pub(crate) enum CommandError {
     Instance(#[from] InstanceError),
     /// What the libraries say about the machine below.
     #[error(transparent)]
-    Vm(#[from] vm::failure::Error),
+    Vm(#[from] instances::failure::Error),
     /// No image could be pulled.
     #[error(transparent)]
     Pull(#[from] Box<PullError>),

@@ -8,7 +8,7 @@ use host::console::Console;
 use host::events::{Event, Reporter as _};
 use host::interrupt::unless_interrupted;
 use host::startup;
-use vm::snapshot::capture;
+use instances::snapshot::capture;
 
 use crate::cli::{Cli, Command, Stop};
 use crate::context::Context;
@@ -69,7 +69,7 @@ async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandErro
                 console.report(&Event::Notice(asked));
             }
             if matches!(cli.command, Command::Start(_) | Command::Capture(_) | Command::Pull(_)) {
-                capture::recover_interrupted(&context.home).await.map_err(vm::failure::Error::from)?;
+                capture::recover_interrupted(&context.home).await.map_err(instances::failure::Error::from)?;
             }
             Err(signal.into())
         }

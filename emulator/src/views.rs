@@ -1,7 +1,7 @@
 //! What `start` and `status` show alike.
 
+use instances::instance::ports::PublishedPort;
 use serde::Serialize;
-use vm::instance::ports::PublishedPort;
 
 use crate::printer::properties;
 

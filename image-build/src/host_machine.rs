@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use release::stack::MachineSize;
 use vm::accel::{Choice, Chooser, Decision};
-use vm::machine::Accelerator;
 use vm::home::Home;
+use vm::machine::Accelerator;
 use vm::machine::DirectBoot;
 use vm::qemu::{Qemu, QemuError};
 

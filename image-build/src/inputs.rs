@@ -18,8 +18,8 @@ const BUILDER: [&str; 6] = [
     "release/src/arch.rs",
     "release/src/manifest.rs",
     "release/src/stack.rs",
-    "vm/src/volume",
-    "vm/src/volume.rs",
+    "crates/vm/src/volume",
+    "crates/vm/src/volume.rs",
 ];
 
 /// Key of what makes an image out of the other inputs.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use host::process::Cmd;
+use instances::instance::record::{self, Record};
 use serde_json::{Value, json};
-use vm::instance::record::{self, Record};
 
 use crate::emulator::Emulator;
 

@@ -8,15 +8,15 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use instances::instance::dir::InstanceDir;
+use instances::instance::live::Live;
+use instances::instance::name::InstanceName;
+use instances::instance::record;
 use release::arch::Arch;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use vm::home::HOME_VARIABLE;
-use vm::instance::dir::InstanceDir;
-use vm::instance::live::Live;
-use vm::instance::name::InstanceName;
-use vm::instance::record;
 
 use crate::api::Api;
 use crate::guest::Guest;

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::wait;
+use instances::instance::live::Live;
 use protocol::Command;
 use vm::agent::Agent;
-use vm::instance::live::Live;
 use vm::qga::{Exec, Qga};
 use vm::qmp::Qmp;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use host::command_line;
 use host::console::Verbosity;
+use instances::instance::name::InstanceName;
 use release::arch::Arch;
-use vm::instance::name::InstanceName;
 
 use crate::printer::Format;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, value_parser};
+use instances::instance::ports::PortRequest;
+use instances::instance::start::MachineOptions;
 use release::arch::Arch;
 use release::github::Repo;
 use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT};
 use vm::accel::Choice;
-use vm::instance::ports::PortRequest;
-use vm::instance::start::MachineOptions;
 use vm::machine::MEMORY_MIB_LEAST;
 use vm::saving::Strategy;
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use host::events::{Timing, Timings};
+use instances::instance::capture::CaptureOptions;
 use release::arch::Arch;
 use serde::Serialize;
 use time::OffsetDateTime;
-use vm::instance::capture::CaptureOptions;
 use vm::saving::Strategy;
 
 use crate::cli::Capture;

@@ -1,9 +1,9 @@
 //! `emulator doctor`.
 
 use host::variables;
+use instances::doctor::{Check, Verdict, examine};
 use release::arch::Arch;
 use serde::Serialize;
-use vm::doctor::{Check, Verdict, examine};
 
 use crate::cli::Doctor;
 use crate::context::Context;

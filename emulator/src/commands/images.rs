@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use host::events::{Event, Reporter};
+use instances::images::{Images, Listed};
+use instances::instance::error::InstanceError;
 use release::arch::Arch;
 use serde::Serialize;
-use vm::images::{Images, Listed};
-use vm::instance::error::InstanceError;
 
 use crate::context::Context;
 use crate::errors::CommandError;
@@ -65,7 +65,7 @@ fn view(image: &Listed) -> View<'_> {
         git_sha: build.map(|build| build.git_sha.as_str()),
         built_at: build.map(|build| build.time.as_str()),
         origin: image.origin.as_deref(),
-        instances: image.instances.iter().map(vm::instance::name::InstanceName::as_str).collect(),
+        instances: image.instances.iter().map(instances::instance::name::InstanceName::as_str).collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use instances::instance::logs::{Line, LogQuery};
 use time::format_description::well_known::Rfc3339;
-use vm::instance::logs::{Line, LogQuery};
 
 use crate::cli::Logs;
 use crate::context::Context;

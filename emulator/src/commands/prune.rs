@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use instances::images::{Images, Kind};
+use instances::instance::error::InstanceError;
 use serde::Serialize;
-use vm::images::{Images, Kind};
-use vm::instance::error::InstanceError;
 
 use super::images::warn_of_unknown;
 use crate::cli::Prune;

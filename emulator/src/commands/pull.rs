@@ -1,14 +1,14 @@
 //! `emulator pull`.
 
 use host::events::Timings;
+use instances::instance::capture::CaptureOptions;
+use instances::instance::start::MachineOptions;
 use release::arch::Arch;
 use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use vm::accel::Choice;
-use vm::instance::capture::CaptureOptions;
-use vm::instance::start::MachineOptions;
 
 use crate::cli::{Pull, PullSource};
 use crate::context::Context;

@@ -1,7 +1,7 @@
 //! `emulator reset`.
 
+use instances::instance::state::State;
 use serde::Serialize;
-use vm::instance::state::State;
 
 use crate::cli::Reset;
 use crate::context::Context;

@@ -4,18 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::events::{Event, Reporter};
+use instances::instance::health::{self, Health};
+use instances::instance::live::{Live, StartedBy};
+use instances::instance::record::Secrets;
+use instances::instance::standstill::Standstill;
+use instances::instance::state::State;
 use release::arch::Arch;
 use release::stack;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vm::machine::Accelerator;
 use vm::error::Explain;
-use vm::instance::health::{self, Health};
-use vm::instance::live::{Live, StartedBy};
-use vm::instance::record::Secrets;
-use vm::instance::standstill::Standstill;
-use vm::instance::state::State;
+use vm::machine::Accelerator;
 
 use crate::cli::Status;
 use crate::context::Context;

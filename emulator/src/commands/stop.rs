@@ -1,8 +1,8 @@
 //! `emulator stop`.
 
 use host::console::seconds;
+use instances::instance::stop::{Ending, How, Stopped};
 use serde::Serialize;
-use vm::instance::stop::{Ending, How, Stopped};
 
 use crate::cli::Stop;
 use crate::context::Context;

@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         operating_system: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
         image_format: release::manifest::FORMAT_VERSION,
-        record_schema: vm::instance::record::SCHEMA_VERSION,
+        record_schema: instances::instance::record::SCHEMA_VERSION,
     };
     let people = |report: &Report| {
         properties([

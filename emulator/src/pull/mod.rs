@@ -7,13 +7,13 @@ use backon::BackoffBuilder;
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{FileLock, create_private_dir};
+use instances::images::{Images, Origin};
 use release::arch::Arch;
 use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub, Repo, Token, backoff};
 use vm::boot_files::BootFilesError;
 use vm::home::Home;
-use vm::images::{Images, Origin};
 use vm::qemu::find_img;
 
 use self::error::owner;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use host::process::Cmd;
+use instances::instance::live::Live;
+use instances::instance::record;
 use serde_json::Value;
-use vm::instance::live::Live;
-use vm::instance::record;
 use vm_tests::emulator::{Emulator, START};
 use vm_tests::stack::sign_up;
 

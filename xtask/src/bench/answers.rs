@@ -1,9 +1,9 @@
 //! What `emulator … -o json` prints, as far as the measurements need it.
 
 use host::events::Timing;
+use instances::instance::live::StartedBy;
 use serde::Deserialize;
 use vm::machine::Accelerator;
-use vm::instance::live::StartedBy;
 
 use super::scenario::StartKind;
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use host::events::{Event, Reporter, Silent};
 use host::files::{FileError, create_private_dir};
+use instances::instance::Instance;
+use instances::instance::name::InstanceName;
 use release::arch::Arch;
 use tempfile::TempDir;
 use vm::home::Home;
-use vm::instance::Instance;
-use vm::instance::name::InstanceName;
 
 /// Directory in the user's home for the logs of the last benchmark that failed.
 const FAILED_LOGS: &str = ".failed-bench";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use host::events::{Phase, Reporter, Timing, Unit};
+use instances::snapshot::SnapshotDir;
 use vm::machine::Accelerator;
 use vm::saving::Strategy;
 
@@ -135,7 +136,7 @@ impl Contestant<'_> {
 
     async fn capture(&self, measured: &mut Measured, strategy: Strategy) -> anyhow::Result<()> {
         let captured = self.emulator.capture(strategy).await?;
-        let dir = self.emulator.home().home().snapshot(&captured.snapshot);
+        let dir = SnapshotDir::of(self.emulator.home().home(), &captured.snapshot);
         sizes::snapshot(&mut measured.sizes, &dir, strategy, self.emulator.arch())?;
         let phases = captured.beyond_the_boot();
         let seconds = phases.iter().map(|timing| timing.seconds).sum();

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use instances::instance::live::StartedBy;
 use serde::Serialize;
-use vm::instance::live::StartedBy;
 use vm::saving::Strategy;
 
 /// Rounds in which snapshots are captured: each costs a boot.

@@ -6,11 +6,11 @@ use std::io;
 use std::path::Path;
 
 use host::files::FileError;
+use instances::instance::dir::InstanceDir;
+use instances::snapshot::SnapshotDir;
 use release::arch::Arch;
 use vm::home::Home;
-use vm::instance::dir::InstanceDir;
 use vm::saving::Strategy;
-use vm::snapshot::SnapshotDir;
 
 /// Allocated bytes by name.
 pub(crate) type Sizes = BTreeMap<String, u64>;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use host::console::Console;
 use host::events::{Event, Phase, Reporter};
 use host::files::{PUBLIC_FILE, write_atomic};
+use instances::snapshot::SnapshotDir;
 use release::arch::Arch;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
@@ -138,7 +139,7 @@ impl Bench {
         let snapshot = emulator.capture(Strategy::Template).await?;
         phase.done();
         let home = emulator.home().home();
-        let source = Source::new(home, qemu, boot, home.snapshot(&snapshot.snapshot))?;
+        let source = Source::new(home, qemu, boot, SnapshotDir::of(home, &snapshot.snapshot))?;
         let comparison = Comparison { source, count: self.rounds.get(), idle: self.idle, console };
         show(&comparison.table().await?)
     }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use host::blocking;
 use host::sparse::{self, Range};
+use instances::snapshot::SnapshotDir;
+use instances::snapshot::manifest::SnapshotManifest;
 use protocol::Command;
 use tokio::task::JoinHandle;
 use vm::agent::Agent;
@@ -18,9 +20,7 @@ use vm::process::Launched;
 use vm::qemu::Qemu;
 use vm::qmp::Qmp;
 use vm::runtime;
-use vm::snapshot::manifest::SnapshotManifest;
 use vm::saving::Strategy;
-use vm::snapshot::SnapshotDir;
 use vm::stack_machine::{self, Files};
 
 use super::Way;

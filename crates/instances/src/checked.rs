@@ -1,0 +1,165 @@
+//! What records must hold besides their shape before anything relies on them: numbers in range, names that stay in their directory.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use host::digest;
+use host::events::Timing;
+use host::text::beginning;
+use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, check};
+use vm::machine::Topology;
+use vm::process::ProcessIdentity;
+
+/// Most entries of a list or a map.
+const ENTRIES_LIMIT: usize = 256;
+
+/// Largest count of machines on an overlay: a number that one can be added to for as long as there are computers.
+const GENERATION_LIMIT: u64 = 1 << 53;
+
+/// Longest time that anything has taken, in seconds: a hundred years.
+const SECONDS_LIMIT: f64 = 100.0 * 366.0 * 86_400.0;
+
+/// So much of a value as a message has room for, in characters.
+const VALUE_LIMIT: usize = 80;
+
+/// A value that a record cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot be {value}")]
+pub struct Impossible {
+    what: &'static str,
+    value: String,
+}
+
+/// What is checked where it is read.
+pub trait Checked {
+    /// Whether every value can be right.
+    ///
+    /// # Errors
+    /// With the first that cannot.
+    fn check(&self) -> Result<(), Impossible>;
+}
+
+/// `what` cannot be `value`.
+pub(crate) fn impossible<T>(what: &'static str, value: impl std::fmt::Debug) -> Result<T, Impossible> {
+    Err(Impossible { what, value: beginning(&format!("{value:?}"), VALUE_LIMIT).into_owned() })
+}
+
+/// A description's parts, which a record repeats.
+pub(crate) fn described(what: &'static str, checked: Result<(), String>) -> Result<(), Impossible> {
+    checked.map_err(|value| Impossible { what, value: format!("that: {value}") })
+}
+
+/// The name of something in a directory: a plain one, which leads nowhere else.
+pub(crate) fn entry(what: &'static str, name: &str) -> Result<(), Impossible> {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if only == name);
+    if plain && !name.starts_with('.') && name.len() < 256 && !name.contains('\0') {
+        Ok(())
+    } else {
+        impossible(what, name)
+    }
+}
+
+/// The names of files in a directory.
+pub(crate) fn entries<T>(what: &'static str, files: &BTreeMap<String, T>) -> Result<(), Impossible> {
+    few(what, files.len())?;
+    files.keys().try_for_each(|name| entry(what, name))
+}
+
+/// A path that a record names: from the home on, and not out of it, or absolute where a person has named it.
+pub(crate) fn named(what: &'static str, path: &Path) -> Result<(), Impossible> {
+    let inside = || path.components().all(|part| matches!(part, Component::Normal(_)));
+    let something = !path.as_os_str().is_empty();
+    if path.is_absolute() || (something && inside()) { Ok(()) } else { impossible(what, path) }
+}
+
+/// A path that is the same from everywhere.
+pub(crate) fn absolute(what: &'static str, path: &Path) -> Result<(), Impossible> {
+    if path.is_absolute() { Ok(()) } else { impossible(what, path) }
+}
+
+/// A digest, or what stands for one: it becomes part of a file's name.
+pub(crate) fn digest(what: &'static str, text: &str) -> Result<(), Impossible> {
+    let plain = text.len() <= digest::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain { Ok(()) } else { impossible(what, text) }
+}
+
+/// How often machines have been started on an overlay.
+pub(crate) fn generation(number: u64) -> Result<(), Impossible> {
+    if number < GENERATION_LIMIT { Ok(()) } else { impossible("the generation", number) }
+}
+
+/// How long something took.
+pub(crate) fn seconds(what: &'static str, seconds: f64) -> Result<(), Impossible> {
+    if (0.0..SECONDS_LIMIT).contains(&seconds) { Ok(()) } else { impossible(what, seconds) }
+}
+
+/// How long each of several things took.
+pub(crate) fn timings(timings: &[Timing]) -> Result<(), Impossible> {
+    few("the phases", timings.len())?;
+    timings.iter().try_for_each(|timing| seconds("the time of a phase", timing.seconds))
+}
+
+/// A process of ours.
+pub(crate) fn process(process: ProcessIdentity) -> Result<(), Impossible> {
+    // Zero and what is below it are groups of processes to the operating system.
+    if process.pid > 0 { Ok(()) } else { impossible("the process id", process.pid) }
+}
+
+/// Not more than anybody counts.
+pub(crate) fn few(what: &'static str, count: usize) -> Result<(), Impossible> {
+    if count <= ENTRIES_LIMIT { Ok(()) } else { impossible(what, count) }
+}
+
+impl Checked for Topology {
+    fn check(&self) -> Result<(), Impossible> {
+        if !(1..=CPUS_LIMIT).contains(&self.cpus) {
+            return impossible("the number of CPUs", self.cpus);
+        }
+        if !(1..=MEMORY_MIB_LIMIT).contains(&self.memory_mib) {
+            return impossible("the memory in MiB", self.memory_mib);
+        }
+        few("the number of disks", self.disks.len())?;
+        few("the number of channels", self.ports.len())
+    }
+}
+
+/// The name that a manifest gives to a port or a secret.
+pub(crate) fn label(what: &'static str, name: &str) -> Result<(), Impossible> {
+    described(what, check::name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_out_of_their_directory_are_refused() {
+        for name in ["", ".", "..", ".hidden", "a/b", "../a", "/a", "a/", "a\0b", &"a".repeat(256)] {
+            assert!(entry("the name", name).is_err(), "{name:?}");
+        }
+        entry("the name", "amd64-template-20260101T000000Z-1f").unwrap();
+        for path in ["", "..", "images/../../etc/shadow", "./image"] {
+            assert!(named("the image", Path::new(path)).is_err(), "{path:?}");
+        }
+        named("the image", Path::new("images/a.qcow2")).unwrap();
+        named("the image", Path::new("/a/b")).unwrap();
+        assert!(absolute("the socket", Path::new("a/b")).is_err());
+        assert!(digest("the digest", "../../etc").is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_with_what_they_are() {
+        let text = seconds("the time", -1.0).unwrap_err().to_string();
+        assert_eq!(text, "the time cannot be -1.0");
+        assert!(seconds("the time", f64::MAX).is_err() && seconds("the time", f64::NAN).is_err());
+        assert!(generation(u64::MAX).is_err());
+        for pid in [0, -1, i32::MIN] {
+            assert!(process(ProcessIdentity { pid, started: 1 }).is_err());
+        }
+        let mut topology = crate::snapshot::fingerprint::tests::sample().topology;
+        topology.check().unwrap();
+        topology.memory_mib = u64::MAX;
+        assert!(topology.check().is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! Can this machine run the emulator? Each check says so in one line, and what to do where it says no.
+
+use host::events::{Phase, Reporter};
+use release::arch::Arch;
+use serde::Serialize;
+use vm::accel::{Choice, Chooser, Unusable};
+use vm::boot_files::BootFiles;
+use vm::error::Explain;
+use vm::qemu::Qemu;
+
+use crate::instance::Instance;
+
+mod host_checks;
+mod port_checks;
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// The emulator runs, but less well than it could.
+    Warn,
+    /// The emulator does not run.
+    Fail,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What was looked at: short, stable.
+    pub name: &'static str,
+    /// What was found.
+    pub verdict: Verdict,
+    /// The finding for people, one line.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, text: String) -> Self {
+        Self { name, verdict: Verdict::Ok, text, hint: None }
+    }
+
+    fn warn(name: &'static str, text: String, hint: Option<String>) -> Self {
+        Self { name, verdict: Verdict::Warn, text, hint }
+    }
+
+    fn fail(name: &'static str, text: String, hint: Option<String>) -> Self {
+        Self { name, verdict: Verdict::Fail, text, hint }
+    }
+
+    /// A failed check, in the words of the error that a start would end with.
+    fn failed<E: Explain + 'static>(name: &'static str, error: &E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            text = format!("{text}: {source}");
+            cause = source.source();
+        }
+        Self::fail(name, text, error.hint())
+    }
+}
+
+/// What the ports are resolved with: an environment variable's value by its name.
+pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Looks at everything that a start of `instance` with an image for `arch` needs.
+pub async fn examine(
+    instance: &Instance,
+    arch: Arch,
+    variable: Variable<'_>,
+    reporter: &dyn Reporter,
+) -> Vec<Check> {
+    let home = instance.home();
+    let mut checks = vec![
+        host_checks::home(home.root()),
+        host_checks::disk_space(home.root()),
+        host_checks::sockets(instance.dir().root()),
+    ];
+    checks.extend(host_checks::connections());
+    let qemu = match Qemu::find(home, arch).await {
+        Ok(qemu) => qemu,
+        Err(error) => {
+            checks.push(Check::failed("qemu", &error));
+            return checks;
+        }
+    };
+    checks.push(qemu_found(&qemu));
+    let boot = match BootFiles::of(home, arch, qemu.img()).await {
+        Ok(boot) => boot,
+        Err(error) => {
+            checks.push(Check::failed("image", &error));
+            return checks;
+        }
+    };
+    checks.push(image_found(&boot));
+    let phase = Phase::start(reporter, "accelerator", "Try the accelerator");
+    checks.push(accelerator(instance, &qemu, &boot).await);
+    phase.done();
+    checks.push(port_checks::all(instance, &boot.manifest.stack.ports, variable));
+    checks
+}
+
+fn qemu_found(qemu: &Qemu) -> Check {
+    let capabilities = qemu.capabilities();
+    let features = [
+        ("io_uring", capabilities.io_uring),
+        ("sandbox", capabilities.sandbox),
+        ("generation id", capabilities.vmgenid),
+    ];
+    let has: Vec<&str> = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+    let features = if has.is_empty() { String::new() } else { format!(" with {}", has.join(", ")) };
+    Check::ok("qemu", format!("QEMU {}{features}: `{}`", qemu.version(), qemu.system().display()))
+}
+
+fn image_found(boot: &BootFiles) -> Check {
+    let mib = boot.image.stamp.size.div_ceil(1 << 20);
+    let build = &boot.manifest.build;
+    let name = &boot.manifest.stack.name;
+    Check::ok("image", format!("{name} for {}, built {} ({mib} MiB)", boot.manifest.arch, build.time))
+}
+
+async fn accelerator(instance: &Instance, qemu: &Qemu, boot: &BootFiles) -> Check {
+    let boot = boot.direct_boot();
+    let chooser = Chooser { home: instance.home(), qemu, boot: &boot };
+    match chooser.choose(Choice::Auto).await {
+        Ok(decision) => match (&decision.fallback, decision.notice()) {
+            // What was asked for by its architecture, and not a fault of this machine.
+            (Some(Unusable::OtherArchitecture { .. }), Some(notice)) => Check::ok("accelerator", notice),
+            (Some(reason), Some(notice)) => {
+                Check::warn("accelerator", notice, reason.hint().map(str::to_owned))
+            }
+            _ => Check::ok("accelerator", format!("`{}` runs a guest", decision.accelerator)),
+        },
+        Err(error) => Check::failed("accelerator", &error),
+    }
+}

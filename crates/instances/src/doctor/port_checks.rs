@@ -1,0 +1,48 @@
+//! Checks of the host's ports.
+
+use std::collections::BTreeMap;
+
+use release::stack::Port;
+use vm::error::Explain;
+
+use super::{Check, Variable};
+use crate::instance::Instance;
+use crate::instance::error::InstanceError;
+use crate::instance::ports::{Wishes, check_free, check_loopback, resolve};
+use crate::instance::state::State;
+
+const NAME: &str = "ports";
+
+/// Every port that the next start would take is free.
+pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -> Check {
+    let recorded = match instance.state() {
+        Ok(State::Running(live) | State::Starting(live)) => {
+            let held: Vec<String> = live.ports.iter().map(|port| port.host.to_string()).collect();
+            let text = format!("{} belong to `{}`, which runs", held.join(", "), instance.name());
+            return Check::ok(NAME, text);
+        }
+        Ok(State::Stopped(record) | State::Suspended(record)) => record.ports,
+        // Its ports may be taken by it, and may be of another network.
+        Ok(State::Elsewhere(elsewhere)) => {
+            return Check::warn(NAME, format!("`{}`: {elsewhere}", instance.name()), elsewhere.hint());
+        }
+        _ => BTreeMap::new(),
+    };
+    let wishes = Wishes { requests: &[], variable, recorded: &recorded };
+    if let Err(error) = check_loopback() {
+        let error = InstanceError::from(error);
+        return Check::fail(NAME, error.to_string(), error.hint());
+    }
+    let outcome = resolve(ports, &wishes).and_then(|ports| check_free(&ports).map(|()| ports));
+    match outcome {
+        Ok(ports) => {
+            let free: Vec<String> = ports.iter().map(|port| port.host.to_string()).collect();
+            Check::ok(NAME, format!("{} are free", free.join(", ")))
+        }
+        Err(error) => {
+            let error = InstanceError::from(error);
+            // A start can take other ports, so the machine is none the worse for it.
+            Check::warn(NAME, error.to_string(), error.hint())
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Any error of this library.
+
+use host::files::FileError;
+use host::process::ProcessError;
+use vm::accel::AccelError;
+use vm::agent::AgentError;
+use vm::boot_files::BootFilesError;
+use vm::disk::DiskError;
+use vm::error::{Class, Explain};
+use vm::machine::MachineError;
+use vm::process::VmProcessError;
+use vm::proven::ImageError;
+use vm::qemu::QemuError;
+use vm::qga::QgaError;
+use vm::qmp::QmpError;
+use vm::runtime::RuntimeDirError;
+use vm::utf8::NotUtf8;
+use vm::volume::VolumeError;
+
+use crate::snapshot::error::SnapshotError;
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident($source:ty),)*) => {
+        /// Any error of this library.
+        #[derive(Debug, thiserror::Error)]
+        pub enum Error {
+            $($(#[$doc])* #[error(transparent)] $name(#[from] $source),)*
+        }
+
+        impl Explain for Error {
+            fn class(&self) -> Class {
+                match self { $(Self::$name(source) => source.class(),)* }
+            }
+
+            fn hint(&self) -> Option<String> {
+                match self { $(Self::$name(source) => source.hint(),)* }
+            }
+        }
+    };
+}
+
+errors! {
+    /// No working accelerator.
+    Accel(AccelError),
+    /// The guest's own agent does not do what it should.
+    Agent(AgentError),
+    /// The image's boot files cannot be had.
+    BootFiles(BootFilesError),
+    /// A disk image cannot be made or read.
+    Disk(DiskError),
+    /// A file of ours cannot be read or written.
+    File(FileError),
+    /// A file is not used as an image.
+    Image(ImageError),
+    /// The machine description contradicts itself.
+    Machine(MachineError),
+    /// An external program failed.
+    Process(ProcessError),
+    /// No usable QEMU.
+    Qemu(QemuError),
+    /// The guest agent does not do what it should.
+    Qga(QgaError),
+    /// The monitor does not do what it should.
+    Qmp(QmpError),
+    /// No place for sockets.
+    Runtime(RuntimeDirError),
+    /// A snapshot cannot be made.
+    Snapshot(SnapshotError),
+    /// A path is no text.
+    NotUtf8(NotUtf8),
+    /// The QEMU process does not live as it should.
+    Vm(VmProcessError),
+    /// A FAT volume cannot be made or read.
+    Volume(VolumeError),
+}

@@ -1,0 +1,431 @@
+//! The images of a home: which ones there are, putting a new one in an old one's place, and removing what nothing needs.
+//!
+//! What a session has written lies on one image and is garbage on any other. So an image that is replaced stays beside the new
+//! one, by a name that its SHA-256 is in, for as long as an instance has data on it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use host::digest;
+use host::events::{Event, Reporter};
+use host::files::{
+    FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
+    write_atomic,
+};
+use release::arch::Arch;
+use release::manifest::Manifest;
+use serde::{Deserialize, Serialize};
+use vm::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
+use vm::disk::QemuImg;
+use vm::home::{self, Home};
+
+use crate::disk_lock;
+use crate::instance::dir::InstanceDir;
+use crate::instance::name::InstanceName;
+use crate::instance::needs::Needs;
+use crate::instance::record::SCHEMA_VERSION;
+use crate::snapshot::store::Store;
+
+/// What the boot files of an image that is not in its place yet are called, before its architecture.
+const INCOMING: &str = ".incoming-";
+
+/// The images of a home.
+#[derive(Debug, Clone)]
+pub struct Images<'a> {
+    home: &'a Home,
+}
+
+/// Where an image came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// Repository and release, run or file, for people.
+    pub name: String,
+    /// Digest of what was transferred: that of the image, or of the archive that it was in.
+    pub transfer: Option<String>,
+    /// SHA-256 of the image itself.
+    pub sha256: String,
+}
+
+impl Origin {
+    /// Where the image with this SHA-256 came from, and the digest of what was transferred.
+    pub fn new(name: String, transfer: Option<String>, sha256: String) -> Self {
+        Self { schema_version: SCHEMA_VERSION, name, transfer, sha256 }
+    }
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The file.
+    pub path: PathBuf,
+    /// Architecture of its guest.
+    pub arch: Arch,
+    /// Whether new sessions begin with it; if not, it is there for the instances that have data on it.
+    pub current: bool,
+    /// Size in bytes.
+    pub size: u64,
+    /// Its SHA-256, when it has been looked at.
+    pub sha256: Option<String>,
+    /// Its manifest, when it has been looked at.
+    pub manifest: Option<Manifest>,
+    /// Where it came from, when that is known.
+    pub origin: Option<String>,
+    /// The instances that have data on it, or may have because their records cannot be used.
+    pub instances: Vec<InstanceName>,
+}
+
+/// Something that nothing needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unneeded {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes that it takes on the disk.
+    pub bytes: u64,
+}
+
+/// What something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// An image that was replaced.
+    Image,
+    /// A snapshot that no session would begin with.
+    Snapshot,
+    /// An unfinished download.
+    Download,
+    /// What a command that was killed has read out of an image.
+    Leftover,
+}
+
+/// The boot files of the image at `path`.
+pub fn boot_files(path: &Path) -> PathBuf {
+    path.with_extension("boot")
+}
+
+impl<'a> Images<'a> {
+    /// The images of `home`.
+    pub fn new(home: &'a Home) -> Self {
+        Self { home }
+    }
+
+    /// Keeps images from being replaced and removed until it is dropped. To be held from the choice of one until a record says
+    /// that it is needed.
+    ///
+    /// # Errors
+    /// When the lock cannot be taken.
+    pub async fn keep(&self, reporter: &dyn Reporter) -> Result<FileLock, FileError> {
+        create_private_dir(&self.home.images())?;
+        let wait = || reporter.report(&Event::Notice("another command changes the images: waiting for it"));
+        FileLock::shared(&self.home.images_lock(), wait).await
+    }
+
+    /// SHA-256 of the image for `arch`; `None` when there is none. One that has not been looked at is read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn current(&self, arch: Arch) -> Result<Option<String>, FileError> {
+        let path = self.home.image(arch);
+        if let Some((record, _)) = BootFiles::known(&path, &self.home.boot_files(arch)) {
+            return Ok(Some(record.sha256));
+        }
+        match digest::of_file(&path) {
+            Ok(sha256) => Ok(Some(sha256)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::of("read", &path)(error)),
+        }
+    }
+
+    /// Where the image for `arch` came from, when that is known and it is still the one.
+    pub fn origin(&self, arch: Arch) -> Option<Origin> {
+        let bytes = read_document(&self.home.image_origin(arch)).ok()?;
+        let origin: Origin = serde_json::from_slice(&bytes).ok()?;
+        let current = self.current(arch).ok()??;
+        (origin.schema_version <= SCHEMA_VERSION && origin.sha256 == current).then_some(origin)
+    }
+
+    /// Proves that `file` is an image for `arch`, and puts it in the place of the one that there is, at one stroke. That one is
+    /// kept if an instance has data on it.
+    ///
+    /// # Errors
+    /// When it is none, or cannot be put there; the old one is then where it was.
+    pub async fn install(
+        &self,
+        arch: Arch,
+        file: &Path,
+        origin: &Origin,
+        img: &QemuImg,
+        reporter: &dyn Reporter,
+    ) -> Result<(), BootFilesError> {
+        create_private_dir(&self.home.images())?;
+        let incoming = self.home.images().join(format!("{INCOMING}{arch}.boot"));
+        BootFiles::of_new(file, &origin.sha256, &incoming, arch, img).await?;
+        let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
+        let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
+        self.keep_old(arch)?;
+        let image = self.home.image(arch);
+        publish(file, &image)?;
+        // Between here and there the boot files do not fit, which whoever reads them notices.
+        replace_dir(&incoming, &self.home.boot_files(arch))?;
+        let json = serde_json::to_vec_pretty(origin).expect("it serialises");
+        Ok(write_atomic(&self.home.image_origin(arch), &json, PRIVATE_FILE)?)
+    }
+
+    /// Gives the image for `arch` a second name if an instance has data on it, or a process has it open.
+    fn keep_old(&self, arch: Arch) -> Result<(), FileError> {
+        let image = self.home.image(arch);
+        let users = self.users()?;
+        // By a machine of another container, or of another host, even if nobody speaks of it any more.
+        let is_held = disk_lock::may_be_held(&image);
+        if users.is_empty() && !is_held {
+            return Ok(());
+        }
+        let Some(sha256) = self.current(arch)? else { return Ok(()) };
+        if !is_held && !users.iter().any(|user| user.may_need(&sha256)) {
+            return Ok(());
+        }
+        let kept = home::superseded(&image, &sha256);
+        match fs::hard_link(&image, &kept) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(FileError::of("keep the old image as", &kept)(error));
+            }
+            _ => {}
+        }
+        let boot = self.home.boot_files(arch);
+        if present(&boot)? { replace_dir(&boot, &boot_files(&kept)) } else { Ok(()) }
+    }
+
+    /// Every image, the current ones first.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn list(&self) -> Result<Vec<Listed>, FileError> {
+        let users = self.users()?;
+        let mut images = Vec::new();
+        for path in entries(&self.home.images())? {
+            let Some((arch, current)) = role(&path) else { continue };
+            let Ok(data) = fs::metadata(&path) else { continue };
+            let known = BootFiles::known(&path, &boot_files(&path));
+            let (record, manifest) = known.unzip();
+            let sha256 = record.map(|record| record.sha256);
+            let is_below = |user: &&User| match &sha256 {
+                Some(sha256) => user.may_need(sha256),
+                None => user.may_need_file(self.home, &path),
+            };
+            let instances = users.iter().filter(is_below).map(|user| user.name.clone()).collect();
+            let origin = if current { self.origin(arch).map(|origin| origin.name) } else { None };
+            images.push(Listed {
+                path,
+                arch,
+                current,
+                size: data.len(),
+                sha256,
+                manifest,
+                origin,
+                instances,
+            });
+        }
+        images.sort_by_key(|image| (!image.current, image.arch, image.path.clone()));
+        Ok(images)
+    }
+
+    /// The instances that may have data on any image and any snapshot, and why that cannot be told.
+    ///
+    /// # Errors
+    /// When the instances cannot be listed.
+    pub fn unknown(&self) -> Result<Vec<(InstanceName, String)>, FileError> {
+        let unknown = |user: User| match user.needs {
+            Needs::Any(why) => Some((user.name, why)),
+            Needs::Nothing | Needs::Of(_) => None,
+        };
+        Ok(self.users()?.into_iter().filter_map(unknown).collect())
+    }
+
+    /// What nothing needs: replaced images without data on them, snapshots that no session would begin with, unfinished
+    /// downloads, and what killed commands have left. Unless it is only a rehearsal, it is removed.
+    ///
+    /// # Errors
+    /// When something cannot be listed or removed.
+    pub async fn prune(&self, rehearsal: bool, reporter: &dyn Reporter) -> Result<Vec<Unneeded>, FileError> {
+        let mut found = Vec::new();
+        if present(&self.home.images())? {
+            let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
+            let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
+            found.extend(self.old_images(rehearsal)?);
+            found.extend(self.leftovers(rehearsal)?);
+            let mut current = BTreeSet::new();
+            for arch in Arch::ALL {
+                current.extend(self.current(arch)?);
+            }
+            // What is measured before it is removed is what is won by that.
+            let store = Store::new(self.home);
+            let doomed = store.sweep(&current, true).await?;
+            found.extend(doomed.into_iter().map(|dir| Unneeded::of(Kind::Snapshot, dir)));
+            if !rehearsal {
+                store.sweep(&current, false).await?;
+            }
+        }
+        found.extend(self.old_downloads(rehearsal)?);
+        Ok(found)
+    }
+
+    fn old_images(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
+        let users = self.users()?;
+        let mut found = Vec::new();
+        for path in entries(&self.home.images())? {
+            let old = role(&path).is_some_and(|(_, current)| !current);
+            let needed = || {
+                users.iter().any(|user| user.may_need_file(self.home, &path)) || disk_lock::may_be_held(&path)
+            };
+            if !old || needed() {
+                continue;
+            }
+            let boot = boot_files(&path);
+            found.push(Unneeded::of(Kind::Image, path.clone()));
+            if !rehearsal {
+                fs::remove_file(&path).map_err(FileError::of("remove", &path))?;
+                if present(&boot)? {
+                    fs::remove_dir_all(&boot).map_err(FileError::of("remove", &boot))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// To be called while nobody starts.
+    fn leftovers(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
+        let mut found = Vec::new();
+        let mut locks = Vec::new();
+        create_private_dir(&self.home.downloads())?;
+        for arch in Arch::ALL {
+            // A pull looks into its image before it waits for those who start.
+            let Some(lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { return Ok(found) };
+            locks.push(lock);
+        }
+        for path in entries(&self.home.images())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(UNFINISHED) && !name.starts_with(INCOMING) {
+                continue;
+            }
+            found.push(Unneeded::of(Kind::Leftover, path.clone()));
+            if !rehearsal {
+                fs::remove_dir_all(&path).map_err(FileError::of("remove", &path))?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn old_downloads(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
+        let mut found = Vec::new();
+        for arch in Arch::ALL {
+            let part = release::download::part_of(&self.home.download(arch));
+            if !present(&part)? {
+                continue;
+            }
+            // Whoever holds the lock is at work on it.
+            let Some(_lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { continue };
+            found.push(Unneeded::of(Kind::Download, part.clone()));
+            if !rehearsal {
+                release::download::discard(&self.home.download(arch))?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The instances with data.
+    fn users(&self) -> Result<Vec<User>, FileError> {
+        let user = |name: InstanceName| User { needs: Needs::of(&InstanceDir::new(self.home, &name)), name };
+        let users = InstanceDir::names(self.home)?.into_iter().map(user);
+        Ok(users.filter(|user| !matches!(user.needs, Needs::Nothing)).collect())
+    }
+}
+
+/// Which architecture the image at `path` is for, and whether it is the current one; `None` for what is no image.
+fn role(path: &Path) -> Option<(Arch, bool)> {
+    let name = path.file_name()?.to_str()?;
+    Arch::ALL.into_iter().find_map(|arch| {
+        let file = arch.image_file();
+        let rest = name.strip_prefix(file.strip_suffix(".qcow2")?)?.strip_suffix(".qcow2")?;
+        (rest.is_empty() || rest.starts_with('-')).then_some((arch, rest.is_empty()))
+    })
+}
+
+/// An instance, and the image that its data is on.
+struct User {
+    name: InstanceName,
+    needs: Needs,
+}
+
+impl User {
+    fn may_need(&self, sha256: &str) -> bool {
+        match &self.needs {
+            Needs::Nothing => false,
+            Needs::Of(session) => session.image.sha256 == sha256,
+            Needs::Any(_) => true,
+        }
+    }
+
+    fn may_need_file(&self, home: &Home, path: &Path) -> bool {
+        match &self.needs {
+            Needs::Nothing => false,
+            Needs::Of(session) => session.image.location(home) == path,
+            Needs::Any(_) => true,
+        }
+    }
+}
+
+impl Unneeded {
+    fn of(kind: Kind, path: PathBuf) -> Self {
+        Self { kind, bytes: allocated(&path), path }
+    }
+}
+
+/// Bytes that a file, or all files of a directory, take on the disk.
+fn allocated(path: &Path) -> u64 {
+    if path.is_dir() {
+        return entries(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
+    }
+    File::open(path).and_then(|file| host::sparse::allocated(&file)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use host::events::Silent;
+
+    use super::*;
+    use crate::snapshot::SnapshotDir;
+
+    #[tokio::test]
+    async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull_even_if_no_record_needs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let images = Images::new(&home);
+        let image = home.image(Arch::Amd64);
+        create_private_dir(&home.images()).unwrap();
+        fs::write(&image, "image").unwrap();
+        let kept = home::superseded(&image, &digest::of_bytes(b"image"));
+
+        images.keep_old(Arch::Amd64).unwrap();
+        assert!(!kept.exists());
+        let held = disk_lock::hold(&image);
+        images.keep_old(Arch::Amd64).unwrap();
+        assert!(kept.exists());
+        let snapshot = SnapshotDir::of(&home, "amd64-template-1");
+        fs::create_dir_all(snapshot.root()).unwrap();
+        fs::write(snapshot.disk(), "disk").unwrap();
+        let held_too = disk_lock::hold(&snapshot.disk());
+
+        assert_eq!(images.prune(false, &Silent).await.unwrap(), []);
+        drop((held, held_too));
+        let pruned = images.prune(false, &Silent).await.unwrap();
+        let pruned: Vec<_> = pruned.iter().map(|unneeded| unneeded.path.as_path()).collect();
+        assert_eq!(pruned, [kept.as_path(), snapshot.root()]);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a start tells the guest: the two files of the STACKCFG volume.
+//!
+//! `base.env` is the same for every start of one image, `runtime.env` belongs to this start. Neither holds a secret. A machine that
+//! is resumed has the volume of its first boot, and is told what is different by its agent.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use vm::volume::{Volume, VolumeError};
+
+use super::name::InstanceName;
+use super::ports::PublishedPort;
+
+/// Label of the volume, by which the guest finds it.
+const LABEL: &str = "STACKCFG";
+
+/// File with what every start of an image has in common.
+pub const BASE: &str = "base.env";
+
+/// File with what only this start has.
+pub const RUNTIME: &str = "runtime.env";
+
+/// `STACK_<PORT NAME>_PORT`: where each service listens inside the guest.
+pub fn base_env(ports: &[PublishedPort]) -> String {
+    ports.iter().fold(String::new(), |mut text, port| {
+        let _ = writeln!(text, "STACK_{}_PORT={}", variable(&port.name), port.guest);
+        text
+    })
+}
+
+/// What only this start has: `STACK_<PORT NAME>_URL`, where each service is found on the host, and the instance's name.
+pub fn runtime_variables(name: &InstanceName, ports: &[PublishedPort]) -> BTreeMap<String, String> {
+    let url = |port: &PublishedPort| (format!("STACK_{}_URL", variable(&port.name)), port.url());
+    let instance = ("STACK_INSTANCE".to_owned(), name.to_string());
+    ports.iter().map(url).chain([instance]).collect()
+}
+
+/// [`runtime_variables`] as the lines of a file.
+pub fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
+    runtime_variables(name, ports).iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name}={value}");
+        text
+    })
+}
+
+/// The volume with both files.
+///
+/// # Errors
+/// Never: its label is one.
+pub fn volume(name: &InstanceName, ports: &[PublishedPort]) -> Result<Volume, VolumeError> {
+    let volume = Volume::new(LABEL)?.file(BASE, base_env(ports));
+    Ok(volume.file(RUNTIME, runtime_env(name, ports)))
+}
+
+fn variable(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports() -> Vec<PublishedPort> {
+        let port = |name: &str, guest, host| PublishedPort {
+            name: name.into(),
+            guest,
+            host,
+            variable: String::new(),
+            health: None,
+        };
+        vec![port("backend", 8102, 26701), port("mail-ui", 9001, 26703)]
+    }
+
+    #[test]
+    fn the_guest_learns_its_ports_and_their_urls_on_the_host() {
+        insta::assert_snapshot!(base_env(&ports()), @r"
+        STACK_BACKEND_PORT=8102
+        STACK_MAIL_UI_PORT=9001
+        ");
+        insta::assert_snapshot!(runtime_env(&InstanceName::default(), &ports()), @r"
+        STACK_BACKEND_URL=http://127.0.0.1:26701
+        STACK_INSTANCE=default
+        STACK_MAIL_UI_URL=http://127.0.0.1:26703
+        ");
+    }
+}

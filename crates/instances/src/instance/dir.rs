@@ -1,0 +1,166 @@
+//! The files of one instance. `docs/home.md` documents every name in this module.
+
+use std::path::{Path, PathBuf};
+
+use host::files::{FileError, entries};
+use vm::home::Home;
+
+use super::name::InstanceName;
+use crate::snapshot::SnapshotDir;
+
+/// The directory of one instance, which need not exist yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceDir {
+    home: Home,
+    root: PathBuf,
+    lock: PathBuf,
+}
+
+impl InstanceDir {
+    /// The directory of `name` in `home`.
+    pub fn new(home: &Home, name: &InstanceName) -> Self {
+        let root = home.instances().join(name.as_str());
+        let lock = home.instances().join(format!(".{name}.lock"));
+        Self { home: home.clone(), root, lock }
+    }
+
+    /// Names of the instances that there are in `home`.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn names(home: &Home) -> Result<Vec<InstanceName>, FileError> {
+        let dirs = entries(&home.instances())?;
+        Ok(dirs.iter().filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect())
+    }
+
+    /// The home that it is in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Held by the command that changes the instance. Outside of the directory, so that whoever creates or removes that
+    /// holds it too; no name starts with a dot, so it is never taken for an instance.
+    pub fn lock(&self) -> &Path {
+        &self.lock
+    }
+
+    /// The snapshot called `name` of the same home.
+    pub fn snapshot(&self, name: &str) -> SnapshotDir {
+        SnapshotDir::of(&self.home, name)
+    }
+
+    /// The durable record.
+    pub fn record(&self) -> PathBuf {
+        self.root.join("instance.json")
+    }
+
+    /// The live record: there from just before QEMU starts until it is known to have ended.
+    pub fn live(&self) -> PathBuf {
+        self.root.join("live.json")
+    }
+
+    /// The monitor's socket, where the file system takes one.
+    pub fn monitor(&self) -> PathBuf {
+        self.root.join(vm::runtime::QMP)
+    }
+
+    /// Everything that the guest has written: a qcow2 on top of the image.
+    pub fn overlay(&self) -> PathBuf {
+        self.root.join("overlay.qcow2")
+    }
+
+    /// That the instance is suspended, and on what condition it can go on. Written last, and removed before it goes on.
+    pub fn suspension(&self) -> PathBuf {
+        self.root.join("suspended.json")
+    }
+
+    /// The memory of a suspended machine that shared it.
+    pub fn memory(&self) -> PathBuf {
+        self.root.join("memory")
+    }
+
+    /// The devices of a suspended machine that shared its memory.
+    pub fn devices(&self) -> PathBuf {
+        self.root.join("devices")
+    }
+
+    /// Memory and devices of a suspended machine that did not.
+    pub fn savevm(&self) -> PathBuf {
+        self.root.join("savevm.raw")
+    }
+
+    /// What a machine that runs went on from: of no use any more, and on its way out.
+    pub fn spent(&self) -> PathBuf {
+        self.root.join(".spent")
+    }
+
+    /// The STACKCFG volume, made anew for every cold start.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.img")
+    }
+
+    /// What was read out of the image, where that is not the home's: see [`vm::boot_files`].
+    pub fn boot_files(&self) -> PathBuf {
+        self.root.join("image.boot")
+    }
+
+    /// Logs of the last two runs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Held by the process that keeps the guest's clock right.
+    pub fn watch_lock(&self) -> PathBuf {
+        self.root.join(".watch.lock")
+    }
+
+    /// What that process has to say.
+    pub fn watch_log(&self) -> PathBuf {
+        self.logs().join("watch.log")
+    }
+
+    /// Logs of the last resume that failed.
+    pub fn failed_resume(&self) -> PathBuf {
+        self.root.join("failed-resume")
+    }
+
+    /// Logs of the last run whose QEMU crashed while it was being stopped.
+    pub fn failed_stop(&self) -> PathBuf {
+        self.root.join("failed-stop")
+    }
+
+    /// The guest's serial console.
+    pub fn serial_log(&self) -> PathBuf {
+        self.logs().join("serial.log")
+    }
+
+    /// Where what was in `log` before is kept.
+    pub(super) fn previous(log: &Path) -> PathBuf {
+        let mut previous = log.to_owned().into_os_string();
+        previous.push(".1");
+        previous.into()
+    }
+
+    /// What QEMU wrote to its stdout and stderr.
+    pub fn qemu_log(&self) -> PathBuf {
+        self.logs().join("qemu.log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_an_instance_is_in_its_directory_and_the_lock_beside_it() {
+        let dir = InstanceDir::new(&Home::new("/h"), &InstanceName::default());
+        assert_eq!(dir.overlay(), Path::new("/h/instances/default/overlay.qcow2"));
+        assert_eq!(dir.serial_log(), Path::new("/h/instances/default/logs/serial.log"));
+        assert_eq!(dir.lock(), Path::new("/h/instances/.default.lock"));
+    }
+}

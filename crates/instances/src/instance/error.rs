@@ -1,0 +1,344 @@
+//! Why an instance does not do what a command asked of it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::files::FileError;
+use host::limits::TooLow;
+use host::refusal;
+use release::arch::Arch;
+use vm::console::{GuestTrouble, shown};
+use vm::error::{Class, Explain};
+use vm::qmp::QmpError;
+
+use super::health::Health;
+use super::name::InstanceName;
+use super::ports::{BusyPort, PortError};
+use super::record::RecordError;
+use super::state::{Fault, InspectError};
+use crate::failure::Error;
+use crate::place::Elsewhere;
+
+/// Why an instance does not do what a command asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The overlay's image has been replaced; on top of another one its data would be garbage.
+    #[error("the image `{}` is not the one that instance `{name}` keeps its data on (sha256 {found}, not {expected})", path.display())]
+    ImageChanged {
+        /// The instance.
+        name: InstanceName,
+        /// The image that the start would use.
+        path: PathBuf,
+        /// SHA-256 of the image below the overlay.
+        expected: String,
+        /// SHA-256 of the image that is there.
+        found: String,
+    },
+    /// The overlay is a disk of another architecture.
+    #[error("instance `{name}` keeps data of a machine for {own}, not {asked}")]
+    OtherArch {
+        /// The instance.
+        name: InstanceName,
+        /// Its architecture.
+        own: Arch,
+        /// The one that was asked for.
+        asked: Arch,
+    },
+    /// There is less memory on this host.
+    #[error("the machine cannot have {asked_mib} MiB of memory: this host has {host_mib} MiB")]
+    TooMuchMemory {
+        /// What was asked for.
+        asked_mib: u64,
+        /// What there is.
+        host_mib: u64,
+    },
+    /// A limit of this process is too low for the machine.
+    #[error(transparent)]
+    Limit(#[from] TooLow),
+    /// A fault that a start cannot put right.
+    #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Broken {
+        /// The instance.
+        name: InstanceName,
+        /// What is wrong.
+        faults: Vec<Fault>,
+    },
+    /// There is an overlay, but no record of what it stands on.
+    #[error("there is a disk `{}`, but no record of the image below it", .overlay.display())]
+    UnknownOverlay {
+        /// The disk.
+        overlay: PathBuf,
+        /// Where the record belongs.
+        record: PathBuf,
+    },
+    /// The host's ports cannot be had.
+    #[error(transparent)]
+    Ports(#[from] PortError),
+    /// The deadline passed before every service answered.
+    #[error("the services are not ready after {:.0} s: {}{}", limit.as_secs_f64(), unhealthy_text(unhealthy), shown(console))]
+    NotReady {
+        /// How long was waited.
+        limit: Duration,
+        /// The last answers of the services that are not ready.
+        unhealthy: Vec<Health>,
+        /// The end of the serial console.
+        console: String,
+    },
+    /// The guest says that it cannot go on.
+    #[error(transparent)]
+    Guest(#[from] GuestTrouble),
+    /// The host's disk fails the machine, which stands still.
+    #[error("the machine stands still, because its disk cannot be read or written: {reason}")]
+    DiskFails {
+        /// What the operating system said to QEMU.
+        reason: String,
+    },
+    /// QEMU ended before the services were ready.
+    #[error("QEMU ended before the services were ready{}", shown(console))]
+    EndedEarly {
+        /// How it ended.
+        #[source]
+        source: vm::process::VmProcessError,
+        /// The end of the serial console.
+        console: String,
+    },
+    /// A QEMU whose start was cut short does not end.
+    #[error("a QEMU whose start was cut short is still there")]
+    Orphan(#[source] host::wait::TimedOut),
+    /// The operating system gives no random bytes.
+    #[error("cannot get random bytes for the secrets")]
+    Random(#[source] std::io::Error),
+    /// New secrets were sent to the guest, and it did not confirm them.
+    #[error("whether `{name}` has its new secrets is not known")]
+    Unconfirmed {
+        /// The instance.
+        name: InstanceName,
+        /// What came instead.
+        #[source]
+        cause: Box<InstanceError>,
+    },
+    /// There are no secrets to renew.
+    #[error("instance `{0}` was started without secrets of its own")]
+    NotRotated(InstanceName),
+    /// The machine cannot be suspended: its memory is in no file.
+    #[error("its memory cannot be saved: this QEMU has no way to")]
+    CannotSuspend,
+    /// The instance would have to run.
+    #[error("instance `{0}` is not running")]
+    NotRunning(InstanceName),
+    /// It has never run.
+    #[error("instance `{0}` has no logs yet")]
+    NoLogs(InstanceName),
+    /// There is no such source of logs.
+    #[error("there is no log source `{source_name}`: there is {}", known.join(", "))]
+    UnknownSource {
+        /// What was asked for.
+        source_name: String,
+        /// What there is, in backticks.
+        known: Vec<String>,
+    },
+    /// The guest's `journalctl` printed something else than its format.
+    #[error("the guest's journal cannot be read")]
+    Journal(#[source] serde_json::Error),
+    /// A machine runs on its disk, or may, that cannot be seen from here.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
+    /// It runs, and its ports cannot be reached.
+    #[error("instance `{0}` runs already, and its ports are of another network namespace")]
+    OtherNetwork(InstanceName),
+    /// It runs, and cannot be talked to.
+    #[error("instance `{name}` runs, and its socket `{}` is not there", path.display())]
+    SocketGone {
+        /// The instance.
+        name: InstanceName,
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The state cannot be told.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// A record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The machine below.
+    #[error(transparent)]
+    Vm(#[from] Error),
+}
+
+fn unhealthy_text(unhealthy: &[Health]) -> String {
+    if unhealthy.is_empty() {
+        return "no service has been asked yet".to_owned();
+    }
+    let each = unhealthy
+        .iter()
+        .map(|health| format!("{} {}", health.url, health.reason.as_deref().unwrap_or("has not been asked")));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+impl Explain for InstanceError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotReady { .. } => Class::TimedOut,
+            Self::ImageChanged { .. } => Class::VerificationFailed,
+            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
+            | Self::UnknownSource { .. }
+            | Self::OtherArch { .. }
+            | Self::TooMuchMemory { .. } => Class::Usage,
+            Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
+            Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
+            Self::Vm(source) => source.class(),
+            Self::Unconfirmed { cause, .. } => cause.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint_for(&InstanceName::default())
+    }
+}
+
+impl InstanceError {
+    /// Whether the host refuses something that it may grant another time: it says nothing against what was to be used.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::EndedEarly { source, .. }
+            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_refusal(),
+            // A boot would write to the same disk.
+            Self::Vm(Error::Qmp(QmpError::Refused { reason, .. })) | Self::DiskFails { reason } => {
+                refusal::is_said(reason)
+            }
+            other => refusal::is_cause(other),
+        }
+    }
+
+    /// The same error, when the directory of the log that it names has become `dir`.
+    pub(super) fn with_logs_in(self, dir: &Path) -> Self {
+        match self {
+            Self::EndedEarly { source, console } => {
+                Self::EndedEarly { source: source.with_log_in(dir), console }
+            }
+            other => other,
+        }
+    }
+
+    /// What to do next, where the command was about the instance `name`.
+    pub fn hint_for(&self, name: &InstanceName) -> Option<String> {
+        let flag = name.flag();
+        match self {
+            Self::ImageChanged { .. } => Some(format!(
+                "to keep the data, start with the old image: `emulator start{flag} --image FILE`; to drop it: `emulator reset{flag}`"
+            )),
+            Self::OtherArch { asked, .. } => Some(format!(
+                "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{flag}`"
+            )),
+            Self::Broken { faults, .. }
+                if faults.iter().any(|fault| matches!(fault, Fault::Record(RecordError::Newer { .. }))) =>
+            {
+                Some("update `emulator`".to_owned())
+            }
+            Self::Broken { faults, .. } if faults.iter().all(Fault::heals) => {
+                Some(format!("start it again: `emulator start{flag}`"))
+            }
+            Self::Broken { faults, .. } => {
+                let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
+                    format!(", start with a copy of it: `emulator start{flag} --image FILE`,")
+                } else {
+                    String::new()
+                };
+                Some(format!("put it back{other} or drop the instance's data: `emulator reset{flag}`"))
+            }
+            Self::UnknownOverlay { record, .. } => Some(format!(
+                "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
+                record.display()
+            )),
+            Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
+            Self::TooMuchMemory { .. } => Some(
+                "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"
+                    .to_owned(),
+            ),
+            Self::Limit(limit) => Some(limit.hint()),
+            Self::Ports(PortError::NoLoopback(_)) => {
+                Some("bring it up: `ip link set lo up`, as root of this network namespace".to_owned())
+            }
+            Self::Ports(PortError::Refused { .. }) => {
+                Some("choose another port with `--port NAME=PORT`".to_owned())
+            }
+            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. }) => {
+                Some("see `emulator start --help` for how ports are chosen".to_owned())
+            }
+            Self::NotReady { .. } => {
+                Some(format!("read `emulator logs serial{flag}`, or wait longer with `--timeout 5m`"))
+            }
+            Self::EndedEarly { source, .. } if source.is_refusal() => source.hint(),
+            Self::Guest(_) | Self::EndedEarly { .. } => {
+                Some(format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`"))
+            }
+            Self::DiskFails { .. } => Some(format!(
+                "make room where the home is, or mend that disk; then go on with `emulator start{flag}`"
+            )),
+            Self::NotRunning(_) | Self::NoLogs(_) => Some(format!("start it with `emulator start{flag}`")),
+            Self::Journal(_) => Some(format!("read the console instead: `emulator logs serial{flag}`")),
+            Self::Unconfirmed { .. } => Some(format!("renew them once more: `emulator rotate{flag}`")),
+            Self::Inspect(InspectError::Process(source)) => source.hint(),
+            Self::Inspect(InspectError::File(source))
+            | Self::Record(RecordError::File(source))
+            | Self::File(source) => source.hint(),
+            Self::NotRotated(_) => {
+                Some(format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`"))
+            }
+            Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
+            Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
+            Self::Vm(source) => source.hint(),
+            Self::Elsewhere(elsewhere) => elsewhere.hint(),
+            Self::OtherNetwork(_) => Some(format!(
+                "use it from where it was started, or end it: `emulator stop{flag}`, then `emulator start{flag}`"
+            )),
+            Self::SocketGone { .. } => {
+                Some(format!("end it and start it again: `emulator stop{flag}`, then `emulator start{flag}`"))
+            }
+            Self::Random(_) | Self::CannotSuspend | Self::UnknownSource { .. } | Self::Record(_) => None,
+        }
+    }
+}
+
+fn free_ports(busy: &[BusyPort], flag: &str) -> String {
+    let flags = busy.iter().fold(flag.to_owned(), |mut text, port| {
+        let _ = write!(text, " --port {}=auto", port.name);
+        text
+    });
+    let variables: Vec<String> = busy.iter().map(|port| format!("`{}`", port.variable)).collect();
+    format!(
+        "stop that process, or choose other ports: `emulator start{flags}`, or set {}",
+        variables.join(", ")
+    )
+}
+
+macro_rules! through_vm {
+    ($($source:ty),* $(,)?) => {
+        $(impl From<$source> for InstanceError {
+            fn from(source: $source) -> Self {
+                Self::Vm(source.into())
+            }
+        })*
+    };
+}
+
+through_vm!(
+    vm::accel::AccelError,
+    vm::agent::AgentError,
+    vm::boot_files::BootFilesError,
+    vm::disk::DiskError,
+    vm::machine::MachineError,
+    vm::process::VmProcessError,
+    vm::qemu::QemuError,
+    vm::qga::QgaError,
+    vm::qmp::QmpError,
+    vm::runtime::RuntimeDirError,
+    crate::snapshot::error::SnapshotError,
+    vm::utf8::NotUtf8,
+    vm::volume::VolumeError,
+);

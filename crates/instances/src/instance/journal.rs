@@ -1,0 +1,131 @@
+//! The guest's journal, read by the guest agent: `journalctl` runs in the guest and prints JSON lines.
+//!
+//! Format: systemd's "Journal Export Formats", section "Journal JSON Format".
+
+use std::time::Duration;
+
+use release::stack::Service;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use vm::qga::{Exec, Qga};
+
+use super::error::InstanceError;
+use super::logs::Line;
+
+/// Where systemd has it on Debian.
+const JOURNALCTL: &str = "/usr/bin/journalctl";
+
+/// Longest wait for one read. Software emulation needs a second for thousands of lines.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reads the journals of some services in steps.
+#[derive(Debug)]
+pub(super) struct Journal<'a> {
+    qga: Qga,
+    services: &'a [Service],
+    cursor: Option<String>,
+}
+
+/// One entry as `journalctl --output=json` prints it.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "__CURSOR")]
+    cursor: String,
+    #[serde(rename = "__REALTIME_TIMESTAMP")]
+    microseconds: String,
+    #[serde(rename = "MESSAGE")]
+    message: Option<Message>,
+    /// The unit that wrote it.
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    writer: Option<String>,
+    /// The unit that systemd wrote it about.
+    #[serde(rename = "UNIT")]
+    subject: Option<String>,
+}
+
+/// A message is text, or its bytes where they are no text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Message {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl<'a> Journal<'a> {
+    /// The journals of `services`, through the guest agent.
+    pub(super) fn new(qga: Qga, services: &'a [Service]) -> Self {
+        Self { qga, services, cursor: None }
+    }
+
+    /// The first time the last `count` entries; from then on those that have come since.
+    ///
+    /// # Errors
+    /// When the guest agent does not answer, or `journalctl` fails.
+    pub(super) async fn read(&mut self, count: usize) -> Result<Vec<Line>, InstanceError> {
+        let units = self.services.iter().map(|service| format!("--unit={}", service.unit));
+        let from = match &self.cursor {
+            Some(cursor) => format!("--after-cursor={cursor}"),
+            None => format!("--lines={count}"),
+        };
+        let fixed = ["--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT"];
+        let exec = Exec::new(JOURNALCTL).args(fixed).args(units).args([from]);
+        let output = self.qga.exec(&exec, READ_LIMIT).await?.success()?;
+        let mut lines = Vec::new();
+        for line in output.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            let entry: Entry = serde_json::from_slice(line).map_err(InstanceError::Journal)?;
+            lines.push(self.line(&entry));
+            self.cursor = Some(entry.cursor);
+        }
+        Ok(lines)
+    }
+
+    fn line(&self, entry: &Entry) -> Line {
+        let service = self.services.iter().find(|service| {
+            [&entry.writer, &entry.subject].into_iter().flatten().any(|unit| *unit == service.unit)
+        });
+        let text = match &entry.message {
+            Some(Message::Text(text)) => text.clone(),
+            Some(Message::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            None => String::new(),
+        };
+        let nanoseconds = entry.microseconds.parse().unwrap_or(0_i128).saturating_mul(1000);
+        Line {
+            source: service.map_or_else(String::new, |service| service.name.clone()),
+            time: OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok(),
+            text: vm::tail::plain(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn line(json: &str) -> Line {
+        let service = |name: &str| Service { name: name.into(), unit: format!("stack-{name}.service") };
+        let services = [service("backend"), service("redis")];
+        let journal = Journal::new(Qga::new(Path::new("/none")), &services);
+        journal.line(&serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn an_entry_belongs_to_the_service_that_wrote_it_or_that_it_is_about() {
+        let written = line(
+            r#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1700000000123456","MESSAGE":"up","_SYSTEMD_UNIT":"stack-redis.service"}"#,
+        );
+        assert_eq!((written.source.as_str(), written.text.as_str()), ("redis", "up"));
+        assert_eq!(written.time.unwrap().unix_timestamp(), 1_700_000_000);
+        let about = line(
+            r#"{"__CURSOR":"s=2","__REALTIME_TIMESTAMP":"1","MESSAGE":"Started","_SYSTEMD_UNIT":"init.scope","UNIT":"stack-backend.service"}"#,
+        );
+        assert_eq!(about.source, "backend");
+    }
+
+    #[test]
+    fn a_message_that_is_no_text_is_still_shown() {
+        let entry = line(r#"{"__CURSOR":"s=3","__REALTIME_TIMESTAMP":"1","MESSAGE":[104,105,255]}"#);
+        assert_eq!(entry.text, "hi\u{fffd}");
+    }
+}

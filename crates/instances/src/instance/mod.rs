@@ -1,0 +1,630 @@
+//! Instances: one machine each, with its own disk, ports and records.
+//!
+//! Whatever a command needs to know about an instance it looks up: the durable record, the live record, the process. A
+//! lock keeps two commands from changing one instance at once; looking needs no lock.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::events::{Event, Reporter};
+use host::files::{self, FileError, FileLock, create_private_dir, present};
+
+use crate::disk_lock;
+use crate::place::{Elsewhere, Sight};
+
+pub mod capture;
+pub mod config;
+pub mod dir;
+mod end;
+pub mod error;
+pub mod health;
+mod journal;
+pub mod live;
+mod log_limit;
+pub mod logs;
+mod meanwhile;
+pub mod name;
+pub(crate) mod needs;
+pub mod port_owner;
+pub mod ports;
+mod ready;
+pub mod record;
+mod removed;
+pub mod reset;
+mod room;
+pub mod rotate;
+pub(crate) mod secrets;
+mod session;
+mod sockets;
+pub mod standstill;
+pub mod start;
+pub mod state;
+pub mod stop;
+mod suspend;
+pub mod suspension;
+mod watch;
+
+use dir::InstanceDir;
+use error::InstanceError;
+use live::{Live, Noted, StartedBy};
+use name::InstanceName;
+use record::{Record, RecordError, Session};
+use state::{Fault, State, Viewer, inspect};
+use suspension::{Goes, Suspension};
+use vm::home::Home;
+use vm::qmp::Qmp;
+use vm::runtime;
+use vm::socket;
+
+/// How long a monitor may take to greet when it is only tried whether there is one.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a QEMU may take to end after `quit`.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the kernel may take to close the disk of a process that was killed.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// One instance. Making this value touches nothing.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    home: Home,
+    name: InstanceName,
+    dir: InstanceDir,
+}
+
+impl Instance {
+    /// The instance `name` in `home`.
+    pub fn new(home: &Home, name: InstanceName) -> Self {
+        Self { home: home.clone(), dir: InstanceDir::new(home, &name), name }
+    }
+
+    /// The home that it is in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// Its files.
+    pub fn dir(&self) -> &InstanceDir {
+        &self.dir
+    }
+
+    /// The session whose data there is, with the values of its secrets.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn session(&self) -> Result<Option<Session>, InstanceError> {
+        Ok(record::read::<Record>(&self.dir.record())?.and_then(|record| record.session))
+    }
+
+    /// The state that it is in now.
+    ///
+    /// # Errors
+    /// When a file or a process cannot be looked at.
+    pub fn state(&self) -> Result<State, InstanceError> {
+        Ok(inspect(&self.dir, Viewer::Bystander)?)
+    }
+
+    /// What does not show in the state and is wrong all the same, in words: what a start or a stop will find.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at.
+    pub fn concerns(&self, state: &State) -> Result<Vec<String>, InstanceError> {
+        Ok(match state {
+            State::Suspended(Record { session: Some(session), .. }) => {
+                match Suspension::of(&self.dir, session)? {
+                    Goes::Not(why) => vec![format!("its memory is dropped by the next start: {why}")],
+                    Goes::On(_) | Goes::Nowhere => Vec::new(),
+                }
+            }
+            State::Running(_) => {
+                let disk = self.dir.overlay();
+                let removed = format!(
+                    "its disk `{}` was removed: `emulator stop{}` puts it back",
+                    disk.display(),
+                    self.name.flag()
+                );
+                let record = record::read::<Record>(&self.dir.record()).err();
+                let record = record.map(|error| Fault::Record(error).to_string());
+                (!present(&disk)?).then_some(removed).into_iter().chain(record).collect()
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.
+    ///
+    /// # Errors
+    /// When QEMU cannot be ended, or a file cannot be removed.
+    pub async fn recover_interrupted(&self, reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        if !files::present(self.dir.root())? {
+            return Ok(());
+        }
+        let Some(_lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
+        match inspect(&self.dir, Viewer::Holder)? {
+            State::Broken(faults)
+                if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
+            {
+                // A machine that has begun to go on cannot do so again.
+                let live = record::read::<Live>(&self.dir.live())?;
+                let used_up = live.is_some_and(|live| live.started_by == StartedBy::Suspended)
+                    && !present(&self.dir.suspension())?;
+                self.clean_up().await?;
+                let undone = "the start was undone: nothing is left running";
+                let text = if used_up {
+                    format!("{undone}, and the saved memory is used up: the next start boots from the disk")
+                } else {
+                    undone.to_owned()
+                };
+                reporter.report(&Event::Notice(&text));
+            }
+            State::Running(live) => {
+                let Some(process) = live.process else { return Ok(()) };
+                // Of one that ends meanwhile the next command tidies up.
+                meanwhile::unless_gone(process, self.unpause(&live, reporter)).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the lock that changing the instance needs, saying so when another command has it.
+    async fn lock(&self, reporter: &dyn Reporter) -> Result<FileLock, InstanceError> {
+        create_private_dir(&self.home.instances())?;
+        let text = format!("another command works on `{}`: waiting for it", self.name);
+        let lock = FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?;
+        // It may hold secrets.
+        files::sweep_unwritten(self.dir.root())?;
+        Ok(lock)
+    }
+
+    /// Says what was found broken and puts it right. The data on the disk stays.
+    async fn recover(&self, faults: &[Fault], reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        for fault in faults {
+            reporter.report(&Event::Notice(&format!("`{}` is cleaned up: {fault}", self.name)));
+        }
+        self.clean_up().await
+    }
+
+    /// Ends whatever the live record speaks of, and takes back what an unfinished start has made.
+    async fn clean_up(&self) -> Result<(), InstanceError> {
+        let live = match record::read::<Live>(&self.dir.live()) {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(()),
+            Err(error @ (RecordError::File(_) | RecordError::Newer { .. })) => return Err(error.into()),
+            Err(_) => {
+                self.end_unknown().await?;
+                return self.clear_live();
+            }
+        };
+        self.end(&live.noted(), &live.qmp).await?;
+        if live.new_session && live.ready.is_none() {
+            self.discard_session()?;
+            let record = record::read::<Record>(&self.dir.record())?;
+            if record.is_some_and(|record| record.created_at >= live.started_at) {
+                remove(&self.dir.record())?;
+            }
+        }
+        self.clear_live()
+    }
+
+    /// Removes the overlay, then the record's mention of it: in this order, since a record without an overlay is noticed
+    /// and put right by doing this again.
+    fn discard_session(&self) -> Result<bool, InstanceError> {
+        suspension::forget(&self.dir)?;
+        remove_dir(&self.dir.spent())?;
+        let had = remove(&self.dir.overlay())?;
+        remove(&self.dir.config())?;
+        if let Some(mut record) = record::read::<Record>(&self.dir.record())? {
+            record.session = None;
+            record::write(&self.dir.record(), &record)?;
+        }
+        Ok(had)
+    }
+
+    /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
+    async fn end_unknown(&self) -> Result<(), InstanceError> {
+        let own = self.dir.monitor();
+        let qmp = if present(&own)? { own } else { self.monitor_elsewhere() };
+        self.end(&Noted::read(&self.dir.live()), &qmp).await
+    }
+
+    /// Where the monitor is when it is not in the instance's directory: where something is, and else where it would be.
+    fn monitor_elsewhere(&self) -> PathBuf {
+        let places = runtime::candidates(self.dir.root()).into_iter().map(|dir| dir.join(runtime::QMP));
+        let places: Vec<_> = places.collect();
+        places.iter().find(|path| path.exists()).unwrap_or(&places[0]).clone()
+    }
+
+    /// Ends the machine that a live record speaks of, unless that is in a place that cannot be seen from here.
+    async fn end(&self, noted: &Noted, qmp: &Path) -> Result<(), InstanceError> {
+        match (noted.look(&self.dir, qmp)?, noted.process) {
+            (Sight::Elsewhere(elsewhere), _) => return Err(elsewhere.into()),
+            (Sight::Alive, Some(process)) => process.kill().await?,
+            (_, None) => end_orphan(qmp).await?,
+            (Sight::Gone | Sight::Copied, Some(_)) => {}
+        }
+        self.released().await
+    }
+
+    /// Waits until nobody has the disk open: the kernel may close the files of a process that was killed after its end.
+    ///
+    /// # Errors
+    /// When somebody goes on to have it open. Then nothing of the instance may be removed, and no machine started.
+    async fn released(&self) -> Result<(), InstanceError> {
+        let disk = self.dir.overlay();
+        let free = async || match disk_lock::is_held(&disk) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(FileError::of("look at", &disk)(error))),
+        };
+        match host::wait::until(RELEASE_LIMIT, free).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Elsewhere::DiskInUse(disk.clone()).into()),
+        }
+    }
+
+    /// Removes what only a running instance has. QEMU must be gone.
+    fn clear_live(&self) -> Result<(), InstanceError> {
+        runtime::remove(self.dir.root())?;
+        // One that ended by itself has removed it.
+        remove(&self.dir.monitor())?;
+        remove(&self.dir.live())?;
+        Ok(())
+    }
+}
+
+/// Ends the QEMU that listens at `qmp`, if any does: one whose starter was killed before it could note the process.
+async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
+    if socket::connect(qmp).await.is_err() {
+        return Ok(());
+    }
+    let quit = async { Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await };
+    let quit = quit.await;
+    let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
+    let gone = async || socket::connect(qmp).await.is_err().then_some(());
+    match (host::wait::until(limit, gone).await, quit) {
+        // One that was ending already answers no more.
+        (Ok(()), _) => Ok(()),
+        (Err(_), Err(error)) => Err(error.into()),
+        (Err(late), Ok(())) => Err(InstanceError::Orphan(late)),
+    }
+}
+
+/// Removes a file, or a directory that somebody has put in its place, and says whether it was there.
+fn remove(path: &Path) -> Result<bool, FileError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::of("remove", path)(error)),
+    }
+}
+
+/// Removes a directory with all that is in it, if it is there.
+fn remove_dir(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fake_monitor::{Server, answer_with, monitor_opening};
+    use host::events::Silent;
+    use host::process::Cmd;
+    use release::arch::Arch;
+    use time::OffsetDateTime;
+    use vm::error::{Class, Explain};
+    use vm::machine::Accelerator;
+    use vm::process::{Launched, ProcessIdentity};
+
+    use super::record::{ImageIdentity, SCHEMA_VERSION};
+    use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::place::Place;
+
+    /// An instance with an overlay whose start was cut short.
+    struct CutShort {
+        home: tempfile::TempDir,
+        instance: Instance,
+    }
+
+    impl CutShort {
+        fn new(process: Option<ProcessIdentity>, new_session: bool) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
+            let dir = &instance.dir;
+            create_private_dir(dir.root()).unwrap();
+            fs::write(dir.overlay(), "data").unwrap();
+            let image = home.path().join("image");
+            fs::write(&image, "image").unwrap();
+            let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
+            let session = Some(Session::new(image, None, None));
+            let record = Record { session, ..Record::new(InstanceName::default()) };
+            record::write(&dir.record(), &record).unwrap();
+            let live = Live {
+                schema_version: SCHEMA_VERSION,
+                process,
+                place: None,
+                disk_inode: None,
+                qmp: home.path().join("qmp"),
+                qga: home.path().join("qga"),
+                agent: home.path().join("agent"),
+                arch: Arch::Amd64,
+                accelerator: Accelerator::Tcg,
+                fallback: None,
+                cpus: 2,
+                memory_mib: 2048,
+                image: "/image".into(),
+                ports: Vec::new(),
+                services: Vec::new(),
+                secrets: Vec::new(),
+                hooks: protocol::Hooks::default(),
+                rotated: true,
+                fingerprint: crate::snapshot::fingerprint::tests::sample(),
+                memory: None,
+                can_map_memory: false,
+                config: home.path().join("config"),
+                started_by: StartedBy::Cold,
+                cold_because: None,
+                new_session,
+                started_at: OffsetDateTime::UNIX_EPOCH,
+                ready: None,
+            };
+            record::write(&dir.live(), &live).unwrap();
+            Self { home, instance }
+        }
+
+        fn qmp(&self) -> PathBuf {
+            self.home.path().join("qmp")
+        }
+
+        fn has_data(&self) -> bool {
+            self.instance.dir.overlay().exists()
+        }
+    }
+
+    fn sleeper(dir: &Path) -> Launched {
+        Launched::start(&Cmd::new("sleep").arg("600"), &dir.join("log")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_first_start_leaves_no_process_and_no_overlay() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), true);
+        it.instance.recover_interrupted(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(!it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Absent));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_later_start_leaves_the_data() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        it.instance.recover_interrupted(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(Record { session: Some(_), .. })));
+    }
+
+    #[derive(Default)]
+    struct Notices(std::sync::Mutex<String>);
+
+    impl Reporter for Notices {
+        fn report(&self, event: &Event<'_>) {
+            if let Event::Notice(text) = event {
+                self.0.lock().unwrap().push_str(text);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_start_says_whether_saved_memory_is_used_up() {
+        for (started_by, used_up) in [(StartedBy::Cold, false), (StartedBy::Suspended, true)] {
+            let it = CutShort::new(None, false);
+            let path = it.instance.dir.live();
+            let live = record::read::<Live>(&path).unwrap().unwrap();
+            record::write(&path, &Live { started_by, ..live }).unwrap();
+            // What an earlier start has left says nothing of this one.
+            create_private_dir(&it.instance.dir.spent()).unwrap();
+            let notices = Notices::default();
+            it.instance.recover_interrupted(&notices).await.unwrap();
+            let said = notices.0.into_inner().unwrap();
+            assert_eq!(said.contains("the saved memory is used up"), used_up, "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_inherited_the_pid_is_left_alone() {
+        let logs = tempfile::tempdir().unwrap();
+        let stranger = sleeper(logs.path());
+        let recorded = ProcessIdentity { started: stranger.identity().started + 1, ..stranger.identity() };
+        let it = CutShort::new(Some(recorded), false);
+        it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
+        assert!(stranger.identity().is_alive().unwrap());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
+    }
+
+    #[tokio::test]
+    async fn a_qemu_that_nobody_had_time_to_note_is_told_to_quit() {
+        let it = CutShort::new(None, false);
+        let link = it.qmp();
+        let quit = answer_with("quit", move |_| {
+            fs::remove_file(&link).unwrap();
+            r#"{"return": {}, "id": 2}"#.to_owned()
+        });
+        // The first connection only looks whether anybody is there.
+        let server = Server::start(vec![Vec::new(), monitor_opening().into_iter().chain([quit]).collect()]);
+        std::os::unix::fs::symlink(server.path(), it.qmp()).unwrap();
+        it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
+        assert!(!it.qmp().exists());
+        assert!(it.has_data());
+        assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
+    }
+
+    #[tokio::test]
+    async fn a_reset_leaves_the_ports_and_nothing_of_the_data() {
+        let it = CutShort::new(None, false);
+        let mut record: Record = record::read(&it.instance.dir.record()).unwrap().unwrap();
+        record.ports.insert("backend".into(), 30001);
+        record::write(&it.instance.dir.record(), &record).unwrap();
+        assert!(it.instance.reset(&Silent).await.unwrap());
+        assert!(!it.has_data());
+        let State::Stopped(kept) = it.instance.state().unwrap() else { panic!("not stopped") };
+        assert_eq!((kept.ports, kept.session), (record.ports, None));
+        assert!(!it.instance.reset(&Silent).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn secrets_that_the_guest_did_not_confirm_are_noted_as_such_until_it_does() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        let dir = &it.instance.dir;
+        let live: Live = record::read(&dir.live()).unwrap().unwrap();
+        let ready = live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() };
+        record::write(&dir.live(), &Live { ready: Some(ready), ..live.clone() }).unwrap();
+        let mut record: Record = record::read(&dir.record()).unwrap().unwrap();
+        record.session.as_mut().unwrap().secrets = Some(record::Secrets::new());
+        record::write(&dir.record(), &record).unwrap();
+        // The monitor is not asked, but it is there.
+        fs::write(&live.qmp, "").unwrap();
+        // Both agents hang up.
+        let (agent, qga) = (Server::start(vec![Vec::new()]), Server::start(vec![Vec::new()]));
+        std::os::unix::fs::symlink(agent.path(), live.agent).unwrap();
+        std::os::unix::fs::symlink(qga.path(), live.qga).unwrap();
+
+        let error = it.instance.rotate(&Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Unconfirmed { .. }), "{error}");
+        assert!(it.instance.session().unwrap().unwrap().unconfirmed);
+        it.instance.confirm(record::read(&dir.record()).unwrap().unwrap()).unwrap();
+        assert!(!it.instance.session().unwrap().unwrap().unconfirmed);
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_record_is_of_a_newer_program_is_not_called_stopped_and_a_reset_ends_it() {
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let it = CutShort::new(Some(qemu.identity()), false);
+        let live = it.instance.dir.live();
+        let newer =
+            fs::read_to_string(&live).unwrap().replace("\"schemaVersion\": 1", "\"schemaVersion\": 99");
+        fs::write(&live, newer).unwrap();
+
+        let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Broken { .. }), "{error}");
+        assert_eq!(error.hint().as_deref(), Some("update `emulator`"));
+        assert!(qemu.identity().is_alive().unwrap());
+
+        it.instance.reset(&Silent).await.unwrap();
+        assert!(!qemu.identity().is_alive().unwrap());
+        assert!(!it.has_data() && !live.exists());
+    }
+
+    #[tokio::test]
+    async fn a_live_record_that_makes_no_sense_goes_and_the_data_stays() {
+        for damaged in ["", "{", "[1]", r#"{"schemaVersion": 1}"#] {
+            let it = CutShort::new(None, false);
+            let live = it.instance.dir.live();
+            fs::write(&live, damaged).unwrap();
+            let stopped = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap();
+            assert_eq!(stopped.ending, stop::Ending::WasGone, "{damaged}");
+            assert!(it.has_data() && !live.exists(), "{damaged}");
+        }
+    }
+
+    /// Says of the machine that it was ready, and started in another container.
+    #[cfg(target_os = "linux")]
+    fn move_elsewhere(instance: &Instance) {
+        let live: Live = record::read(&instance.dir.live()).unwrap().unwrap();
+        let place = Some(Place { pid_namespace: Some(1), ..Place::here() });
+        let ready = Some(live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() });
+        record::write(&instance.dir.live(), &Live { place, ready, ..live }).unwrap();
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn what_runs_in_another_container_is_touched_by_no_command_and_each_says_so() {
+        // A pid that means somebody else here.
+        let stranger = tempfile::tempdir().unwrap();
+        let stranger = sleeper(stranger.path());
+        let it = CutShort::new(Some(stranger.identity()), false);
+        let (instance, dir) = (&it.instance, &it.instance.dir);
+        move_elsewhere(instance);
+        let held = disk_lock::hold(&dir.overlay());
+
+        assert!(matches!(instance.state().unwrap(), State::Elsewhere(Elsewhere::Runs { .. })));
+        let query = |source| logs::LogQuery { source, lines: 1, follow: false };
+        let take = |_| std::ops::ControlFlow::Continue(());
+        let refusals = [
+            instance.stop(stop::How::Suspend, &Silent).await.unwrap_err(),
+            instance.reset(&Silent).await.unwrap_err(),
+            instance.rotate(&Silent).await.unwrap_err(),
+            instance.logs(query(None), take).await.unwrap_err(),
+            instance.logs(query(Some("backend")), take).await.unwrap_err(),
+        ];
+        for error in refusals {
+            let text = error.to_string();
+            assert!(text.contains("in another container (host `") && text.contains("overlay"), "{text}");
+            assert_eq!(error.hint().as_deref(), Some("stop it where it was started"));
+            assert_eq!(error.class(), Class::Failed);
+        }
+        // Its files are for everybody to read.
+        create_private_dir(&dir.logs()).unwrap();
+        fs::write(dir.serial_log(), "booted\n").unwrap();
+        instance.logs(query(Some(logs::SERIAL)), take).await.unwrap();
+        instance.recover_interrupted(&Silent).await.unwrap();
+        instance.watch().await.unwrap();
+        assert!(it.has_data() && dir.live().exists());
+
+        // Its end shows by its disk.
+        drop(held);
+        let State::Broken(faults) = instance.state().unwrap() else { panic!("not broken") };
+        assert!(matches!(faults[..], [Fault::Died { .. }]));
+        let stopped = instance.stop(stop::How::Suspend, &Silent).await.unwrap();
+        assert_eq!(stopped.ending, stop::Ending::WasGone);
+        assert!(stranger.identity().is_alive().unwrap());
+        assert!(it.has_data() && !dir.live().exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[cfg(target_os = "linux")]
+    async fn a_disk_that_is_in_use_is_not_thrown_away_even_if_no_record_says_by_whom() {
+        let it = CutShort::new(None, false);
+        fs::remove_file(it.instance.dir.live()).unwrap();
+        let held = disk_lock::hold(&it.instance.dir.overlay());
+        let error = it.instance.reset(&Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Elsewhere(Elsewhere::DiskInUse(_))), "{error}");
+        assert!(error.hint().unwrap().contains("`fuser -v "), "{error}");
+        assert!(it.has_data());
+        let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Elsewhere(Elsewhere::DiskInUse(_))), "{error}");
+        drop(held);
+        assert!(it.instance.reset(&Silent).await.unwrap());
+    }
+
+    #[test]
+    fn a_machine_of_another_network_is_used_or_ended_where_it_was_started() {
+        let error = InstanceError::OtherNetwork("blue".parse().unwrap());
+        assert!(error.to_string().ends_with("its ports are of another network namespace"), "{error}");
+        let hint = error.hint_for(&"blue".parse().unwrap()).unwrap();
+        assert!(hint.contains("`emulator stop --instance blue`"), "{hint}");
+        assert_eq!(error.class(), Class::Failed);
+    }
+}

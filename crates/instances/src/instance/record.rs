@@ -1,0 +1,396 @@
+//! The durable record of an instance: what outlives a stop, an update and a reboot.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use host::dangling::if_present;
+use host::files::{self, FileError, PRIVATE_FILE};
+use protocol::Secret;
+use release::arch::Arch;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use vm::home::{self, Home};
+
+use super::name::InstanceName;
+use crate::checked::{self, Checked, Impossible};
+
+/// Version of the records' format that this program writes and reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What outlives a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// Name of the instance.
+    pub name: InstanceName,
+    /// When it was first started.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Architecture of the machine that was started last; none in records of older programs.
+    #[serde(default)]
+    pub arch: Option<Arch>,
+    /// Host ports that were chosen by flag, by their names in the manifest.
+    pub ports: BTreeMap<String, u16>,
+    /// The session whose data the overlay holds; none after a reset.
+    pub session: Option<Session>,
+}
+
+/// What the overlay stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// The image below the overlay.
+    pub image: ImageIdentity,
+    /// The snapshot whose frozen disk is between the image and the overlay; none where the overlay is on the image itself.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// The stack's secrets in this session by their names in the manifest; none where the image's placeholders stay.
+    #[serde(default)]
+    pub secrets: Option<Secrets>,
+    /// Whether nobody knows that the guest has these secrets: they were sent, and no answer came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
+    /// How many machines have been started on the overlay. Memory that was saved with another number is of another disk.
+    #[serde(default)]
+    pub generation: u64,
+    /// When the overlay was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// The values of a stack's secrets, by their names in the manifest.
+pub type Secrets = BTreeMap<String, Secret>;
+
+impl Session {
+    /// A session that begins now, on `image` or on a snapshot of it.
+    pub fn new(image: ImageIdentity, snapshot: Option<String>, secrets: Option<Secrets>) -> Self {
+        Self {
+            image,
+            snapshot,
+            secrets,
+            unconfirmed: false,
+            generation: 0,
+            created_at: OffsetDateTime::now_utc(),
+        }
+    }
+}
+
+/// Which image, by content. A qcow2 overlay is garbage on top of any other one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageIdentity {
+    /// Where it was, as the home [names](Home::named) it. Older programs wrote absolute paths.
+    pub path: PathBuf,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl ImageIdentity {
+    /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
+    pub fn location(&self, home: &Home) -> PathBuf {
+        let path = home.resolve(&self.path);
+        let kept = home::superseded(&path, &self.sha256);
+        // Where it cannot be looked at, what lies beside it cannot either, and that is told.
+        if files::present(&kept).unwrap_or(false) { kept } else { path }
+    }
+
+    /// Whether `other` has the same content, wherever it lies.
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 && self.size == other.size
+    }
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is no file, or longer than any record.
+    #[error("`{}` is not a valid record", path.display())]
+    NoDocument {
+        /// The record.
+        path: PathBuf,
+        /// What it is.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not what this program writes.
+    #[error("`{}` is not a valid record", path.display())]
+    Invalid {
+        /// The record.
+        path: PathBuf,
+        /// Where it goes wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value of it cannot be right.
+    #[error("`{}` is not a valid record", path.display())]
+    Impossible {
+        /// The record.
+        path: PathBuf,
+        /// The value.
+        #[source]
+        source: Impossible,
+    },
+    /// A newer program wrote it.
+    #[error("`{}` has schema version {found}, this program reads up to {SCHEMA_VERSION}", path.display())]
+    Newer {
+        /// The record.
+        path: PathBuf,
+        /// The version that it claims.
+        found: u32,
+    },
+}
+
+impl Record {
+    /// A record for an instance that has not been started yet.
+    pub fn new(name: InstanceName) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            name,
+            created_at: OffsetDateTime::now_utc(),
+            arch: None,
+            ports: BTreeMap::new(),
+            session: None,
+        }
+    }
+}
+
+impl Checked for Record {
+    fn check(&self) -> Result<(), Impossible> {
+        checked::few("the number of ports", self.ports.len())?;
+        for (name, port) in &self.ports {
+            checked::label("the name of a port", name)?;
+            if *port == 0 {
+                return checked::impossible("a port", port);
+            }
+        }
+        let Some(Session { image, snapshot, secrets, generation, .. }) = &self.session else { return Ok(()) };
+        checked::named("the image", &image.path)?;
+        checked::digest("the image's digest", &image.sha256)?;
+        snapshot.iter().try_for_each(|name| checked::entry("the snapshot", name))?;
+        let secrets = secrets.iter().flatten();
+        secrets.clone().try_for_each(|(name, _)| checked::label("the name of a secret", name))?;
+        checked::few("the number of secrets", secrets.count())?;
+        checked::generation(*generation)
+    }
+}
+
+/// Reads the record at `path`, or gives `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, is no record, has a value that cannot be right, or is a newer program's.
+pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, RecordError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        schema_version: u32,
+    }
+    let bytes = match if_present(path, files::read_document(path)) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(RecordError::NoDocument { path: path.to_owned(), source });
+        }
+        Err(error) => return Err(FileError::of("read", path)(error).into()),
+    };
+    let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
+    let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
+    if schema_version > SCHEMA_VERSION {
+        return Err(RecordError::Newer { path: path.to_owned(), found: schema_version });
+    }
+    let record: T = serde_json::from_slice(&bytes).map_err(invalid)?;
+    record.check().map_err(|source| RecordError::Impossible { path: path.to_owned(), source })?;
+    Ok(Some(record))
+}
+
+/// Replaces the record at `path`, readable by its owner only.
+///
+/// # Errors
+/// When it cannot be written; the old one is then untouched.
+pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
+    files::write_json(path, record, PRIVATE_FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vm::saving::Strategy;
+    use vm::stamp::Stamp;
+
+    use super::super::live::{Live, Noted};
+    use super::super::state::tests::live;
+    use super::super::suspension::Suspension;
+    use super::*;
+
+    fn suspension() -> Suspension {
+        Suspension {
+            schema_version: SCHEMA_VERSION,
+            at: OffsetDateTime::UNIX_EPOCH,
+            generation: 3,
+            strategy: Strategy::Template,
+            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            config: "instances/default/config.img".into(),
+            rotated: true,
+            disk: Stamp::of(Path::new("/")).unwrap(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// What becomes of the bytes of a record: one whose values can be right, or an error that can be shown.
+    fn withstands<T: DeserializeOwned + Checked>(path: &Path, bytes: &[u8]) -> Result<(), TestCaseError> {
+        std::fs::write(path, bytes).unwrap();
+        match read::<T>(path) {
+            Ok(record) => prop_assert!(record.is_none_or(|record| record.check().is_ok())),
+            Err(error) => {
+                let shown = host::console::render_error(&error, None, false);
+                prop_assert!(
+                    !shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')),
+                    "{shown:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn record() -> Record {
+        Record {
+            arch: Some(Arch::Amd64),
+            ports: BTreeMap::from([("backend".into(), 30001)]),
+            session: Some(Session {
+                image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
+                snapshot: Some("amd64-template-1".into()),
+                secrets: Some(BTreeMap::from([("key".into(), Secret::new("5ec"))])),
+                unconfirmed: false,
+                generation: 3,
+                created_at: OffsetDateTime::UNIX_EPOCH,
+            }),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            ..Record::new(InstanceName::default())
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        assert_eq!(read::<Record>(&path).unwrap(), None);
+        write(&path, &record()).unwrap();
+        assert_eq!(read::<Record>(&path).unwrap(), Some(record()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        insta::assert_snapshot!(std::fs::read_to_string(&path).unwrap(), @r#"
+        {
+          "schemaVersion": 1,
+          "name": "default",
+          "createdAt": "1970-01-01T00:00:00Z",
+          "arch": "amd64",
+          "ports": {
+            "backend": 30001
+          },
+          "session": {
+            "image": {
+              "path": "/h/image.qcow2",
+              "sha256": "ab",
+              "size": 7
+            },
+            "snapshot": "amd64-template-1",
+            "secrets": {
+              "key": "5ec"
+            },
+            "generation": 3,
+            "createdAt": "1970-01-01T00:00:00Z"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_newer_record_and_a_damaged_one_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        std::fs::write(&path, r#"{"schemaVersion": 9, "shape": "unknown"}"#).unwrap();
+        assert!(matches!(read::<Record>(&path), Err(RecordError::Newer { found: 9, .. })));
+        std::fs::write(&path, r#"{"schemaVersion": 1"#).unwrap();
+        assert!(matches!(read::<Record>(&path), Err(RecordError::Invalid { .. })));
+    }
+
+    #[test]
+    fn a_record_that_leads_out_of_the_home_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instance.json");
+        let refused = |change: fn(&mut Record, &mut Session)| {
+            let mut changed = record();
+            let mut session = changed.session.take().unwrap();
+            change(&mut changed, &mut session);
+            changed.session = Some(session);
+            write(&path, &changed).unwrap();
+            match read::<Record>(&path) {
+                Err(RecordError::Impossible { source, .. }) => source.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let text = refused(|_, session| session.snapshot = Some("../../etc".into()));
+        assert_eq!(text, "the snapshot cannot be \"../../etc\"");
+        let text = refused(|_, session| session.image.path = "images/../../shadow".into());
+        assert_eq!(text, "the image cannot be \"images/../../shadow\"");
+        let text = refused(|_, session| session.image.sha256 = "/../../x".into());
+        assert_eq!(text, "the image's digest cannot be \"/../../x\"");
+        let text = refused(|_, session| session.generation = u64::MAX);
+        assert_eq!(text, format!("the generation cannot be {}", u64::MAX));
+        let text = refused(|record, _| record.ports = BTreeMap::from([("a\u{1b}".into(), 1)]));
+        assert!(text.starts_with("the name of a port cannot be that: \"a\\u{1b}\" is no name"), "{text}");
+        let text = refused(|record, _| record.ports = BTreeMap::from([("a".into(), 0)]));
+        assert_eq!(text, "a port cannot be 0");
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_a_record_is_not_waited_for() {
+        assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::NoDocument { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes: Vec<u8>,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("record.json");
+            let changed = |mut whole: Vec<u8>| {
+                for (at, byte) in &changes {
+                    let at = at.index(whole.len());
+                    whole[at] = *byte;
+                }
+                whole
+            };
+            for text in [&bytes, &changed(serde_json::to_vec(&record()).unwrap())] {
+                withstands::<Record>(&path, text)?;
+            }
+            for text in [&bytes, &changed(serde_json::to_vec(&live(None, true)).unwrap())] {
+                withstands::<Live>(&path, text)?;
+                // What is looked for when the rest makes no sense.
+                let noted = Noted::read(&path);
+                prop_assert!(noted.process.is_none_or(|process| checked::process(process).is_ok()));
+            }
+            for text in [&bytes, &changed(serde_json::to_vec(&suspension()).unwrap())] {
+                withstands::<Suspension>(&path, text)?;
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_content() {
+        let image = record().session.unwrap().image;
+        let moved = ImageIdentity { path: "/elsewhere".into(), ..image.clone() };
+        assert!(image.same_content(&moved));
+        assert!(!image.same_content(&ImageIdentity { size: 8, ..image.clone() }));
+    }
+}

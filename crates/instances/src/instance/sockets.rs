@@ -1,0 +1,184 @@
+//! The sockets of a machine that runs. The monitor's is in the instance's directory where that takes one. Those of the agents are
+//! where the paths are short, in a directory that a person, or whoever tidies up there, may remove. QEMU makes them again when it is
+//! asked to through its monitor.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vm::machine::{PORT_QGA, port_chardev};
+use vm::qmp::Qmp;
+use vm::runtime;
+
+use super::Instance;
+use super::error::InstanceError;
+use super::live::Live;
+
+/// How long the monitor may take to greet.
+const MONITOR_LIMIT: Duration = Duration::from_secs(2);
+
+impl Instance {
+    /// Has the sockets made again that are not there any more. A machine that stands still has to go on first.
+    ///
+    /// # Errors
+    /// When the monitor's is among them, does not answer, or QEMU cannot make the others; and when they are not seen from here even then.
+    pub(super) async fn mend_sockets(&self, live: &Live) -> Result<(), InstanceError> {
+        let gone = |path: PathBuf| Err(InstanceError::SocketGone { name: self.name.clone(), path });
+        if live.has_lost_monitor() {
+            return gone(live.qmp.clone());
+        }
+        if lost(live).next().is_none() {
+            return Ok(());
+        }
+        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        // Looked at again: another command may have had it done while this one waited for the monitor.
+        let again: Vec<_> = lost(live).collect();
+        for (port, path) in again {
+            let number = live.fingerprint.topology.ports.iter().position(|name| name == port);
+            let Some(number) = number else { return gone(path.to_owned()) };
+            runtime::restore(path.parent().unwrap_or(path))?;
+            qmp.listen_again(&port_chardev(number), path).await?;
+        }
+        match lost(live).next() {
+            Some((_, path)) => gone(path.to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The ports whose sockets are not there, by their names.
+fn lost(live: &Live) -> impl Iterator<Item = (&'static str, &Path)> {
+    let ends = [(PORT_QGA, live.qga.as_path()), (protocol::PORT, live.agent.as_path())];
+    ends.into_iter().filter(|(_, path)| live.ready.is_some() && super::live::is_missing(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::{Arc, Mutex};
+
+    use fake_monitor::{Server, Step, answer_with, monitor_opening};
+    use serde_json::Value;
+    use vm::error::Explain;
+    use vm::home::Home;
+
+    use super::super::name::InstanceName;
+    use super::super::state::tests::live;
+    use super::*;
+
+    struct Case {
+        dir: tempfile::TempDir,
+        instance: Instance,
+        live: Live,
+    }
+
+    impl Case {
+        /// A machine that runs, and of whose sockets only that of its monitor is there.
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let sockets = dir.path().join("run/sockets");
+            let live = Live {
+                qmp: dir.path().join("qmp"),
+                qga: sockets.join("qga"),
+                agent: sockets.join("agent"),
+                ..live(None, true)
+            };
+            fs::write(&live.qmp, "").unwrap();
+            let instance = Instance::new(&Home::new(dir.path()), InstanceName::default());
+            Self { dir, instance, live }
+        }
+
+        fn knows_ports(mut self) -> Self {
+            self.live.fingerprint.topology.ports = vec![PORT_QGA.to_owned(), protocol::PORT.to_owned()];
+            self
+        }
+
+        /// Puts a monitor in its place that follows `steps`.
+        fn monitor(&self, steps: Vec<Step>) -> Server {
+            let server = Server::start(vec![monitor_opening().into_iter().chain(steps).collect()]);
+            fs::remove_file(&self.live.qmp).unwrap();
+            std::os::unix::fs::symlink(server.path(), &self.live.qmp).unwrap();
+            server
+        }
+
+        async fn mend(&self) -> Result<(), InstanceError> {
+            self.instance.mend_sockets(&self.live).await
+        }
+    }
+
+    /// One change of a back end as QEMU does it, in its order: a new socket is there before the old one is removed.
+    fn change(id: u64, seen: &Arc<Mutex<Vec<Value>>>) -> Step {
+        let seen = Arc::clone(seen);
+        answer_with("chardev-change", move |command| {
+            let path = &command["arguments"]["backend"]["data"]["addr"]["data"]["path"];
+            if let Some(path) = path.as_str() {
+                fs::write(path, "").unwrap();
+            }
+            seen.lock().unwrap().push(command["arguments"].clone());
+            format!(r#"{{"return": {{}}, "id": {id}}}"#)
+        })
+    }
+
+    #[tokio::test]
+    async fn sockets_that_were_removed_with_their_directory_are_made_again_where_they_were() {
+        let it = Case::new().knows_ports();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let _monitor = it.monitor((2..6).map(|id| change(id, &seen)).collect());
+        it.mend().await.unwrap();
+        assert!(it.live.qga.exists() && it.live.agent.exists());
+        // Nothing is missing any more, so that nobody is asked.
+        it.mend().await.unwrap();
+        let seen = seen.lock().unwrap();
+        let steps: Vec<_> = seen
+            .iter()
+            .map(|step| (step["id"].as_str().unwrap(), step["backend"]["type"].as_str().unwrap()))
+            .collect();
+        assert_eq!(steps, [("port0", "null"), ("port0", "socket"), ("port1", "null"), ("port1", "socket")]);
+        assert_eq!(seen[1]["backend"]["data"]["server"], true);
+        assert_eq!(seen[1]["backend"]["data"]["wait"], false);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_there_is_left_to_whoever_uses_it() {
+        let it = Case::new().knows_ports();
+        runtime::restore(it.live.qga.parent().unwrap()).unwrap();
+        fs::write(&it.live.qga, "").unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let _monitor = it.monitor((2..4).map(|id| change(id, &seen)).collect());
+        it.mend().await.unwrap();
+        assert!(seen.lock().unwrap().iter().all(|step| step["id"] == "port1"));
+    }
+
+    #[tokio::test]
+    async fn without_its_monitor_a_machine_cannot_be_talked_to_and_that_is_told_at_once() {
+        let it = Case::new().knows_ports();
+        fs::remove_file(&it.live.qmp).unwrap();
+        let error = it.mend().await.unwrap_err();
+        assert!(matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.qmp), "{error}");
+        assert!(error.to_string().ends_with("qmp` is not there"), "{error}");
+        assert!(error.hint().unwrap().contains("`emulator stop`, then `emulator start`"));
+        assert!(it.live.has_lost_monitor());
+        let starting = Live { ready: None, ..it.live.clone() };
+        assert!(!starting.has_lost_monitor(), "it has not been there yet");
+    }
+
+    #[tokio::test]
+    async fn sockets_that_are_made_where_they_cannot_be_seen_from_are_still_missing() {
+        let it = Case::new().knows_ports();
+        // As in another mount namespace than this one.
+        let nowhere =
+            |id| answer_with("chardev-change", move |_| format!(r#"{{"return": {{}}, "id": {id}}}"#));
+        let _monitor = it.monitor((2..6).map(nowhere).collect());
+        let error = it.mend().await.unwrap_err();
+        assert!(matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.qga), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_qemu_refuses_is_told_in_its_words() {
+        let it = Case::new().knows_ports();
+        let refusal = r#"{"error": {"class": "GenericError", "desc": "no hotswap"}, "id": 2}"#;
+        let _monitor = it.monitor(vec![answer_with("chardev-change", |_| refusal.to_owned())]);
+        let error = it.mend().await.unwrap_err();
+        assert!(error.to_string().contains("no hotswap"), "{error}");
+        assert!(it.dir.path().join("run/sockets").is_dir());
+    }
+}

@@ -1,0 +1,509 @@
+//! One attempt to bring a machine up: from its files to the first healthy answer of every service.
+
+use std::slice;
+use std::time::Duration;
+
+use host::events::{Phase, Timings};
+use host::files::{FileError, FileLock, create_private_dir};
+use protocol::Command;
+use tokio::net::TcpSocket;
+use vm::agent::{self, Agent, AgentError};
+use vm::console;
+use vm::machine::{Begin, Launch, Machine, Memory};
+use vm::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
+use vm::process::{Launched, VmProcessError};
+use vm::qmp::{Forward, Qmp};
+use vm::runtime;
+use vm::saving::{self, Strategy};
+use vm::socket::Inherited;
+use vm::stack_machine::{self, Files};
+use vm::tail::Tail;
+
+use super::super::dir::InstanceDir;
+use super::super::error::InstanceError;
+use super::super::live::{Live, Ready};
+use super::super::record::{self, Record, SCHEMA_VERSION, Session};
+use super::super::secrets::Telling;
+use super::super::standstill::unless_disk_fails;
+use super::super::{Instance, config, ports, ready, room, suspension};
+use super::origin::{Origin, Saved};
+use super::plan::{MachinePlan, Plan};
+use super::{Begun, StartOptions};
+use crate::backlog;
+use crate::failure::Error;
+use crate::place::{self, Place};
+
+/// How long QEMU may take to open its monitor: its files may have to be read from a slow disk first.
+const MONITOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a saved state may take to be loaded on hardware acceleration.
+const LOAD_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the agent of a resumed guest may take to make it a machine of its own, on hardware acceleration.
+const AGENT_LIMIT: Duration = Duration::from_millis(750);
+
+/// How long the same may take by way of QEMU's guest agent.
+const QGA_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the services of a resumed guest may take to answer.
+const WARM_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a correction of the clock may take. It is one of several, and a failed one is made good by the next.
+const CLOCK_LIMIT: Duration = Duration::from_secs(2);
+
+/// A clock that may be later than this when the guest has answered is corrected at once.
+const CLOCK_ERROR: Duration = Duration::from_millis(80);
+
+/// One attempt to bring a machine up.
+pub(super) struct Attempt<'a> {
+    pub(super) instance: &'a Instance,
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a StartOptions<'a>,
+    pub(super) timings: &'a Timings<'a>,
+    pub(super) begun: Begun,
+}
+
+/// The memory of the machine that is being started.
+enum GuestMemory {
+    /// QEMU has it for itself.
+    Own,
+    /// It is empty, as a boot wants it.
+    Empty(SharedMemory),
+    /// It is what was saved.
+    Saved(SavedMemory),
+}
+
+impl GuestMemory {
+    /// Where QEMU is going to have it.
+    fn held(&self) -> Option<HeldMemory> {
+        match self {
+            Self::Own => None,
+            Self::Empty(shared) => Some(HeldMemory::Shared(shared.number())),
+            Self::Saved(saved) => Some(HeldMemory::Private(saved.number())),
+        }
+    }
+}
+
+/// Why an attempt failed.
+pub(super) enum Failure {
+    /// By something that every attempt needs, or that the host refuses for now. No saved memory is given up for it.
+    Host(InstanceError),
+    /// By this machine, or by what it was to go on from: a boot may do better.
+    Machine(InstanceError),
+}
+
+impl Failure {
+    /// Whose failure `error` is.
+    fn of(error: InstanceError) -> Self {
+        match error {
+            // A boot would not have the port either.
+            error @ InstanceError::Ports(_) => Self::Host(error),
+            error if error.is_refusal() => Self::Host(error),
+            error => Self::Machine(error),
+        }
+    }
+
+    /// The error, where it does not matter whose it is.
+    pub(super) fn error(self) -> InstanceError {
+        match self {
+            Self::Host(error) | Self::Machine(error) => error,
+        }
+    }
+}
+
+/// A machine whose QEMU has been started.
+struct Launching<'a> {
+    live: Live,
+    record: Record,
+    session: Session,
+    saved: Option<Saved>,
+    /// Lives until QEMU has opened it.
+    memory: GuestMemory,
+    qemu: Launched,
+    phase: Phase<'a>,
+}
+
+impl<'a> Attempt<'a> {
+    /// Brings the machine up. `kept` is let go once the record says what the machine needs, and `because` is why this is a boot,
+    /// where it should have been more.
+    pub(super) async fn run(
+        &self,
+        record: Record,
+        origin: &Origin,
+        kept: Option<FileLock>,
+        because: Option<String>,
+    ) -> Result<Live, Failure> {
+        // Before anything is used up, and until QEMU takes them.
+        let held = ports::hold(&self.plan.ports).map_err(|error| Failure::Host(error.into()))?;
+        let phase = Phase::start(self.timings, "disk", "Prepare the disk");
+        let saved = origin.saved(&self.instance.dir).map_err(Failure::of)?;
+        let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
+        let live = self.live(&record, origin, because, memory.held()).map_err(Failure::Host)?;
+        let launching =
+            self.launch(record, origin, saved, memory, live, phase).await.map_err(Failure::Host)?;
+        drop(kept);
+        // Boxed: what it holds is large, and every caller's future would be as large.
+        Box::pin(self.bring_up(launching, origin, held)).await.map_err(Failure::of)
+    }
+
+    /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
+    /// says first what is about to be made.
+    async fn launch(
+        &self,
+        mut record: Record,
+        origin: &Origin,
+        saved: Option<Saved>,
+        memory: GuestMemory,
+        mut live: Live,
+        phase: Phase<'a>,
+    ) -> Result<Launching<'a>, InstanceError> {
+        let dir = &self.instance.dir;
+        // Making the snapshot that it may begin with takes long.
+        self.instance.released().await?;
+        create_private_dir(&dir.logs())?;
+        room::ensure(dir.root())?;
+        // In the home, where nobody tidies up. A file system that takes no sockets does without.
+        let listening = Inherited::at(&dir.monitor()).ok();
+        if listening.is_some() {
+            live.qmp = dir.monitor();
+        }
+        record::write(&dir.live(), &live)?;
+        self.instance.keep_previous_logs()?;
+        let session =
+            self.instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
+        record.session = Some(session.clone());
+        record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
+        if matches!(origin, Origin::Cold) {
+            super::super::remove(&dir.config())?;
+            config::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
+        }
+        let machine =
+            self.machine(&live, listening.as_ref().map(Inherited::number), saved.as_ref(), &session)?;
+        if !matches!(origin, Origin::Suspended(_)) {
+            // Memory from before this launch is of another time than the disk from here on.
+            record::write(&dir.record(), &record)?;
+            suspension::forget(dir)?;
+        }
+        phase.done();
+
+        let phase = Phase::start(self.timings, "launch", "Launch QEMU");
+        let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
+        live.process = Some(qemu.identity());
+        live.disk_inode = place::inode(&dir.overlay());
+        record::write(&dir.live(), &live)?;
+        Ok(Launching { live, record, session, saved, memory, qemu, phase })
+    }
+
+    /// From a QEMU that has been started to the first healthy answer of every service.
+    async fn bring_up(
+        &self,
+        launching: Launching<'a>,
+        origin: &Origin,
+        held: Vec<TcpSocket>,
+    ) -> Result<Live, InstanceError> {
+        let Launching { live, record, session, saved, memory, mut qemu, phase } = launching;
+        let instance = self.instance;
+        let connected = async { Ok(Qmp::connect(&live.qmp, MONITOR_LIMIT).await?) };
+        let qmp = instance.unless_ended(&mut qemu, connected).await?;
+        let connected = async { Ok(Agent::connect(&live.agent, MONITOR_LIMIT).await?) };
+        let mut agent = instance.unless_ended(&mut qemu, connected).await?;
+        drop(memory);
+        phase.done();
+
+        let mut events = qmp.events();
+        if let Some(saved) = &saved {
+            let resumed = self.go_on(&qmp, saved, origin, &record);
+            instance.unless_ended(&mut qemu, resumed).await?;
+        } else {
+            let booted = unless_disk_fails(&mut events, self.until_booted(&mut agent));
+            instance.unless_ended(&mut qemu, booted).await?;
+        }
+        let telling = Box::pin(self.tell(&mut agent, &live, &session, origin));
+        let told = unless_disk_fails(&mut events, telling);
+        let late = instance.unless_ended(&mut qemu, told).await?;
+        instance.confirm(record)?;
+
+        let phase = Phase::start(self.timings, "health", "Ask every service");
+        let clock = async {
+            if late > CLOCK_ERROR
+                && let Err(error) = agent.call(Command::Clock { time: agent::now() }, CLOCK_LIMIT).await
+            {
+                phase.detail(&format!("the clock was set once only: {error}"));
+            }
+        };
+        let healthy = Box::pin(self.until_healthy(&qmp, &live, origin, held, &phase));
+        let healthy = async { tokio::join!(healthy, clock).0 };
+        instance.unless_ended(&mut qemu, unless_disk_fails(&mut events, healthy)).await?;
+        phase.done();
+        self.finish(live, qemu)
+    }
+
+    fn memory(&self, saved: Option<&Saved>) -> Result<GuestMemory, InstanceError> {
+        let outside = match saved {
+            Some(saved) => saved.strategy == Strategy::Template,
+            None => Strategy::Template.is_possible(self.plan.machine.qemu.capabilities()),
+        };
+        if !outside {
+            return Ok(GuestMemory::Own);
+        }
+        let bytes = self.plan.machine.topology.memory_mib << 20;
+        if let Some(saved) = saved.and_then(|saved| saved.memory.as_ref()) {
+            return Ok(GuestMemory::Saved(SavedMemory::open(saved, bytes)?));
+        }
+        let shared = SharedMemory::new(bytes);
+        let shared = shared.map_err(FileError::of("allocate memory for", self.instance.dir.root()))?;
+        Ok(GuestMemory::Empty(shared))
+    }
+
+    fn live(
+        &self,
+        record: &Record,
+        origin: &Origin,
+        because: Option<String>,
+        memory: Option<HeldMemory>,
+    ) -> Result<Live, InstanceError> {
+        let Plan { machine, ports } = self.plan;
+        let MachinePlan { image, decision, topology, fingerprint, .. } = machine;
+        let sockets = runtime::ensure(self.instance.dir.root())?;
+        let manifest = &image.boot.manifest;
+        let rotated = match (origin, &record.session) {
+            (Origin::Suspended(suspension), _) => suspension.rotated,
+            (_, Some(session)) => session.secrets.is_some(),
+            (_, None) => self.options.rotate && !manifest.stack.secrets.is_empty(),
+        };
+        Ok(Live {
+            schema_version: SCHEMA_VERSION,
+            process: None,
+            place: Some(Place::here()),
+            disk_inode: None,
+            qmp: sockets.join(runtime::QMP),
+            qga: sockets.join("qga"),
+            agent: sockets.join("agent"),
+            arch: manifest.arch,
+            accelerator: decision.accelerator,
+            fallback: decision.fallback.as_ref().map(ToString::to_string),
+            cpus: topology.cpus,
+            memory_mib: topology.memory_mib,
+            image: image.boot.file.path().to_owned(),
+            ports: ports.clone(),
+            services: manifest.stack.services.clone(),
+            secrets: manifest.stack.secrets.clone(),
+            hooks: manifest.stack.hooks.clone(),
+            rotated,
+            fingerprint: fingerprint.clone(),
+            memory,
+            can_map_memory: Strategy::MappedRam.is_possible(self.plan.machine.qemu.capabilities()),
+            config: origin.config(&self.instance.dir),
+            started_by: origin.started_by(),
+            cold_because: because,
+            new_session: record.session.is_none(),
+            started_at: self.begun.at,
+            ready: None,
+        })
+    }
+
+    fn machine(
+        &self,
+        live: &Live,
+        listening: Option<i32>,
+        saved: Option<&Saved>,
+        session: &Session,
+    ) -> Result<Machine, InstanceError> {
+        let dir = &self.instance.dir;
+        let files = Files {
+            root: self.instance.root_disk(session, &self.plan.machine.image.boot.file),
+            config: live.config.clone(),
+            console: dir.serial_log(),
+            qmp: live.qmp.clone(),
+            qga: live.qga.clone(),
+            agent: live.agent.clone(),
+        };
+        let memory = match live.memory {
+            Some(HeldMemory::Shared(number)) => Memory::Shared(inherited(number)),
+            Some(HeldMemory::Private(number)) => Memory::Private(inherited(number)),
+            None => Memory::Anonymous,
+        };
+        let begin = match saved {
+            Some(saved) => saving::begin(saved.strategy, &saved.state)?,
+            None => Begin::Boot,
+        };
+        let name = format!("stack-emulator-{}", self.instance.name);
+        let image = &self.plan.machine.image.boot;
+        let network = image.manifest.stack.network;
+        let launch = stack_machine::launch(name, image.direct_boot(), files, memory, begin, network);
+        let launch = Launch { listening, ..launch };
+        Ok(Machine::new(self.plan.machine.topology.clone(), launch)?)
+    }
+
+    /// Loads the saved state, and lets the machine go on.
+    async fn go_on(
+        &self,
+        qmp: &Qmp,
+        saved: &Saved,
+        origin: &Origin,
+        record: &Record,
+    ) -> Result<(), InstanceError> {
+        let phase = Phase::start(self.timings, "load", "Load memory and devices");
+        let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
+        qmp.load(saved.strategy, &saved.state, limit).await?;
+        // From here on the guest writes to its disk, and this memory is good no more. Not sooner: whatever has failed until now, the
+        // next start can go on from it.
+        if matches!(origin, Origin::Suspended(_)) {
+            record::write(&self.instance.dir.record(), record)?;
+            suspension::consume(&self.instance.dir)?;
+        }
+        qmp.cont().await?;
+        suspension::put_aside(&self.instance.dir)?;
+        phase.done();
+        Ok(())
+    }
+
+    /// Waits until the agent of a booting guest answers.
+    async fn until_booted(&self, agent: &mut Agent) -> Result<(), InstanceError> {
+        let phase = Phase::start(self.timings, "boot", "Boot");
+        let limit = self.plan.machine.limit;
+        let log = self.instance.dir.serial_log();
+        tokio::select! {
+            answer = agent.call(Command::Hello, limit) => match answer {
+                Ok(_) => {}
+                Err(AgentError::Silent(limit)) => {
+                    let console = console::end(&log);
+                    return Err(InstanceError::NotReady { limit, unhealthy: Vec::new(), console });
+                }
+                Err(error) => return Err(error.into()),
+            },
+            trouble = console::trouble(Tail::new(&log), &phase) => return Err(trouble.into()),
+        }
+        phase.done();
+        Ok(())
+    }
+
+    /// Makes the guest a machine of this moment and of this instance. Gives how late its clock may be: how long the message took
+    /// to arrive in a guest that had to wake up for it, neither side knows.
+    async fn tell(
+        &self,
+        agent: &mut Agent,
+        live: &Live,
+        session: &Session,
+        origin: &Origin,
+    ) -> Result<Duration, InstanceError> {
+        let phase = Phase::start(self.timings, "guest", "Set clock, randomness and secrets in the guest");
+        let telling = Telling {
+            name: &self.instance.name,
+            ports: &live.ports,
+            described: &live.secrets,
+            hooks: &live.hooks,
+            secrets: session.secrets.as_ref(),
+        };
+        // What was suspended has them already, unless nobody knows. A boot may come after a crash that lost them.
+        let renew = session.unconfirmed || !matches!(origin, Origin::Suspended(_));
+        let patience = self.plan.machine.decision.accelerator.patience();
+        let limit =
+            if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };
+        let answer = agent.call(resume(&telling, renew)?, limit).await;
+        let done = match answer {
+            Err(error) if !matches!(origin, Origin::Cold) => {
+                phase.detail(&format!("{error}: asking QEMU's guest agent"));
+                let command = resume(&telling, renew)?;
+                agent::call_through_qga(&live.qga, command, QGA_LIMIT * patience).await?
+            }
+            answer => answer?,
+        };
+        let late = Duration::from_nanos(agent::now().saturating_sub(done.time));
+        for step in done.steps {
+            phase.detail(&format!("{}: {:.3} s", step.step, step.seconds));
+        }
+        phase.detail(&format!("the guest's clock is at most {:.3} s late", late.as_secs_f64()));
+        phase.done();
+        Ok(late)
+    }
+
+    /// Opens the host's ports, and waits until every service answers there.
+    async fn until_healthy(
+        &self,
+        qmp: &Qmp,
+        live: &Live,
+        origin: &Origin,
+        held: Vec<TcpSocket>,
+        phase: &Phase<'_>,
+    ) -> Result<(), InstanceError> {
+        self.publish(qmp, live, held, phase).await?;
+        let limit = match (origin, self.options.warm_timeout) {
+            (Origin::Cold, _) => self.plan.machine.limit,
+            (_, Some(timeout)) => timeout,
+            _ => WARM_LIMIT * self.plan.machine.decision.accelerator.patience(),
+        };
+        let console = Tail::from_now_on(&self.instance.dir.serial_log());
+        let console = console.map_err(FileError::of("read", &self.instance.dir.serial_log()))?;
+        ready::wait(&live.ports, console, limit, phase).await
+    }
+
+    /// Opens the host's ports into the guest.
+    async fn publish(
+        &self,
+        qmp: &Qmp,
+        live: &Live,
+        held: Vec<TcpSocket>,
+        phase: &Phase<'_>,
+    ) -> Result<(), InstanceError> {
+        for (port, held) in live.ports.iter().zip(held) {
+            // Not sooner: somebody else could take it.
+            drop(held);
+            if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
+                // Somebody may have taken it all the same; then that is the better error. Of the others, QEMU has some already.
+                ports::check_free(slice::from_ref(port))?;
+                return Err(error.into());
+            }
+        }
+        // Here, where QEMU is still a child of this process. The ports work without, for clients that come one after the other.
+        if let Some(process) = live.process
+            && let Err(error) = backlog::widen(process.pid, live.ports.iter().map(|port| port.host))
+        {
+            phase.detail(&format!("few connections at once are answered at a port: {error}"));
+        }
+        Ok(())
+    }
+
+    fn finish(&self, mut live: Live, qemu: Launched) -> Result<Live, InstanceError> {
+        let Begun { instant, .. } = self.begun;
+        let (at, seconds) = (time::OffsetDateTime::now_utc(), instant.elapsed().as_secs_f64());
+        live.ready = Some(Ready { at, seconds, phases: self.timings.taken() });
+        record::write(&self.instance.dir.live(), &live)?;
+        qemu.detach();
+        Ok(live)
+    }
+}
+
+fn resume(telling: &Telling<'_>, renew: bool) -> Result<Command, InstanceError> {
+    Ok(Command::Resume(Box::new(telling.message(renew).map_err(InstanceError::Random)?)))
+}
+
+impl Instance {
+    /// The logs of the run before are what a bug report needs after a restart.
+    fn keep_previous_logs(&self) -> Result<(), InstanceError> {
+        for log in [self.dir.serial_log(), self.dir.qemu_log()] {
+            match std::fs::rename(&log, InstanceDir::previous(&log)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FileError::of("rename", &log)(error).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One side of the race is QEMU's death; the error then shows the console too.
+    async fn unless_ended<T>(
+        &self,
+        qemu: &mut Launched,
+        work: impl Future<Output = Result<T, InstanceError>>,
+    ) -> Result<T, InstanceError> {
+        qemu.race(work).await.map_err(|error| match error {
+            InstanceError::Vm(Error::Vm(source @ VmProcessError::Died { .. })) => {
+                let console = console::end(&self.dir.serial_log());
+                InstanceError::EndedEarly { source, console }
+            }
+            other => other,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Starting what runs already.
+
+use host::events::{Event, Phase, Reporter};
+use host::files::FileError;
+use vm::accel::Choice;
+use vm::tail::Tail;
+
+use super::super::error::InstanceError;
+use super::super::live::Live;
+use super::super::ports::{PortChoice, PortRequest};
+use super::super::{Instance, ready};
+use super::{READY_LIMIT, StartOptions, Started};
+
+impl Instance {
+    /// Waits for an instance that runs already, and says which wishes it cannot meet.
+    pub(super) async fn join(
+        &self,
+        live: Live,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, InstanceError> {
+        let ignored = ignored(&live, options);
+        if !ignored.is_empty() {
+            let text = format!(
+                "`{}` runs already: {} will count after `emulator stop{}`",
+                self.name,
+                ignored.join(", "),
+                self.name.flag()
+            );
+            reporter.report(&Event::Warning(&text));
+        }
+        let mut released = self.unpause(&live, reporter).await?;
+        self.mend_sockets(&live).await?;
+        if live.is_in_other_network() {
+            return Err(InstanceError::OtherNetwork(self.name.clone()));
+        }
+        let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.accelerator.patience());
+        let phase = Phase::start(reporter, "services", "Ask the services");
+        // A stall that it has survived, as of a laptop that slept, is no news.
+        let console = self.dir.serial_log();
+        let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;
+        let fails = async {
+            match &mut released {
+                Some(released) => released.fails().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = ready::wait(&live.ports, console, limit, &phase) => ready?,
+            error = fails => return Err(error),
+        }
+        phase.done();
+        Ok(Started { live, already_running: true })
+    }
+}
+
+/// The flags that a running instance does not meet.
+fn ignored(live: &Live, options: &StartOptions<'_>) -> Vec<String> {
+    let machine = &options.machine;
+    let port_differs = |wish: &&PortRequest| match wish.choice {
+        PortChoice::Auto => false,
+        PortChoice::Fixed(port) => {
+            live.ports.iter().all(|known| known.name != wish.name || known.host != port)
+        }
+    };
+    let flags = [
+        ("--accel", matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.accelerator)),
+        ("--arch", machine.arch.is_some_and(|arch| arch != live.arch)),
+        ("--cpus", machine.cpus.is_some_and(|cpus| cpus != live.cpus)),
+        ("--memory", machine.memory_mib.is_some_and(|memory| memory != live.memory_mib)),
+        ("--image", machine.image.as_ref().is_some_and(|image| *image != live.image)),
+    ];
+    let ports = options.ports.iter().filter(port_differs).map(|wish| format!("`--port {}=…`", wish.name));
+    flags.iter().filter(|(_, differs)| *differs).map(|(flag, _)| format!("`{flag}`")).chain(ports).collect()
+}

@@ -1,0 +1,206 @@
+//! Starting: from a suspended machine, a snapshot, or a cold boot, until every service answers.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::events::{Event, Reporter, Timings};
+use host::files::move_dir;
+use time::OffsetDateTime;
+
+use super::error::InstanceError;
+use super::live::Live;
+use super::ports::PortRequest;
+use super::record::{self, Record};
+use super::state::{Fault, State, Viewer, inspect};
+use super::{Instance, meanwhile};
+use crate::images::Images;
+use crate::snapshot::store::Store;
+use attempt::{Attempt, Failure};
+use origin::Beginning;
+pub(super) use origin::Origin;
+pub use plan::MachineOptions;
+pub(super) use plan::{MachinePlan, Plan};
+use vm::console::GuestTrouble;
+use vm::error::one_line;
+use vm::saving::Strategy;
+
+mod attempt;
+mod join;
+mod origin;
+mod plan;
+
+/// How long the services may take on hardware acceleration; multiplied by the accelerator's patience.
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(40);
+
+/// What a person asks of a start.
+pub struct StartOptions<'a> {
+    /// The machine.
+    pub machine: MachineOptions,
+    /// Host ports asked for by flag.
+    pub ports: Vec<PortRequest>,
+    /// Looks up the environment variables that the image's manifest names for its ports.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Longest wait for the services of a machine that goes on from saved memory.
+    pub warm_timeout: Option<Duration>,
+    /// Whether saved memory is used where there is some, and a snapshot made where there is none.
+    pub warm: bool,
+    /// How a snapshot keeps memory; the best way that is possible when it is not said.
+    pub strategy: Option<Strategy>,
+    /// Whether a new session gets secrets of its own.
+    pub rotate: bool,
+}
+
+/// An instance that is ready.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// What runs.
+    pub live: Live,
+    /// Whether it ran before.
+    pub already_running: bool,
+}
+
+/// When a start began.
+#[derive(Clone, Copy)]
+struct Begun {
+    instant: Instant,
+    at: OffsetDateTime,
+}
+
+impl Instance {
+    /// Starts the instance and returns when every service answers. One that runs already is waited for and reported as
+    /// it is. One that QEMU's or a command's sudden end has left broken is put right first; its data stays.
+    ///
+    /// A suspended machine goes on where it was. A new session begins from a snapshot, which is made when there is none that fits.
+    /// When either fails on the way, the machine is booted instead, and that is told.
+    ///
+    /// When the future is dropped, QEMU is killed; [`Instance::recover_interrupted`] then removes the traces, and so does
+    /// the next start.
+    ///
+    /// # Errors
+    /// When the host, the image, the ports or the guest do not allow it. Then nothing is left running, and nothing is left
+    /// of an instance that did not exist before but its logs.
+    pub async fn start(
+        &self,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, InstanceError> {
+        let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
+        let _lock = self.lock(reporter).await?;
+        let _images = Images::new(&self.home).keep(reporter).await?;
+        let mut state = self.settled(reporter).await?;
+        if let State::Running(live) = &state
+            && let Some(process) = live.process
+        {
+            let joined = Box::pin(self.join(live.clone(), options, reporter));
+            match meanwhile::unless_gone(process, joined).await? {
+                Some(started) => return Ok(started),
+                // It was ending when it was looked at, as after a kill.
+                None => state = self.settled(reporter).await?,
+            }
+        }
+        let record = match state {
+            State::Running(live) => return self.join(live, options, reporter).await,
+            State::Stopped(record) | State::Suspended(record) => record,
+            State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
+            State::Broken(faults) => self.despite(faults, options)?,
+            _ => Record::new(self.name.clone()),
+        };
+        self.released().await?;
+        let timings = Timings::new(reporter);
+        let plan = self.plan(&record, options, &timings).await?;
+        let record = Record { arch: Some(plan.machine.topology.arch), ..record };
+        let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
+        let beginning = self.beginning(&record, &plan, options, &timings).await?;
+        let outcome = self.warm_or_cold(&attempt, record, beginning, &timings).await;
+        if outcome.is_err() {
+            self.clean_up().await?;
+        }
+        outcome.map(|live| Started { live, already_running: false })
+    }
+
+    /// The state that the instance is in, once what heals has been put right.
+    async fn settled(&self, reporter: &dyn Reporter) -> Result<State, InstanceError> {
+        match inspect(&self.dir, Viewer::Holder)? {
+            State::Broken(faults) if faults.iter().all(Fault::heals) => {
+                self.recover(&faults, reporter).await?;
+                Ok(inspect(&self.dir, Viewer::Holder)?)
+            }
+            state => Ok(state),
+        }
+    }
+
+    /// Begins where it can, and boots when going on from saved memory fails.
+    async fn warm_or_cold(
+        &self,
+        attempt: &Attempt<'_>,
+        record: Record,
+        beginning: Beginning,
+        reporter: &dyn Reporter,
+    ) -> Result<Live, InstanceError> {
+        let Beginning { origin, kept, because } = beginning;
+        if matches!(origin, Origin::Cold) {
+            return self.boot(attempt, record, because, reporter).await;
+        }
+        let error = match attempt.run(record.clone(), &origin, kept, None).await {
+            Ok(live) => return Ok(live),
+            Err(Failure::Host(error)) => return Err(error),
+            Err(Failure::Machine(error)) => error,
+        };
+        let evidence = self.keep_evidence(&self.dir.failed_resume());
+        let reason = one_line(&error.with_logs_in(&self.dir.failed_resume()));
+        let text = format!("going on from saved memory failed ({reason}): booting instead; {evidence}");
+        reporter.report(&Event::Warning(&text));
+        self.clean_up().await?;
+        if let Origin::Snapshot(snapshot) = &origin {
+            Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
+        }
+        self.boot(attempt, record, Some(reason), reporter).await
+    }
+
+    /// Boots the machine; a second time when its kernel reports that it stands still.
+    async fn boot(
+        &self,
+        attempt: &Attempt<'_>,
+        record: Record,
+        because: Option<String>,
+        reporter: &dyn Reporter,
+    ) -> Result<Live, InstanceError> {
+        let boot = async |record, because| attempt.run(record, &Origin::Cold, None, because).await;
+        let outcome = boot(record.clone(), because.clone()).await.map_err(Failure::error);
+        let Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) = &outcome else { return outcome };
+        // Nothing that a person did: the same boot works the next time. The console of this one is kept.
+        reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
+        self.clean_up().await?;
+        boot(record, because).await.map_err(Failure::error)
+    }
+
+    /// The record of an instance whose faults this start can answer: another image than the one that is gone may have the
+    /// same content, and what a changed image is now is told better once it has been read.
+    fn despite(&self, faults: Vec<Fault>, options: &StartOptions<'_>) -> Result<Record, InstanceError> {
+        // It may neither be written to nor thrown away.
+        if let [Fault::UnknownOverlay(overlay)] = &faults[..] {
+            let record = self.dir.record();
+            return Err(InstanceError::UnknownOverlay { overlay: overlay.clone(), record });
+        }
+        let answered = |fault: &Fault| match fault {
+            Fault::ImageChanged(_) => true,
+            Fault::NoImage(_) => options.machine.image.is_some(),
+            _ => false,
+        };
+        let record = if faults.iter().all(answered) { record::read(&self.dir.record())? } else { None };
+        record.ok_or(InstanceError::Broken { name: self.name.clone(), faults })
+    }
+
+    /// Puts the logs of a run that failed into `kept`, where those of the next do not replace them, and says so. That they are lost
+    /// must not hide why it failed.
+    pub(super) fn keep_evidence(&self, kept: &Path) -> String {
+        let moved = super::remove_dir(kept).and_then(|()| match move_dir(&self.dir.logs(), kept) {
+            Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        });
+        match moved {
+            Ok(()) => format!("the logs are in `{}`", kept.display()),
+            Err(error) => format!("the logs are not kept: {}", one_line(&error)),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Everything about a start that is decided before anything is changed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use host::events::{Event, Phase, Reporter};
+use host::{limits, memory};
+use release::arch::Arch;
+use release::stack::MachineSize;
+use vm::accel::{Choice, Chooser, Decision};
+use vm::machine::Topology;
+use vm::qemu::Qemu;
+use vm::stack_machine;
+
+use super::super::Instance;
+use super::super::error::InstanceError;
+use super::super::ports::{self, PublishedPort, Wishes};
+use super::super::record::{self, Record};
+use super::super::session::Image;
+use super::super::suspension::Suspension;
+use super::{READY_LIMIT, StartOptions};
+use crate::snapshot::Fingerprint;
+
+/// What a person asks of a machine. Whatever is `None` comes from the machine that is suspended or the image.
+#[derive(Debug, Clone)]
+pub struct MachineOptions {
+    /// Which accelerator.
+    pub accel: Choice,
+    /// Architecture of the image.
+    pub arch: Option<Arch>,
+    /// Virtual CPUs.
+    pub cpus: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// Image file to use instead of the home's.
+    pub image: Option<PathBuf>,
+    /// Longest wait for a machine that boots.
+    pub timeout: Option<Duration>,
+}
+
+/// The machine that is going to be started.
+pub(in crate::instance) struct MachinePlan {
+    pub(in crate::instance) qemu: Qemu,
+    pub(in crate::instance) image: Image,
+    pub(in crate::instance) decision: Decision,
+    pub(in crate::instance) topology: Topology,
+    pub(in crate::instance) fingerprint: Fingerprint,
+    pub(in crate::instance) limit: Duration,
+}
+
+/// What a start is going to do.
+pub(in crate::instance) struct Plan {
+    pub(in crate::instance) machine: MachinePlan,
+    pub(in crate::instance) ports: Vec<PublishedPort>,
+}
+
+/// More memory than there is would not fail before the guest uses it, when the kernel ends the machine for it.
+fn check_memory(asked_mib: Option<u64>) -> Result<(), InstanceError> {
+    match (asked_mib, memory::total().map(|bytes| bytes >> 20)) {
+        (Some(asked_mib), Some(host_mib)) if asked_mib > host_mib => {
+            Err(InstanceError::TooMuchMemory { asked_mib, host_mib })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Instance {
+    /// Decides, and proves that nothing obvious stands in the way.
+    pub(in crate::instance) async fn plan(
+        &self,
+        record: &Record,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Plan, InstanceError> {
+        ports::check_loopback()?;
+        let machine = self.machine_plan(record, &options.machine, reporter).await?;
+        let stack = &machine.image.boot.manifest.stack;
+        let wishes = Wishes { requests: &options.ports, variable: options.variable, recorded: &record.ports };
+        let ports = ports::resolve(&stack.ports, &wishes)?;
+        ports::check_free(&ports)?;
+        Ok(Plan { machine, ports })
+    }
+
+    /// Decides about the machine alone.
+    pub(in crate::instance) async fn machine_plan(
+        &self,
+        record: &Record,
+        options: &MachineOptions,
+        reporter: &dyn Reporter,
+    ) -> Result<MachinePlan, InstanceError> {
+        limits::machine()?;
+        let arch = self.arch(record, options)?;
+        check_memory(options.memory_mib)?;
+        let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
+        let qemu = Qemu::find(&self.home, arch).await?;
+        let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
+        qemu.can_run(&image.boot.manifest)?;
+        phase.done();
+
+        let phase = Phase::start(reporter, "accelerator", "Choose the accelerator");
+        let boot = image.boot.direct_boot();
+        let chooser = Chooser { home: &self.home, qemu: &qemu, boot: &boot };
+        let decision = chooser.choose(options.accel).await?;
+        phase.done();
+        // Said when it is news: right after the trial, and to whoever has not been told by an earlier start.
+        let news = decision.trial.is_some() || record.session.is_none();
+        if let Some(notice) = decision.notice().filter(|_| news) {
+            reporter.report(&Event::Notice(&notice));
+        }
+
+        let size = self.size(image.boot.manifest.stack.machine, options);
+        let topology = stack_machine::topology(&qemu, decision.accelerator, &size)?;
+        // Before anything is written down that says so.
+        topology.check_size()?;
+        limits::file_size("the machine's memory", size.memory_mib << 20)?;
+        let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
+        let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
+        Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })
+    }
+
+    /// The architecture asked for, else the instance's, else this machine's. The data of one is of no use to another.
+    fn arch(&self, record: &Record, options: &MachineOptions) -> Result<Arch, InstanceError> {
+        let own = record.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
+        match options.arch {
+            Some(asked) if asked != own && record.session.is_some() => {
+                Err(InstanceError::OtherArch { name: self.name.clone(), own, asked })
+            }
+            asked => Ok(asked.unwrap_or(own)),
+        }
+    }
+
+    /// The size asked for, else that of the machine that is suspended, else the image's.
+    fn size(&self, image: MachineSize, options: &MachineOptions) -> MachineSize {
+        let suspended = record::read::<Suspension>(&self.dir.suspension()).ok().flatten();
+        let kept = suspended.map(|suspended| suspended.fingerprint.topology);
+        let cpus = options.cpus.or(kept.as_ref().map(|kept| kept.cpus));
+        let memory_mib = options.memory_mib.or(kept.as_ref().map(|kept| kept.memory_mib));
+        MachineSize {
+            cpus: cpus.unwrap_or(image.cpus),
+            memory_mib: memory_mib.unwrap_or(image.memory_mib),
+            ..image
+        }
+    }
+}

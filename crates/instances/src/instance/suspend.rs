@@ -1,0 +1,235 @@
+//! Suspending: the machine is stopped, and its memory and devices are kept beside its disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use host::blocking;
+use host::events::{Event, Reporter};
+use host::files::FileError;
+use protocol::Command;
+use time::OffsetDateTime;
+use vm::agent::{self, Agent, AgentError};
+use vm::memory::StoppedMemory;
+use vm::process::ProcessIdentity;
+use vm::qmp::{Qmp, RunState};
+use vm::saving::Strategy;
+use vm::stamp::Stamp;
+
+use super::Instance;
+use super::error::InstanceError;
+use super::live::Live;
+use super::record::{self, Record, SCHEMA_VERSION};
+use super::removed::RemovedDisk;
+use super::standstill;
+use super::suspension::{self, Suspension};
+use crate::snapshot::manifest::{Frozen, Proof};
+
+/// How long the guest may take to write its disk, on hardware acceleration.
+const SYNC_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the monitor may take to greet.
+pub(super) const MONITOR_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long memory and devices may take to be saved.
+const SAVE_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long QEMU may take to give up saving.
+pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long QEMU may take to close its disks and end.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+impl Instance {
+    /// Keeps the running machine's memory and devices, and ends QEMU. The machine goes on if that fails.
+    ///
+    /// # Errors
+    /// When the state cannot be saved. Nothing is left of it then, and the machine runs.
+    pub(super) async fn suspend(
+        &self,
+        live: &Live,
+        process: ProcessIdentity,
+        reporter: &dyn Reporter,
+    ) -> Result<(), InstanceError> {
+        suspension::forget(&self.dir)?;
+        let removed = RemovedDisk::of(process, &self.dir.overlay())?;
+        let way = Way::of(live, process)?;
+        // It takes one client at a time.
+        let _ = self.mend_sockets(live).await;
+        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        self.hold(&qmp, live, reporter).await?;
+        let at = OffsetDateTime::now_utc();
+        let strategy = way.strategy();
+        let saved = async {
+            let files = self.save(&qmp, way).await?;
+            let copy = match removed {
+                Some(removed) => Some(removed.copy().await?),
+                None => None,
+            };
+            Ok((files, copy))
+        };
+        match saved.await {
+            Ok((files, copy)) => {
+                let ended = async {
+                    // What QEMU has open goes with it.
+                    copy.map_or(Ok(()), |copy| self.put_back(copy, reporter))?;
+                    end_held(&qmp, process).await?;
+                    self.note_suspension(live, strategy, at, files)
+                };
+                let ended = ended.await;
+                if ended.is_err() {
+                    // Nothing names it, so that it would only take space.
+                    suspension::forget(&self.dir)?;
+                }
+                ended
+            }
+            Err(error) => {
+                qmp.cancel_save(CANCEL_LIMIT).await?;
+                suspension::forget(&self.dir)?;
+                match standstill::go_on(&qmp, live).await {
+                    // Perhaps for the same reason; what was to be done is the better error.
+                    Ok(()) | Err(InstanceError::DiskFails { .. }) => Err(error),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Stops the machine, whose guest writes its disk before; one that stands still already cannot. QEMU has written all that it knows
+    /// then.
+    ///
+    /// # Errors
+    /// When the monitor gives no answer.
+    pub(super) async fn hold(
+        &self,
+        qmp: &Qmp,
+        live: &Live,
+        reporter: &dyn Reporter,
+    ) -> Result<(), InstanceError> {
+        if qmp.status().await? == RunState::running {
+            self.sync(live, reporter).await;
+        }
+        Ok(qmp.stop().await?)
+    }
+
+    /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
+    /// answer is suspended all the same.
+    pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
+        let limit = SYNC_LIMIT * live.accelerator.patience();
+        let synced =
+            async { Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
+        let synced = match synced.await {
+            Err(AgentError::Io { .. }) => agent::call_through_qga(&live.qga, Command::Sync, limit).await,
+            synced => synced,
+        };
+        if let Err(error) = synced {
+            reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
+        }
+    }
+
+    async fn save(&self, qmp: &Qmp, way: Way) -> Result<BTreeMap<String, Frozen>, InstanceError> {
+        let strategy = way.strategy();
+        let state = match strategy {
+            Strategy::Template => self.dir.devices(),
+            Strategy::MappedRam => self.dir.savevm(),
+        };
+        qmp.save(strategy, &state, SAVE_LIMIT).await?;
+        let proof = if strategy == Strategy::Template { Proof::Content } else { Proof::Time };
+        let mut files = vec![(state, proof)];
+        if let Way::Read(memory) = way {
+            let path = self.dir.memory();
+            let to = path.clone();
+            blocking::run(move || memory.store(&to)).await?;
+            files.push((path, Proof::Time));
+        }
+        Ok(Frozen::freeze_all(files)?)
+    }
+
+    /// Says that the machine is suspended. QEMU must have ended: only then is the overlay what it will be.
+    fn note_suspension(
+        &self,
+        live: &Live,
+        strategy: Strategy,
+        at: OffsetDateTime,
+        files: BTreeMap<String, Frozen>,
+    ) -> Result<(), InstanceError> {
+        let overlay = self.dir.overlay();
+        let disk =
+            fs::File::open(&overlay).and_then(|file| file.sync_all()).and_then(|()| Stamp::of(&overlay));
+        let record = record::read::<Record>(&self.dir.record())?;
+        let generation = record.and_then(|record| record.session).map_or(0, |session| session.generation);
+        let suspension = Suspension {
+            schema_version: SCHEMA_VERSION,
+            at,
+            generation,
+            strategy,
+            fingerprint: live.fingerprint.clone(),
+            config: self.home.named(&live.config),
+            rotated: live.rotated,
+            disk: disk.map_err(FileError::of("sync", &overlay))?,
+            files,
+        };
+        Ok(record::write(&self.dir.suspension(), &suspension)?)
+    }
+}
+
+/// Ends a machine that was held and whose state is kept: with QEMU's help, or else without, for it must not go on.
+pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), InstanceError> {
+    let ended = async {
+        qmp.quit().await?;
+        Ok::<_, InstanceError>(process.gone(QUIT_LIMIT).await?)
+    };
+    if ended.await.is_err() {
+        process.kill().await?;
+    }
+    Ok(())
+}
+
+/// Who writes the memory to disk.
+enum Way {
+    /// This process, which can read it.
+    Read(StoppedMemory),
+    /// QEMU, which takes longer.
+    ByQemu,
+}
+
+impl Way {
+    /// The better one that is possible. A host may refuse that a process looks at another one's memory.
+    fn of(live: &Live, process: ProcessIdentity) -> Result<Self, InstanceError> {
+        match live.memory.map(|held| StoppedMemory::of(process, held)) {
+            Some(Ok(memory)) => Ok(Self::Read(memory)),
+            _ if live.can_map_memory => Ok(Self::ByQemu),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(InstanceError::CannotSuspend),
+        }
+    }
+
+    const fn strategy(&self) -> Strategy {
+        match self {
+            Self::Read(_) => Strategy::Template,
+            Self::ByQemu => Strategy::MappedRam,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fake_monitor::{Server, answer, monitor_opening};
+    use host::process::Cmd;
+    use vm::process::Launched;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_whose_state_is_kept_does_not_go_on_when_its_monitor_refuses_to_end_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cmd = Cmd::new("sh").args(["-c", "exec sleep 600"]);
+        let launched = Launched::start(&cmd, &dir.path().join("log")).unwrap();
+        let refusal = answer("quit", r#"{"error": {"class": "GenericError", "desc": "not now"}, "id": 2}"#);
+        let server = Server::start(vec![monitor_opening().into_iter().chain([refusal]).collect()]);
+        let qmp = Qmp::reach(&server.path(), MONITOR_LIMIT).await.unwrap();
+        let process = launched.identity();
+        end_held(&qmp, process).await.unwrap();
+        assert!(!process.is_alive().unwrap());
+    }
+}

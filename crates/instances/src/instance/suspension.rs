@@ -1,0 +1,160 @@
+//! A suspended machine: memory and devices on one side, the overlay on the other, good together only.
+//!
+//! The overlay is the user's data, and it wins: memory that was saved beside another state of it is dropped. Each launch of a
+//! machine raises the session's generation, and the record of a suspension is removed before its machine goes on, so that
+//! no memory is ever brought back twice, or after the disk has moved on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use host::files::FileError;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use vm::error::one_line;
+use vm::saving::Strategy;
+use vm::stamp::Stamp;
+
+use super::dir::InstanceDir;
+use super::record::{self, RecordError, Session};
+use super::remove;
+use crate::checked::{self, Checked, Impossible};
+use crate::snapshot::Fingerprint;
+use crate::snapshot::manifest::{Frozen, Unusable};
+
+/// A suspended machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspension {
+    /// [`record::SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// When it was stopped.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The session's generation while it ran.
+    pub generation: u64,
+    /// How memory and devices are kept.
+    pub strategy: Strategy,
+    /// What they fit.
+    pub fingerprint: Fingerprint,
+    /// The volume with settings that the guest has mounted, as the home names it.
+    pub config: PathBuf,
+    /// Whether the guest has the session's secrets, or the image's placeholders.
+    pub rotated: bool,
+    /// The overlay as it was left.
+    pub disk: Stamp,
+    /// The files with memory and devices, by their names in the instance's directory.
+    pub files: BTreeMap<String, Frozen>,
+}
+
+impl Checked for Suspension {
+    fn check(&self) -> Result<(), Impossible> {
+        checked::generation(self.generation)?;
+        checked::named("the volume with settings", &self.config)?;
+        checked::entries("the name of a file", &self.files)?;
+        self.fingerprint.topology.check()
+    }
+}
+
+/// Whether a suspended machine can go on.
+#[derive(Debug)]
+pub(super) enum Goes {
+    /// There is none.
+    Nowhere,
+    /// It can.
+    On(Box<Suspension>),
+    /// It cannot; and why.
+    Not(String),
+}
+
+impl Suspension {
+    /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them. A record
+    /// that makes no sense is no reason to refuse the data.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at, or a newer program wrote the record. It may be good, so that nothing is dropped for that.
+    pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, RecordError> {
+        match record::read::<Self>(&dir.suspension()) {
+            Ok(None) => Ok(Goes::Nowhere),
+            Ok(Some(suspension)) => Ok(match suspension.obstacle(dir, session)? {
+                Some(obstacle) => Goes::Not(obstacle),
+                None => Goes::On(Box::new(suspension)),
+            }),
+            Err(error @ (RecordError::File(_) | RecordError::Newer { .. })) => Err(error),
+            Err(error) => Ok(Goes::Not(one_line(&error))),
+        }
+    }
+
+    fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Result<Option<String>, FileError> {
+        if self.generation != session.generation {
+            return Ok(Some(format!(
+                "its memory is of generation {}, and its disk of generation {}",
+                self.generation, session.generation
+            )));
+        }
+        let overlay = dir.overlay();
+        let disk = Stamp::of(&overlay).map_err(FileError::of("look at", &overlay))?;
+        if disk != self.disk && !disk.is_copy_of(&self.disk) {
+            return Ok(Some(
+                "its disk has been changed since, or is a copy that has lost the time of its last change"
+                    .to_owned(),
+            ));
+        }
+        for (name, frozen) in &self.files {
+            match frozen.verify(name, &dir.root().join(name)) {
+                Ok(_) => {}
+                Err(Unusable::File(error)) => return Err(error),
+                Err(reason) => return Ok(Some(reason.to_string())),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Forgets the suspended machine: its record first, so that what is left of it is never taken for one.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
+    consume(dir)?;
+    files(dir).iter().try_for_each(|file| remove(file).map(drop))
+}
+
+fn files(dir: &InstanceDir) -> [PathBuf; 3] {
+    [dir.memory(), dir.devices(), dir.savevm()]
+}
+
+/// Puts the files of a suspended machine aside that has gone on. To remove so much memory takes longer than a start may.
+///
+/// # Errors
+/// When one cannot be moved.
+pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
+    let spent = dir.spent();
+    if fs::symlink_metadata(&spent).is_ok_and(|data| !data.is_dir()) {
+        remove(&spent)?;
+    }
+    host::files::create_private_dir(&spent)?;
+    for file in files(dir) {
+        let aside = dir.spent().join(file.file_name().unwrap_or_default());
+        match std::fs::rename(&file, aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::of("rename", &file)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the suspended machine cannot go on a second time.
+///
+/// # Errors
+/// When its record cannot be removed.
+pub(super) fn consume(dir: &InstanceDir) -> Result<(), FileError> {
+    if remove(&dir.suspension())? {
+        // Until the directory is on the disk, a crash of the host could bring the record back.
+        let synced = std::fs::File::open(dir.root()).and_then(|root| root.sync_all());
+        synced.map_err(FileError::of("write", dir.root()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What is kept of virtual machines: instances with their data, images and snapshots.
+//!
+//! Never prints: what happens is reported as [`host::events`].
+
+mod backlog;
+pub mod checked;
+mod clock;
+mod disk_lock;
+pub mod doctor;
+pub mod failure;
+pub mod images;
+pub mod instance;
+pub mod place;
+pub mod snapshot;

@@ -1,0 +1,128 @@
+//! Warm snapshots: memory, device state and the disk of a machine that was stopped at one point, kept together and never
+//! changed.
+//!
+//! `docs/snapshots.md` has the files, the contract and the measurements.
+
+use std::path::{Path, PathBuf};
+
+use vm::home::Home;
+use vm::saving::Strategy;
+
+pub mod capture;
+pub mod error;
+pub mod fingerprint;
+mod host_cpu;
+pub mod manifest;
+mod savevm;
+pub mod store;
+
+pub use fingerprint::Fingerprint;
+use manifest::SnapshotManifest;
+
+/// A whole snapshot on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    dir: SnapshotDir,
+    /// What is known about it.
+    pub manifest: SnapshotManifest,
+}
+
+impl Snapshot {
+    /// Its name: that of its directory.
+    pub fn name(&self) -> String {
+        self.dir.root().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What QEMU loads of a [`Strategy::MappedRam`] snapshot, unpacked if need be.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked.
+    pub(crate) fn savevm(&self) -> Result<PathBuf, host::files::FileError> {
+        savevm::unpacked(&self.dir, self.manifest.fingerprint.topology.arch)
+    }
+
+    /// Its files.
+    pub fn dir(&self) -> &SnapshotDir {
+        &self.dir
+    }
+}
+
+/// The files of a snapshot. `docs/home.md` documents every name in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotDir(PathBuf);
+
+impl SnapshotDir {
+    /// The directory of the snapshot of `home` that is called `name`.
+    pub fn of(home: &Home, name: &str) -> Self {
+        Self::new(home.snapshots().join(name))
+    }
+
+    pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is known about the snapshot. Written last.
+    pub fn manifest(&self) -> PathBuf {
+        self.0.join("snapshot.json")
+    }
+
+    /// Which files are copies whose content has been proved, by their stamps.
+    pub fn copies(&self) -> PathBuf {
+        self.0.join("copies.json")
+    }
+
+    /// There once the snapshot must not be resumed any more; says why.
+    pub fn retired(&self) -> PathBuf {
+        self.0.join("retired")
+    }
+
+    /// The frozen disk: a qcow2 on top of the image, below the overlays of the instances that were resumed from it.
+    pub fn disk(&self) -> PathBuf {
+        self.0.join("disk.qcow2")
+    }
+
+    /// An empty overlay on that disk. A new session's is a copy of it, which takes no program to make.
+    pub fn overlay(&self) -> PathBuf {
+        self.0.join("overlay.qcow2")
+    }
+
+    /// The volume with settings that the captured guest has mounted.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.img")
+    }
+
+    /// [`Strategy::Template`]: the memory.
+    pub fn memory(&self) -> PathBuf {
+        self.0.join("memory")
+    }
+
+    /// [`Strategy::Template`]: the devices.
+    pub fn devices(&self) -> PathBuf {
+        self.0.join("devices")
+    }
+
+    /// [`Strategy::MappedRam`]: memory and devices, compressed.
+    pub fn savevm_zst(&self, arch: release::arch::Arch) -> PathBuf {
+        self.0.join(format!("stack-emulator-{arch}.savevm.zst"))
+    }
+
+    /// [`Strategy::MappedRam`]: the same as QEMU reads it; made again from the compressed one when it is missing.
+    pub fn savevm_raw(&self, arch: release::arch::Arch) -> PathBuf {
+        self.0.join(format!("stack-emulator-{arch}.savevm.raw"))
+    }
+
+    /// Logs of the capture.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// The capturing QEMU, while there is one.
+    pub(crate) fn process(&self) -> PathBuf {
+        self.0.join("process.json")
+    }
+}

@@ -1,0 +1,63 @@
+//! What every error of this library can say besides its message: what kind of failure it is and what to do next.
+
+use host::files::FileError;
+use host::process::ProcessError;
+
+/// The kind of a failure, coarse enough to choose an exit status by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Something went wrong.
+    Failed,
+    /// What was asked for does not exist or contradicts itself.
+    Usage,
+    /// It needs an instance that runs.
+    NotRunning,
+    /// This machine lacks something that only its owner can provide: QEMU, KVM, a newer version.
+    HostUnsupported,
+    /// A deadline passed.
+    TimedOut,
+    /// Something that was read is not what it should be.
+    VerificationFailed,
+}
+
+/// What an error says besides its message.
+pub trait Explain: std::error::Error {
+    /// What kind of failure it is.
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    /// What to do next, when there is something: a sentence with the command to run.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Explain for ProcessError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::HostUnsupported,
+            _ => Class::Failed,
+        }
+    }
+}
+
+impl Explain for FileError {
+    fn hint(&self) -> Option<String> {
+        self.advice()
+    }
+}
+
+/// An error and its causes without the ends of logs that some of them show.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut lines: Vec<String> = Vec::new();
+    for error in chain {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join(": ")
+}

@@ -1,0 +1,29 @@
+//! Virtual machines: description, QEMU process, QMP and QGA, memory, disks and volumes. Knows no snapshot and no instance.
+//!
+//! Never prints: what happens is reported as [`host::events`].
+
+pub mod accel;
+pub mod agent;
+pub mod boot_files;
+pub mod console;
+pub mod disk;
+pub mod error;
+pub mod home;
+pub mod machine;
+pub mod memory;
+pub mod process;
+pub mod proven;
+pub mod qcow2;
+pub mod qemu;
+pub mod qga;
+pub mod qmp;
+pub mod runtime;
+pub mod saving;
+pub mod socket;
+pub mod stack_machine;
+pub mod stamp;
+pub mod tail;
+pub mod utf8;
+pub mod version;
+pub mod volume;
+mod wire;
