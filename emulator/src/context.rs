@@ -1,11 +1,11 @@
 //! What every command is given: the home, the instance, stdout and stderr.
 
-use host::advice;
-use host::console::Console;
-use host::events::{Event, Reporter as _};
+use base::advice;
+use base::console::Console;
+use base::events::{Event, Reporter as _};
+use image::arch::Arch;
 use instances::instance::Instance;
 use instances::instance::name::InstanceName;
-use release::arch::Arch;
 use vm::home::{HOME_VARIABLE, Home};
 
 use crate::cli::{Global, HomeUse};

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use host::advice;
-use host::interrupt::Interrupted;
+use base::advice;
+use base::interrupt::Interrupted;
 use instances::instance::error::InstanceError;
 use instances::instance::name::InstanceName;
 use vm::error::{Class, Explain};

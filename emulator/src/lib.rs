@@ -4,10 +4,10 @@
 
 use std::process::ExitCode;
 
-use host::console::Console;
-use host::events::{Event, Reporter as _};
-use host::interrupt::unless_interrupted;
-use host::startup;
+use base::console::Console;
+use base::events::{Event, Reporter as _};
+use base::interrupt::unless_interrupted;
+use base::startup;
 use instances::snapshot::capture;
 
 use crate::cli::{Cli, Command, Stop};
@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
     startup::outlive_file_size_limit();
     startup::keep_descriptors();
     let cli = Cli::from_command_line();
-    host::limits::raise();
+    base::limits::raise();
     let console = Console::stderr(cli.global.verbosity());
     match started(&cli, &console) {
         Ok(exit) => exit.into(),

@@ -15,7 +15,7 @@ pub(crate) fn end_what_was_launched() {
 mod tests {
     use std::time::Duration;
 
-    use host::process::Cmd;
+    use base::process::Cmd;
     use vm::process::Launched;
 
     use super::*;

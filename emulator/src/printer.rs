@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use base::text::{harmless, harmless_json, indented};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use host::text::{harmless, harmless_json, indented};
 use serde::Serialize;
 
 /// Version of the JSON that every command prints. It changes when a key changes its meaning or goes away; new keys do not

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
+use base::text::harmless;
 use dialoguer::Confirm;
 use dialoguer::console::Term;
-use host::text::harmless;
 
 use crate::errors::CommandError;
 

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use host::process::{Cmd, Finished};
+use base::process::{Cmd, Finished};
 use release::program::{self, Archive};
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ impl Runner {
     async fn run(&self, script: &str, variables: &[(&str, &str)]) -> Finished {
         let system = if cfg!(target_os = "macos") { "macOS" } else { "Linux" };
         let machine = if cfg!(target_arch = "x86_64") { "X64" } else { "ARM64" };
-        let path = format!("{}:{}", self.path("bin").display(), host::variables::text("PATH").unwrap());
+        let path = format!("{}:{}", self.path("bin").display(), base::variables::text("PATH").unwrap());
         let mut script = Cmd::new(Path::new(ACTION).join(script))
             .env("PATH", path)
             .env("RUNNER_OS", system)

@@ -5,11 +5,12 @@
 use std::fs;
 use std::path::Path;
 
+use base::events::Silent;
+use base::process::{Cmd, Finished};
 use fake_github::{Content, GitHub as Server};
-use host::events::Silent;
-use host::process::{Cmd, Finished};
+use fetch::Credential;
 use protocol::Secret;
-use release::github::{Address, GitHub, Repo, Token};
+use release::github::{Address, GitHub, Repo};
 use release::program::{self, Archive};
 use release::publish::{Plan, carry_out};
 use tempfile::TempDir;
@@ -35,7 +36,7 @@ impl Released {
         let web = server.web_url();
         let plan = Plan::program(&repo, &web, program::TAG, COMMIT, dir.path(), &[archive.unwrap()], script)
             .unwrap();
-        let token = Token::new(Secret::new("token"), "GITHUB_TOKEN");
+        let token = Credential::new(Secret::new("token"), "GITHUB_TOKEN");
         let github = GitHub::new(Address::of(&server.api_url()).unwrap(), repo, Some(token)).unwrap();
         carry_out(&plan, &github, &Silent).await.unwrap();
         Self { server, dir }

@@ -16,8 +16,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use host::variables;
-use host::wait::Backoff;
+use base::variables;
+use base::wait::Backoff;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -102,7 +102,7 @@ fn bind_at(path: &Path) -> io::Result<BlockingListener> {
         _ => {}
     }
     let listener = BlockingListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(host::files::PRIVATE_FILE))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(base::files::PRIVATE_FILE))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -22,7 +22,7 @@ use axum::{
     http::{HeaderValue, Request, header},
     response::Response,
 };
-use host::wait::Backoff;
+use base::wait::Backoff;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -248,7 +248,7 @@ mod tests {
                 let mut start = [0; 12];
                 stream.read_exact(&mut start).await.ok().filter(|_| &start == b"HTTP/1.1 200")
             };
-            host::wait::until(LONG, answered).await.expect("there is room again");
+            base::wait::until(LONG, answered).await.expect("there is room again");
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use host::process::{Cmd, ProcessError};
+use base::process::{Cmd, ProcessError};
 
 use crate::progress::{Event, Port};
 use crate::{console, service};

@@ -47,5 +47,5 @@ async fn answers(base: String, path: &str) -> anyhow::Result<()> {
         let answer = client.send(Method::GET, path, Parts::new()).await;
         answer.is_ok_and(|answer| answer.status.is_success()).then_some(())
     };
-    host::wait::until(LIMIT, probe).await.with_context(|| format!("`{what}` does not answer with success"))
+    base::wait::until(LIMIT, probe).await.with_context(|| format!("`{what}` does not answer with success"))
 }

@@ -2,7 +2,7 @@
 //! since, and an admin's changed password, stay.
 
 use anyhow::{Context as _, ensure};
-use host::variables;
+use base::variables;
 use protocol::Secret;
 use tracing::info;
 

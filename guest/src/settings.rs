@@ -103,7 +103,7 @@ impl Settings {
 
 /// Where the session file is.
 pub(crate) fn session_env_file() -> PathBuf {
-    host::variables::path(SESSION_ENV_FILE_VARIABLE).unwrap_or_else(|| SESSION_ENV_FILE.into())
+    base::variables::path(SESSION_ENV_FILE_VARIABLE).unwrap_or_else(|| SESSION_ENV_FILE.into())
 }
 
 /// The environment with the session file's variables laid over it.

@@ -14,12 +14,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::blocking;
-use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock};
-use host::process::ProcessError;
-use release::arch::Arch;
-use release::download::{DownloadError, VerifyError};
+use base::blocking;
+use base::events::{Event, Phase, Reporter};
+use base::files::{FileError, FileLock};
+use base::process::ProcessError;
+use fetch::download::{DownloadError, VerifyError};
+use image::arch::Arch;
 
 use crate::disk::{DiskError, Layout};
 use crate::ext4::{GrowError, ReadError};
@@ -30,7 +30,7 @@ use crate::leftovers;
 use crate::provision::ProvisionError;
 use crate::source::{Source, SourceError};
 use crate::stackd::{Program, StackdError};
-use host::sparse::{self, Range};
+use base::sparse::{self, Range};
 
 pub(crate) use apt::Archives;
 
@@ -217,7 +217,7 @@ impl Base {
             }
             _ => {}
         }
-        host::files::publish(&work.keep(), dir)?;
+        base::files::publish(&work.keep(), dir)?;
         phase.done();
         Ok(())
     }

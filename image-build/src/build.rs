@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use host::events::{Event, Reporter, Timing, Timings};
-use host::files::{FileError, FileLock};
-use host::space;
-use release::arch::Arch;
+use ::base::events::{Event, Reporter, Timing, Timings};
+use ::base::files::{FileError, FileLock};
+use ::base::space;
+use image::arch::Arch;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Reporter};
-use host::process::{Cmd, ProcessError};
+use base::events::{Event, Reporter};
+use base::process::{Cmd, ProcessError};
 
 /// What stands for the commit where there is none.
 const UNKNOWN: &str = "unknown";

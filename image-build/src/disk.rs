@@ -11,10 +11,10 @@ use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition_types::{self, Type};
 use gpt::{GptConfig, GptDisk, GptError};
-use release::arch::Arch;
+use image::arch::Arch;
 
 use crate::ext4::ROOT_LABEL;
-use host::sparse::{self, Range};
+use base::sparse::{self, Range};
 
 /// Name of the EFI system partition, and label of its file system in capitals.
 pub const ESP_NAME: &str = "esp";
@@ -177,7 +177,7 @@ pub fn find_root(path: &Path, arch: Arch) -> Result<Range, DiskError> {
 
 #[cfg(test)]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
 
     use super::*;
 

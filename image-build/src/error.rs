@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use host::files::FileError;
-use host::process::ProcessError;
-use host::space::NoSpace;
-use release::download::DownloadError;
+use base::files::FileError;
+use base::process::ProcessError;
+use base::space::NoSpace;
+use fetch::download::DownloadError;
 use vm::error::{Class, Explain};
 
 use crate::base::BaseError;
@@ -176,7 +176,7 @@ fn provision_hint(error: &ProvisionError) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use host::console::render_error;
+    use base::console::render_error;
 
     use super::*;
     use crate::provision::GuestFailure;

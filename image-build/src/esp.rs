@@ -3,8 +3,8 @@
 //! The boot loader's files follow the Boot Loader Specification (type 1 entries), so that any UEFI hypervisor boots the image with
 //! no help from this project.
 
-use release::arch::Arch;
-use release::manifest::PATH_IN_ESP;
+use image::arch::Arch;
+use image::manifest::PATH_IN_ESP;
 use vm::volume::{Volume, VolumeError};
 
 /// Label of the file system.
@@ -87,7 +87,7 @@ pub fn volume(arch: Arch, parts: Parts<'_>) -> Result<Volume, VolumeError> {
 mod tests {
     use std::fs::File;
 
-    use host::process::Cmd;
+    use base::process::Cmd;
 
     use super::*;
     use crate::disk::Layout;

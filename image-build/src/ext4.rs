@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use base::process::{Cmd, ProcessError};
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
-use host::process::{Cmd, ProcessError};
 
 /// Label of the root file system and name of its partition; the guest's initial RAM file system finds it by this.
 pub const ROOT_LABEL: &str = "stack-root";

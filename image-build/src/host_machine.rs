@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use release::stack::MachineSize;
+use image::stack::MachineSize;
 use vm::accel::{Choice, Chooser, Decision};
 use vm::home::Home;
 use vm::machine::Accelerator;
@@ -59,7 +59,7 @@ impl HostMachine {
     /// When there is no usable QEMU.
     pub async fn find(
         home: Home,
-        arch: release::arch::Arch,
+        arch: image::arch::Arch,
         size: MachineSize,
         limits: Limits,
     ) -> Result<Self, QemuError> {

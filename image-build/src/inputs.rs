@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::digest;
+use base::digest;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
@@ -15,9 +15,9 @@ use walkdir::WalkDir;
 /// what it writes into the image.
 const BUILDER: [&str; 6] = [
     "image-build/src",
-    "release/src/arch.rs",
-    "release/src/manifest.rs",
-    "release/src/stack.rs",
+    "crates/image/src/arch.rs",
+    "crates/image/src/manifest.rs",
+    "crates/image/src/stack.rs",
     "crates/vm/src/volume",
     "crates/vm/src/volume.rs",
 ];
@@ -142,7 +142,8 @@ mod tests {
         let mut key = builder(&checkout).unwrap();
         assert_eq!(builder(dir.path()).unwrap(), key);
 
-        for path in ["image-build/src/esp/stack.conf", "image-build/src/initrd.rs", "release/src/manifest.rs"]
+        for path in
+            ["image-build/src/esp/stack.conf", "image-build/src/initrd.rs", "crates/image/src/manifest.rs"]
         {
             let file = dir.path().join(path);
             fs::write(&file, fs::read_to_string(&file).unwrap() + "\n").unwrap();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::blocking;
-use host::events::{Event, Phase, Reporter, Timings};
-use host::files::FileError;
-use release::arch::Arch;
-use release::manifest::{self, Boot, Build, Debian, Manifest};
-use release::stack::MachineSize;
+use base::blocking;
+use base::events::{Event, Phase, Reporter, Timings};
+use base::files::FileError;
+use image::arch::Arch;
+use image::manifest::{self, Boot, Build, Debian, Manifest};
+use image::stack::MachineSize;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -124,7 +124,7 @@ impl Job<'_> {
         phase.done();
 
         let phase = Phase::start(reporter, "publish", "Putting the image in its place");
-        host::files::publish(&image, &place.image)?;
+        base::files::publish(&image, &place.image)?;
         let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
         phase.done();
         Ok(files)

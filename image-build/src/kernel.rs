@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
 use vm::machine::DirectBoot;
 
 use crate::ext4::{ReadError, Reader};
@@ -86,7 +86,7 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
-    use release::arch::Arch;
+    use image::arch::Arch;
 
     use super::*;
 

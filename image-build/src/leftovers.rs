@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
+use base::files::FileError;
 
 /// Removes the directories in `dir` whose names begin with `prefix`. To be called with the lock that their maker holds, so that
 /// none of them is in use.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::process::Cmd;
+use base::process::Cmd;
 
 /// How long it may take to remove its half-made root, of which it alone can tell what is in there.
 const GRACE: Duration = Duration::from_secs(20);

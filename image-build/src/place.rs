@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use release::arch::Arch;
+use image::arch::Arch;
 use vm::home::Home;
 
 /// Where the image and its boot files go.

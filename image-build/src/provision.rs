@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use host::events::{Event, Reporter};
-use host::files::FileError;
-use host::wait::Backoff;
-use release::stack::Network;
+use base::events::{Event, Reporter};
+use base::files::FileError;
+use base::wait::Backoff;
+use image::stack::Network;
 use vm::accel::AccelError;
 use vm::machine::{
     Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS,
@@ -304,7 +304,7 @@ async fn disk_trouble(monitor: &Path) -> Result<String, ProvisionError> {
 
 #[cfg(test)]
 mod tests {
-    use host::events::Silent;
+    use base::events::Silent;
 
     use super::*;
 

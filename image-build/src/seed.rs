@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
 use vm::volume::{Volume, VolumeError};
 
 use crate::bundle::{Bundle, STACKD_PATH};
@@ -77,7 +77,7 @@ impl Payload<'_> {
 
 #[cfg(test)]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use release::arch::Arch;
-use release::stack::{Stack, StackError};
+use image::arch::Arch;
+use image::stack::{Stack, StackError};
 
 /// Files of the `NoCloud` seed.
 pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use host::events::{Phase, Reporter};
-use host::process::{Cmd, ProcessError};
+use base::events::{Phase, Reporter};
+use base::process::{Cmd, ProcessError};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -137,8 +137,8 @@ impl<'a> Program<'a> {
 
 #[cfg(test)]
 mod tests {
-    use host::events::Silent;
-    use release::arch::Arch;
+    use base::events::Silent;
+    use image::arch::Arch;
 
     use super::*;
 

@@ -5,11 +5,11 @@ mod debian;
 
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Phase, Reporter};
-use host::files::FileError;
-use host::process::{Cmd, ProcessError};
-use host::variables;
-use release::arch::Arch;
+use base::events::{Event, Phase, Reporter};
+use base::files::FileError;
+use base::process::{Cmd, ProcessError};
+use base::variables;
+use image::arch::Arch;
 
 use debian::Chroot;
 

@@ -1,7 +1,7 @@
 //! What a compiled QEMU depends on in its host.
 
+use base::process::Cmd;
 use etc_os_release::OsRelease;
-use host::process::Cmd;
 use serde::Serialize;
 
 /// Identity of the host's system libraries. A QEMU built against one may not run on another.

@@ -1,6 +1,6 @@
 //! The package archives that this host's apt uses, so that no archive's address is written down here.
 
-use host::process::Cmd;
+use base::process::Cmd;
 use url::Url;
 
 /// Roots of the archives, each once, in apt's order, ending in a slash. Empty on a host without apt.

@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::events::{Event, Phase, Reporter, Unit};
-use host::files::{self, FileError, FileLock};
-use host::process::{Cmd, ProcessError};
+use base::events::{Event, Phase, Reporter, Unit};
+use base::files::{self, FileError, FileLock};
+use base::process::{Cmd, ProcessError};
 
 use crate::error::BuildError;
 use crate::key::Key;

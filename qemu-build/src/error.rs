@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
-use host::files::FileError;
-use host::process::ProcessError;
-use release::download::{DownloadError, VerifyError};
+use base::files::FileError;
+use base::process::ProcessError;
+use fetch::download::{DownloadError, VerifyError};
 
 /// One source that did not give a tarball.
 #[derive(Debug)]

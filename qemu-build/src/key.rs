@@ -1,6 +1,6 @@
 //! The key of a build: everything that its result depends on, in one short name.
 
-use host::digest;
+use base::digest;
 use serde::Serialize;
 
 use crate::abi::HostAbi;

@@ -7,7 +7,6 @@ mod abi;
 mod archive;
 mod build;
 mod error;
-pub mod fallback;
 mod firmware;
 mod key;
 mod ninja;

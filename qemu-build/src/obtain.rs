@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::events::{Event, Phase, Reporter};
-use host::files::{self, FileError};
-use release::download::{DownloadError, Downloader, Pin, Remote};
+use base::digest;
+use base::events::{Event, Phase, Reporter};
+use base::files::{self, FileError};
+use fetch::download::{DownloadError, Downloader, Pin, Remote};
 use url::Url;
 
 use crate::archive;
@@ -127,7 +127,7 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
-    use host::events::Silent;
+    use base::events::Silent;
 
     use super::*;
 

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use host::files::{self, FileError};
-use host::process::{Cmd, ProcessError};
+use base::files::{self, FileError};
+use base::process::{Cmd, ProcessError};
 use serde::Serialize;
 
 use crate::firmware;

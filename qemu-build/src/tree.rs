@@ -5,10 +5,10 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use base::events::{Phase, Unit};
+use base::files::FileError;
+use base::process::{Cmd, ProcessError};
 use diffy::patch_set::{FileOperation, ParseOptions, PatchKind, PatchSet};
-use host::events::{Phase, Unit};
-use host::files::FileError;
-use host::process::{Cmd, ProcessError};
 use liblzma::read::XzDecoder;
 
 use crate::error::BuildError;
@@ -181,7 +181,7 @@ mod tests {
         let (path, into) = (dir.path().join("q.tar.xz"), dir.path().join("into"));
         fs::create_dir(&into).unwrap();
         tarball(&path, &["q-1.0/a", "q-1.0/sub/b"]);
-        let phase = Phase::start(&host::events::Silent, "unpack", "Unpacking");
+        let phase = Phase::start(&base::events::Silent, "unpack", "Unpacking");
         let unpacked = unpack(&path, &into, &phase).await.unwrap();
         phase.done();
         assert_eq!(unpacked, into.join("q-1.0"));
@@ -192,7 +192,7 @@ mod tests {
     async fn a_truncated_tarball_and_a_heap_of_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("q.tar.xz");
-        let phase = Phase::start(&host::events::Silent, "unpack", "Unpacking");
+        let phase = Phase::start(&base::events::Silent, "unpack", "Unpacking");
         tarball(&path, &["a/x", "b/y"]);
         let into = tempfile::tempdir_in(dir.path()).unwrap();
         assert!(unpack(&path, into.path(), &phase).await.is_err());

@@ -2,7 +2,7 @@
 
 use time::Date;
 
-use crate::arch::Arch;
+use image::arch::Arch;
 
 /// Branch whose images are used when nothing else is said.
 pub const DEFAULT_BRANCH: &str = "dev";

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::digest;
+use base::files::{self, FileError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use host::digest;
-use host::files::{self, FileError};
 
 use crate::github::Repo;
 use crate::publish::{PlannedAsset, Source};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::process::Cmd;
+use base::process::Cmd;
 use instances::instance::record::{self, Record};
 use serde_json::{Value, json};
 

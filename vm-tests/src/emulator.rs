@@ -8,11 +8,11 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use image::arch::Arch;
 use instances::instance::dir::InstanceDir;
 use instances::instance::live::Live;
 use instances::instance::name::InstanceName;
 use instances::instance::record;
-use release::arch::Arch;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use host::wait;
+use base::wait;
 use instances::instance::live::Live;
 use protocol::Command;
 use vm::agent::Agent;

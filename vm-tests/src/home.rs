@@ -3,9 +3,9 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use host::process::Cmd;
-use release::arch::Arch;
-use release::manifest::Manifest;
+use base::process::Cmd;
+use image::arch::Arch;
+use image::manifest::Manifest;
 use tempfile::TempDir;
 use vm::home::Home;
 

@@ -33,5 +33,5 @@ pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 /// When the variable is missing.
 pub fn path_from_env(variable: &str) -> PathBuf {
     let missing = || panic!("{variable} is not set: run `cargo xtask test --only-vm`");
-    host::variables::path(variable).unwrap_or_else(missing)
+    base::variables::path(variable).unwrap_or_else(missing)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use serde_json::json;
 use tokio::task::JoinHandle;
 

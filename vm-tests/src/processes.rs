@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long what has been told to end may take.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::process::Cmd;
+use base::process::Cmd;
 
 /// A Btrfs in a file with a subvolume whose quota can be changed, until it is dropped. Its tools come with `cargo xtask setup`.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::process::Cmd;
+use base::process::Cmd;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// A small file system, until it is dropped. Mounting takes root, as which containers and CI run.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use base::console::Verbosity;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use host::console::Verbosity;
+use image::arch::Arch;
 use image_build::base::Origin;
-use release::arch::Arch;
 use release::github::Repo;
 
 /// Maintainers' commands: build QEMU and the image, test, publish.

@@ -1,8 +1,8 @@
 //! The command to run next, for errors that know it.
 
-use host::packages::PackagesError;
-use qemu_build::fallback::FallbackError;
-use release::arch::Arch;
+use crate::host_qemu::FallbackError;
+use crate::packages::PackagesError;
+use image::arch::Arch;
 use release::github::{ApiError, NoToken};
 use release::publish::{PlanError, PublishError};
 use vm::boot_files::BootFilesError;

@@ -3,6 +3,8 @@
 mod bench;
 mod flags;
 mod hints;
+mod host_qemu;
+mod packages;
 mod tasks;
 #[cfg(test)]
 mod workflows;
@@ -10,11 +12,11 @@ mod workflows;
 use std::path::Path;
 use std::process::ExitCode;
 
+use base::command_line;
+use base::console::Console;
+use base::interrupt::{Interrupted, unless_interrupted};
+use base::startup;
 use clap::CommandFactory;
-use host::command_line;
-use host::console::Console;
-use host::interrupt::{Interrupted, unless_interrupted};
-use host::startup;
 
 use crate::flags::{Cli, Task};
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base::process::Cmd;
 use clap::Parser as _;
-use host::process::Cmd;
-use release::arch::Arch;
+use image::arch::Arch;
 use release::{names, program};
 use serde::Deserialize;
 use serde_json::Value;

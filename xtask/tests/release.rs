@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use base::process::{Cmd, Finished};
 use fake_github::{Fault, GitHub as Server, Place, Rule};
-use host::process::{Cmd, Finished};
-use release::arch::Arch;
+use image::arch::Arch;
 use release::program::{Archive, TAG, TARGETS};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -163,7 +163,7 @@ mod linux {
         use std::net::{SocketAddr, TcpListener, TcpStream};
         use std::time::Duration;
 
-        use host::process::Cmd;
+        use base::process::Cmd;
 
         use super::*;
         use vm::process::Launched;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use host::digest;
-use host::events::Timing;
-use host::text::beginning;
-use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, check};
+use base::digest;
+use base::events::Timing;
+use base::text::beginning;
+use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, check};
 use vm::machine::Topology;
 use vm::process::ProcessIdentity;
 

@@ -51,7 +51,7 @@ mod timer {
         let never = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: NEVER };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         timerfd_settime(&timer, flags, &never)?;
-        host::readiness::readable(timer)
+        base::readiness::readable(timer)
     }
 }
 

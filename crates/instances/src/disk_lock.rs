@@ -23,7 +23,7 @@ pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    let file = match host::files::open_file(path) {
+    let file = match base::files::open_file(path) {
         Ok(file) => file,
         // QEMU locks files only.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {

@@ -1,7 +1,7 @@
 //! Can this machine run the emulator? Each check says so in one line, and what to do where it says no.
 
-use host::events::{Phase, Reporter};
-use release::arch::Arch;
+use base::events::{Phase, Reporter};
+use image::arch::Arch;
 use serde::Serialize;
 use vm::accel::{Choice, Chooser, Unusable};
 use vm::boot_files::BootFiles;

@@ -1,7 +1,7 @@
 //! Any error of this library.
 
-use host::files::FileError;
-use host::process::ProcessError;
+use base::files::FileError;
+use base::process::ProcessError;
 use vm::accel::AccelError;
 use vm::agent::AgentError;
 use vm::boot_files::BootFilesError;

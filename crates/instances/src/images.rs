@@ -8,14 +8,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::events::{Event, Reporter};
-use host::files::{
+use base::digest;
+use base::events::{Event, Reporter};
+use base::files::{
     FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
     write_atomic,
 };
-use release::arch::Arch;
-use release::manifest::Manifest;
+use image::arch::Arch;
+use image::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 use vm::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
 use vm::disk::QemuImg;
@@ -324,7 +324,7 @@ impl<'a> Images<'a> {
     fn old_downloads(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
         let mut found = Vec::new();
         for arch in Arch::ALL {
-            let part = release::download::part_of(&self.home.download(arch));
+            let part = fetch::download::part_of(&self.home.download(arch));
             if !present(&part)? {
                 continue;
             }
@@ -332,7 +332,7 @@ impl<'a> Images<'a> {
             let Some(_lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { continue };
             found.push(Unneeded::of(Kind::Download, part.clone()));
             if !rehearsal {
-                release::download::discard(&self.home.download(arch))?;
+                fetch::download::discard(&self.home.download(arch))?;
             }
         }
         Ok(found)
@@ -391,13 +391,13 @@ fn allocated(path: &Path) -> u64 {
     if path.is_dir() {
         return entries(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
     }
-    File::open(path).and_then(|file| host::sparse::allocated(&file)).unwrap_or_default()
+    File::open(path).and_then(|file| base::sparse::allocated(&file)).unwrap_or_default()
 }
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use host::events::Silent;
+    use base::events::Silent;
 
     use super::*;
     use crate::snapshot::SnapshotDir;

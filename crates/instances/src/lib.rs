@@ -1,6 +1,6 @@
 //! What is kept of virtual machines: instances with their data, images and snapshots.
 //!
-//! Never prints: what happens is reported as [`host::events`].
+//! Never prints: what happens is reported as [`base::events`].
 
 mod backlog;
 pub mod checked;

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use host::files::FileError;
-use host::process::Cmd;
-use host::refusal;
-use release::arch::Arch;
+use base::files::FileError;
+use base::process::Cmd;
+use base::refusal;
+use image::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Class, Explain};

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base::text::beginning;
 use futures_util::{SinkExt, StreamExt};
-use host::text::beginning;
 use protocol::{Answer, Command, Outcome, Request, Step};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
@@ -304,7 +304,7 @@ mod tests {
                 }
                 let Ok(answer) = serde_json::from_slice::<Answer>(&text) else { continue };
                 if let Err(error) = done(answer) {
-                    let shown = host::console::render_error(&error, None, false);
+                    let shown = base::console::render_error(&error, None, false);
                     prop_assert!(!shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')));
                 }
             }

@@ -7,11 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::files::{FileError, FileLock, PUBLIC_FILE, move_dir, read_document, write_atomic, write_json};
-use release::arch::Arch;
-use release::local::LocalError;
-use release::manifest::{self, Manifest, ManifestError, PATH_IN_ESP};
+use base::digest;
+use base::files::{FileError, FileLock, PUBLIC_FILE, move_dir, read_document, write_atomic, write_json};
+use fetch::local::LocalError;
+use image::arch::Arch;
+use image::manifest::{self, Manifest, ManifestError, PATH_IN_ESP};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{DiskError, QemuImg};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use host::events::Phase;
-use host::wait::Backoff;
+use base::events::Phase;
+use base::wait::Backoff;
 
 use crate::tail::{Tail, last_lines};
 

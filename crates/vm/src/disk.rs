@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use host::process::{Cmd, ProcessError};
+use base::process::{Cmd, ProcessError};
 use serde::Deserialize;
 
 use crate::error::{Class, Explain};

@@ -1,7 +1,7 @@
 //! What every error of this library can say besides its message: what kind of failure it is and what to do next.
 
-use host::files::FileError;
-use host::process::ProcessError;
+use base::files::FileError;
+use base::process::ProcessError;
 
 /// The kind of a failure, coarse enough to choose an exit status by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use host::variables;
-use release::arch::Arch;
+use base::variables;
+use image::arch::Arch;
 
 use crate::error::{Class, Explain};
 use crate::utf8::{self, NotUtf8};

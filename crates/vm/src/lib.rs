@@ -1,6 +1,6 @@
 //! Virtual machines: description, QEMU process, QMP and QGA, memory, disks and volumes. Knows no snapshot and no instance.
 //!
-//! Never prints: what happens is reported as [`host::events`].
+//! Never prints: what happens is reported as [`base::events`].
 
 pub mod accel;
 pub mod agent;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use release::arch::Arch;
-use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Network};
+use image::arch::Arch;
+use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;

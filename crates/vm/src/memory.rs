@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, create_private_file};
-use host::sparse;
+use base::files::{FileError, create_private_file};
+use base::sparse;
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessIdentity;

@@ -6,9 +6,9 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use host::memory::Kills;
-use host::process::{Cmd, LOG_TAIL_LINES, ProcessError, status_text};
-use host::{limits, refusal, wait};
+use base::memory::Kills;
+use base::process::{Cmd, LOG_TAIL_LINES, ProcessError, status_text};
+use base::{limits, refusal, wait};
 use rustix::process::Signal as Number;
 use serde::{Deserialize, Serialize};
 use tokio::process::Child;

@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
-use release::stack::DISK_GIB_LIMIT;
+use base::files::FileError;
+use image::stack::DISK_GIB_LIMIT;
 
 use crate::error::{Class, Explain};
 use crate::machine::DiskFile;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
 
 /// Bytes at the beginning of a file that hold the header with all of its extensions, of the images that QEMU writes: they take less
 /// than a kilobyte.

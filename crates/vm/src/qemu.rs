@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
-use host::process::Cmd;
-use host::variables;
-use release::arch::Arch;
-use release::manifest::{MINIMUM_QEMU, Manifest};
+use base::files::FileError;
+use base::process::Cmd;
+use base::variables;
+use image::arch::Arch;
+use image::manifest::{MINIMUM_QEMU, Manifest};
 
 use crate::disk::QemuImg;
 use crate::error::{Class, Explain};

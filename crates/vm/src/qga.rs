@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use host::wait::Backoff;
+use base::wait::Backoff;
 use qapi::qga::{self, GuestExecCaptureOutput, GuestShutdownMode, QgaCommand};
 
 use crate::error::{Class, Explain};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use host::files::FileError;
+use base::files::FileError;
 use qapi::qmp;
 pub use qapi::qmp::{Event, RunState};
 use serde::Deserialize;
@@ -413,7 +413,7 @@ fn decoded<T: DeserializeOwned>(command: &'static str, answer: Answer) -> Result
 mod tests {
     use std::time::Instant;
 
-    use host::process::Cmd;
+    use base::process::Cmd;
 
     use super::*;
     use crate::process::Launched;

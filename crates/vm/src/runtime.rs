@@ -6,9 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::files::{FileError, create_private_dir};
-use host::variables;
+use base::digest;
+use base::files::{FileError, create_private_dir};
+use base::variables;
 
 use crate::error::{Class, Explain};
 use crate::socket::PATH_LIMIT;

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use host::files::{FileError, create_private_file};
+use base::files::{FileError, create_private_file};
 use qapi::qmp::{
     self, MigrateSetParameters, MigrationCapability, MigrationCapabilityStatus, MigrationInfo,
     MigrationStatus, migrate_set_parameters,
@@ -101,7 +101,7 @@ impl Qmp {
             Err(error) => Some(Err(error)),
         };
         let late = |_| QmpError::NoAnswer { command: "migrate_cancel", limit };
-        host::wait::until(limit, ended).await.map_err(late)?
+        base::wait::until(limit, ended).await.map_err(late)?
     }
 
     /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it: with [`Strategy::Template`] one that begins

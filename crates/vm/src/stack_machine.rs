@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use release::stack::{MachineSize, Network};
+use image::stack::{MachineSize, Network};
 
 use crate::machine::Accelerator;
 use crate::machine::{

@@ -42,7 +42,7 @@ impl Tail {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn lines(&mut self) -> io::Result<Vec<String>> {
-        let mut file = match host::files::open_file(&self.path) {
+        let mut file = match base::files::open_file(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 
-use host::files::PRIVATE_FILE;
+use base::files::PRIVATE_FILE;
 
 use crate::error::{Class, Explain};
 
@@ -251,7 +251,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
     use proptest::prelude::*;
 
     use super::*;

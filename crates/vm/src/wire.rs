@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 
-use host::text::beginning;
-use host::wait::Backoff;
+use base::text::beginning;
+use base::wait::Backoff;
 
 use crate::socket;
 

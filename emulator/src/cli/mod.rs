@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use base::command_line;
+use base::console::Verbosity;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use host::command_line;
-use host::console::Verbosity;
+use image::arch::Arch;
 use instances::instance::name::InstanceName;
-use release::arch::Arch;
 
 use crate::printer::Format;
 

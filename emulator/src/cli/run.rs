@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, value_parser};
+use image::arch::Arch;
+use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT};
 use instances::instance::ports::PortRequest;
 use instances::instance::start::MachineOptions;
-use release::arch::Arch;
 use release::github::Repo;
-use release::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT};
 use vm::accel::Choice;
 use vm::machine::MEMORY_MIB_LEAST;
 use vm::saving::Strategy;

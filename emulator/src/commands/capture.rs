@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use host::events::{Timing, Timings};
+use base::events::{Timing, Timings};
+use image::arch::Arch;
 use instances::instance::capture::CaptureOptions;
-use release::arch::Arch;
 use serde::Serialize;
 use time::OffsetDateTime;
 use vm::saving::Strategy;

@@ -1,8 +1,8 @@
 //! `emulator doctor`.
 
-use host::variables;
+use base::variables;
+use image::arch::Arch;
 use instances::doctor::{Check, Verdict, examine};
-use release::arch::Arch;
 use serde::Serialize;
 
 use crate::cli::Doctor;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use host::events::{Event, Reporter};
+use base::events::{Event, Reporter};
+use image::arch::Arch;
 use instances::images::{Images, Listed};
 use instances::instance::error::InstanceError;
-use release::arch::Arch;
 use serde::Serialize;
 
 use crate::context::Context;

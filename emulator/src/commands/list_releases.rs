@@ -1,8 +1,8 @@
 //! `emulator list-releases`.
 
-use release::arch::Arch;
+use image::arch::Arch;
 use release::github::model::Release;
-use release::github::{Address, GitHub, Token};
+use release::github::{Address, GitHub, token};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -44,7 +44,7 @@ impl ListReleases {
     pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let repo = self.repo.clone().ok_or(PullError::NoRepo)?;
         let address = Address::from_env().map_err(PullError::from)?;
-        let token = Token::find(&address).await.map_err(PullError::from)?;
+        let token = token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo, token).map_err(PullError::from)?;
         let releases = github.releases(self.branch.as_deref()).await.map_err(PullError::from)?;
         let releases = releases.into_iter().map(view).collect();

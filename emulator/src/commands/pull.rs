@@ -1,9 +1,9 @@
 //! `emulator pull`.
 
-use host::events::Timings;
+use base::events::Timings;
+use image::arch::Arch;
 use instances::instance::capture::CaptureOptions;
 use instances::instance::start::MachineOptions;
-use release::arch::Arch;
 use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;

@@ -1,14 +1,14 @@
 //! `emulator start`.
 
-use host::console::seconds;
-use host::events::{Event, Reporter, Timing};
-use host::files::present;
-use host::variables;
+use base::console::seconds;
+use base::events::{Event, Reporter, Timing};
+use base::files::present;
+use base::variables;
+use image::arch::Arch;
 use instances::instance::error::InstanceError;
 use instances::instance::live::StartedBy;
 use instances::instance::start::{StartOptions, Started};
 use instances::instance::state::State;
-use release::arch::Arch;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;

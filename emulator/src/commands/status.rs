@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::events::{Event, Reporter};
+use base::events::{Event, Reporter};
+use image::arch::Arch;
+use image::stack;
 use instances::instance::health::{self, Health};
 use instances::instance::live::{Live, StartedBy};
 use instances::instance::record::Secrets;
 use instances::instance::standstill::Standstill;
 use instances::instance::state::State;
-use release::arch::Arch;
-use release::stack;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -1,6 +1,6 @@
 //! `emulator stop`.
 
-use host::console::seconds;
+use base::console::seconds;
 use instances::instance::stop::{Ending, How, Stopped};
 use serde::Serialize;
 

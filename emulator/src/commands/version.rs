@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         version: env!("CARGO_PKG_VERSION"),
         operating_system: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
-        image_format: release::manifest::FORMAT_VERSION,
+        image_format: image::manifest::FORMAT_VERSION,
         record_schema: instances::instance::record::SCHEMA_VERSION,
     };
     let people = |report: &Report| {

@@ -1,6 +1,6 @@
 //! `emulator watch`: what goes on beside a running instance. `start` runs it; it ends with the machine.
 
-use host::process::Cmd;
+use base::process::Cmd;
 use vm::home::HOME_VARIABLE;
 
 use crate::context::Context;

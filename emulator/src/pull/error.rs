@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use host::files::FileError;
-use release::arch::Arch;
-use release::download::{DownloadError, Kind};
+use base::files::FileError;
+use fetch::download::{DownloadError, Kind};
+use image::arch::Arch;
 use release::github::address::NoAddress;
 use release::github::find::{FindError, Fork};
 use release::github::{ApiError, NoToken, Repo};

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backon::BackoffBuilder;
-use host::console::Console;
-use host::events::{Event, Phase, Reporter};
-use host::files::{FileLock, create_private_dir};
+use base::console::Console;
+use base::events::{Event, Phase, Reporter};
+use base::files::{FileLock, create_private_dir};
+use fetch::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
+use image::arch::Arch;
 use instances::images::{Images, Origin};
-use release::arch::Arch;
-use release::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use release::github::find::{Found, Wanted};
-use release::github::{Address, GitHub, Repo, Token, backoff};
+use release::github::{Address, GitHub, Repo, backoff, token};
 use vm::boot_files::BootFilesError;
 use vm::home::Home;
 use vm::qemu::find_img;
@@ -92,7 +92,7 @@ impl Order<'_> {
 
     async fn download(&self, repo: &Repo, wanted: &Wanted) -> Result<Obtained, CommandError> {
         let address = Address::from_env().map_err(PullError::from)?;
-        let token = Token::find(&address).await.map_err(PullError::from)?;
+        let token = token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
         // The newest release's file is replaced now and then: one that is gone, or another one by now, is looked for again.
         let mut pauses = backoff().build();

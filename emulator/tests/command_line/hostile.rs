@@ -5,8 +5,8 @@
 
 use std::fs;
 
-use host::digest;
-use release::arch::Arch;
+use base::digest;
+use image::arch::Arch;
 use serde_json::{Value, json};
 
 use super::harness::Emulator;
@@ -165,7 +165,7 @@ fn changed(document: &Value) -> Vec<Vec<u8>> {
 
 /// Whether more is asked for than the gate's few cases.
 fn is_long() -> bool {
-    host::variables::text("PROPTEST_CASES").is_some()
+    base::variables::text("PROPTEST_CASES").is_some()
 }
 
 fn pointers(value: &Value, above: &str) -> Vec<String> {

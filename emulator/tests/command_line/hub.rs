@@ -5,9 +5,9 @@
 use std::fs;
 use std::io::{Cursor, Write as _};
 
+use base::digest;
 use fake_github::{Content, GitHub, Place, PullRequest, Release, Run};
-use host::digest;
-use release::arch::Arch;
+use image::arch::Arch;
 use time::OffsetDateTime;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};

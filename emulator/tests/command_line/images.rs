@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use host::digest;
-use release::arch::Arch;
+use base::digest;
+use image::arch::Arch;
 
 use super::hub::{Hub, image};
 

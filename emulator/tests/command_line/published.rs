@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
+use base::digest;
+use base::events::Silent;
 use fake_github::{Fault, GitHub as Server, Place, Rule};
-use host::digest;
-use host::events::Silent;
+use fetch::Credential;
+use image::arch::Arch;
 use protocol::Secret;
-use release::arch::Arch;
-use release::github::{Address, GitHub, Token};
+use release::github::{Address, GitHub};
 use release::publish::{Choices, Image, Plan, carry_out};
 
 use super::harness::Emulator;
@@ -45,7 +46,7 @@ fn build(dir: &Path, number: usize) -> Build {
 fn publish(server: &Server, plan: &Plan) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let token = Token::new(Secret::new("good"), "GITHUB_TOKEN");
+        let token = Credential::new(Secret::new("good"), "GITHUB_TOKEN");
         let address = Address::of(&server.api_url()).unwrap();
         let github = GitHub::new(address, REPO.parse().unwrap(), Some(token)).unwrap();
         carry_out(plan, &github, &Silent).await.unwrap();

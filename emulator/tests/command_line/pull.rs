@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use fake_github::{Fault, Place, Rule};
-use release::arch::Arch;
+use image::arch::Arch;
 
 use super::harness::Emulator;
 use super::hub::{FILE, Hub, IMAGE, REPO, image, zipped};

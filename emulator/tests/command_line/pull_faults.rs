@@ -5,9 +5,9 @@
 use std::fs;
 use std::time::Duration;
 
+use base::wait;
 use fake_github::{Fault, Place, Rule};
-use host::wait;
-use release::arch::Arch;
+use image::arch::Arch;
 
 use super::hub::{FILE, Hub, PART, REPO, image, zipped, zipped64};
 

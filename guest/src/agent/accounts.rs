@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use anyhow::Context as _;
-use host::files::Owner;
+use base::files::Owner;
 
 /// Every account of this machine is in it.
 const PASSWD: &str = "/etc/passwd";

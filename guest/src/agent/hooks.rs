@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use host::{
+use base::{
     files::{Owner, write_atomic_for},
     process::Cmd,
 };

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, error::Error as _, fs, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use host::wait::Backoff;
+use base::wait::Backoff;
 use protocol::Secret;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};

@@ -132,7 +132,7 @@ impl Edges {
         let edge = epoll::EventFlags::ET;
         epoll::add(&set, reader, epoll::EventData::new_u64(0), epoll::EventFlags::IN | edge)?;
         epoll::add(&set, writer, epoll::EventData::new_u64(1), epoll::EventFlags::OUT | edge)?;
-        host::readiness::readable(set).map(Self)
+        base::readiness::readable(set).map(Self)
     }
 
     /// Waits for one since the last call. Dropping the future loses none.

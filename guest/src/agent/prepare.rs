@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use host::{process::Cmd, wait};
+use base::{process::Cmd, wait};
 use tracing::warn;
 
 use super::{

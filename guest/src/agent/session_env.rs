@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use host::files::{Owner, PRIVATE_FILE};
+use base::files::{Owner, PRIVATE_FILE};
 use protocol::Secret;
 
 use super::accounts;

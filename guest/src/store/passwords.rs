@@ -188,6 +188,6 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(1), work).await.is_err());
         assert!(turns.next().await.is_err(), "the hash is still being made");
         finish.send(()).unwrap();
-        host::wait::until(PATIENCE, async || turns.next().await.ok()).await.unwrap();
+        base::wait::until(PATIENCE, async || turns.next().await.ok()).await.unwrap();
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn redis(store: &Store) -> Probe {
 /// memory still answers queries. To make a file would prove the same, and cost the first answer after a resume some 30 ms under
 /// software emulation (phase `health` of `cargo xtask bench --peer`). Where the service has no directory, nothing is tried.
 pub(crate) fn disk() -> Probe {
-    host::variables::path(STATE_DIRECTORY).map_or(Ok(Duration::ZERO), |directory| writable(&directory))
+    base::variables::path(STATE_DIRECTORY).map_or(Ok(Duration::ZERO), |directory| writable(&directory))
 }
 
 fn writable(directory: &Path) -> Probe {

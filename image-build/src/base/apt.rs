@@ -1,6 +1,6 @@
 //! Where the host's own apt gets Debian from, so that no address of an archive is written down here.
 
-use host::process::{Cmd, ProcessError};
+use base::process::{Cmd, ProcessError};
 
 /// What apt-get is asked for: one line an index, fields separated by tabs.
 const FORMAT: &str = "$(ORIGIN)\t$(LABEL)\t$(REPO_URI)";

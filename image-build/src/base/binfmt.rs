@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::process::{Cmd, ProcessError};
-use release::arch::Arch;
+use base::process::{Cmd, ProcessError};
+use image::arch::Arch;
 
 /// Where the kernel shows and takes handlers.
 const KERNEL: &str = "/proc/sys/fs/binfmt_misc";

@@ -5,10 +5,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Phase};
-use host::files::FileError;
-use host::process::Cmd;
-use release::arch::Arch;
+use base::events::{Event, Phase};
+use base::files::FileError;
+use base::process::Cmd;
+use image::arch::Arch;
 use walkdir::WalkDir;
 
 use super::apt::Archives;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::events::Phase;
-use host::files::{FileError, FileLock};
-use release::arch::Arch;
-use release::download::{self, Downloader, Pin, Remote};
+use base::events::Phase;
+use base::files::{FileError, FileLock};
+use fetch::download::{self, Downloader, Pin, Remote};
+use image::arch::Arch;
 use serde::Deserialize;
 use url::Url;
 use vm::proven::ProvenImage;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
 
 use super::{BaseError, Maker};
 use crate::kernel::Kernel;

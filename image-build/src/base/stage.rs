@@ -4,8 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock};
+use base::events::{Event, Reporter};
+use base::files::{FileError, FileLock};
 use tempfile::TempDir;
 
 use super::BaseError;
@@ -97,7 +97,7 @@ async fn remove(stage: &Path) -> Result<(), BaseError> {
 
 #[cfg(test)]
 mod tests {
-    use host::events::Silent;
+    use base::events::Silent;
 
     use super::*;
 

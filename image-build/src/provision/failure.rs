@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::console::seconds;
+use base::console::seconds;
 use vm::process::VmProcessError;
 
 /// A guest that could not be provisioned.

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use host::events::{Phase, Reporter};
+use base::events::{Phase, Reporter};
 
 use crate::progress::{self, Event, Marker};
 
@@ -185,7 +185,7 @@ fn push(tail: &mut VecDeque<String>, line: String) {
 mod tests {
     use std::sync::Mutex;
 
-    use host::events::{self, Silent};
+    use base::events::{self, Silent};
 
     use super::*;
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::blocking;
-use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock};
-use host::process::{Cmd, ProcessError};
-use release::arch::Arch;
+use base::blocking;
+use base::events::{Event, Phase, Reporter};
+use base::files::{FileError, FileLock};
+use base::process::{Cmd, ProcessError};
+use image::arch::Arch;
 
 use crate::base::{Archives, keyring};
 use crate::inputs::Key;
@@ -77,7 +77,7 @@ impl Chroot {
             let unpack = unpack(host, arch, &packages, &sources, work.path());
             unpack.logged(&cache.join(LOG), |line| phase.detail(line)).await?;
             let (new, place) = (work.keep(), root.clone());
-            blocking::run(move || host::files::publish_tree(&new, &place)).await?;
+            blocking::run(move || base::files::publish_tree(&new, &place)).await?;
         }
         let script = root.with_extension("sh");
         fs::write(&script, IN_CHROOT).map_err(FileError::of("write", &script))?;

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use base::digest;
 use bytes::Bytes;
-use host::digest;
 
 /// Bytes that are read from a file at once.
 const BLOCK: u64 = 256 << 10;

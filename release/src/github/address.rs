@@ -1,6 +1,6 @@
 //! Where a GitHub is: its API, and the web pages that release assets can be had from without it.
 
-use host::variables;
+use base::variables;
 use reqwest::Url;
 
 /// Variable that names the API; Actions and GitHub Enterprise set it.

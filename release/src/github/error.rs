@@ -2,14 +2,13 @@
 
 use std::error::Error;
 
+use fetch::http::ClientError;
+use fetch::{Credential, Refusal};
 use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::HeaderMap;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::{Token, token};
-use crate::http::ClientError;
+use super::token;
 
 /// Why the API did not answer as it should.
 #[derive(Debug, thiserror::Error)]
@@ -23,34 +22,9 @@ pub enum ApiError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The token is not valid, or there is none where one is needed.
-    #[error("`{url}` answered 401: {}", unauthorized(*token))]
-    Unauthorized {
-        /// The address.
-        url: String,
-        /// Where the token was found.
-        token: Option<&'static str>,
-    },
-    /// The token may not do that.
-    #[error("`{url}` answered 403: {message}")]
-    Forbidden {
-        /// The address.
-        url: String,
-        /// What GitHub says.
-        message: String,
-    },
-    /// Too many requests.
-    #[error("`{url}` answered {status}: the limit of requests {} is used up{}", whose(*anonymous), until(*reset))]
-    RateLimited {
-        /// The address.
-        url: String,
-        /// 403 or 429.
-        status: StatusCode,
-        /// Whether the requests had no token: such ones share a limit with all others from the same network address.
-        anonymous: bool,
-        /// When requests are allowed again.
-        reset: Option<OffsetDateTime>,
-    },
+    /// It is about who asks: no token, a wrong one, or too many requests.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// It is not there, or hidden from whoever asks.
     #[error("`{url}` answered 404: it does not exist{}", hidden(*anonymous))]
     NotFound {
@@ -119,7 +93,7 @@ impl ApiError {
         url: String,
         head: &http::response::Parts,
         body: &[u8],
-        token: Option<&Token>,
+        token: Option<&Credential>,
     ) -> Self {
         let said = serde_json::from_slice::<Message>(body).map(|said| said.message).unwrap_or_default();
         Self::of(url, head.status, &head.headers, said, token)
@@ -131,17 +105,12 @@ impl ApiError {
         status: StatusCode,
         headers: &HeaderMap,
         message: String,
-        token: Option<&Token>,
+        token: Option<&Credential>,
     ) -> Self {
-        let anonymous = token.is_none();
-        match status {
-            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS if is_limit(status, headers, &message) => {
-                Self::RateLimited { url, status, anonymous, reset: reset_time(headers) }
-            }
-            StatusCode::UNAUTHORIZED => Self::Unauthorized { url, token: token.map(Token::source) },
-            StatusCode::FORBIDDEN => Self::Forbidden { url, message },
-            StatusCode::NOT_FOUND => Self::NotFound { url, anonymous },
-            _ => Self::Status { url, status, message },
+        match Refusal::of(&url, status, headers, &message, token) {
+            Some(refusal) => Self::Refused(refusal),
+            None if status == StatusCode::NOT_FOUND => Self::NotFound { url, anonymous: token.is_none() },
+            None => Self::Status { url, status, message },
         }
     }
 
@@ -156,7 +125,7 @@ impl ApiError {
 
     /// Whether it is about who asks: no token, a wrong one, or too many requests.
     pub fn is_about_access(&self) -> bool {
-        matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::RateLimited { .. })
+        matches!(self, Self::Refused(_))
     }
 
     /// Whether nothing came for too long.
@@ -171,15 +140,7 @@ impl ApiError {
 
     /// Whether it is because of too many requests.
     pub fn is_limit(&self) -> bool {
-        matches!(self, Self::RateLimited { .. })
-    }
-
-    /// When requests are allowed again, if that is the matter and GitHub has said so.
-    pub fn reset(&self) -> Option<OffsetDateTime> {
-        match self {
-            Self::RateLimited { reset, .. } => *reset,
-            _ => None,
-        }
+        matches!(self, Self::Refused(refusal) if refusal.is_limit())
     }
 
     /// What to do next.
@@ -190,21 +151,30 @@ impl ApiError {
                  starts without"
                     .to_owned(),
             ),
-            Self::Unauthorized { token: Some(source), .. } => Some(token::hint(source)),
-            Self::Unauthorized { token: None, .. }
-            | Self::RateLimited { anonymous: true, .. }
-            | Self::NotFound { anonymous: true, .. } => {
-                Some("set `GITHUB_TOKEN`, or sign in with `gh auth login`".to_owned())
-            }
-            Self::Forbidden { .. } => {
-                Some("use a token that may read the repository's contents and actions".to_owned())
-            }
+            Self::Refused(refusal) => Some(refused(refusal)),
+            Self::NotFound { anonymous: true, .. } => Some(SIGN_IN.to_owned()),
             Self::Renamed { name, .. } => Some(format!("name it `{name}`, by `--repo` or the variable that stands in for it")),
             Self::Moved { .. } => Some("check `--repo` and `GITHUB_API_URL`: nothing was sent there".to_owned()),
-            Self::RateLimited { .. } => Some("wait, or use another token".to_owned()),
             Self::Client(source) => source.hint(),
             _ => None,
         }
+    }
+}
+
+/// What to do where GitHub knows nobody.
+const SIGN_IN: &str = "set `GITHUB_TOKEN`, or sign in with `gh auth login`";
+
+/// What to do about a refusal of GitHub's.
+pub fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Unauthorized { token: Some(source), .. } => token::hint(source),
+        Refusal::Unauthorized { token: None, .. } | Refusal::RateLimited { anonymous: true, .. } => {
+            SIGN_IN.to_owned()
+        }
+        Refusal::Forbidden { .. } => {
+            "use a token that may read the repository's contents and actions".to_owned()
+        }
+        Refusal::RateLimited { .. } => "wait, or use another token".to_owned(),
     }
 }
 
@@ -213,23 +183,6 @@ fn leading(location: Option<&str>) -> String {
         || ", and does not say where it leads".to_owned(),
         |location| format!(", which leads to `{location}`"),
     )
-}
-
-/// Whether a refusal is because of too many requests (GitHub's documentation, "Rate limits for the REST API").
-fn is_limit(status: StatusCode, headers: &HeaderMap, message: &str) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS
-        || headers.contains_key(RETRY_AFTER)
-        || headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0")
-        || message.to_lowercase().contains("rate limit")
-}
-
-/// When requests are allowed again: `Retry-After` in seconds, else `X-RateLimit-Reset` in seconds since 1970.
-fn reset_time(headers: &HeaderMap) -> Option<OffsetDateTime> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
-    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
-        return Some(OffsetDateTime::now_utc() + time::Duration::seconds(seconds));
-    }
-    OffsetDateTime::from_unix_timestamp(number("x-ratelimit-reset")?).ok()
 }
 
 /// The part of a chain that says something: what is above names only the libraries that it went through.
@@ -243,22 +196,6 @@ fn root(mut error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync>
         Err(other) => other,
     };
     error
-}
-
-fn unauthorized(token: Option<&str>) -> String {
-    match token {
-        Some(source) => format!("the token of `{source}` is not valid"),
-        None => "it needs a token".to_owned(),
-    }
-}
-
-fn whose(anonymous: bool) -> &'static str {
-    if anonymous { "without a token" } else { "of this token" }
-}
-
-fn until(reset: Option<OffsetDateTime>) -> String {
-    let at = reset.and_then(|at| at.truncate_to_second().format(&Rfc3339).ok());
-    at.map(|at| format!(" until {at}")).unwrap_or_default()
 }
 
 fn hidden(anonymous: bool) -> &'static str {

@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use backon::{ExponentialBuilder, Retryable};
+use fetch::Credential;
+use fetch::http::{STALL_TIMEOUT, client, client_for_changes};
 use http::Method;
 use http_body_util::BodyExt;
 use octocrab::Octocrab;
@@ -22,9 +24,7 @@ pub mod token;
 
 pub use address::Address;
 pub use error::ApiError;
-pub use token::{NoToken, Token};
-
-use crate::http::{STALL_TIMEOUT, client, client_for_changes};
+pub use token::NoToken;
 
 /// Version of the API that the answers are read as.
 const API_VERSION: &str = "2022-11-28";
@@ -92,7 +92,7 @@ pub struct GitHub {
     http: reqwest::Client,
     address: Address,
     repo: Repo,
-    token: Option<Token>,
+    token: Option<Credential>,
 }
 
 impl GitHub {
@@ -100,7 +100,7 @@ impl GitHub {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(address: Address, repo: Repo, token: Option<Token>) -> Result<Self, ApiError> {
+    pub fn new(address: Address, repo: Repo, token: Option<Credential>) -> Result<Self, ApiError> {
         let http = client()?;
         let api_through = |http| api(&address, token.as_ref(), http);
         let (api, changes) = (api_through(http.clone())?, api_through(client_for_changes(STALL_TIMEOUT)?)?);
@@ -118,7 +118,7 @@ impl GitHub {
     }
 
     /// The token that requests are made with.
-    pub fn token(&self) -> Option<&Token> {
+    pub fn token(&self) -> Option<&Credential> {
         self.token.as_ref()
     }
 
@@ -229,7 +229,7 @@ impl GitHub {
 }
 
 /// The API at `address` through `http`.
-fn api(address: &Address, token: Option<&Token>, http: reqwest::Client) -> Result<Octocrab, ApiError> {
+fn api(address: &Address, token: Option<&Credential>, http: reqwest::Client) -> Result<Octocrab, ApiError> {
     let mut builder = Octocrab::builder()
         .base_uri(address.api())
         .map_err(ApiError::Setup)?

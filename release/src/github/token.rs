@@ -1,7 +1,8 @@
 //! The token that requests are made with, and where it was found.
 
-use host::process::Cmd;
-use host::variables;
+use base::process::Cmd;
+use base::variables;
+use fetch::Credential;
 use protocol::Secret;
 
 use super::Address;
@@ -38,61 +39,37 @@ pub(super) fn hint(source: &str) -> String {
 /// The command that is asked when no variable has one.
 const GH: &str = "gh auth token";
 
-/// A token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    secret: Secret,
-    source: &'static str,
+/// A token that was found in `source`, where `value` can be one: it becomes the value of a header.
+fn checked(value: &str, source: &'static str) -> Result<Credential, NoToken> {
+    let is_told = |character: char| match character {
+        '\n' | '\r' => Some("more than one line"),
+        character if character.is_control() => Some("a control character"),
+        character if character.is_whitespace() => Some("a space"),
+        character if !character.is_ascii() => Some("a character that is not ASCII"),
+        _ => None,
+    };
+    match value.chars().find_map(is_told) {
+        Some(found) => Err(NoToken { source_name: source, found }),
+        None => Ok(Credential::new(Secret::new(value), source)),
+    }
 }
 
-impl Token {
-    /// A token from `source`, which messages name.
-    pub fn new(secret: Secret, source: &'static str) -> Self {
-        Self { secret, source }
-    }
-
-    /// A token that was found in `source`, where `value` can be one: it becomes the value of a header.
-    fn checked(value: &str, source: &'static str) -> Result<Self, NoToken> {
-        let is_told = |character: char| match character {
-            '\n' | '\r' => Some("more than one line"),
-            character if character.is_control() => Some("a control character"),
-            character if character.is_whitespace() => Some("a space"),
-            character if !character.is_ascii() => Some("a character that is not ASCII"),
-            _ => None,
-        };
-        match value.chars().find_map(is_told) {
-            Some(found) => Err(NoToken { source_name: source, found }),
-            None => Ok(Self::new(Secret::new(value), source)),
+/// The token of the environment, else the one that `gh` has for this GitHub; `None` when there is neither.
+///
+/// # Errors
+/// When what is there is no token.
+pub async fn find(address: &Address) -> Result<Option<Credential>, NoToken> {
+    for source in VARIABLES {
+        let value = variables::text(source).filter(|value| !value.trim().is_empty());
+        if let Some(value) = value {
+            return checked(value.trim(), source).map(Some);
         }
     }
-
-    /// The token of the environment, else the one that `gh` has for this GitHub; `None` when there is neither.
-    ///
-    /// # Errors
-    /// When what is there is no token.
-    pub async fn find(address: &Address) -> Result<Option<Self>, NoToken> {
-        for source in VARIABLES {
-            let value = variables::text(source).filter(|value| !value.trim().is_empty());
-            if let Some(value) = value {
-                return Self::checked(value.trim(), source).map(Some);
-            }
-        }
-        let gh = Cmd::new("gh").args(["auth", "token", "--hostname", &address.host()]);
-        // Not there, or signed in nowhere.
-        let Ok(value) = gh.text().await else { return Ok(None) };
-        let value = value.trim();
-        if value.is_empty() { Ok(None) } else { Self::checked(value, GH).map(Some) }
-    }
-
-    /// The token itself.
-    pub fn secret(&self) -> &Secret {
-        &self.secret
-    }
-
-    /// Where it was found: a variable or a command.
-    pub fn source(&self) -> &'static str {
-        self.source
-    }
+    let gh = Cmd::new("gh").args(["auth", "token", "--hostname", &address.host()]);
+    // Not there, or signed in nowhere.
+    let Ok(value) = gh.text().await else { return Ok(None) };
+    let value = value.trim();
+    if value.is_empty() { Ok(None) } else { checked(value, GH).map(Some) }
 }
 
 #[cfg(test)]
@@ -108,10 +85,10 @@ mod tests {
             ("a b", "a space"),
             ("a\u{fffd}b", "a character that is not ASCII"),
         ] {
-            let error = Token::checked(value, VARIABLES[0]).unwrap_err();
+            let error = checked(value, VARIABLES[0]).unwrap_err();
             assert_eq!(error.to_string(), format!("`GITHUB_TOKEN` holds no token: it has {found} in it"));
         }
-        let token = Token::checked("ghp_A-z.9", VARIABLES[1]).unwrap();
+        let token = checked("ghp_A-z.9", VARIABLES[1]).unwrap();
         assert_eq!((token.secret().reveal(), token.source()), ("ghp_A-z.9", "GH_TOKEN"));
     }
 }

@@ -1,6 +1,7 @@
 //! The requests that publishing is made of. Each is sent once: what failed is repeated as a whole, after another look at what is
 //! there.
 
+use fetch::Refusal;
 use http::Method;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -151,7 +152,7 @@ pub(super) async fn move_tag(github: &GitHub, tag: &str, commit: &str) -> Result
 pub(super) fn is_refusal(error: &ApiError) -> bool {
     matches!(
         error,
-        ApiError::Forbidden { .. }
+        ApiError::Refused(Refusal::Forbidden { .. })
             | ApiError::NotFound { .. }
             | ApiError::Status { status: StatusCode::UNPROCESSABLE_ENTITY, .. }
     )

@@ -1,6 +1,8 @@
 //! What goes wrong while a plan is carried out.
 
-use host::files::FileError;
+use base::files::FileError;
+
+use fetch::Refusal;
 
 use crate::github::ApiError;
 
@@ -96,7 +98,7 @@ impl PublishError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Api(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Some(
+            Self::Api(ApiError::Refused(Refusal::Forbidden { .. }) | ApiError::NotFound { .. }) => Some(
                 "use a token that may write the repository's contents; in GitHub Actions, give the job `contents: write`"
                     .to_owned(),
             ),

@@ -1,7 +1,7 @@
 //! Carrying a plan out: what is there is compared with what is to be there, and the difference made good.
 
 use backon::Retryable;
-use host::events::{Event, Reporter};
+use base::events::{Event, Reporter};
 
 use super::plan::{Kind, Plan, PlannedAsset, PlannedRelease};
 use super::upload::upload;

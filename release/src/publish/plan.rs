@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use host::digest;
+use base::digest;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::notes::{self, Figures};
-use crate::arch::Arch;
 use crate::github::Repo;
-use crate::manifest::Manifest;
 use crate::names;
 use crate::program::{self, Archive};
+use image::arch::Arch;
+use image::manifest::Manifest;
 
 /// Version of the plan's JSON.
 const SCHEMA_VERSION: u32 = 1;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base::events::{Phase, Reporter, Unit};
+use base::files::FileError;
 use futures_util::TryStreamExt;
-use host::events::{Phase, Reporter, Unit};
-use host::files::FileError;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client, Url};
 use tokio::fs::File;
@@ -17,7 +17,7 @@ use super::PublishError;
 use super::plan::{PlannedAsset, Source};
 use crate::github::model::{Asset, Release};
 use crate::github::{ApiError, GitHub};
-use crate::http::client_for_changes;
+use fetch::http::client_for_changes;
 
 /// Bytes that are read from the file at once.
 const BLOCK: usize = 256 << 10;

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use base::digest;
+use base::events::{Event, Reporter, Silent};
 use fake_github::{GitHub as Server, Release};
-use host::digest;
-use host::events::{Event, Reporter, Silent};
+use fetch::Credential;
+use image::arch::Arch;
+use image::manifest::{Build, Manifest};
 use protocol::Secret;
-use release::arch::Arch;
-use release::github::{Address, GitHub, Repo, Token};
-use release::manifest::{Build, Manifest};
+use release::github::{Address, GitHub, Repo};
 use release::publish::{Choices, Image, Plan, PublishError, carry_out};
 use tempfile::TempDir;
 
@@ -86,7 +87,7 @@ pub(crate) fn server() -> Server {
 }
 
 pub(crate) fn client(server: &Server) -> GitHub {
-    let token = Token::new(Secret::new("token"), "GITHUB_TOKEN");
+    let token = Credential::new(Secret::new("token"), "GITHUB_TOKEN");
     GitHub::new(Address::of(&server.api_url()).unwrap(), repo(), Some(token)).unwrap()
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::digest;
+use base::events::Silent;
 use fake_github::{Fault, GitHub as Server, Place, Rule};
-use host::digest;
-use host::events::Silent;
-use release::arch::Arch;
+use image::arch::Arch;
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use release::arch::Arch;
+use image::arch::Arch;
 use release::publish::notes::Figures;
 use release::publish::plan::{PlanError, SIZE_LIMIT, check_size};
 use release::publish::{Choices, Kind, Plan};

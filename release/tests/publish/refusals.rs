@@ -1,9 +1,10 @@
 //! What is not published, and what is said then.
 
+use base::events::Silent;
 use fake_github::Fault;
 use fake_github::{Place, Rule};
-use host::events::Silent;
-use release::arch::Arch;
+use fetch::Refusal;
+use image::arch::Arch;
 use release::github::{Address, ApiError, GitHub};
 use release::publish::{Choices, Plan, PublishError, carry_out};
 
@@ -61,7 +62,7 @@ async fn a_token_that_may_not_write_is_told() {
     let server = server();
     server.rule(Rule::new(Place::Api, Fault::Status(403)).method("POST"));
     let error = publish(&server, &Built::from(NEW)).await.unwrap_err();
-    assert!(matches!(error, PublishError::Api(ApiError::Forbidden { .. })), "{error}");
+    assert!(matches!(error, PublishError::Api(ApiError::Refused(Refusal::Forbidden { .. }))), "{error}");
     assert!(error.hint().unwrap().starts_with("use a token that may write the repository's contents"));
 }
 

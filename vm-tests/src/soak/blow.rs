@@ -6,7 +6,7 @@ use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rustix::process::Signal;

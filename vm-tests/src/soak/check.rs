@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 
 use super::Soak;
 use crate::processes::{self, Member};

@@ -87,7 +87,7 @@ impl Soak {
 
     /// Copies the logs to where they outlive the home.
     fn keep_logs(&self) -> std::io::Result<PathBuf> {
-        let kept = host::variables::temp_dir().join(format!("stack-emulator-soak-{}", self.report.seed()));
+        let kept = base::variables::temp_dir().join(format!("stack-emulator-soak-{}", self.report.seed()));
         std::fs::create_dir_all(&kept)?;
         for entry in std::fs::read_dir(self.emulator.dir().logs())? {
             let entry = entry?;

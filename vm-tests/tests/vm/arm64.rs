@@ -1,7 +1,7 @@
 //! 64-bit Arm: what holds for every image and every instance holds for these, which no machine that these tests run on has the processor
 //! for. A selection: what does not depend on the architecture is proved once.
 
-use release::arch::Arch;
+use ::image::arch::Arch;
 use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::stack::{sign_up, users};

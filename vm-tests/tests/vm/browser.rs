@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use base::process::Cmd;
+use base::wait;
 use fantoccini::{Client, ClientBuilder, Locator};
-use host::process::Cmd;
-use host::wait;
 use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::guest::Guest;
@@ -127,7 +127,7 @@ async fn browser(port: u16, profile: &std::path::Path) -> Client {
 }
 
 async fn screenshot(browser: &Client, name: &str) {
-    let Some(dir) = host::variables::path(SCREENSHOTS_VARIABLE) else { return };
+    let Some(dir) = base::variables::path(SCREENSHOTS_VARIABLE) else { return };
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join(format!("{name}.png")), browser.screenshot().await.unwrap()).unwrap();
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use host::process::Cmd;
-use host::wait;
+use base::process::Cmd;
+use base::wait;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use vm_tests::emulator::{Run, finished};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use host::wait;
+use base::wait;
 use rustix::time::{ClockId, clock_gettime, clock_settime};
 use serde_json::Value;
 use vm_tests::emulator::Emulator;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use host::process::Cmd;
+use base::process::Cmd;
 use instances::instance::live::Live;
 use instances::instance::record;
 use serde_json::Value;

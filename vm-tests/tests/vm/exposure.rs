@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host::wait::{self, Backoff};
+use base::wait::{self, Backoff};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use vm_tests::api::Api;

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use serde_json::{Value, json};
 use vm_tests::emulator::{Emulator, START, Started};
 use vm_tests::quota_disk::QuotaDisk;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::process::Cmd;
-use host::wait;
-use release::arch::Arch;
+use base::process::Cmd;
+use base::wait;
+use image::arch::Arch;
 use vm_tests::home::TestHome;
 
 /// Largest image that may be published, in bytes.

@@ -134,7 +134,7 @@ async fn a_lock_and_a_directory_of_the_starters_are_not_held_by_the_machine() {
             assert_ne!(cwd, dir, "{:?}", fs::read_to_string(process.path().join("cmdline")));
         }
     }
-    let free = host::process::Cmd::new("flock").args(["--nonblock", lock, "true"]).output().await;
+    let free = base::process::Cmd::new("flock").args(["--nonblock", lock, "true"]).output().await;
     free.expect("the lock is free while the machine runs");
     emulator.finish().await;
 }

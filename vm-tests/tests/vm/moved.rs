@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use host::process::Cmd;
+use base::process::Cmd;
 use vm::home::HOME_VARIABLE;
 use vm_tests::emulator::{Emulator, START, finished};
 use vm_tests::stack::{sign_up, users};

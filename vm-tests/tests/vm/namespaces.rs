@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use vm_tests::emulator::{Emulator, Run, START, finished};

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use fake_github::{Content, Fault, GitHub, Place, Release, Rule};
-use release::arch::Arch;
+use image::arch::Arch;
 use time::OffsetDateTime;
 use vm::disk::QemuImg;
 use vm::machine::DiskFile;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 
-use release::stack::Network;
+use image::stack::Network;
 use vm_tests::emulator::{Emulator, START, Started, finished};
 use vm_tests::stack::{sign_up, users};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::wait;
+use base::wait;
 use rustix::process::Signal;
 use vm_tests::emulator::{Emulator, START, finished};
 use vm_tests::processes;

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use host::process::Cmd;
-use host::wait::Backoff;
+use base::process::Cmd;
+use base::wait::Backoff;
 use tokio::task::JoinHandle;
 use vm_tests::emulator::Emulator;
 use vm_tests::processes;

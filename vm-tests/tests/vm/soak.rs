@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use host::variables;
+use base::variables;
 use vm_tests::soak;
 
 /// Variable with the number of cycles.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 
-use host::process::Cmd;
+use base::process::Cmd;
 use tokio::process::Command;
 use vm::home::HOME_VARIABLE;
 use vm_tests::control_group::Group;

@@ -1,6 +1,6 @@
 //! What `emulator … -o json` prints, as far as the measurements need it.
 
-use host::events::Timing;
+use base::events::Timing;
 use instances::instance::live::StartedBy;
 use serde::Deserialize;
 use vm::machine::Accelerator;

@@ -1,6 +1,6 @@
 //! A program that is measured, by itself or in turns with others.
 
-use release::manifest::Manifest;
+use image::manifest::Manifest;
 
 use super::emulator::Emulator;
 

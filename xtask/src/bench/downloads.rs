@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use base::events::{Phase, Reporter, Unit};
+use base::files::create_private_dir;
+use base::process::Cmd;
 use fake_github::{Content, GitHub, PullRequest, Release, Run};
-use host::events::{Phase, Reporter, Unit};
-use host::files::create_private_dir;
-use host::process::Cmd;
-use release::arch::Arch;
+use image::arch::Arch;
 use release::names::{artifact, rolling_tag};
 use tempfile::TempDir;
 use time::OffsetDateTime;

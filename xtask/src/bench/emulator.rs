@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use host::blocking;
-use host::process::Cmd;
-use release::arch::Arch;
-use release::manifest::Manifest;
+use base::blocking;
+use base::process::Cmd;
+use image::arch::Arch;
+use image::manifest::Manifest;
 use serde::de::DeserializeOwned;
 use vm::home::HOME_VARIABLE;
 use vm::saving::Strategy;

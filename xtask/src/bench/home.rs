@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Reporter, Silent};
-use host::files::{FileError, create_private_dir};
+use base::events::{Event, Reporter, Silent};
+use base::files::{FileError, create_private_dir};
+use image::arch::Arch;
 use instances::instance::Instance;
 use instances::instance::name::InstanceName;
-use release::arch::Arch;
 use tempfile::TempDir;
 use vm::home::Home;
 

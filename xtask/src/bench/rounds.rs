@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use host::events::{Phase, Reporter, Timing, Unit};
+use base::events::{Phase, Reporter, Timing, Unit};
 use instances::snapshot::SnapshotDir;
 use vm::machine::Accelerator;
 use vm::saving::Strategy;

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
+use image::arch::Arch;
 use instances::instance::dir::InstanceDir;
 use instances::snapshot::SnapshotDir;
-use release::arch::Arch;
 use vm::home::Home;
 use vm::saving::Strategy;
 
@@ -66,7 +66,7 @@ fn of(path: &Path) -> Result<u64, FileError> {
 
 fn allocated(path: &Path) -> io::Result<u64> {
     if !path.is_dir() {
-        return host::sparse::allocated(&File::open(path)?);
+        return base::sparse::allocated(&File::open(path)?);
     }
     fs::read_dir(path)?.map(|entry| allocated(&entry?.path())).sum()
 }

@@ -77,7 +77,7 @@ pub(super) fn shown(seconds: f64) -> String {
     if seconds < 10.0 {
         format!("{seconds:.3} s")
     } else {
-        host::console::seconds(Duration::from_secs_f64(seconds))
+        base::console::seconds(Duration::from_secs_f64(seconds))
     }
 }
 

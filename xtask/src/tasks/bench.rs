@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use host::console::Console;
-use host::events::{Event, Phase, Reporter};
-use host::files::{PUBLIC_FILE, write_atomic};
+use base::console::Console;
+use base::events::{Event, Phase, Reporter};
+use base::files::{PUBLIC_FILE, write_atomic};
+use image::arch::Arch;
 use instances::snapshot::SnapshotDir;
-use release::arch::Arch;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::Qemu;

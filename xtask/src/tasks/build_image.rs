@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::packages::{self, Feature};
 use anyhow::Context;
-use host::console::{Console, seconds};
-use host::events::{Event, Reporter};
-use host::packages::{self, Feature};
+use base::console::{Console, seconds};
+use base::events::{Event, Reporter};
+use image::arch::Arch;
 use image_build::base::{Base, CloudImage, Origin};
 use image_build::build::{Outcome, Request, build};
 use image_build::host_machine::Limits;
-use release::arch::Arch;
 use vm::home::Home;
 
 use crate::flags::{BaseKind, BuildImage};
@@ -86,7 +86,7 @@ fn workspace() -> anyhow::Result<PathBuf> {
 }
 
 fn cache() -> anyhow::Result<PathBuf> {
-    host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
+    base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
 }
 
 impl BuildImage {

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::host_qemu;
+use crate::packages::{self, Feature};
 use anyhow::Context as _;
-use host::console::Console;
-use host::events::{Event, Reporter};
-use host::packages::{self, Feature};
-use qemu_build::{BuildError, Built, Key, Request, fallback};
-use release::arch::Arch;
+use base::console::Console;
+use base::events::{Event, Reporter};
+use image::arch::Arch;
+use qemu_build::{BuildError, Built, Key, Request};
 use vm::home::Home;
 
 use crate::flags::BuildQemu;
@@ -26,7 +27,7 @@ pub(crate) async fn ensure(home: &Home, arches: &[Arch], reporter: &dyn Reporter
         return Err(error);
     }
     reporter.report(&Event::Warning(&error.to_string()));
-    fallback::ensure(arches, reporter).await?;
+    host_qemu::ensure(arches, reporter).await?;
     Ok(())
 }
 
@@ -61,5 +62,5 @@ async fn build(request: &Request, reporter: &dyn Reporter) -> anyhow::Result<Bui
 }
 
 fn cache() -> anyhow::Result<PathBuf> {
-    host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
+    base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use host::blocking;
+use base::blocking;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::packages::{self, Feature};
 use anyhow::Context as _;
-use host::console::Console;
-use host::events::{Event, Phase, Reporter};
-use host::packages::{self, Feature};
-use host::process::Cmd;
+use base::console::Console;
+use base::events::{Event, Phase, Reporter};
+use base::process::Cmd;
 use release::program::{Archive, PROGRAM};
 
 use super::cargo::built;

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use host::console::Console;
-use host::packages::{self, Feature};
-use release::arch::Arch;
+use crate::packages::{self, Feature};
+use base::console::Console;
+use image::arch::Arch;
 
 use super::vm_tier::VmTier;
 use crate::flags::FuzzApi;

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
-use host::events::{Event, Phase, Reporter};
-use host::process::Cmd;
+use base::events::{Event, Phase, Reporter};
+use base::process::Cmd;
 
 const DEVICE: &str = "/dev/kvm";
 

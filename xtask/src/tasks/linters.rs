@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use host::digest;
-use host::events::{Event, Phase, Reporter};
-use host::files::{self, FileLock};
-use host::process::Cmd;
+use base::digest;
+use base::events::{Event, Phase, Reporter};
+use base::files::{self, FileLock};
+use base::process::Cmd;
 
 use super::cargo::run_openly;
 
@@ -57,7 +57,7 @@ fn workflows() -> anyhow::Result<Vec<String>> {
 
 /// The directory with the linters that come from `PyPI`, which are installed there unless they are there already.
 async fn installed(reporter: &dyn Reporter) -> anyhow::Result<PathBuf> {
-    let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
+    let cache = base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
     files::create_private_dir(&cache)?;
     let key = &digest::of_bytes(REQUIREMENTS.as_bytes())[..KEY_DIGITS];
     let venv = cache.join(format!("linters-{key}"));

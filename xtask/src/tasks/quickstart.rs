@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
-use host::blocking;
-use host::console::{Console, seconds};
-use host::events::{Event, Reporter, Timings};
-use release::arch::Arch;
+use base::blocking;
+use base::console::{Console, seconds};
+use base::events::{Event, Reporter, Timings};
+use image::arch::Arch;
 use vm::home::Home;
 use xshell::{Shell, cmd};
 

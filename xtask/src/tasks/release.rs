@@ -5,14 +5,14 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use host::console::Console;
-use host::events::{Event, Reporter};
-use host::files::FileError;
-use host::process::Cmd;
-use host::text::{harmless, harmless_json};
-use host::variables;
-use release::arch::Arch;
-use release::github::{Address, GitHub, Token};
+use base::console::Console;
+use base::events::{Event, Reporter};
+use base::files::FileError;
+use base::process::Cmd;
+use base::text::{harmless, harmless_json};
+use base::variables;
+use image::arch::Arch;
+use release::github::{Address, GitHub, token};
 use release::program::{self, Archive};
 use release::publish::notes::Figures;
 use release::publish::plan::check_size;
@@ -46,7 +46,7 @@ impl Release {
 
 async fn publish(plan: &Plan, options: ReleaseOptions, console: &Console) -> anyhow::Result<()> {
     let address = Address::from_env()?;
-    let token = Token::find(&address).await?;
+    let token = token::find(&address).await?;
     let github = GitHub::new(address, options.repo, token)?;
     for release in carry_out(plan, &github, console).await? {
         let web = github.address().web();

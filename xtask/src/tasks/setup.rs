@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
+use crate::packages::{self, Feature};
 use anyhow::anyhow;
-use host::console::Console;
-use host::packages::{self, Feature};
+use base::console::Console;
 
 use super::kvm;
 use crate::flags::{Setup, SetupFeature};

@@ -1,7 +1,7 @@
 //! `cargo xtask smoke`: proves an image through the built program.
 
-use host::console::Console;
-use host::packages::{self, Feature};
+use crate::packages::{self, Feature};
+use base::console::Console;
 
 use super::vm_tier::VmTier;
 use crate::flags::Smoke;

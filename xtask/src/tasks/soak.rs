@@ -1,8 +1,8 @@
 //! `cargo xtask soak`: many cycles of use and misuse of one machine.
 
-use host::console::Console;
-use host::packages::{self, Feature};
-use release::arch::Arch;
+use crate::packages::{self, Feature};
+use base::console::Console;
+use image::arch::Arch;
 
 use super::vm_tier::VmTier;
 use crate::flags::Soak;

@@ -2,8 +2,8 @@
 
 use std::env::consts::OS;
 
-use host::console::Console;
-use host::packages::{self, Feature};
+use crate::packages::{self, Feature};
+use base::console::Console;
 
 use super::cargo::{cargo, cargo_with_env};
 use super::linters;

@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use host::console::Console;
-use host::files;
-use release::arch::Arch;
+use base::console::Console;
+use base::files;
+use image::arch::Arch;
 use tempfile::TempDir;
 use vm::home::Home;
 
@@ -99,7 +99,7 @@ impl VmTier {
 /// When there is no such image, or no home can be made.
 pub(crate) fn home_around(image: &Path, arch: Arch, source: &Home) -> anyhow::Result<TempDir> {
     anyhow::ensure!(image.is_file(), "there is no image `{}`", image.display());
-    let cache = host::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
+    let cache = base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
     files::create_private_dir(&cache)?;
     let made = tempfile::Builder::new().prefix("home-").tempdir_in(&cache)?;
     let home = Home::new(made.path());

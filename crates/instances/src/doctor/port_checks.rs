@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use release::stack::Port;
+use image::stack::Port;
 use vm::error::Explain;
 
 use super::{Check, Variable};

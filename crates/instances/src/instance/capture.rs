@@ -1,6 +1,6 @@
 //! A snapshot on demand.
 
-use host::events::Reporter;
+use base::events::Reporter;
 use vm::saving::Strategy;
 
 use super::Instance;

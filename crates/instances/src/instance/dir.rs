@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, entries};
+use base::files::{FileError, entries};
 use vm::home::Home;
 
 use super::name::InstanceName;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::files::FileError;
-use host::limits::TooLow;
-use host::refusal;
-use release::arch::Arch;
+use base::files::FileError;
+use base::limits::TooLow;
+use base::refusal;
+use image::arch::Arch;
 use vm::console::{GuestTrouble, shown};
 use vm::error::{Class, Explain};
 use vm::qmp::QmpError;
@@ -105,7 +105,7 @@ pub enum InstanceError {
     },
     /// A QEMU whose start was cut short does not end.
     #[error("a QEMU whose start was cut short is still there")]
-    Orphan(#[source] host::wait::TimedOut),
+    Orphan(#[source] base::wait::TimedOut),
     /// The operating system gives no random bytes.
     #[error("cannot get random bytes for the secrets")]
     Random(#[source] std::io::Error),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use release::stack::Service;
+use image::stack::Service;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use vm::qga::{Exec, Qga};

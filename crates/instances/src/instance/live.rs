@@ -6,11 +6,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::events::Timing;
-use host::files;
+use base::events::Timing;
+use base::files;
+use image::arch::Arch;
+use image::stack::{self, Service, check};
 use protocol::Hooks;
-use release::arch::Arch;
-use release::stack::{self, Service, check};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use vm::machine::Accelerator;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
-use host::files::create_private_file;
+use base::files::create_private_file;
 
 /// Bytes that a log may have.
 pub(super) const LIMIT: u64 = 8 << 20;

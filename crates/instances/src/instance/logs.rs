@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use host::files::{FileError, present};
-use host::wait::Backoff;
-use release::stack::Service;
+use base::files::{FileError, present};
+use base::wait::Backoff;
+use image::stack::Service;
 use serde::Serialize;
 use time::OffsetDateTime;
 use vm::qga::Qga;
@@ -205,7 +205,7 @@ fn unknown(name: &str, services: &[Service]) -> InstanceError {
 
 #[cfg(test)]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
     use vm::home::Home;
     use vm::process::{Launched, Signal};
 

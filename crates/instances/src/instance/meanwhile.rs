@@ -36,7 +36,7 @@ pub(super) async fn is_ending(process: ProcessIdentity) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
     use vm::process::{Launched, Signal};
 
     use super::*;

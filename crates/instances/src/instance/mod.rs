@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::events::{Event, Reporter};
-use host::files::{self, FileError, FileLock, create_private_dir, present};
+use base::events::{Event, Reporter};
+use base::files::{self, FileError, FileLock, create_private_dir, present};
 
 use crate::disk_lock;
 use crate::place::{Elsewhere, Sight};
@@ -265,7 +265,7 @@ impl Instance {
             Ok(false) => Some(Ok(())),
             Err(error) => Some(Err(FileError::of("look at", &disk)(error))),
         };
-        match host::wait::until(RELEASE_LIMIT, free).await {
+        match base::wait::until(RELEASE_LIMIT, free).await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Elsewhere::DiskInUse(disk.clone()).into()),
         }
@@ -290,7 +290,7 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     let quit = quit.await;
     let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
     let gone = async || socket::connect(qmp).await.is_err().then_some(());
-    match (host::wait::until(limit, gone).await, quit) {
+    match (base::wait::until(limit, gone).await, quit) {
         // One that was ending already answers no more.
         (Ok(()), _) => Ok(()),
         (Err(_), Err(error)) => Err(error.into()),
@@ -322,10 +322,10 @@ fn remove_dir(path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use base::events::Silent;
+    use base::process::Cmd;
     use fake_monitor::{Server, answer_with, monitor_opening};
-    use host::events::Silent;
-    use host::process::Cmd;
-    use release::arch::Arch;
+    use image::arch::Arch;
     use time::OffsetDateTime;
     use vm::error::{Class, Explain};
     use vm::machine::Accelerator;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use release::arch::Arch;
+use image::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 /// Longest name. Several instances' sockets share one short directory, and a person types the name.

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::str::FromStr;
 
-use release::stack::{Port, check};
+use image::stack::{Port, check};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpSocket;
 

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use base::events::Phase;
+use base::wait::Backoff;
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
-use host::events::Phase;
-use host::wait::Backoff;
 use tokio::sync::watch;
 use vm::console;
 use vm::tail::Tail;
@@ -98,7 +98,7 @@ fn missing(ports: &[PublishedPort], known: &[Health]) -> Vec<Health> {
 
 #[cfg(test)]
 mod tests {
-    use host::events::Silent;
+    use base::events::Silent;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use vm::console::GuestTrouble;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::dangling::if_present;
-use host::files::{self, FileError, PRIVATE_FILE};
+use base::dangling::if_present;
+use base::files::{self, FileError, PRIVATE_FILE};
+use image::arch::Arch;
 use protocol::Secret;
-use release::arch::Arch;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -250,7 +250,7 @@ mod tests {
         match read::<T>(path) {
             Ok(record) => prop_assert!(record.is_none_or(|record| record.check().is_ok())),
             Err(error) => {
-                let shown = host::console::render_error(&error, None, false);
+                let shown = base::console::render_error(&error, None, false);
                 prop_assert!(
                     !shown.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')),
                     "{shown:?}"

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Reporter};
-use host::files::{self, FileError, present};
-use host::{blocking, sparse};
+use base::events::{Event, Reporter};
+use base::files::{self, FileError, present};
+use base::{blocking, sparse};
 use vm::process::ProcessIdentity;
 use vm::qmp::Qmp;
 
@@ -129,7 +129,7 @@ impl Instance {
 mod tests {
     use std::time::Duration;
 
-    use host::process::Cmd;
+    use base::process::Cmd;
     use vm::process::{Launched, Signal};
 
     use super::*;
@@ -145,7 +145,7 @@ mod tests {
             Launched::start(&Cmd::new("sh").args(["-c", &script]), &dir.path().join("log")).unwrap();
         let process = launched.identity();
         let open = async || dir.path().join("open").exists().then_some(());
-        host::wait::until(Duration::from_secs(10), open).await.unwrap();
+        base::wait::until(Duration::from_secs(10), open).await.unwrap();
         assert!(RemovedDisk::of(process, &disk).unwrap().is_none());
         std::fs::remove_file(&disk).unwrap();
         let removed = RemovedDisk::of(process, &disk).unwrap().expect("it is open");

@@ -1,7 +1,7 @@
 //! Back to the pristine image.
 
-use host::events::Reporter;
-use host::files::present;
+use base::events::Reporter;
+use base::files::present;
 
 use super::error::InstanceError;
 use super::live::Live;

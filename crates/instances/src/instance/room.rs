@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use host::files::FileError;
+use base::files::FileError;
 
 /// What a machine that has just gone on, or boots, writes until its services answer, with as much again: 4 MiB were seen.
 const ROOM: u64 = 8 << 20;

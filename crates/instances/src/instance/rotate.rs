@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use host::events::{Phase, Reporter};
-use host::files::present;
+use base::events::{Phase, Reporter};
+use base::files::present;
 use protocol::Command;
 use vm::agent::{self, Agent};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use image::stack::{self, SecretFormat};
 use protocol::{ENTROPY_BYTES, Hooks, Resume, Secret};
-use release::stack::{self, SecretFormat};
 use vm::agent;
 
 use super::config;

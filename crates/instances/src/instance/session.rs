@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, create_private_dir, create_private_file, present};
-use release::arch::Arch;
-use release::local;
+use base::files::{FileError, create_private_dir, create_private_file, present};
+use fetch::local;
+use image::arch::Arch;
 use vm::boot_files::{BootFiles, BootFilesError};
 use vm::disk::QemuImg;
 use vm::machine::DiskFile;
@@ -138,8 +138,8 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), FileError> {
 mod tests {
     use std::io::Write as _;
 
-    use host::digest;
-    use host::events::Silent;
+    use base::digest;
+    use base::events::Silent;
     use vm::accel::Choice;
     use vm::boot_files::ImageRecord;
     use vm::error::{Class, Explain};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use host::events::{Event as Report, Reporter};
+use base::events::{Event as Report, Reporter};
 use protocol::Command;
 use qapi::qmp::{self, BlockDeviceIoStatus, BlockErrorAction};
 use vm::agent::{self, Agent};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use host::dangling::if_present;
-use host::files::{FileError, FileLock, is_absence, present};
+use base::dangling::if_present;
+use base::files::{FileError, FileLock, is_absence, present};
 use vm::process::{ProcessIdentity, VmProcessError};
 
 use super::dir::InstanceDir;
@@ -295,7 +295,7 @@ pub(super) mod tests {
             qmp: "/run/qmp".into(),
             qga: "/run/qga".into(),
             agent: "/run/agent".into(),
-            arch: release::arch::Arch::Amd64,
+            arch: image::arch::Arch::Amd64,
             accelerator: Accelerator::Tcg,
             fallback: None,
             cpus: 2,

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use host::events::{Event, Phase, Reporter};
-use host::files::present;
-use host::limits;
+use base::events::{Event, Phase, Reporter};
+use base::files::present;
+use base::limits;
 use serde::Serialize;
 use vm::error::one_line;
 use vm::process::{ProcessIdentity, Signal, VmProcessError};
@@ -283,8 +283,8 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Mutex;
 
+    use base::process::Cmd;
     use fake_monitor::{Server, answer, answer_with, monitor_opening, say};
-    use host::process::Cmd;
     use vm::process::Launched;
 
     use super::*;
@@ -323,7 +323,7 @@ mod tests {
             let launched = Launched::start(&cmd, &log).unwrap();
             let set =
                 async || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("ready")).then_some(());
-            host::wait::until(Duration::from_secs(10), set).await.unwrap();
+            base::wait::until(Duration::from_secs(10), set).await.unwrap();
             Self { dir, launched }
         }
 

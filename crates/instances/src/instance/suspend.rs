@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use host::blocking;
-use host::events::{Event, Reporter};
-use host::files::FileError;
+use base::blocking;
+use base::events::{Event, Reporter};
+use base::files::FileError;
 use protocol::Command;
 use time::OffsetDateTime;
 use vm::agent::{self, Agent, AgentError};
@@ -214,8 +214,8 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use base::process::Cmd;
     use fake_monitor::{Server, answer, monitor_opening};
-    use host::process::Cmd;
     use vm::process::Launched;
 
     use super::*;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use host::files::FileError;
+use base::files::FileError;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use vm::error::one_line;
@@ -133,7 +133,7 @@ pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
     if fs::symlink_metadata(&spent).is_ok_and(|data| !data.is_dir()) {
         remove(&spent)?;
     }
-    host::files::create_private_dir(&spent)?;
+    base::files::create_private_dir(&spent)?;
     for file in files(dir) {
         let aside = dir.spent().join(file.file_name().unwrap_or_default());
         match std::fs::rename(&file, aside) {

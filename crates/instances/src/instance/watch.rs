@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use host::files::{FileLock, present};
+use base::files::{FileLock, present};
 use protocol::Command;
 use vm::agent::{self, Agent, AgentError};
 

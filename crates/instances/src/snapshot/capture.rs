@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::blocking;
-use host::events::{Event, Phase, Reporter};
-use host::files::{FileError, FileLock, create_private_dir, move_dir, present, read_document};
+use base::blocking;
+use base::events::{Event, Phase, Reporter};
+use base::files::{FileError, FileLock, create_private_dir, move_dir, present, read_document};
+use image::arch::Arch;
 use protocol::Command;
-use release::arch::Arch;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -422,7 +422,7 @@ async fn ended(dir: &SnapshotDir) -> Result<bool, SnapshotError> {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use host::process::Cmd;
+    use base::process::Cmd;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::files::FileError;
+use base::files::FileError;
 use vm::agent::AgentError;
 use vm::console::GuestTrouble;
 use vm::disk::DiskError;

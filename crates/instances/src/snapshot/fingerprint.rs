@@ -1,6 +1,6 @@
 //! What a saved state fits: everything that must be the same when it is loaded.
 
-use host::digest;
+use base::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vm::machine::Accelerator;
@@ -104,7 +104,7 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use release::arch::Arch;
+    use image::arch::Arch;
     use vm::machine::Access;
 
     use super::*;

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::files::{FileError, PRIVATE_FILE, read_document, write_json};
+use base::digest;
+use base::files::{FileError, PRIVATE_FILE, read_document, write_json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use vm::saving::Strategy;
@@ -128,7 +128,7 @@ impl Frozen {
         let read = || -> io::Result<Self> {
             fs::set_permissions(path, fs::Permissions::from_mode(0o400))?;
             let file = fs::File::open(path)?;
-            let allocated = host::sparse::allocated(&file)?;
+            let allocated = base::sparse::allocated(&file)?;
             let sha256 = if proof == Proof::Content { Some(digest::of_file(path)?) } else { None };
             let pages = if proof == Proof::Pages { Some(digest::of_pages(path)?) } else { None };
             file.sync_all()?;

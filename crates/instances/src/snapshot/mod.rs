@@ -37,7 +37,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When it cannot be unpacked.
-    pub(crate) fn savevm(&self) -> Result<PathBuf, host::files::FileError> {
+    pub(crate) fn savevm(&self) -> Result<PathBuf, base::files::FileError> {
         savevm::unpacked(&self.dir, self.manifest.fingerprint.topology.arch)
     }
 
@@ -107,12 +107,12 @@ impl SnapshotDir {
     }
 
     /// [`Strategy::MappedRam`]: memory and devices, compressed.
-    pub fn savevm_zst(&self, arch: release::arch::Arch) -> PathBuf {
+    pub fn savevm_zst(&self, arch: image::arch::Arch) -> PathBuf {
         self.0.join(format!("stack-emulator-{arch}.savevm.zst"))
     }
 
     /// [`Strategy::MappedRam`]: the same as QEMU reads it; made again from the compressed one when it is missing.
-    pub fn savevm_raw(&self, arch: release::arch::Arch) -> PathBuf {
+    pub fn savevm_raw(&self, arch: image::arch::Arch) -> PathBuf {
         self.0.join(format!("stack-emulator-{arch}.savevm.raw"))
     }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{FileError, PRIVATE_FILE, read_document, write_json};
-use host::sparse;
+use base::files::{FileError, PRIVATE_FILE, read_document, write_json};
+use base::sparse;
 
 use super::SnapshotDir;
-use release::arch::Arch;
+use image::arch::Arch;
 use vm::stamp::Stamp;
 
 /// Compression level: a higher one takes several times as long for a tenth less.

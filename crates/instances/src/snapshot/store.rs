@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::events::{Event, Reporter};
-use host::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
-use host::refusal;
-use release::arch::Arch;
+use base::events::{Event, Reporter};
+use base::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
+use base::refusal;
+use image::arch::Arch;
 use vm::home::Home;
 use vm::saving::Strategy;
 
@@ -123,7 +123,7 @@ impl<'a> Store<'a> {
     pub(super) async fn publish(&self, from: PathBuf, name: &str) -> Result<Snapshot, FileError> {
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
         let to = self.root().join(name);
-        host::files::publish(&from, &to)?;
+        base::files::publish(&from, &to)?;
         let unreadable =
             |reason: Unusable| FileError::of("read", &to)(std::io::Error::other(reason.to_string()));
         Snapshot::read(to.clone()).map_err(unreadable)

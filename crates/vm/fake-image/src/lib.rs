@@ -6,12 +6,12 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use host::sparse::{self, Range};
-use release::arch::Arch;
-use release::manifest::{
+use base::sparse::{self, Range};
+use image::arch::Arch;
+use image::manifest::{
     Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP, RESUME_PROTOCOL,
 };
-use release::stack::Stack;
+use image::stack::Stack;
 use vm::volume::{ESP_MINIMUM, Volume};
 
 /// The program that stands in for `qemu-img`: it knows these disks, and says of each that all is well unless a test has written

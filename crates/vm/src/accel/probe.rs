@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use host::files::FileError;
-use host::wait::Backoff;
-use release::stack::{MachineSize, Network};
+use base::files::FileError;
+use base::wait::Backoff;
+use image::stack::{MachineSize, Network};
 
 use super::{AccelError, Chooser, Unusable};
 use crate::machine::{Accelerator, Begin, DirectBoot, Launch, Machine, Memory, Topology};

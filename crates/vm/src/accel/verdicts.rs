@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::files::{PUBLIC_FILE, create_private_dir, read_document, write_atomic};
+use base::files::{PUBLIC_FILE, create_private_dir, read_document, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::Unusable;

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use release::arch::Arch;
-use release::stack::Network;
+use image::arch::Arch;
+use image::stack::Network;
 
 use super::Accelerator;
 use super::{

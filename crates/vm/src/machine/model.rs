@@ -1,6 +1,6 @@
 //! Which machine and which CPU a guest gets, and why.
 
-use release::arch::Arch;
+use image::arch::Arch;
 
 use super::Accelerator;
 

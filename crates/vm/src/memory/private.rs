@@ -10,8 +10,8 @@ use std::ops::Range as Span;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use host::files::FileError;
-use host::sparse::{self, Range};
+use base::files::FileError;
+use base::sparse::{self, Range};
 use procfs::process::{MemoryMap, MemoryPageFlags, PageInfo, Process, SwapPageFlags};
 
 use crate::process::ProcessIdentity;

@@ -59,7 +59,7 @@ mod linux {
     /// Waits until the process has ended: its handle becomes readable then.
     pub(in crate::process) async fn ended(process: ProcessIdentity) -> io::Result<()> {
         match open(process)? {
-            Some(fd) => host::readiness::readable(fd)?.readable().await.map(drop),
+            Some(fd) => base::readiness::readable(fd)?.readable().await.map(drop),
             None => Ok(()),
         }
     }

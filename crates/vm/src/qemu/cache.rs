@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use host::digest;
-use host::files::{FileError, PUBLIC_FILE, create_private_dir, present, read_document, write_json};
-use host::io_uring;
+use base::digest;
+use base::files::{FileError, PUBLIC_FILE, create_private_dir, present, read_document, write_json};
+use base::io_uring;
 use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, QemuError, capabilities};

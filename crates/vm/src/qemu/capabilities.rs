@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::process::Cmd;
+use base::process::Cmd;
 use qapi::qmp::{self, BlockdevAioOptions, BlockdevOptions, BlockdevOptionsBase, BlockdevOptionsFile};
 use serde::{Deserialize, Serialize};
 

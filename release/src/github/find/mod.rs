@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use host::events::{Event, Reporter};
+use base::events::{Event, Reporter};
 
 use super::error::ApiError;
 use super::model::{Artifact, Artifacts, PullRequest, Release, Run, Runs};
 use super::{GitHub, missing_as_none, segment};
-use crate::arch::Arch;
-use crate::download::{Pin, Remote};
 use crate::names::{IMAGE_WORKFLOW, artifact, is_immutable_tag, rolling_tag};
+use fetch::Refusal;
+use fetch::download::{ANY_BYTES, Pin, Remote};
+use image::arch::Arch;
 
 mod error;
 
@@ -65,7 +66,7 @@ impl GitHub {
     ) -> Result<Found, FindError> {
         match wanted {
             Wanted::Branch(branch) => match self.newest(branch, arch).await {
-                Err(FindError::Api(limit @ ApiError::RateLimited { .. })) => {
+                Err(FindError::Api(limit @ ApiError::Refused(Refusal::RateLimited { .. }))) => {
                     Ok(self.without_api(&rolling_tag(branch), arch, limit))
                 }
                 found => found,
@@ -76,7 +77,9 @@ impl GitHub {
                     let anonymous = self.token.is_none();
                     Err(FindError::NoRelease { repo: self.repo.clone(), tag: tag.clone(), anonymous })
                 }
-                Err(limit @ ApiError::RateLimited { .. }) => Ok(self.without_api(tag, arch, limit)),
+                Err(limit @ ApiError::Refused(Refusal::RateLimited { .. })) => {
+                    Ok(self.without_api(tag, arch, limit))
+                }
                 Err(error) => Err(error.into()),
             },
             Wanted::PullRequest(number) => self.of_pull_request(*number, arch).await,
@@ -146,6 +149,7 @@ impl GitHub {
             size: Some(asset.size),
             pin: asset.sha256().map(Pin::sha256),
             may_be_zip: false,
+            accept: ANY_BYTES,
         };
         Ok(Found { origin: format!("release `{}`", release.tag_name), remote, fork: None, unasked: None })
     }
@@ -154,7 +158,7 @@ impl GitHub {
     fn without_api(&self, tag: &str, arch: Arch, limit: ApiError) -> Found {
         let (web, file) = (self.address.web(), arch.image_file());
         let url = format!("{web}/{}/releases/download/{}/{file}", self.repo, segment(tag));
-        let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false };
+        let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false, accept: ANY_BYTES };
         Found { origin: format!("release `{tag}`"), remote, fork: None, unasked: Some(Arc::new(limit)) }
     }
 
@@ -242,6 +246,8 @@ impl GitHub {
             size: Some(artifact.size_in_bytes),
             pin: artifact.sha256().map(Pin::sha256),
             may_be_zip: true,
+            // An artifact is given only to who accepts the API's errors.
+            accept: "application/vnd.github+json",
         })
     }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use base::events::Silent;
 use fake_github::{self as fake, Content, Fault, Place, Rule};
-use host::events::Silent;
 use protocol::Secret;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::github::{Address, Token};
+use crate::github::Address;
+use fetch::Credential;
 
 const REPO: &str = "stack/emulator";
 const IMAGE: &str = "stack-emulator-amd64.qcow2";
@@ -48,7 +49,7 @@ impl Server {
     }
 
     async fn find_as(&self, token: Option<&str>, wanted: Wanted) -> Result<Found, FindError> {
-        let token = token.map(|token| Token::new(Secret::new(token), "GITHUB_TOKEN"));
+        let token = token.map(|token| Credential::new(Secret::new(token), "GITHUB_TOKEN"));
         let address = Address::of(&self.0.api_url()).unwrap();
         let github = GitHub::new(address, REPO.parse().unwrap(), token).unwrap();
         github.find(&wanted, Arch::Amd64, &Silent).await
@@ -108,7 +109,7 @@ async fn a_tag_names_a_release_and_what_it_lacks_is_told() {
     server.release("v2", 2, &["stack-emulator-arm64.qcow2"]);
     let found = server.find(Wanted::Tag("v1".to_owned())).await.unwrap();
     let content = format!("v1 {IMAGE}");
-    assert_eq!(found.remote.pin, Some(Pin::sha256(host::digest::of_bytes(content.as_bytes()))));
+    assert_eq!(found.remote.pin, Some(Pin::sha256(base::digest::of_bytes(content.as_bytes()))));
     assert_eq!(found.remote.size, Some(content.len() as u64));
     assert_eq!(
         server.refusal(Wanted::Tag("v2".to_owned())).await,

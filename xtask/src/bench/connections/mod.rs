@@ -7,8 +7,8 @@ mod figures;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use host::events::{Phase, Reporter, Unit};
-use release::manifest::Manifest;
+use base::events::{Phase, Reporter, Unit};
+use image::manifest::Manifest;
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Serialize;
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use host::sparse::{self, Range};
+use base::sparse::{self, Range};
 use vm::memory::SharedMemory;
 
 /// How much of a memory one thread copies before it looks for more.

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use host::blocking;
-use host::sparse::{self, Range};
+use base::blocking;
+use base::sparse::{self, Range};
 use instances::snapshot::SnapshotDir;
 use instances::snapshot::manifest::SnapshotManifest;
 use protocol::Command;

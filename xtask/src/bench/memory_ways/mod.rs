@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use host::events::{Event, Phase, Reporter, Unit};
+use base::events::{Event, Phase, Reporter, Unit};
 
 use super::statistics::{Spread, median_count};
 use super::table::{mib, shown, table};

@@ -3,8 +3,8 @@
 use std::slice;
 use std::time::Duration;
 
-use host::events::{Phase, Timings};
-use host::files::{FileError, FileLock, create_private_dir};
+use base::events::{Phase, Timings};
+use base::files::{FileError, FileLock, create_private_dir};
 use protocol::Command;
 use tokio::net::TcpSocket;
 use vm::agent::{self, Agent, AgentError};

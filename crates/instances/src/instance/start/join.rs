@@ -1,7 +1,7 @@
 //! Starting what runs already.
 
-use host::events::{Event, Phase, Reporter};
-use host::files::FileError;
+use base::events::{Event, Phase, Reporter};
+use base::files::FileError;
 use vm::accel::Choice;
 use vm::tail::Tail;
 

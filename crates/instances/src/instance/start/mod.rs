@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use host::events::{Event, Reporter, Timings};
-use host::files::move_dir;
+use base::events::{Event, Reporter, Timings};
+use base::files::move_dir;
 use time::OffsetDateTime;
 
 use super::error::InstanceError;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use host::events::{Event, Reporter};
-use host::files::FileLock;
+use base::events::{Event, Reporter};
+use base::files::FileLock;
 use vm::error::one_line;
 use vm::saving::Strategy;
 

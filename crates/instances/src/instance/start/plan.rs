@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::events::{Event, Phase, Reporter};
-use host::{limits, memory};
-use release::arch::Arch;
-use release::stack::MachineSize;
+use base::events::{Event, Phase, Reporter};
+use base::{limits, memory};
+use image::arch::Arch;
+use image::stack::MachineSize;
 use vm::accel::{Choice, Chooser, Decision};
 use vm::machine::Topology;
 use vm::qemu::Qemu;

@@ -4,17 +4,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::packages::{self, InstallError, Manager};
+use base::events::{Event, Phase, Reporter};
+use base::files::FileError;
+use base::process::{Cmd, ProcessError};
+use base::variables;
 use etc_os_release::OsRelease;
-use host::events::{Event, Phase, Reporter};
-use host::files::FileError;
-use host::packages::{self, InstallError, Manager};
-use host::process::{Cmd, ProcessError};
-use host::variables;
-use release::arch::Arch;
+use image::arch::Arch;
 use semver::Version;
 
 /// The oldest QEMU that has what this project is made of: `mapped-ram` came with 9.0.
-pub const OLDEST: Version = Version::new(9, 0, 0);
+pub(crate) const OLDEST: Version = Version::new(9, 0, 0);
 
 /// Where apt reads its sources.
 const SOURCES: &str = "/etc/apt/sources.list.d";
@@ -24,14 +24,14 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A QEMU on `PATH` that is new enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostQemu {
+pub(crate) struct HostQemu {
     /// Its version.
-    pub version: Version,
+    pub(crate) version: Version,
 }
 
 /// Why the host's QEMU does not help.
 #[derive(Debug, thiserror::Error)]
-pub enum FallbackError {
+pub(crate) enum FallbackError {
     /// The distribution has only older ones.
     #[error("the newest QEMU that this host offers is {found}; {OLDEST} is needed")]
     TooOld {
@@ -51,7 +51,7 @@ pub enum FallbackError {
 
 impl FallbackError {
     /// The command to run next.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::TooOld { .. } | Self::None(_) => Some(format!(
                 "put a QEMU of at least {OLDEST} on `PATH`, or give `cargo xtask build-qemu --source` its tarball"
@@ -67,7 +67,7 @@ impl FallbackError {
 ///
 /// # Errors
 /// When there is none of at least [`OLDEST`] to be had.
-pub async fn ensure(arches: &[Arch], reporter: &dyn Reporter) -> Result<HostQemu, FallbackError> {
+pub(crate) async fn ensure(arches: &[Arch], reporter: &dyn Reporter) -> Result<HostQemu, FallbackError> {
     let version = match installed(arches).await {
         Ok(version) if version >= OLDEST => version,
         _ => {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use host::text::beginning;
+use base::text::beginning;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
@@ -208,7 +208,7 @@ mod tests {
                 initrd: "emulator/initrd".into(),
                 cmdline: "quiet".into(),
             },
-            stack: Stack::parse(include_str!("../../cloud-init/stack.toml")).unwrap(),
+            stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
             resume_protocol: RESUME_PROTOCOL,
             minimum_qemu: MINIMUM_QEMU.into(),
             inputs: BTreeMap::new(),

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use host::files::FileError;
+use base::files::FileError;
 
 /// Bytes at the beginning of a file that it is known by.
 const FRONT_BYTES: u64 = 512;

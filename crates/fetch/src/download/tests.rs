@@ -3,15 +3,15 @@
 use std::fs;
 use std::io::{Cursor, Write as _};
 
+use base::digest;
+use base::events::Silent;
 use fake_github::{Content, Fault, GitHub, Place, Release, Rule, Run};
-use host::digest;
-use host::events::Silent;
 use protocol::Secret;
 use time::OffsetDateTime;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::*;
-use crate::github::Token;
+use crate::Credential;
 
 const REPO: &str = "stack/emulator";
 const IMAGE: &str = "stack-emulator-amd64.qcow2";
@@ -91,7 +91,7 @@ impl It {
         let length = bytes.len() as u64;
         let mut world = server.world();
         world.tokens.insert(TOKEN.to_owned());
-        let token = Some(Token::new(Secret::new(TOKEN), "GITHUB_TOKEN"));
+        let token = Some(Credential::new(Secret::new(TOKEN), "GITHUB_TOKEN"));
         let api = format!("{}/repos/{REPO}", server.api_url());
         let remote = match kindred {
             Kindred::Web | Kindred::Asset => {
@@ -102,13 +102,13 @@ impl It {
                     Kindred::Web => (web, None),
                     _ => (format!("{api}/releases/assets/{id}"), token),
                 };
-                Remote { url, token, size: Some(length), pin, may_be_zip: false }
+                Remote { url, token, size: Some(length), pin, may_be_zip: false, accept: ANY_BYTES }
             }
             _ => {
                 let run = world.add_run(REPO, Run::succeeded(REPO, "dev", "cafe"));
                 let id = world.add_artifact(REPO, run, "artifact", Content::from(bytes));
                 let url = format!("{api}/actions/artifacts/{id}/zip");
-                Remote { url, token, size: Some(length), pin, may_be_zip: true }
+                Remote { url, token, size: Some(length), pin, may_be_zip: true, accept: ANY_BYTES }
             }
         };
         drop(world);
@@ -556,7 +556,7 @@ async fn the_server_is_asked_for_a_length_that_nobody_has_told() {
     world.add_asset(REPO, release, IMAGE, Content::file(&large).unwrap());
     drop(world);
     let url = format!("{}/{REPO}/releases/download/v1/{IMAGE}", server.web_url());
-    let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false };
+    let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false, accept: ANY_BYTES };
     let target = dir.path().join(IMAGE);
     let downloader = Downloader::new().unwrap();
     let error = downloader.fetch(&remote, &target, &phase(&Silent, &target)).await.unwrap_err();

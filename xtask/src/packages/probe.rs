@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-use crate::process::Cmd;
-use crate::variables;
+use base::process::Cmd;
+use base::variables;
 
 /// Directories of programs that administrators use, which an ordinary user's `PATH` may lack.
 const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use host::events::{Phase, Unit};
-use host::files::FileError;
-use host::space;
+use base::events::{Phase, Unit};
+use base::files::FileError;
+use base::space;
 use zip::ZipArchive;
 
 use super::archive::{self, ArchiveError};

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::error::DownloadError;
 use super::{Pauses, Remote};
-use crate::github::ApiError;
+use crate::Refusal;
 
 /// Longest wait for a limit of requests to be lifted; whoever must wait longer is told until when.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -75,13 +75,7 @@ impl Source {
             request = request.header(IF_RANGE, etag);
         }
         if location.is_none() {
-            // The API describes an asset unless it is told to give it, and gives an artifact only to who accepts its errors.
-            let accept = if self.remote.may_be_zip {
-                "application/vnd.github+json"
-            } else {
-                "application/octet-stream"
-            };
-            request = request.header(ACCEPT, accept);
+            request = request.header(ACCEPT, self.remote.accept);
             if let Some(token) = &self.remote.token {
                 request = request.bearer_auth(token.secret().reveal());
             }
@@ -222,14 +216,8 @@ impl Source {
 
     fn refused(&self, status: StatusCode, headers: &HeaderMap) -> DownloadError {
         let url = self.remote.url.clone();
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                let token = self.remote.token.as_ref();
-                let message = "access is denied".to_owned();
-                DownloadError::Refused(Box::new(ApiError::of(url, status, headers, message, token)))
-            }
-            _ => DownloadError::Status { url, status },
-        }
+        Refusal::of(&url, status, headers, "access is denied", self.remote.token.as_ref())
+            .map_or(DownloadError::Status { url, status }, DownloadError::Refused)
     }
 
     fn refused_elsewhere(&self, status: StatusCode, headers: &HeaderMap) -> DownloadError {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use host::events::{Phase, Reporter, Unit};
-use host::files::FileError;
-use host::space;
+use base::events::{Phase, Reporter, Unit};
+use base::files::FileError;
+use base::space;
 use reqwest::Client;
 use tokio::sync::mpsc;
 
@@ -32,7 +32,7 @@ use body::Body;
 pub use error::{DownloadError, Kind, VerifyError};
 use part::{Begun, Part};
 pub use pin::Pin;
-pub use remote::Remote;
+pub use remote::{ANY_BYTES, Remote};
 use source::Source;
 use store::{Blocks, StoreError, Stored};
 
@@ -122,7 +122,7 @@ impl Downloader {
         phase: &Phase<'_>,
     ) -> Result<(), DownloadError> {
         let fetched = self.receive(remote, target, phase).await?;
-        host::files::publish(&fetched.path, target)?;
+        base::files::publish(&fetched.path, target)?;
         Ok(Part::of(target).forget()?)
     }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use host::files::FileError;
-use host::space::NoSpace;
+use base::files::FileError;
+use base::space::NoSpace;
 use reqwest::StatusCode;
 
 use super::archive::ArchiveError;
-use crate::github::ApiError;
+use crate::Refusal;
 use crate::http::ClientError;
 use crate::local::LocalError;
 
@@ -56,9 +56,9 @@ pub enum DownloadError {
         /// The answer.
         status: StatusCode,
     },
-    /// The server answered that it does not want to.
+    /// The server does not serve whoever asks.
     #[error(transparent)]
-    Refused(Box<ApiError>),
+    Refused(#[from] Refusal),
     /// The address that the first one has led to is not good any more.
     #[error("the address that `{url}` has led to is not valid any more: it answered {status}")]
     Expired {
@@ -153,7 +153,7 @@ impl DownloadError {
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Refused(source) if source.is_about_access() => Kind::Access,
+            Self::Refused(_) => Kind::Access,
             Self::Unreachable { source, .. } | Self::BrokenOff { source: Some(source), .. }
                 if source.is_timeout() =>
             {
@@ -167,7 +167,6 @@ impl DownloadError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Refused(source) => return source.hint(),
             Self::Unreachable { .. } => {
                 "check the network, and `HTTPS_PROXY` and `SSL_CERT_FILE` if there is a proxy".to_owned()
             }

@@ -13,16 +13,16 @@ use std::fmt::{self, Write as _};
 
 use serde::Deserialize;
 
-pub use install::{InstallError, fetch_lists_if_none, install_packages, install_with_apt_options};
-pub use manager::Manager;
+pub(crate) use install::{InstallError, fetch_lists_if_none, install_packages, install_with_apt_options};
+pub(crate) use manager::Manager;
 use table::{Fix, Prerequisite};
 
-use crate::events::{Phase, Reporter};
+use base::events::{Phase, Reporter};
 
 /// A part of the work that needs something from the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Feature {
+pub(crate) enum Feature {
     /// Compiling QEMU.
     BuildQemu,
     /// Making the base of an image from Debian's archive.
@@ -43,7 +43,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::BuildQemu,
         Self::Bootstrap,
         Self::Foreign,
@@ -57,16 +57,16 @@ impl Feature {
 
 /// Something that the host lacks.
 #[derive(Debug, Clone)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// What people call it.
-    pub name: String,
+    pub(crate) name: String,
     fix: Fix,
     features: Vec<Feature>,
 }
 
 impl Missing {
     /// Whether this host's package manager, or cargo, has it.
-    pub fn can_be_installed(&self) -> bool {
+    pub(crate) fn can_be_installed(&self) -> bool {
         self.fix != Fix::None
     }
 }
@@ -83,7 +83,7 @@ impl fmt::Display for Missing {
 
 /// Why the host still lacks something.
 #[derive(Debug, thiserror::Error)]
-pub enum PackagesError {
+pub(crate) enum PackagesError {
     /// The host's package manager is none that this program knows, or does not have it.
     #[error("this host lacks what cannot be installed here:{}", lines(.0))]
     Unavailable(Vec<Missing>),
@@ -97,7 +97,7 @@ pub enum PackagesError {
 
 impl PackagesError {
     /// The command to run next. `arch` is this host's, as images call it.
-    pub fn hint(&self, arch: &str) -> Option<String> {
+    pub(crate) fn hint(&self, arch: &str) -> Option<String> {
         match self {
             Self::Unavailable(missing) => {
                 Some(if missing.iter().all(|one| one.features == [Feature::Bootstrap]) {
@@ -122,7 +122,7 @@ fn lines(missing: &[Missing]) -> String {
 }
 
 /// What the host lacks for `features`, in the order of the table. Takes a few hundredths of a second.
-pub async fn missing(features: &[Feature]) -> Vec<Missing> {
+pub(crate) async fn missing(features: &[Feature]) -> Vec<Missing> {
     let manager = Manager::of_this_host();
     let wanted: Vec<Prerequisite> = table::all()
         .into_iter()
@@ -138,7 +138,7 @@ pub async fn missing(features: &[Feature]) -> Vec<Missing> {
 ///
 /// # Errors
 /// When something cannot be installed here, or the installation fails.
-pub async fn ensure(features: &[Feature], reporter: &dyn Reporter) -> Result<(), PackagesError> {
+pub(crate) async fn ensure(features: &[Feature], reporter: &dyn Reporter) -> Result<(), PackagesError> {
     let lacking = missing(features).await;
     if lacking.is_empty() {
         return Ok(());

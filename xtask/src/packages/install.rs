@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::Manager;
-use crate::events::Phase;
-use crate::files::{self, FileError};
-use crate::process::{Cmd, ProcessError};
-use crate::variables;
+use base::events::Phase;
+use base::files::{self, FileError};
+use base::process::{Cmd, ProcessError};
+use base::variables;
 
 /// How long a package manager may take to end when it is interrupted. Killed in the middle of an installation it leaves
 /// packages half-installed, and those are the host's.
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Why something was not installed.
 #[derive(Debug, thiserror::Error)]
-pub enum InstallError {
+pub(crate) enum InstallError {
     /// The host's package manager is none that this program knows.
     #[error("this host has none of apt, dnf, pacman and brew")]
     NoManager,
@@ -44,7 +44,7 @@ pub enum InstallError {
 
 impl InstallError {
     /// The command to run next.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::NeedsRoot { command, .. } => {
                 Some(format!("run `sudo {command}`, or `sudo -v` and try again"))
@@ -60,7 +60,7 @@ impl InstallError {
 ///
 /// # Errors
 /// When there is no manager, no way to become root without a password, or the installation fails.
-pub async fn install_packages(packages: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
+pub(crate) async fn install_packages(packages: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
     install_with_apt_options(packages, &[], phase).await
 }
 
@@ -68,7 +68,7 @@ pub async fn install_packages(packages: &[String], phase: &Phase<'_>) -> Result<
 ///
 /// # Errors
 /// As [`install_packages`].
-pub async fn install_with_apt_options(
+pub(crate) async fn install_with_apt_options(
     packages: &[String],
     options: &[String],
     phase: &Phase<'_>,
@@ -100,7 +100,7 @@ pub async fn install_with_apt_options(
 ///
 /// # Errors
 /// When there is no way to become root without a password, or the lists cannot be fetched.
-pub async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), InstallError> {
+pub(crate) async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), InstallError> {
     let Some(manager) = Manager::of_this_host().filter(|manager| manager.has_no_lists()) else {
         return Ok(());
     };
@@ -120,7 +120,7 @@ pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), In
 
 /// The log that installations are added to.
 fn log() -> Result<PathBuf, FileError> {
-    let dir = crate::cache::root().unwrap_or_else(variables::temp_dir);
+    let dir = base::cache::root().unwrap_or_else(variables::temp_dir);
     files::create_private_dir(&dir)?;
     Ok(dir.join("setup.log"))
 }
@@ -186,7 +186,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::events::{Event, Reporter};
+    use base::events::{Event, Reporter};
 
     #[derive(Default)]
     struct Notices(Mutex<Vec<String>>);

@@ -168,7 +168,7 @@ impl SecretFormat {
 mod tests {
     use super::*;
 
-    const STACK: &str = include_str!("../../cloud-init/stack.toml");
+    const STACK: &str = include_str!("../../../cloud-init/stack.toml");
 
     #[test]
     fn the_stack_of_this_repository_is_valid() {

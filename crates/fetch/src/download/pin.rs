@@ -83,8 +83,8 @@ mod tests {
         let sha512 = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
                       2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
         Pin::Sha512(sha512.to_owned()).check(&path).unwrap();
-        Pin::sha256(host::digest::of_bytes(b"abc")).check(&path).unwrap();
-        let error = Pin::sha256(host::digest::of_bytes(b"abd")).check(&path).unwrap_err();
+        Pin::sha256(base::digest::of_bytes(b"abc")).check(&path).unwrap();
+        let error = Pin::sha256(base::digest::of_bytes(b"abd")).check(&path).unwrap_err();
         assert!(error.to_string().contains("has the wrong digest: expected"), "{error}");
     }
 }

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn stack() -> Stack {
-        Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap()
+        Stack::parse(include_str!("../../../../cloud-init/stack.toml")).unwrap()
     }
 
     fn refused(change: impl FnOnce(&mut Stack)) -> String {

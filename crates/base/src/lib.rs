@@ -16,7 +16,6 @@ pub mod interrupt;
 pub mod io_uring;
 pub mod limits;
 pub mod memory;
-pub mod packages;
 pub mod process;
 pub mod readiness;
 pub mod refusal;

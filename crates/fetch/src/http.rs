@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::variables;
+use base::variables;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths};
@@ -97,7 +97,10 @@ pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
 
 /// As [`client_with`], for what changes something: it follows no answer that leads elsewhere. A POST that is answered 301 would be
 /// a GET there, as in browsers, whose answer means something else.
-pub(crate) fn client_for_changes(stall: Duration) -> Result<Client, ClientError> {
+///
+/// # Errors
+/// When TLS cannot be set up, or a variable leads to nothing.
+pub fn client_for_changes(stall: Duration) -> Result<Client, ClientError> {
     Ok(builder(stall)?.redirect(Policy::none()).build()?)
 }
 

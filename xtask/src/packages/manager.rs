@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
+pub(crate) enum Manager {
     /// Debian, Ubuntu and their kin.
     Apt,
     /// Fedora and its kin.
@@ -23,10 +23,10 @@ const APT_LOCK_SECONDS: &str = "DPkg::Lock::Timeout=300";
 
 impl Manager {
     /// Every manager that this program knows.
-    pub const ALL: [Self; 4] = [Self::Apt, Self::Dnf, Self::Pacman, Self::Brew];
+    pub(crate) const ALL: [Self; 4] = [Self::Apt, Self::Dnf, Self::Pacman, Self::Brew];
 
     /// This host's.
-    pub fn of_this_host() -> Option<Self> {
+    pub(crate) fn of_this_host() -> Option<Self> {
         Self::ALL.into_iter().find(|manager| which::which(manager.program()).is_ok())
     }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::files::{self, FileError, PRIVATE_FILE, write_atomic};
+use base::files::{self, FileError, PRIVATE_FILE, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::Remote;
