@@ -24,21 +24,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
+use protocol::names::{labels, markers};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
 use crate::console;
 use block::Wanted;
 use cmdline::Cmdline;
-
-/// What the host waits for on the serial console when it asks whether an accelerator works.
-pub(crate) const PROBE_MARKER: &str = "STACK_PROBE_OK";
-
-/// What the console shows before the machine powers off because there is nothing to boot into.
-const FAILURE_MARKER: &str = "STACK_INIT_FAILED";
-
-/// Label of the volume with this start's settings.
-const CONFIG_LABEL: &str = "STACKCFG";
 
 /// Where that volume is mounted. `/run` moves into the new root with it.
 const CONFIG_DIR: &str = "/run/stack/config";
@@ -60,7 +52,7 @@ const ROOT_DEADLINE: Duration = Duration::from_mins(1);
 /// hanging, and the host sees at once that it has ended.
 pub(crate) fn run() {
     if let Err(error) = boot() {
-        let _ = console::line(&format!("{FAILURE_MARKER}: {error:#}"));
+        let _ = console::line(&format!("{}: {error:#}", markers::INIT_FAILED));
     }
     let _ = reboot(RebootCommand::PowerOff);
 }
@@ -71,7 +63,7 @@ fn boot() -> anyhow::Result<()> {
     let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read `/proc/cmdline`")?;
     let cmdline = Cmdline::parse(&cmdline);
     if cmdline.probe {
-        return console::line(PROBE_MARKER).context("cannot write to the console");
+        return console::line(markers::PROBE_OK).context("cannot write to the console");
     }
     load_modules(Path::new(MODULES))?;
     let root = cmdline.root.as_deref().context("no `root=` on the kernel command line")?;
@@ -153,7 +145,7 @@ fn mount_options(text: &str) -> (MountFlags, String) {
 }
 
 fn mount_config() -> anyhow::Result<()> {
-    let Some(device) = block::find_fat(CONFIG_LABEL)? else { return Ok(()) };
+    let Some(device) = block::find_fat(labels::CONFIG)? else { return Ok(()) };
     fs::create_dir_all(CONFIG_DIR)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount(&device, CONFIG_DIR, "vfat", flags, c"umask=0077")

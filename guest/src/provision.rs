@@ -12,19 +12,12 @@ use std::time::Instant;
 
 use anyhow::Context;
 use base::process::{Cmd, ProcessError};
+use protocol::names::markers;
+use protocol::progress::Event;
 
-use crate::progress::{Event, Port};
+use crate::progress::Port;
 use crate::{console, service};
 use step::Step;
-
-/// On the console before each message for people.
-const NOTICE_MARKER: &str = "STACK_PROVISION";
-
-/// On the console when the last round has ended well.
-const DONE_MARKER: &str = "STACK_CLOUD_INIT_DONE";
-
-/// On the console when a step has failed and the diagnostics have been shown.
-const FAILED_MARKER: &str = "STACK_CLOUD_INIT_FAILED";
 
 /// Everything that the steps print.
 const LOG: &str = "/var/log/stack-provision.log";
@@ -62,7 +55,7 @@ impl Provision {
         match &result {
             Ok(()) if self.last => {
                 report.port.send(&Event::Done);
-                show(DONE_MARKER);
+                show(markers::PROVISION_DONE);
             }
             Ok(()) => {}
             Err(failure) => report.failed(failure).await,
@@ -111,7 +104,7 @@ struct Report {
 
 impl Report {
     fn started(&mut self, step: &Step) {
-        show(&format!("{NOTICE_MARKER}: {}", step.title));
+        show(&format!("{}: {}", markers::PROVISION, step.title));
         self.port.send(&Event::Start { step: step.name.clone(), title: step.title.clone() });
     }
 
@@ -124,15 +117,15 @@ impl Report {
         let (status, tail) = failure.parts();
         let step = failure.step.clone();
         self.port.send(&Event::Failed { step: step.clone(), status: status.clone(), tail: tail.clone() });
-        show(&format!("{NOTICE_MARKER}: step `{step}` {status}"));
+        show(&format!("{}: step `{step}` {status}", markers::PROVISION));
         for line in tail {
             show(&line);
         }
         let shown = Cmd::new(DIAGNOSE).logged(Path::new(LOG), show).await;
         if let Err(error) = shown {
-            show(&format!("{NOTICE_MARKER}: no diagnostics: {error}"));
+            show(&format!("{}: no diagnostics: {error}", markers::PROVISION));
         }
-        show(FAILED_MARKER);
+        show(markers::PROVISION_FAILED);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `stackd ready`: waits until the services answer as the host will ask them, and says so on the console.
+//! `stackd ready`: waits until the services answer as the host will ask them.
 //!
 //! systemd knows when a service listens, which is not yet when it works: the first connection to a database that has just started
 //! takes as long again. What starts after this leaves the processor to the services until then.
@@ -9,11 +9,8 @@ use anyhow::Context;
 use axum::http::Method;
 
 use crate::http_client::{HttpClient, Parts};
+use crate::service;
 use crate::settings::{CurrentSettings, Settings};
-use crate::{console, service};
-
-/// What the host waits for before it asks for the first time.
-const MARKER: &str = "STACK_SERVICES_READY";
 
 /// How long a single answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -27,8 +24,7 @@ const DASHBOARD: &str = "/handler/sign-in";
 /// Waits for backend and dashboard.
 pub(crate) fn run() -> anyhow::Result<()> {
     let settings = CurrentSettings::load()?.get();
-    service::run(services_answer(&settings))??;
-    console::line(MARKER).context("cannot write to the console")
+    service::run(services_answer(&settings))?
 }
 
 /// Waits until both have answered with success.

@@ -211,7 +211,7 @@ fn write_esp(
             cmdline: source.cmdline.clone(),
         },
         stack: source.stack.clone(),
-        resume_protocol: manifest::RESUME_PROTOCOL,
+        resume_protocol: protocol::VERSION,
         minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
         inputs,
     };

@@ -15,10 +15,10 @@ use base::events::{Event, Reporter};
 use base::files::FileError;
 use base::wait::Backoff;
 use image::stack::Network;
+use protocol::names::ports;
 use vm::accel::AccelError;
 use vm::machine::{
-    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PORT_PROGRESS,
-    PORT_QGA, PortEnd, Topology,
+    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Machine, MachineError, Memory, PortEnd, Topology,
 };
 use vm::process::{Launched, VmProcessError};
 use vm::qemu::QemuError;
@@ -125,7 +125,7 @@ impl Run<'_> {
         let topology = Topology::new(self.machine.qemu.board()?, decision.accelerator, &self.machine.size)
             .disk(SEED, Access::Read)
             .disk(BUNDLE, Access::Read)
-            .port(PORT_PROGRESS);
+            .port(ports::PROGRESS);
         let machine = Machine::new(topology, self.launch(&seed, &bundle, sockets.path()))?;
         let command = self.machine.qemu.command(&machine);
         let launched = Launched::start(&command, &self.logs.join(QEMU_LOG))?;
@@ -139,8 +139,8 @@ impl Run<'_> {
             (BUNDLE, DiskFile::raw(bundle)),
         ];
         let ports = [
-            (PORT_QGA, PortEnd::Socket(sockets.join("qga"))),
-            (PORT_PROGRESS, PortEnd::File(self.logs.join(PROGRESS_LOG))),
+            (ports::QGA, PortEnd::Socket(sockets.join("qga"))),
+            (ports::PROGRESS, PortEnd::File(self.logs.join(PROGRESS_LOG))),
         ];
         Launch {
             name: "stack-emulator-build".to_owned(),

@@ -5,16 +5,11 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use base::files::FileError;
+use protocol::names::labels;
 use vm::volume::{Volume, VolumeError};
 
 use crate::bundle::{Bundle, STACKD_PATH};
 use crate::inputs::InputError;
-
-/// Label by which cloud-init finds its instructions (`NoCloud` data source).
-const SEED_LABEL: &str = "CIDATA";
-
-/// Label by which the instructions find the bundle.
-const BUNDLE_LABEL: &str = "STACKBUNDLE";
 
 /// The bundle on its volume.
 const BUNDLE_FILE: &str = "bundle.tar";
@@ -50,7 +45,7 @@ impl Payload<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn write_seed(&self, path: &Path) -> Result<(), SeedError> {
-        let empty = Volume::new(SEED_LABEL)?;
+        let empty = Volume::new(labels::SEED)?;
         let volume =
             self.seed.iter().fold(empty, |volume, (name, content)| volume.file(name, content.as_slice()));
         Ok(volume.write(path)?)
@@ -71,7 +66,7 @@ impl Payload<'_> {
         drop(written.map_err(FileError::of("write", scratch))?);
         let bytes = std::fs::read(scratch).map_err(FileError::of("read", scratch))?;
         std::fs::remove_file(scratch).map_err(FileError::of("remove", scratch))?;
-        Ok(Volume::new(BUNDLE_LABEL)?.file(BUNDLE_FILE, bytes).write(path)?)
+        Ok(Volume::new(labels::BUNDLE)?.file(BUNDLE_FILE, bytes).write(path)?)
     }
 }
 

@@ -13,9 +13,6 @@ use crate::stack::{Stack, StackError};
 /// Version of the manifest's format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Version of the message that a resumed guest is given.
-pub const RESUME_PROTOCOL: u32 = 1;
-
 /// Where the manifest lies in the EFI system partition.
 pub const PATH_IN_ESP: &str = "emulator/manifest.json";
 
@@ -101,7 +98,8 @@ pub enum ManifestError {
     },
     /// Its guest is told of a resume in words that this program does not know.
     #[error(
-        "the image's guest speaks version {found} of the resume message, this program version {RESUME_PROTOCOL}"
+        "the image's guest speaks version {found} of the resume message, this program version {}",
+        protocol::VERSION
     )]
     Protocol {
         /// The version that the manifest claims.
@@ -132,7 +130,7 @@ impl Manifest {
             return Err(ManifestError::Newer { found: format_version });
         }
         let manifest: Self = serde_json::from_slice(bytes)?;
-        if manifest.resume_protocol != RESUME_PROTOCOL {
+        if manifest.resume_protocol != protocol::VERSION {
             return Err(ManifestError::Protocol { found: manifest.resume_protocol });
         }
         manifest.stack.check().map_err(|source| ManifestError::Stack(Box::new(source)))?;
@@ -209,7 +207,7 @@ mod tests {
                 cmdline: "quiet".into(),
             },
             stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
-            resume_protocol: RESUME_PROTOCOL,
+            resume_protocol: protocol::VERSION,
             minimum_qemu: MINIMUM_QEMU.into(),
             inputs: BTreeMap::new(),
         }

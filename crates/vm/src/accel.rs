@@ -24,7 +24,7 @@ use crate::runtime::RuntimeDirError;
 mod probe;
 mod verdicts;
 
-pub use probe::{MARKER, PROBE_LIMIT, PROBE_PARAMETER};
+pub use probe::PROBE_LIMIT;
 
 /// What a user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

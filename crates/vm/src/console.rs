@@ -5,15 +5,21 @@ use std::path::Path;
 use base::events::Phase;
 use base::wait::Backoff;
 
+use protocol::names::markers;
+
 use crate::tail::{Tail, last_lines};
 
 /// Lines of the console that an error shows.
 const CONSOLE_LINES: usize = 15;
 
-/// What a guest prints on its console when it cannot go on: the kernel's panic, systemd's emergency mode, cloud-init's end
-/// as the image's own user-data reports it.
-const FAILURES: [&str; 3] =
-    ["Kernel panic - not syncing", "You are in emergency mode", "STACK_CLOUD_INIT_FAILED"];
+/// What a guest prints on its console when it cannot continue: the kernel's panic, systemd's emergency mode, and what the image's
+/// own `/init` and user-data report.
+const FAILURES: [&str; 4] = [
+    "Kernel panic - not syncing",
+    "You are in emergency mode",
+    markers::INIT_FAILED,
+    markers::PROVISION_FAILED,
+];
 
 /// What a guest's kernel prints when a CPU of it has not taken part for 21 s: here, a timer interrupt that the emulation lost
 /// on a busy host. It does not recover by itself.
@@ -73,4 +79,23 @@ pub fn shown(console: &str) -> String {
     }
     let lines = console.lines().map(|line| format!("\n  {line}"));
     format!("\nlast lines of the guest's console:{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::events::Silent;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guest_that_finds_nothing_to_boot_into_is_reported_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("console.log");
+        std::fs::write(&log, "[ 0.9] x\nSTACK_INIT_FAILED: no partition has the label `root`\n").unwrap();
+        let phase = Phase::start(&Silent, "boot", "Boot the guest");
+        let GuestTrouble::Failed { line, .. } = trouble(Tail::new(&log), &phase).await else {
+            panic!("the guest does not hang")
+        };
+        assert_eq!(line, "STACK_INIT_FAILED: no partition has the label `root`");
+    }
 }

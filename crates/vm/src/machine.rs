@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use image::arch::Arch;
 use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Network};
+use protocol::names::ports;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
@@ -26,12 +27,6 @@ pub use model::{cpu_model, machine_family};
 
 /// Id of the network back end that host forwards are added to.
 pub const NETDEV: &str = "net0";
-
-/// Name of the virtio-serial port of QEMU's guest agent.
-pub const PORT_QGA: &str = "org.qemu.guest_agent.0";
-
-/// Name of the virtio-serial port on which a provisioning guest reports its progress.
-pub const PORT_PROGRESS: &str = "org.stack.progress";
 
 /// Id of the memory, whatever holds it: it is part of a snapshot.
 pub const MEMORY: &str = "ram";
@@ -301,7 +296,7 @@ impl Topology {
             memory_mib: size.memory_mib,
             generation_id: model::has_generation_id(arch, accelerator) && vmgenid,
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
-            ports: vec![PORT_QGA.to_owned()],
+            ports: vec![ports::QGA.to_owned()],
         }
     }
 
@@ -448,7 +443,7 @@ mod tests {
             memory_mib: 2048,
             generation_id: model::has_generation_id(arch, accelerator),
             disks: vec![Disk { id: DISK_ROOT.to_owned(), access: Access::Write }],
-            ports: vec![PORT_QGA.to_owned()],
+            ports: vec![ports::QGA.to_owned()],
         }
     }
 
@@ -464,7 +459,7 @@ mod tests {
             begin: Begin::Boot,
             network: Network::Open,
             disks: BTreeMap::from([(DISK_ROOT.to_owned(), DiskFile::qcow2("/i/disk.qcow2"))]),
-            ports: BTreeMap::from([(PORT_QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
+            ports: BTreeMap::from([(ports::QGA.to_owned(), PortEnd::Socket("/run/e/qga".into()))]),
             console: "/i/console.log".into(),
             qmp: "/run/e/qmp".into(),
             listening: None,
@@ -501,8 +496,8 @@ mod tests {
         let error = refused(|topology, _| *topology = topology.clone().disk("seed", Access::Read));
         assert_eq!(error, MachineError::UnmatchedDisk("seed".to_owned()));
         let end = PortEnd::File("/i/progress".into());
-        let error = refused(|_, launch| drop(launch.ports.insert(PORT_PROGRESS.to_owned(), end)));
-        assert_eq!(error, MachineError::UnmatchedPort(PORT_PROGRESS.to_owned()));
+        let error = refused(|_, launch| drop(launch.ports.insert(ports::PROGRESS.to_owned(), end)));
+        assert_eq!(error, MachineError::UnmatchedPort(ports::PROGRESS.to_owned()));
         let error = refused(|topology, _| *topology = topology.clone().disk(DISK_ROOT, Access::Read));
         assert_eq!(error, MachineError::Duplicate(DISK_ROOT.to_owned()));
     }

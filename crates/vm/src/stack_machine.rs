@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use image::stack::{MachineSize, Network};
 
 use crate::machine::Accelerator;
-use crate::machine::{
-    Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Memory, PORT_QGA, PortEnd, Topology,
-};
+use crate::machine::{Access, Begin, DISK_ROOT, DirectBoot, DiskFile, Launch, Memory, PortEnd, Topology};
 use crate::qemu::{Qemu, QemuError};
+use protocol::names::ports;
 
 /// Id of the disk with a start's settings.
 const CONFIG_DISK: &str = "config";
@@ -20,7 +19,7 @@ const CONFIG_DISK: &str = "config";
 /// When QEMU has no suitable machine type.
 pub fn topology(qemu: &Qemu, accelerator: Accelerator, size: &MachineSize) -> Result<Topology, QemuError> {
     let bare = Topology::new(qemu.board()?, accelerator, size);
-    Ok(bare.port(protocol::PORT).disk(CONFIG_DISK, Access::Read))
+    Ok(bare.port(ports::AGENT).disk(CONFIG_DISK, Access::Read))
 }
 
 /// The files and sockets of one run of a stack's machine.
@@ -60,8 +59,8 @@ pub fn launch(
             (CONFIG_DISK.to_owned(), DiskFile::raw(files.config)),
         ]),
         ports: BTreeMap::from([
-            (PORT_QGA.to_owned(), PortEnd::Socket(files.qga)),
-            (protocol::PORT.to_owned(), PortEnd::Socket(files.agent)),
+            (ports::QGA.to_owned(), PortEnd::Socket(files.qga)),
+            (ports::AGENT.to_owned(), PortEnd::Socket(files.agent)),
         ]),
         console: files.console,
         qmp: files.qmp,

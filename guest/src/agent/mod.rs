@@ -47,7 +47,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     let agent = Agent::new()?;
     service::run(async move {
-        let path = Path::new(PORTS).join(protocol::PORT);
+        let path = Path::new(PORTS).join(protocol::names::ports::AGENT);
         let mut port = Port::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
         agent.keys.connect_in_background();
         loop {

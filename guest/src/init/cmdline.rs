@@ -1,5 +1,7 @@
 //! What the kernel command line asks of the initial RAM file system.
 
+use protocol::names::boot_words;
+
 /// The parameters that matter before the root is mounted; see bootparam(7).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cmdline {
@@ -34,7 +36,7 @@ impl Cmdline {
                 None => match word {
                     "rw" => cmdline.writable = true,
                     "ro" => cmdline.writable = false,
-                    "stack.probe" => cmdline.probe = true,
+                    boot_words::PROBE => cmdline.probe = true,
                     _ => {}
                 },
             }

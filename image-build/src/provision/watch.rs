@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base::events::{Phase, Reporter};
 
-use crate::progress::{self, Event, Marker};
+use protocol::progress::{self, Event, Marker};
 
 /// Lines that are kept of the console and of the running step, for the error message.
 const TAIL: usize = 20;

@@ -6,32 +6,24 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use protocol::names::{config_files, labels, variables};
 use vm::volume::{Volume, VolumeError};
 
 use super::name::InstanceName;
 use super::ports::PublishedPort;
 
-/// Label of the volume, by which the guest finds it.
-const LABEL: &str = "STACKCFG";
-
-/// File with what every start of an image has in common.
-pub const BASE: &str = "base.env";
-
-/// File with what only this start has.
-pub const RUNTIME: &str = "runtime.env";
-
 /// `STACK_<PORT NAME>_PORT`: where each service listens inside the guest.
 pub fn base_env(ports: &[PublishedPort]) -> String {
     ports.iter().fold(String::new(), |mut text, port| {
-        let _ = writeln!(text, "STACK_{}_PORT={}", variable(&port.name), port.guest);
+        let _ = writeln!(text, "{}={}", variables::port(&port.name), port.guest);
         text
     })
 }
 
 /// What only this start has: `STACK_<PORT NAME>_URL`, where each service is found on the host, and the instance's name.
 pub fn runtime_variables(name: &InstanceName, ports: &[PublishedPort]) -> BTreeMap<String, String> {
-    let url = |port: &PublishedPort| (format!("STACK_{}_URL", variable(&port.name)), port.url());
-    let instance = ("STACK_INSTANCE".to_owned(), name.to_string());
+    let url = |port: &PublishedPort| (variables::url(&port.name), port.url());
+    let instance = (variables::INSTANCE.to_owned(), name.to_string());
     ports.iter().map(url).chain([instance]).collect()
 }
 
@@ -48,12 +40,8 @@ pub fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
 /// # Errors
 /// Never: its label is one.
 pub fn volume(name: &InstanceName, ports: &[PublishedPort]) -> Result<Volume, VolumeError> {
-    let volume = Volume::new(LABEL)?.file(BASE, base_env(ports));
-    Ok(volume.file(RUNTIME, runtime_env(name, ports)))
-}
-
-fn variable(name: &str) -> String {
-    name.to_ascii_uppercase().replace('-', "_")
+    let volume = Volume::new(labels::CONFIG)?.file(config_files::BASE, base_env(ports));
+    Ok(volume.file(config_files::RUNTIME, runtime_env(name, ports)))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vm::machine::{PORT_QGA, port_chardev};
+use protocol::names::ports;
+use vm::machine::port_chardev;
 use vm::qmp::Qmp;
 use vm::runtime;
 
@@ -47,7 +48,7 @@ impl Instance {
 
 /// The ports whose sockets are not there, by their names.
 fn lost(live: &Live) -> impl Iterator<Item = (&'static str, &Path)> {
-    let ends = [(PORT_QGA, live.qga.as_path()), (protocol::PORT, live.agent.as_path())];
+    let ends = [(ports::QGA, live.qga.as_path()), (ports::AGENT, live.agent.as_path())];
     ends.into_iter().filter(|(_, path)| live.ready.is_some() && super::live::is_missing(path))
 }
 
@@ -88,7 +89,7 @@ mod tests {
         }
 
         fn knows_ports(mut self) -> Self {
-            self.live.fingerprint.topology.ports = vec![PORT_QGA.to_owned(), protocol::PORT.to_owned()];
+            self.live.fingerprint.topology.ports = vec![ports::QGA.to_owned(), ports::AGENT.to_owned()];
             self
         }
 

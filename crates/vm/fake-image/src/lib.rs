@@ -8,9 +8,7 @@ use std::path::Path;
 
 use base::sparse::{self, Range};
 use image::arch::Arch;
-use image::manifest::{
-    Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP, RESUME_PROTOCOL,
-};
+use image::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP};
 use image::stack::Stack;
 use vm::volume::{ESP_MINIMUM, Volume};
 
@@ -46,7 +44,7 @@ pub fn manifest(arch: Arch) -> Manifest {
         boot: Boot { kernel: KERNEL.into(), initrd: INITRD.into(), cmdline: "quiet".into() },
         stack: Stack::parse(include_str!("../../../../cloud-init/stack.toml"))
             .expect("the stack is described"),
-        resume_protocol: RESUME_PROTOCOL,
+        resume_protocol: protocol::VERSION,
         minimum_qemu: MINIMUM_QEMU.into(),
         inputs: BTreeMap::new(),
     }

@@ -7,18 +7,13 @@ use std::time::Duration;
 use base::files::FileError;
 use base::wait::Backoff;
 use image::stack::{MachineSize, Network};
+use protocol::names::{boot_words, markers};
 
 use super::{AccelError, Chooser, Unusable};
 use crate::machine::{Accelerator, Begin, DirectBoot, Launch, Machine, Memory, Topology};
 use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Event, Qmp, QmpError, RunState};
 use crate::runtime;
-
-/// Word on the kernel's command line that makes the image's initial RAM file system print [`MARKER`] and power off.
-pub const PROBE_PARAMETER: &str = "stack.probe";
-
-/// What the trial guest prints on its serial console once a program runs in it.
-pub const MARKER: &str = "STACK_PROBE_OK";
 
 /// How long the trial guest may take. A processor boots it in under a second; a broken accelerator hangs for ever.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(4);
@@ -64,7 +59,7 @@ fn trial(chooser: &Chooser<'_>, accelerator: Accelerator, dir: &Path) -> Result<
     let boot = chooser.boot;
     let launch = Launch {
         name: "stack-emulator-trial".to_owned(),
-        boot: DirectBoot { cmdline: format!("{} {PROBE_PARAMETER}", boot.cmdline), ..boot.clone() },
+        boot: DirectBoot { cmdline: format!("{} {}", boot.cmdline, boot_words::PROBE), ..boot.clone() },
         memory: Memory::Anonymous,
         begin: Begin::Boot,
         network: Network::Closed,
@@ -94,7 +89,7 @@ async fn marker(console: &Path) {
 
 fn said(console: &Path) -> bool {
     let text = std::fs::read(console).unwrap_or_default();
-    text.windows(MARKER.len()).any(|window| window == MARKER.as_bytes())
+    text.windows(markers::PROBE_OK.len()).any(|window| window == markers::PROBE_OK.as_bytes())
 }
 
 /// Waits until QEMU reports that the guest cannot go on.

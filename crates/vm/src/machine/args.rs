@@ -311,7 +311,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::{launch, topology};
-    use super::super::{DISK_ROOT, PORT_PROGRESS};
+    use protocol::names::ports;
+
+    use super::super::DISK_ROOT;
     use super::*;
     use crate::accel::Host;
 
@@ -379,10 +381,11 @@ mod tests {
 
     #[test]
     fn a_provisioning_machine_has_read_only_volumes_and_a_progress_port() {
-        let topology = topology(Arch::Amd64, Accelerator::Tcg).disk("seed", Access::Read).port(PORT_PROGRESS);
+        let topology =
+            topology(Arch::Amd64, Accelerator::Tcg).disk("seed", Access::Read).port(ports::PROGRESS);
         let mut launch = launch();
         launch.disks.insert("seed".to_owned(), DiskFile::raw("/b/seed.img"));
-        launch.ports.insert(PORT_PROGRESS.to_owned(), PortEnd::Socket("/run/b/progress".into()));
+        launch.ports.insert(ports::PROGRESS.to_owned(), PortEnd::Socket("/run/b/progress".into()));
         let text = shown(&topology, &launch, HostFeatures::default());
         let lines: Vec<_> =
             text.lines().filter(|line| line.contains("seed") || line.contains("port1")).collect();

@@ -1,11 +1,13 @@
-//! What a guest that is being provisioned tells the host: one JSON object a line on a virtio-serial port, and markers on its
-//! console for everything that the port cannot tell.
-//!
-//! The guest's half of the protocol is in `guest/src/progress.rs`; both halves have the same lines in their tests.
+//! What a guest that is provisioned reports to the host: one JSON object a line on the virtio-serial port [`ports::PROGRESS`], and
+//! [`markers`] on its console for everything that the port cannot carry.
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the protocol that this program understands.
+use crate::names::markers;
+#[cfg(doc)]
+use crate::names::ports;
+
+/// Version of the messages that this program writes and understands.
 pub const VERSION: u32 = 1;
 
 /// One message from the guest.
@@ -56,7 +58,20 @@ pub enum Event {
     Done,
 }
 
-/// A line that is no message of this protocol.
+impl Event {
+    /// Writes the line that the host reads, with its end.
+    ///
+    /// # Panics
+    /// Never: messages are made of strings and numbers.
+    pub fn to_line(&self) -> String {
+        let message = Message { v: VERSION, event: self.clone() };
+        let mut line = serde_json::to_string(&message).expect("messages are made of strings and numbers");
+        line.push('\n');
+        line
+    }
+}
+
+/// Why a line is not a message of this protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// Not JSON of a known shape.
@@ -91,14 +106,14 @@ pub enum Marker<'a> {
 
 /// Finds a marker in a line of the console. Other writers share the console, so a marker may follow other text.
 pub fn marker(line: &str) -> Option<Marker<'_>> {
-    const NOTICE: &str = "STACK_PROVISION: ";
-    if let Some(start) = line.find(NOTICE) {
-        return Some(Marker::Notice(line[start + NOTICE.len()..].trim_end()));
+    let behind = line.split_once(markers::PROVISION).map(|(_, behind)| behind);
+    if let Some(notice) = behind.and_then(|behind| behind.strip_prefix(": ")) {
+        return Some(Marker::Notice(notice.trim_end()));
     }
-    if line.contains("STACK_CLOUD_INIT_DONE") {
+    if line.contains(markers::PROVISION_DONE) {
         return Some(Marker::Done);
     }
-    if line.contains("STACK_CLOUD_INIT_FAILED") {
+    if line.contains(markers::PROVISION_FAILED) {
         return Some(Marker::Failed);
     }
     // Written by the kernel's RCU, with the name of its flavour before.
@@ -112,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_that_the_guest_writes_are_understood() {
+    fn written_lines_are_understood() {
         let step = || "30-database".to_owned();
         let lines = [
             (
@@ -139,6 +154,7 @@ mod tests {
         ];
         for (line, event) in lines {
             assert_eq!(parse(line.as_bytes()).unwrap(), event);
+            assert_eq!(event.to_line(), format!("{line}\n"));
         }
     }
 
