@@ -95,7 +95,7 @@ pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
     Ok(builder(stall)?.build()?)
 }
 
-/// As [`client_with`], for what changes something: it follows no answer that leads elsewhere. A POST that is answered 301 would be
+/// As [`client`], with another limit for transfers that stand still, for what changes something: it follows no answer that leads elsewhere. A POST that is answered 301 would be
 /// a GET there, as in browsers, whose answer means something else.
 ///
 /// # Errors
