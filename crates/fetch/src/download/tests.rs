@@ -108,7 +108,14 @@ impl It {
                 let run = world.add_run(REPO, Run::succeeded(REPO, "dev", "cafe"));
                 let id = world.add_artifact(REPO, run, "artifact", Content::from(bytes));
                 let url = format!("{api}/actions/artifacts/{id}/zip");
-                Remote { url, token, size: Some(length), pin, may_be_zip: true, accept: ANY_BYTES }
+                Remote {
+                    url,
+                    token,
+                    size: Some(length),
+                    pin,
+                    may_be_zip: true,
+                    accept: "application/vnd.github+json",
+                }
             }
         };
         drop(world);
