@@ -8,9 +8,17 @@ use instances::instance::Instance;
 use instances::instance::name::InstanceName;
 use vm::home::{HOME_VARIABLE, Home};
 
-use crate::cli::{Global, HomeUse};
+use crate::cli::Global;
 use crate::errors::CommandError;
 use crate::printer::Printer;
+
+/// What a command does with the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HomeUse {
+    Nothing,
+    Looks,
+    Writes,
+}
 
 /// What every command is given.
 pub(crate) struct Context<'a> {

@@ -1,18 +1,45 @@
 //! `emulator capture`.
 
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use std::path::Path;
 
 use base::events::{Timing, Timings};
 use image::arch::Arch;
 use instances::instance::capture::CaptureOptions;
+use instances::snapshot::capture;
 use serde::Serialize;
 use time::OffsetDateTime;
 use vm::saving::Strategy;
 
-use crate::cli::Capture;
-use crate::context::Context;
+use super::Run;
+use super::machine::Machine;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+
+/// Make the snapshot that new sessions begin with
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`start` does this by itself when there is no snapshot that fits. A snapshot fits one image, one QEMU and
+one machine; it never leaves this computer. Instances are not touched.
+
+Examples:
+  emulator capture
+  emulator capture --force              in place of the one that there is
+  emulator capture --strategy mapped-ram --memory 4096")]
+pub(crate) struct Capture {
+    /// How memory is kept; by default the first that is possible here
+    #[arg(long, value_name = "template|mapped-ram")]
+    strategy: Option<Strategy>,
+
+    /// Make one even if there is one that fits
+    #[arg(long, env = "EMULATOR_FORCE_CAPTURE", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    force: bool,
+
+    #[command(flatten)]
+    machine: Machine,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,9 +56,10 @@ struct Report<'a> {
     phases: Vec<Timing>,
 }
 
-impl Capture {
-    /// Makes a snapshot, or finds the one that there is.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Capture {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let options = CaptureOptions {
             machine: self.machine.options(context.arch),
             strategy: self.strategy,
@@ -56,4 +84,13 @@ impl Capture {
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
     }
+
+    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        recover(context).await
+    }
+}
+
+/// Ends the machine of a capture that was cut short, and removes what it has left.
+pub(super) async fn recover(context: &Context<'_>) -> Result<(), CommandError> {
+    Ok(capture::recover_interrupted(&context.home).await.map_err(instances::failure::Error::from)?)
 }

@@ -1,15 +1,26 @@
 //! `emulator doctor`.
 
 use base::variables;
+use clap::Args;
 use image::arch::Arch;
 use instances::doctor::{Check, Verdict, examine};
 use serde::Serialize;
 
-use crate::cli::Doctor;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::table;
+
+/// Check whether this machine can run the emulator
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 this machine can run the emulator, 5 it cannot.
+
+Examples:
+  emulator doctor
+  emulator doctor -o json")]
+pub(crate) struct Doctor {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,9 +30,10 @@ struct Report {
     checks: Vec<Check>,
 }
 
-impl Doctor {
-    /// Looks at this machine and says what keeps it from running the emulator, or from running it well.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Doctor {
+    const HOME_USE: HomeUse = HomeUse::Looks;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let checks = examine(&context.instance(), arch, &variables::text, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);

@@ -1,17 +1,29 @@
 //! `emulator images`.
 
+use clap::Args;
 use std::path::Path;
 
 use base::events::{Event, Reporter};
 use image::arch::Arch;
-use instances::images::{Images, Listed};
+use instances::images::{self, Listed};
 use instances::instance::error::InstanceError;
 use serde::Serialize;
 
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::table;
+
+/// Show the images on this machine
+#[derive(Debug, Args)]
+#[command(after_help = "\
+New sessions begin with the current image. An older one is kept while an instance has data on it.
+
+Examples:
+  emulator images
+  emulator images -o json")]
+pub(crate) struct Images {}
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -35,18 +47,24 @@ struct View<'a> {
     instances: Vec<&'a str>,
 }
 
-/// Shows the images that are here.
-pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let images = Images::new(&context.home);
-    warn_of_unknown(context, &images)?;
-    let listed = images.list().map_err(InstanceError::from)?;
-    let report = Report { images: listed.iter().map(view).collect() };
-    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-    Ok(Exit::Ok)
+impl Run for Images {
+    const HOME_USE: HomeUse = HomeUse::Looks;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let images = images::Images::new(&context.home);
+        warn_of_unknown(context, &images)?;
+        let listed = images.list().map_err(InstanceError::from)?;
+        let report = Report { images: listed.iter().map(view).collect() };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
 }
 
 /// Says because of which instances nothing counts as unneeded.
-pub(super) fn warn_of_unknown(context: &Context<'_>, images: &Images<'_>) -> Result<(), CommandError> {
+pub(super) fn warn_of_unknown(
+    context: &Context<'_>,
+    images: &images::Images<'_>,
+) -> Result<(), CommandError> {
     for (name, why) in images.unknown().map_err(InstanceError::from)? {
         let text = format!("instance `{name}` may have data on any image or snapshot: {why}");
         context.console.report(&Event::Warning(&text));

@@ -1,18 +1,35 @@
 //! `emulator list-releases`.
 
+use clap::Args;
 use image::arch::Arch;
 use release::github::model::Release;
-use release::github::{Address, GitHub, token};
+use release::github::{Address, GitHub, Repo, token};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::ListReleases;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::table;
 use crate::pull::PullError;
+
+/// Show the releases that have images
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emulator list-releases --repo OWNER/NAME
+  emulator list-releases --repo OWNER/NAME --branch main -o json")]
+pub(crate) struct ListReleases {
+    /// Repository
+    #[arg(long, env = "EMULATOR_REPO", hide_env_values = true, value_name = "OWNER/NAME")]
+    repo: Option<Repo>,
+
+    /// Only releases of this branch
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,9 +56,10 @@ struct ImageView {
     sha256: Option<String>,
 }
 
-impl ListReleases {
-    /// Asks for the releases that have images.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for ListReleases {
+    const HOME_USE: HomeUse = HomeUse::Nothing;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let repo = self.repo.clone().ok_or(PullError::NoRepo)?;
         let address = Address::from_env().map_err(PullError::from)?;
         let token = token::find(&address).await.map_err(PullError::from)?;

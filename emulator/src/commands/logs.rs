@@ -1,18 +1,45 @@
 //! `emulator logs`.
 
+use clap::Args;
 use std::ops::ControlFlow;
 
 use instances::instance::logs::{Line, LogQuery};
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::Logs;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 
-impl Logs {
-    /// Prints the lines of one source, and with `--follow` new ones as they come.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+/// Show logs of the services, the serial console or QEMU
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sources: `serial` (the guest's console), `qemu`, and every service that the image names.
+Without a source: all services of a running instance, the console of a stopped one.
+
+Examples:
+  emulator logs
+  emulator logs backend -n 20
+  emulator logs serial --follow
+  emulator logs postgres -o json        one JSON document a line")]
+pub(crate) struct Logs {
+    /// Service, `serial` or `qemu`
+    #[arg(value_name = "SOURCE")]
+    source: Option<String>,
+
+    /// Go on with new lines until the instance stops
+    #[arg(short, long)]
+    follow: bool,
+
+    /// How many of the last lines to show
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    lines: usize,
+}
+
+impl Run for Logs {
+    const HOME_USE: HomeUse = HomeUse::Looks;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let query = LogQuery { source: self.source.as_deref(), lines: self.lines, follow: self.follow };
         let mut failure = None;
         let take = |line: Line| match context.printer.entry(&line, people) {

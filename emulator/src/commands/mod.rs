@@ -1,17 +1,108 @@
-//! One command a file: each adds `run` to its flags, or has it alone where there are none.
+//! The list of commands. One command a file: its flags, its help and what it does.
+
+use clap::Subcommand;
+
+use crate::context::{Context, HomeUse};
+use crate::errors::CommandError;
+use crate::exit::Exit;
 
 mod capture;
 mod completions;
 mod doctor;
-pub(crate) mod images;
+mod images;
 mod list_releases;
 mod logs;
+mod machine;
 mod prune;
 mod pull;
 mod reset;
-pub(crate) mod rotate;
+mod rotate;
 mod start;
 mod status;
 mod stop;
-pub(crate) mod version;
-pub(crate) mod watch;
+mod version;
+mod watch;
+
+/// A command. Its flags are the type, and its help is the type's documentation.
+pub(crate) trait Run {
+    /// What it does with the home.
+    const HOME_USE: HomeUse;
+
+    /// Does it, and says how it ended.
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError>;
+
+    /// Tidies up after a signal has cut it short. What it had begun is dropped by then.
+    async fn interrupted(&self, _context: &Context<'_>) -> Result<(), CommandError> {
+        Ok(())
+    }
+}
+
+/// Makes of the list of commands the grammar, the groups of the help and the one way to each of them.
+macro_rules! commands {
+    (
+        $($title:literal { $($name:ident($args:ty),)+ })+
+        hidden { $($hidden:ident($hidden_args:ty),)+ }
+    ) => {
+        /// What to do.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            $($($name($args),)+)+
+            $(#[command(hide = true)] $hidden($hidden_args),)+
+        }
+
+        /// The commands by what they are for, in the order of `--help`: a title, and how many there are.
+        pub(crate) const GROUPS: &[(&str, usize)] = &[$(($title, [$(stringify!($name)),+].len())),+];
+
+        impl Command {
+            /// What it does with the home.
+            pub(crate) fn home_use(&self) -> HomeUse {
+                match self {
+                    $($(Self::$name(_) => <$args as Run>::HOME_USE,)+)+
+                    $(Self::$hidden(_) => <$hidden_args as Run>::HOME_USE,)+
+                }
+            }
+
+            /// Does it, and says how it ended.
+            pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+                match self {
+                    $($(Self::$name(command) => command.run(context).await,)+)+
+                    $(Self::$hidden(command) => command.run(context).await,)+
+                }
+            }
+
+            /// Tidies up after a signal has cut it short.
+            pub(crate) async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+                match self {
+                    $($(Self::$name(command) => command.interrupted(context).await,)+)+
+                    $(Self::$hidden(command) => command.interrupted(context).await,)+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    "Run the emulator" {
+        Start(start::Start),
+        Stop(stop::Stop),
+        Status(status::Status),
+        Logs(logs::Logs),
+        Rotate(rotate::Rotate),
+        Reset(reset::Reset),
+    }
+    "Images" {
+        Pull(pull::Pull),
+        ListReleases(list_releases::ListReleases),
+        Images(images::Images),
+        Prune(prune::Prune),
+    }
+    "This program and this machine" {
+        Capture(capture::Capture),
+        Doctor(doctor::Doctor),
+        Version(version::Version),
+        Completions(completions::Completions),
+    }
+    hidden {
+        Watch(watch::Watch),
+    }
+}

@@ -1,17 +1,33 @@
 //! `emulator prune`.
 
+use clap::Args;
 use std::path::Path;
 
 use instances::images::{Images, Kind};
 use instances::instance::error::InstanceError;
 use serde::Serialize;
 
+use super::Run;
 use super::images::warn_of_unknown;
-use crate::cli::Prune;
-use crate::context::Context;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::table;
+
+/// Remove images, snapshots and downloads that nothing needs
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Removed are replaced images that no instance has data on, snapshots that no session would begin with, unfinished
+downloads, and what killed commands have left of them. The data of instances is never touched: that is what `emulator reset` is for.
+
+Examples:
+  emulator prune --dry-run              show what would go
+  emulator prune")]
+pub(crate) struct Prune {
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,9 +47,10 @@ struct View<'a> {
     bytes: u64,
 }
 
-impl Prune {
-    /// Removes what nothing needs, or shows what that is.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Prune {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let images = Images::new(&context.home);
         warn_of_unknown(context, &images)?;
         let found = images.prune(self.dry_run, context.console).await;

@@ -1,6 +1,9 @@
 //! `emulator pull`.
 
+use std::path::PathBuf;
+
 use base::events::Timings;
+use clap::Args;
 use image::arch::Arch;
 use instances::instance::capture::CaptureOptions;
 use instances::instance::start::MachineOptions;
@@ -10,11 +13,79 @@ use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use vm::accel::Choice;
 
-use crate::cli::{Pull, PullSource};
-use crate::context::Context;
+use super::Run;
+use super::capture::recover;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::pull::{Order, PullError, Pulled, Source};
+
+/// Download an image, and make the snapshot that new sessions begin with
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is here already is not downloaded again, and what was interrupted goes on where it stopped. The image that is
+in use stays until the new one is complete and proved to be one; instances with data keep the image that it is on.
+
+Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh auth token` prints.
+`GITHUB_API_URL` names another GitHub than the public one.
+
+Exit codes: 0 it is here, 1 it is not there or cannot be had, 4 a token is missing, refused or used up,
+6 nothing came for too long, 7 what came is not what it should be.
+
+`EMULATOR_REPO` names the repository once for all, in place of `--repo`; a file needs none.
+
+Examples:
+  emulator pull --repo OWNER/NAME                    the newest image of branch `dev`
+  emulator pull --repo OWNER/NAME --branch main --skip-snapshot
+  emulator pull --repo OWNER/NAME --tag emulator-dev-20260131-0123abcd
+  emulator pull --repo OWNER/NAME --pr 123           the image that was built for a pull request
+  emulator pull --repo OWNER/NAME --run 4567890      what a workflow run has left
+  emulator pull --file stack-emulator-amd64.qcow2")]
+pub(crate) struct Pull {
+    #[command(flatten)]
+    source: PullSource,
+
+    /// Repository
+    #[arg(long, env = "EMULATOR_REPO", hide_env_values = true, value_name = "OWNER/NAME")]
+    repo: Option<Repo>,
+
+    /// Accept an image that was built from another repository's code
+    #[arg(long)]
+    allow_fork: bool,
+
+    /// Make no snapshot; the first start does
+    #[arg(long)]
+    skip_snapshot: bool,
+
+    /// Download also what is here already
+    #[arg(long)]
+    force: bool,
+}
+
+/// Where `pull` takes the image from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct PullSource {
+    /// Newest release of this branch; the default is `dev`
+    #[arg(long, value_name = "NAME", help_heading = "What to pull")]
+    branch: Option<String>,
+
+    /// Release with this tag
+    #[arg(long, value_name = "TAG", help_heading = "What to pull")]
+    tag: Option<String>,
+
+    /// Image of the head of this pull request
+    #[arg(long, value_name = "N", help_heading = "What to pull")]
+    pr: Option<u64>,
+
+    /// Image of this workflow run
+    #[arg(long, value_name = "ID", help_heading = "What to pull")]
+    run: Option<u64>,
+
+    /// Image in this file, in a zip that is this file, or in this directory of artifacts
+    #[arg(long, value_name = "PATH", help_heading = "What to pull")]
+    file: Option<PathBuf>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,9 +100,10 @@ struct Report<'a> {
     snapshot: Option<String>,
 }
 
-impl Pull {
-    /// Gets the image, and makes a snapshot of it.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Pull {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let order = Order {
             home: &context.home,
@@ -47,6 +119,10 @@ impl Pull {
         let report = Report { arch, image: &image, sha256: &sha256, origin: &origin, changed, snapshot };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
+    }
+
+    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        recover(context).await
     }
 }
 

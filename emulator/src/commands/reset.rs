@@ -1,13 +1,29 @@
 //! `emulator reset`.
 
+use clap::Args;
 use instances::instance::state::State;
 use serde::Serialize;
 
-use crate::cli::Reset;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::question;
+
+/// Throw the instance's data away; the next start is a new session with new secrets
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything that was written since the first start is lost, and the session's secrets with it; the
+instance keeps its ports. A running instance is stopped.
+
+Examples:
+  emulator reset
+  emulator reset --yes                  without the question, as scripts need it")]
+pub(crate) struct Reset {
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,9 +34,10 @@ struct Report<'a> {
     discarded: bool,
 }
 
-impl Reset {
-    /// Asks, and throws the instance's data away.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Reset {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let instance = context.instance();
         let absent = matches!(instance.state()?, State::Absent);
         if !self.yes && !absent && !confirmed(context)? {

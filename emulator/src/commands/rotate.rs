@@ -1,10 +1,22 @@
 //! `emulator rotate`.
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+
+/// Give the running instance new secrets
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The secrets that the instance had are refused from then on. Services and sessions of users go on.
+
+Examples:
+  emulator rotate
+  emulator status --show-secrets        the new ones")]
+pub(crate) struct Rotate {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,19 +26,22 @@ struct Report<'a> {
     renewed: Vec<&'a str>,
 }
 
-/// Renews the secrets and names them.
-pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let live = context.instance().rotate(context.console).await?;
-    let renewed = live.secrets.iter().map(|secret| secret.name.as_str()).collect();
-    let report = Report { instance: context.name.as_str(), renewed };
-    let people = |report: &Report<'_>| {
-        format!(
-            "`{}` has new secrets ({}): see them with `emulator status{} --show-secrets`",
-            report.instance,
-            report.renewed.join(", "),
-            context.name.flag()
-        )
-    };
-    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-    Ok(Exit::Ok)
+impl Run for Rotate {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let live = context.instance().rotate(context.console).await?;
+        let renewed = live.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        let report = Report { instance: context.name.as_str(), renewed };
+        let people = |report: &Report<'_>| {
+            format!(
+                "`{}` has new secrets ({}): see them with `emulator status{} --show-secrets`",
+                report.instance,
+                report.renewed.join(", "),
+                context.name.flag()
+            )
+        };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
 }

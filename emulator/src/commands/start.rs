@@ -4,24 +4,86 @@ use base::console::seconds;
 use base::events::{Event, Reporter, Timing};
 use base::files::present;
 use base::variables;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use image::arch::Arch;
 use instances::instance::error::InstanceError;
 use instances::instance::live::StartedBy;
+use instances::instance::ports::PortRequest;
 use instances::instance::start::{StartOptions, Started};
 use instances::instance::state::State;
+use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
 use std::time::Duration;
 use vm::machine::Accelerator;
+use vm::saving::Strategy;
 
+use super::machine::{Machine, duration};
 use super::watch;
-use crate::cli::Start;
-use crate::context::Context;
+use super::{Run, capture};
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::pull::{Order, PullError, Source};
 use crate::views::{PortView, addresses, port_views};
+
+/// Start the machine and wait until every service answers
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
+with its data and secrets. A new session begins with a snapshot, made on this machine the first
+time, and gets secrets of its own: see them with `emulator status --show-secrets`.
+
+Each port is the first of: `--port`, the variable that the image names for it, the port that
+an earlier `--port` chose for this instance, the image's default.
+
+Examples:
+  emulator start
+  emulator start --port backend=30001 --port dashboard=auto
+  emulator start --accel tcg --timeout 5m
+  emulator start --no-snapshot          boot, in place of going on from saved memory
+  emulator start -o json                ports, phases and seconds for a program
+  emulator start --repo OWNER/NAME      on a machine without an image: pull one first")]
+pub(crate) struct Start {
+    /// Host port of a service: a number, or `auto` for any free one; repeatable
+    #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
+    ports: Vec<PortRequest>,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    /// Repository that the image is pulled from when there is none here
+    #[arg(
+        long,
+        env = "EMULATOR_REPO",
+        hide_env_values = true,
+        value_name = "OWNER/NAME",
+        help_heading = "Image"
+    )]
+    repo: Option<Repo>,
+
+    /// Never pull: fail when there is no image here
+    #[arg(long, help_heading = "Image")]
+    offline: bool,
+
+    /// Boot, in place of going on from saved memory
+    #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    no_snapshot: bool,
+
+    /// How a new session's snapshot keeps memory; by default the first that is possible here
+    #[arg(long, value_name = "template|mapped-ram", help_heading = "Snapshot")]
+    strategy: Option<Strategy>,
+
+    /// Leave the image's well-known placeholders in a new session, in place of secrets of its own
+    #[arg(long, env = "EMULATOR_NO_ROTATION", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
+    no_rotation: bool,
+
+    /// Longest wait for the services when going on from saved memory, `10s`
+    #[arg(long, env = "EMULATOR_SNAPSHOT_READY_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = duration, help_heading = "Snapshot")]
+    snapshot_timeout: Option<Duration>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,9 +109,10 @@ struct Report<'a> {
     seconds: Option<f64>,
 }
 
-impl Start {
-    /// Starts the instance and says where it is found.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Start {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         self.provide_image(context).await?;
         let options = StartOptions {
             machine: self.machine.options(context.arch),
@@ -91,6 +154,12 @@ impl Start {
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
+    }
+
+    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
+        context.instance().recover_interrupted(context.console).await?;
+        capture::recover(context).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! `emulator status`.
 
+use clap::Args;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,12 +18,27 @@ use time::format_description::well_known::Rfc3339;
 use vm::error::Explain;
 use vm::machine::Accelerator;
 
-use crate::cli::Status;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::{properties, table};
 use crate::views::{PortView, port_views};
+
+/// Show what runs, where, and how it is
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 running and healthy, 1 unhealthy or broken, 3 not running.
+
+Examples:
+  emulator status
+  emulator status --show-secrets        with the keys that clients need
+  emulator status -o json")]
+pub(crate) struct Status {
+    /// Show the values of the session's secrets
+    #[arg(long)]
+    show_secrets: bool,
+}
 
 /// How long one service may take to answer on hardware acceleration; multiplied by the accelerator's patience.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -63,9 +79,10 @@ struct SecretView<'a> {
     value: Option<String>,
 }
 
-impl Status {
-    /// Looks at the instance, asks its services, and says how it is.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Status {
+    const HOME_USE: HomeUse = HomeUse::Looks;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let state = context.instance().state()?;
         let session = if self.show_secrets { context.instance().session()? } else { None };
         if session.as_ref().is_some_and(|session| session.unconfirmed) {
@@ -83,7 +100,9 @@ impl Status {
         let concerns = context.instance().concerns(&state)?;
         tell(context, &state, concerns, secrets).await
     }
+}
 
+impl Status {
     /// What the services have: the session's values, or the placeholders.
     fn secrets<'a>(&self, live: &'a Live, values: Option<&Secrets>) -> Vec<SecretView<'a>> {
         let own = |secret: &stack::Secret| Some(values?.get(&secret.name)?.reveal().to_owned());

@@ -1,13 +1,33 @@
 //! `emulator stop`.
 
 use base::console::seconds;
+use base::events::{Event, Reporter};
+use clap::Args;
 use instances::instance::stop::{Ending, How, Stopped};
 use serde::Serialize;
 
-use crate::cli::Stop;
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+
+/// Suspend the machine; the next start goes on where it was
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The machine is stopped as it is, and its memory kept beside its disk: the next `start` goes on from
+there. Where that cannot be done, and with `--shutdown`, the guest is asked to power off. If it
+does not, QEMU is told to end, and at last killed; each step is reported. The data stays in any case.
+Stopping what does not run is no error.
+
+Examples:
+  emulator stop
+  emulator stop --shutdown              let the guest shut down; the next start boots it
+  emulator stop --instance feature-17")]
+pub(crate) struct Stop {
+    /// Power off by the guest's own shutdown; the next start boots from the disk
+    #[arg(long)]
+    shutdown: bool,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,9 +38,10 @@ struct Report<'a> {
     stopped: &'a Stopped,
 }
 
-impl Stop {
-    /// Stops the instance and says how it ended.
-    pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+impl Run for Stop {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let how = if self.shutdown { How::PowerOff } else { How::Suspend };
         let stopped = context.instance().stop(how, context.console).await?;
         let instance = context.name.as_str();
@@ -41,5 +62,15 @@ impl Stop {
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         // It is stopped, and whoever watches exit codes alone should hear how.
         Ok(if stopped.ending == Ending::Crashed { Exit::Failed } else { Exit::Ok })
+    }
+
+    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        // A machine whose stop was dropped goes on.
+        context.instance().recover_interrupted(context.console).await?;
+        if self.shutdown {
+            let asked = "the guest may have been asked to power off, and does so then: `emulator stop --shutdown` waits for it";
+            context.console.report(&Event::Notice(asked));
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,21 @@
 //! `emulator version`.
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::properties;
+
+/// Show the version of this program and of the formats that it reads
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emulator version
+  emulator version -o json")]
+pub(crate) struct Version {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,23 +27,26 @@ struct Report {
     record_schema: u32,
 }
 
-/// Prints the version and the newest formats that this program reads.
-pub(crate) fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        operating_system: std::env::consts::OS,
-        architecture: std::env::consts::ARCH,
-        image_format: image::manifest::FORMAT_VERSION,
-        record_schema: instances::instance::record::SCHEMA_VERSION,
-    };
-    let people = |report: &Report| {
-        properties([
-            ("emulator", report.version.to_owned()),
-            ("host", format!("{} {}", report.operating_system, report.architecture)),
-            ("image format", format!("up to {}", report.image_format)),
-            ("record schema", format!("up to {}", report.record_schema)),
-        ])
-    };
-    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-    Ok(Exit::Ok)
+impl Run for Version {
+    const HOME_USE: HomeUse = HomeUse::Nothing;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            operating_system: std::env::consts::OS,
+            architecture: std::env::consts::ARCH,
+            image_format: image::manifest::FORMAT_VERSION,
+            record_schema: instances::instance::record::SCHEMA_VERSION,
+        };
+        let people = |report: &Report| {
+            properties([
+                ("emulator", report.version.to_owned()),
+                ("host", format!("{} {}", report.operating_system, report.architecture)),
+                ("image format", format!("up to {}", report.image_format)),
+                ("record schema", format!("up to {}", report.record_schema)),
+            ])
+        };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
 }

@@ -1,16 +1,25 @@
 //! `emulator watch`: what goes on beside a running instance. `start` runs it; it ends with the machine.
 
 use base::process::Cmd;
+use clap::Args;
 use vm::home::HOME_VARIABLE;
 
-use crate::context::Context;
+use super::Run;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 
-/// Keeps the guest's clock right until the machine ends.
-pub(crate) async fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    context.instance().watch().await?;
-    Ok(Exit::Ok)
+/// Keep a running instance's clock right (started by `start`, ends with the machine)
+#[derive(Debug, Args)]
+pub(crate) struct Watch {}
+
+impl Run for Watch {
+    const HOME_USE: HomeUse = HomeUse::Looks;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        context.instance().watch().await?;
+        Ok(Exit::Ok)
+    }
 }
 
 /// Starts that in a process of its own. The instance runs without it too, so that a failure is only told.
