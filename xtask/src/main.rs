@@ -1,7 +1,7 @@
 //! The maintainers' commands: `cargo xtask …`.
 
 mod bench;
-mod flags;
+mod cli;
 mod hints;
 mod host_qemu;
 mod packages;
@@ -18,7 +18,7 @@ use base::interrupt::{Interrupted, unless_interrupted};
 use base::startup;
 use clap::CommandFactory;
 
-use crate::flags::{Cli, Task};
+use crate::cli::Cli;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
     let cli: Cli = command_line::parse(Cli::command()).unwrap_or_else(|error| error.exit());
     let console = Console::stderr(cli.verbosity());
     // The future of all tasks together is too big for the stack.
-    let work = Box::pin(run(cli.task, &console));
+    let work = Box::pin(run(cli, &console));
     let outcome = match unless_interrupted(work).await {
         Ok(Ok(result)) => result,
         Ok(Err(signal @ Interrupted(number))) => {
@@ -44,22 +44,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(task: Task, console: &Console) -> anyhow::Result<()> {
+async fn run(cli: Cli, console: &Console) -> anyhow::Result<()> {
     // Tasks name files of the repository by relative paths; this is the one place that makes that right.
     std::env::set_current_dir(
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
     )?;
-    match task {
-        Task::Bench(task) => task.run(console).await,
-        Task::BuildImage(task) => task.run(console).await,
-        Task::BuildQemu(task) => task.run(console).await,
-        Task::Dist(task) => task.run(console).await,
-        Task::FuzzApi(task) => task.run(console).await,
-        Task::Setup(task) => task.run(console).await,
-        Task::Quickstart(task) => task.run(console).await,
-        Task::Release(task) => task.run(console).await,
-        Task::Smoke(task) => task.run(console).await,
-        Task::Soak(task) => task.run(console).await,
-        Task::Test(task) => task.run(console).await,
-    }
+    cli.task.run(console).await
 }

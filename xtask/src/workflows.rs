@@ -11,7 +11,7 @@ use release::{names, program};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::flags::Cli;
+use crate::cli::Cli;
 
 const IMAGE: &str = "image.yml";
 const PROGRAM: &str = "cli.yml";

@@ -1,10 +1,10 @@
 //! `emulator capture`.
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
 use std::path::Path;
 
 use base::events::{Timing, Timings};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use image::arch::Arch;
 use instances::instance::capture::CaptureOptions;
 use instances::snapshot::capture;

@@ -1,9 +1,9 @@
 //! `emulator images`.
 
-use clap::Args;
 use std::path::Path;
 
 use base::events::{Event, Reporter};
+use clap::Args;
 use image::arch::Arch;
 use instances::images::{self, Listed};
 use instances::instance::error::InstanceError;

@@ -1,8 +1,8 @@
 //! `emulator logs`.
 
-use clap::Args;
 use std::ops::ControlFlow;
 
+use clap::Args;
 use instances::instance::logs::{Line, LogQuery};
 use time::format_description::well_known::Rfc3339;
 

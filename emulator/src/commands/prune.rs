@@ -1,8 +1,8 @@
 //! `emulator prune`.
 
-use clap::Args;
 use std::path::Path;
 
+use clap::Args;
 use instances::images::{Images, Kind};
 use instances::instance::error::InstanceError;
 use serde::Serialize;

@@ -1,5 +1,7 @@
 //! `emulator start`.
 
+use std::time::Duration;
+
 use base::console::seconds;
 use base::events::{Event, Reporter, Timing};
 use base::files::present;
@@ -16,7 +18,6 @@ use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
-use std::time::Duration;
 use vm::machine::Accelerator;
 use vm::saving::Strategy;
 

@@ -1,10 +1,10 @@
 //! `emulator status`.
 
-use clap::Args;
 use std::path::Path;
 use std::time::Duration;
 
 use base::events::{Event, Reporter};
+use clap::Args;
 use image::arch::Arch;
 use image::stack;
 use instances::instance::health::{self, Health};

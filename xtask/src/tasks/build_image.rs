@@ -2,19 +2,99 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::packages::{self, Feature};
 use anyhow::Context;
 use base::console::{Console, seconds};
 use base::events::{Event, Reporter};
+use clap::{Args, ValueEnum};
 use image::arch::Arch;
 use image_build::base::{Base, CloudImage, Origin};
 use image_build::build::{Outcome, Request, build};
 use image_build::host_machine::Limits;
 use vm::home::Home;
 
-use crate::flags::{BaseKind, BuildImage};
+use super::arguments::{Arches, absolute_path};
+use crate::packages::{self, Feature};
+
+/// Builds the image: base system, provisioning in a virtual machine, compressed disk.
+///
+/// What an image is made from has a key: with nothing changed this ends in seconds. The base system is kept in the cache by its
+/// content. A failed or interrupted build leaves its logs, and the image that was there before.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask build-image amd64
+  cargo xtask build-image both
+  cargo xtask build-image amd64 --force --output /srv/images
+  cargo xtask build-image amd64 --base cloud --cloud-image debian-13-genericcloud-amd64.qcow2")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct BuildImage {
+    /// Architecture: amd64, arm64 or both. Another one than this machine's takes longer: its programs are emulated.
+    #[arg(value_name = "amd64|arm64|both")]
+    arch: Arches,
+
+    /// What the base system is made from: packages, installed natively, or Debian's cloud image.
+    #[arg(long, value_enum, default_value_t, help_heading = "Base")]
+    base: BaseKind,
+
+    /// Cloud image to take in place of the pinned address: a file, or another address of it.
+    #[arg(long, value_name = "FILE|URL", value_parser = cloud_image, help_heading = "Base")]
+    cloud_image: Option<Origin>,
+
+    /// SHA-512 of `--cloud-image` where it is not the pinned image.
+    #[arg(long, value_name = "DIGEST", requires = "cloud_image", help_heading = "Base")]
+    cloud_sha512: Option<String>,
+
+    /// Finishes the base of another architecture in a virtual machine, even where this machine's kernel could run its programs.
+    #[arg(long, help_heading = "Base")]
+    no_binfmt: bool,
+
+    /// Makes the base again even if it is in the cache, and so takes the newest packages.
+    #[arg(long, help_heading = "Base")]
+    refresh_base: bool,
+
+    /// Directory with the description of the image, in place of the repository's `cloud-init`.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    cloud_init: Option<PathBuf>,
+
+    /// Builds even if nothing has changed.
+    #[arg(long)]
+    force: bool,
+
+    /// Directory for the image, in place of the emulator's home.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    output: Option<PathBuf>,
+
+    /// Prints the outcome as one line of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+
+    /// Memory of the virtual machine in MiB, in place of the stack's own.
+    #[arg(long, value_name = "MIB", help_heading = "Virtual machine")]
+    memory: Option<u64>,
+
+    /// CPUs of the virtual machine, in place of the stack's own.
+    #[arg(long, value_name = "N", help_heading = "Virtual machine")]
+    cpus: Option<u32>,
+
+    /// How long provisioning may take in all, "20m". The default follows from what runs the guest.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Virtual machine")]
+    timeout: Option<Duration>,
+
+    /// How long the guest may be silent, "90s". The default follows from what runs the guest.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Virtual machine")]
+    stall_timeout: Option<Duration>,
+}
+
+/// What a base system is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum BaseKind {
+    /// Packages, installed natively by mmdebstrap.
+    #[default]
+    Bootstrap,
+    /// Debian's official cloud image; packages are installed in a virtual machine.
+    Cloud,
+}
 
 /// Directory of the repository that describes the image.
 const DESCRIPTION: &str = "cloud-init";
@@ -155,6 +235,15 @@ fn summary(outcome: &Outcome, begun: Instant, console: &Console) {
         image.display(),
         *bytes as f64 / f64::from(1 << 20),
     )));
+}
+
+/// A file, or an address where it begins with a scheme.
+fn cloud_image(text: &str) -> Result<Origin, String> {
+    if text.contains("://") {
+        text.parse().map(Origin::Url).map_err(|error: url::ParseError| error.to_string())
+    } else {
+        absolute_path(text).map(Origin::File).map_err(|error| error.to_string())
+    }
 }
 
 #[cfg(test)]

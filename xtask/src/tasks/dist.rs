@@ -4,15 +4,31 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::packages::{self, Feature};
 use anyhow::Context as _;
 use base::console::Console;
 use base::events::{Event, Phase, Reporter};
 use base::process::Cmd;
+use clap::Args;
 use release::program::{Archive, PROGRAM};
 
+use super::arguments::absolute_path;
 use super::cargo::built;
-use crate::flags::Dist;
+use crate::packages::{self, Feature};
+
+/// Builds the program for one platform and packs it as releases carry it. Prints the archive's path.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask dist
+  cargo xtask dist --target x86_64-unknown-linux-musl --output target/dist")]
+pub(crate) struct Dist {
+    /// Platform, as rustc calls it [default: this machine's].
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// Directory for the archive.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, default_value = "target/dist")]
+    output: PathBuf,
+}
 
 impl Dist {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {

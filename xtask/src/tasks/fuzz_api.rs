@@ -2,12 +2,29 @@
 
 use std::ffi::OsString;
 
-use crate::packages::{self, Feature};
 use base::console::Console;
+use clap::Args;
 use image::arch::Arch;
 
 use super::vm_tier::VmTier;
-use crate::flags::FuzzApi;
+use crate::packages::{self, Feature};
+
+/// Sends random and concurrent requests to a machine's API and dashboard.
+///
+/// `test` does so for 20 seconds. Fails with the requests that were answered as none may be, and with the seed that repeats them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask fuzz-api
+  cargo xtask fuzz-api --minutes 60 --seed 42")]
+pub(crate) struct FuzzApi {
+    /// How long.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    minutes: u64,
+
+    /// What the requests follow from, in place of a number that nobody chose.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
 
 /// The part of the VM tests' names that marks it.
 const FUZZ_TEST: &str = "fuzzing_the_api";

@@ -1,5 +1,9 @@
-//! One file a task; each adds `run` to its own flags.
+//! The list of tasks. One task a file: its flags, its help and what it does.
 
+use base::console::Console;
+use clap::Subcommand;
+
+mod arguments;
 mod bench;
 mod build_image;
 mod build_qemu;
@@ -15,3 +19,37 @@ mod smoke;
 mod soak;
 mod test;
 mod vm_tier;
+
+/// Makes of the list of tasks the grammar, and the one way to each of them.
+macro_rules! tasks {
+    ($($name:ident($flags:ty),)+) => {
+        /// What to do.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Task {
+            $($name($flags),)+
+        }
+
+        impl Task {
+            /// Does it.
+            pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+                match self {
+                    $(Self::$name(task) => task.run(console).await,)+
+                }
+            }
+        }
+    };
+}
+
+tasks! {
+    Bench(bench::Bench),
+    BuildImage(build_image::BuildImage),
+    BuildQemu(build_qemu::BuildQemu),
+    Dist(dist::Dist),
+    FuzzApi(fuzz_api::FuzzApi),
+    Quickstart(quickstart::Quickstart),
+    Release(release::Release),
+    Setup(setup::Setup),
+    Smoke(smoke::Smoke),
+    Soak(soak::Soak),
+    Test(test::Test),
+}

@@ -6,13 +6,23 @@ use anyhow::Context as _;
 use base::blocking;
 use base::console::{Console, seconds};
 use base::events::{Event, Reporter, Timings};
+use clap::Args;
 use image::arch::Arch;
 use vm::home::Home;
 use xshell::{Shell, cmd};
 
 use super::cargo::emulator_binary;
 use super::{build_image, build_qemu};
-use crate::flags::Quickstart;
+
+/// Goes from a fresh clone to a running, healthy emulator.
+///
+/// Installs what the host lacks, builds or finds QEMU, builds the image, starts it, and prints the addresses, how to stop
+/// it, and how long each part took. What is there already is not done again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask quickstart
+  STACK_EMULATOR_HOME=/tmp/try cargo xtask quickstart")]
+pub(crate) struct Quickstart {}
 
 impl Quickstart {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use base::console::Console;
@@ -11,7 +12,10 @@ use base::files::FileError;
 use base::process::Cmd;
 use base::text::{harmless, harmless_json};
 use base::variables;
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
 use image::arch::Arch;
+use release::github::Repo;
 use release::github::{Address, GitHub, token};
 use release::program::{self, Archive};
 use release::publish::notes::Figures;
@@ -21,7 +25,74 @@ use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::find_img;
 
-use crate::flags::{Release, ReleaseOptions, ReleaseStep};
+use super::arguments::absolute_path;
+
+/// Publishes images, or the program, as releases on GitHub.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    #[command(subcommand)]
+    step: ReleaseStep,
+}
+
+/// What is done about a release.
+#[derive(Debug, Subcommand)]
+enum ReleaseStep {
+    /// Prints as JSON what would be published: releases, notes, and every file with size and digest.
+    Plan(ReleaseOptions),
+    /// Prints the notes of the release.
+    Notes(ReleaseOptions),
+    /// Prints the plan and carries it out. Doing it again after a failure goes on where it stopped.
+    #[command(after_help = "Examples:
+  cargo xtask release publish --repo OWNER/NAME --branch dev --dry-run
+  cargo xtask release publish --images target/dist --bench target/dist/bench.json
+  cargo xtask release publish --program target/dist
+
+The token is that of `GITHUB_TOKEN`, `GH_TOKEN` or `gh auth token`; it has to be allowed to write the repository's contents.")]
+    Publish {
+        #[command(flatten)]
+        options: ReleaseOptions,
+
+        /// Prints the plan, and does nothing else.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// What is published, and where.
+#[derive(Debug, Args)]
+struct ReleaseOptions {
+    /// Repository, "owner/name".
+    #[arg(long, value_name = "REPO", env = "GITHUB_REPOSITORY")]
+    repo: Repo,
+
+    /// Branch that the images are of, or tag of the program's release [default: the checkout's, or that of the version].
+    #[arg(long = "branch", visible_alias = "tag", value_name = "NAME", env = "GITHUB_REF_NAME")]
+    git_ref: Option<String>,
+
+    /// Directory with the images [default: that of the emulator's home].
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    images: Option<PathBuf>,
+
+    /// Figures for the notes, as `cargo xtask bench --json` writes them.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    bench: Option<PathBuf>,
+
+    /// Leaves the branch's rolling release alone, as where GitHub is told to make releases immutable.
+    #[arg(long, env = "EMULATOR_NO_ROLLING", value_parser = FalseyValueParser::new())]
+    no_rolling: bool,
+
+    /// Replaces the branch's rolling release also when the images in it are newer.
+    #[arg(long)]
+    replace_newer: bool,
+
+    /// Leaves out an architecture of which there is no image. It cannot be added to this build's release later.
+    #[arg(long)]
+    incomplete: bool,
+
+    /// Publishes the program instead, whose archives are in this directory.
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "replace_newer", "incomplete"])]
+    program: Option<PathBuf>,
+}
 
 impl Release {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {

@@ -2,12 +2,54 @@
 
 use std::io::Write as _;
 
-use crate::packages::{self, Feature};
 use anyhow::anyhow;
 use base::console::Console;
+use clap::{Args, ValueEnum};
 
 use super::kvm;
-use crate::flags::{Setup, SetupFeature};
+use crate::packages::{self, Feature};
+
+/// Installs what this host lacks for building and testing; every other task does its part of this by itself.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask setup
+  cargo xtask setup --check
+  cargo xtask setup --for build-qemu --for test
+  cargo xtask setup --kvm")]
+pub(crate) struct Setup {
+    /// Only prints what is missing, and fails if anything is.
+    #[arg(long)]
+    check: bool,
+
+    /// Looks at this part of the work only; may be given more than once.
+    #[arg(long = "for", value_name = "FEATURE", value_enum, default_value = "all")]
+    features: Vec<SetupFeature>,
+
+    /// Lets every user of this host open `/dev/kvm`, afterwards and for good, by a udev rule; for CI runners.
+    #[arg(long, conflicts_with = "check")]
+    kvm: bool,
+}
+
+/// A part of the work that needs something from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SetupFeature {
+    /// Compiling QEMU.
+    BuildQemu,
+    /// Making the base of an image from Debian's archive.
+    Bootstrap,
+    /// Making an image from a base.
+    Provision,
+    /// Running the checks, and the tests without virtual machines.
+    Test,
+    /// Running the tests that boot virtual machines.
+    VmTest,
+    /// Proving an image.
+    Smoke,
+    /// Building the program for other machines than this.
+    Dist,
+    /// All of these.
+    All,
+}
 
 impl SetupFeature {
     fn features(self) -> Vec<Feature> {

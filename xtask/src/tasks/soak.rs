@@ -1,11 +1,36 @@
 //! `cargo xtask soak`: many cycles of use and misuse of one machine.
 
-use crate::packages::{self, Feature};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
 use base::console::Console;
+use clap::Args;
 use image::arch::Arch;
 
+use super::arguments::absolute_path;
 use super::vm_tier::VmTier;
-use crate::flags::Soak;
+use crate::packages::{self, Feature};
+
+/// Kills, suspends and starves one machine again and again, and proves after each time that nothing is lost or left over.
+///
+/// Ends at the first loss, and says where its logs are. Takes root, for a small disk.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask soak
+  cargo xtask soak --cycles 100 --seed 7")]
+pub(crate) struct Soak {
+    /// How often.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    cycles: NonZeroUsize,
+
+    /// What the cycles are drawn by [default: another one each time, which is printed].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// File for every figure as JSON.
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
+    json: Option<PathBuf>,
+}
 
 /// The part of the VM tests' names that marks the soak.
 const SOAK_TEST: &str = "soak::many";

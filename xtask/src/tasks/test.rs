@@ -2,13 +2,39 @@
 
 use std::env::consts::OS;
 
-use crate::packages::{self, Feature};
 use base::console::Console;
+use clap::Args;
 
+use super::arguments::Arches;
 use super::cargo::{cargo, cargo_with_env};
 use super::linters;
 use super::vm_tier::{VmTier, images_for};
-use crate::flags::Test;
+use crate::packages::{self, Feature};
+
+/// Runs every check and every test, those with virtual machines included.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test --no-vm
+  cargo xtask test --only-vm -- kill
+  cargo xtask test --only-vm --arch arm64")]
+pub(crate) struct Test {
+    /// Leaves out the tests that boot virtual machines.
+    #[arg(long, conflicts_with = "only_vm")]
+    no_vm: bool,
+
+    /// Runs nothing but the tests that boot virtual machines.
+    #[arg(long)]
+    only_vm: bool,
+
+    /// Architectures whose virtual machines are tested; their images are built if need be.
+    #[arg(long, value_name = "amd64|arm64|both", default_value = "amd64", conflicts_with = "no_vm")]
+    arch: Arches,
+
+    /// Runs only the tests whose names contain one of these.
+    #[arg(last = true)]
+    names: Vec<String>,
+}
 
 /// Packages for Linux: the guest's programs, what makes images, and what tests both.
 const LINUX_ONLY: [&str; 3] = ["guest", "image-build", "vm-tests"];
