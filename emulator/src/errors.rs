@@ -1,4 +1,4 @@
-//! Errors as a person meets them: which exit code, and what to do next.
+//! Errors as a person meets them, and the exit code of each.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use base::interrupt::Interrupted;
 use instances::instance::error::InstanceError;
 use instances::instance::name::InstanceName;
 use vm::error::{Class, Explain};
-use vm::home::{HOME_VARIABLE, HomeError};
+use vm::home::HomeError;
 
 use crate::exit::{self, Exit};
 use crate::pull::PullError;
@@ -67,22 +67,6 @@ impl CommandError {
             Self::ForeignHome { .. } | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
-    }
-
-    /// What to do next, where the command was about the instance `name`.
-    pub(crate) fn hint(&self, name: &InstanceName) -> Option<String> {
-        match self {
-            Self::Instance(error) => error.hint_for(name),
-            Self::Vm(error) => error.hint(),
-            Self::Pull(error) => error.hint(),
-            Self::Home(error) => error.hint(),
-            Self::ForeignHome { path, owner } => Some(format!(
-                "{}; or set `{HOME_VARIABLE}` to another directory",
-                advice::take_over(path, *owner)
-            )),
-            Self::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", name.flag())),
-            Self::Interrupted(_) | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => None,
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod commands;
 mod context;
 mod errors;
 mod exit;
+mod hints;
 mod panics;
 mod printer;
 mod pull;
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
     match started(&cli, &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console.error(&error, error.hint(&cli.global.instance()).as_deref());
+            console.error(&error, hints::of(&error, &cli.global.instance()).as_deref());
             error.exit()
         }
     }

@@ -118,14 +118,26 @@ impl Explain for BuildError {
                 "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",
                 full.path.display()
             )),
-            Self::Qemu(source) => source.hint(),
             Self::Stackd(StackdError::Cargo(_)) => {
                 Some("run `cargo build --release -p guest` to see the whole output".to_owned())
             }
             Self::Base(source) => base_hint(source),
             Self::Provision(source) => provision_hint(source),
-            Self::Image(source) => source.hint(),
-            Self::BootFiles(source) => source.hint(),
+            _ => self.below()?.hint(),
+        }
+    }
+
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
+        match self {
+            Self::Qemu(source) => Some(source),
+            Self::Image(source) => Some(source),
+            Self::BootFiles(source) => Some(source),
+            Self::Provision(source) | Self::Base(BaseError::Provision(source)) => match source {
+                ProvisionError::Type(source) => Some(source),
+                ProvisionError::Accel(source) => Some(source),
+                ProvisionError::Runtime(source) => Some(source),
+                _ => None,
+            },
             _ => None,
         }
     }

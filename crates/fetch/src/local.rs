@@ -54,19 +54,15 @@ pub enum LocalError {
 }
 
 impl LocalError {
-    /// What to do next.
+    /// What to do next, where that is the same in every program.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotAFile { .. } => {
-                "name the image itself, or the archive that it is in; save what comes through a pipe first".to_owned()
+                "name the image itself, or the archive that it is in; save what comes through a pipe first"
+                    .to_owned()
             }
-            Self::NotInside { wanted, .. } => format!(
-                "name the directory that `gh run download` has made, or `{wanted}` itself; `--arch` chooses the architecture"
-            ),
             Self::Ambiguous { .. } => "name one of them".to_owned(),
-            Self::WebPage(_) => "pages that ask to sign in are saved like this: use `emulator pull --run ID`, `gh run download`, or a \
-                                 browser that is signed in"
-                .to_owned(),
+            Self::NotInside { .. } | Self::WebPage(_) => return None,
             Self::File(source) => return source.advice(),
         })
     }

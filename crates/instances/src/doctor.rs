@@ -53,25 +53,29 @@ impl Check {
     }
 
     /// A failed check, in the words of the error that a start would end with.
-    fn failed<E: Explain + 'static>(name: &'static str, error: &E) -> Self {
+    fn failed(name: &'static str, error: &(dyn Explain + 'static), hint: Option<String>) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(source) = cause {
             text = format!("{text}: {source}");
             cause = source.source();
         }
-        Self::fail(name, text, error.hint())
+        Self::fail(name, text, hint)
     }
 }
 
 /// What the ports are resolved with: an environment variable's value by its name.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What to do about an error, as the program says it.
+pub type Hint<'a> = &'a dyn Fn(&(dyn Explain + 'static)) -> Option<String>;
+
 /// Looks at everything that a start of `instance` with an image for `arch` needs.
 pub async fn examine(
     instance: &Instance,
     arch: Arch,
     variable: Variable<'_>,
+    hint: Hint<'_>,
     reporter: &dyn Reporter,
 ) -> Vec<Check> {
     let home = instance.home();
@@ -84,7 +88,7 @@ pub async fn examine(
     let qemu = match Qemu::find(home, arch).await {
         Ok(qemu) => qemu,
         Err(error) => {
-            checks.push(Check::failed("qemu", &error));
+            checks.push(Check::failed("qemu", &error, hint(&error)));
             return checks;
         }
     };
@@ -92,15 +96,15 @@ pub async fn examine(
     let boot = match BootFiles::of(home, arch, qemu.img()).await {
         Ok(boot) => boot,
         Err(error) => {
-            checks.push(Check::failed("image", &error));
+            checks.push(Check::failed("image", &error, hint(&error)));
             return checks;
         }
     };
     checks.push(image_found(&boot));
     let phase = Phase::start(reporter, "accelerator", "Try the accelerator");
-    checks.push(accelerator(instance, &qemu, &boot).await);
+    checks.push(accelerator(instance, &qemu, &boot, hint).await);
     phase.done();
-    checks.push(port_checks::all(instance, &boot.manifest.stack.ports, variable));
+    checks.push(port_checks::all(instance, &boot.manifest.stack.ports, variable, hint));
     checks
 }
 
@@ -123,18 +127,16 @@ fn image_found(boot: &BootFiles) -> Check {
     Check::ok("image", format!("{name} for {}, built {} ({mib} MiB)", boot.manifest.arch, build.time))
 }
 
-async fn accelerator(instance: &Instance, qemu: &Qemu, boot: &BootFiles) -> Check {
+async fn accelerator(instance: &Instance, qemu: &Qemu, boot: &BootFiles, hint: Hint<'_>) -> Check {
     let boot = boot.direct_boot();
     let chooser = Chooser { home: instance.home(), qemu, boot: &boot };
     match chooser.choose(Choice::Auto).await {
         Ok(decision) => match (&decision.fallback, decision.notice()) {
             // What was asked for by its architecture, and not a fault of this machine.
             (Some(Unusable::OtherArchitecture { .. }), Some(notice)) => Check::ok("accelerator", notice),
-            (Some(reason), Some(notice)) => {
-                Check::warn("accelerator", notice, reason.hint().map(str::to_owned))
-            }
+            (Some(reason), Some(notice)) => Check::warn("accelerator", notice, hint(reason)),
             _ => Check::ok("accelerator", format!("`{}` runs a guest", decision.accelerator)),
         },
-        Err(error) => Check::failed("accelerator", &error),
+        Err(error) => Check::failed("accelerator", &error, hint(&error)),
     }
 }

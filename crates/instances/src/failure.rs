@@ -6,7 +6,7 @@ use vm::accel::AccelError;
 use vm::agent::AgentError;
 use vm::boot_files::BootFilesError;
 use vm::disk::DiskError;
-use vm::error::{Class, Explain};
+use vm::error::Explain;
 use vm::machine::MachineError;
 use vm::process::VmProcessError;
 use vm::proven::ImageError;
@@ -28,12 +28,8 @@ macro_rules! errors {
         }
 
         impl Explain for Error {
-            fn class(&self) -> Class {
-                match self { $(Self::$name(source) => source.class(),)* }
-            }
-
-            fn hint(&self) -> Option<String> {
-                match self { $(Self::$name(source) => source.hint(),)* }
+            fn below(&self) -> Option<&(dyn Explain + 'static)> {
+                Some(match self { $(Self::$name(source) => source,)* })
             }
         }
     };

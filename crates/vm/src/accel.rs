@@ -142,21 +142,26 @@ impl Unusable {
             _ => true,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoDevice => Some(
-                "turn virtualisation on in the firmware's settings, or in the settings of the virtual machine that this is",
-            ),
-            Self::NoPermission { .. } => Some(
+impl Explain for Unusable {
+    fn class(&self) -> Class {
+        Class::HostUnsupported
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoDevice => {
+                "turn virtualisation on in the firmware's settings, or in the settings of the virtual machine that this is"
+            }
+            Self::NoPermission { .. } => {
                 "join the group that owns it, `sudo usermod -aG kvm $USER`, and log in again; on a CI runner add the udev \
                  rule `KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"`, then run \
-                 `udevadm control --reload-rules` and `udevadm trigger --name-match=kvm`",
-            ),
-            Self::NotBuiltIn => Some("run `cargo xtask build-qemu` in a checkout"),
-            _ => None,
-        }
+                 `udevadm control --reload-rules` and `udevadm trigger --name-match=kvm`"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -186,27 +191,14 @@ pub enum AccelError {
 }
 
 impl Explain for AccelError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Unusable { .. } => Class::HostUnsupported,
-            Self::Machine(source) => source.class(),
-            Self::Qemu(source) => source.class(),
-            Self::Runtime(source) => source.class(),
-            Self::File(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unusable { reason, .. } => {
-                let general = "use `--accel auto`, which takes software emulation where nothing faster works";
-                Some(reason.hint().map_or_else(|| general.to_owned(), |hint| format!("{hint}; or {general}")))
-            }
-            Self::Machine(source) => source.hint(),
-            Self::Qemu(source) => source.hint(),
-            Self::Runtime(source) => source.hint(),
-            Self::File(source) => source.hint(),
-        }
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
+        Some(match self {
+            Self::Unusable { reason, .. } => reason,
+            Self::Machine(source) => source,
+            Self::Qemu(source) => source,
+            Self::Runtime(source) => source,
+            Self::File(source) => source,
+        })
     }
 }
 

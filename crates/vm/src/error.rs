@@ -21,14 +21,20 @@ pub enum Class {
 }
 
 /// What an error says besides its message.
-pub trait Explain: std::error::Error {
+pub trait Explain: std::error::Error + 'static {
     /// What kind of failure it is.
     fn class(&self) -> Class {
-        Class::Failed
+        self.below().map_or(Class::Failed, Explain::class)
     }
 
-    /// What to do next, when there is something: a sentence with the command to run.
+    /// What helps on this host, when there is something. Which command of a program helps is the program's to say: it knows
+    /// the error by its type, here or [below](Self::below).
     fn hint(&self) -> Option<String> {
+        self.below()?.hint()
+    }
+
+    /// The error that this one passes on without a word of its own.
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
         None
     }
 }

@@ -84,11 +84,17 @@ impl Explain for ImageError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::File(source) => source.hint(),
             Self::Partial { .. } => {
                 Some("do not use it: its guest could read that file of this machine".to_owned())
             }
-            _ => Some("name an image that `emulator pull` or `cargo xtask build-image` has made".to_owned()),
+            _ => self.below()?.hint(),
+        }
+    }
+
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
+        match self {
+            Self::File(source) => Some(source),
+            _ => None,
         }
     }
 }

@@ -127,8 +127,7 @@ impl Explain for QemuError {
 /// How to come by a QEMU that is not older than `minimum`.
 fn install(minimum: &dyn std::fmt::Display) -> String {
     format!(
-        "run `cargo xtask build-qemu` in a checkout, or install QEMU {minimum} or newer \
-         (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
+        "install QEMU {minimum} or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
     )
 }
 
@@ -293,7 +292,7 @@ mod tests {
             error.to_string(),
             "`qemu-system-z80` is neither in `/no/such/home/qemu/current/bin` nor on `PATH`"
         );
-        assert!(error.hint().unwrap().contains("cargo xtask build-qemu"));
+        assert!(error.hint().unwrap().contains("brew install qemu"));
         assert_eq!(error.class(), Class::HostUnsupported);
     }
 

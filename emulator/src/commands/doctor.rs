@@ -5,11 +5,13 @@ use clap::Args;
 use image::arch::Arch;
 use instances::doctor::{Check, Verdict, examine};
 use serde::Serialize;
+use vm::error::Explain;
 
 use super::Run;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::hints;
 use crate::printer::table;
 
 /// Check whether this machine can run the emulator
@@ -35,7 +37,8 @@ impl Run for Doctor {
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
-        let checks = examine(&context.instance(), arch, &variables::text, context.console).await;
+        let hint = |error: &(dyn Explain + 'static)| hints::about(error, &context.name);
+        let checks = examine(&context.instance(), arch, &variables::text, &hint, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
         context.printer.print(&Report { usable, checks }, people).map_err(CommandError::Stdout)?;
         Ok(if usable { Exit::Ok } else { Exit::HostUnsupported })

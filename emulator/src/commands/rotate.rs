@@ -7,6 +7,7 @@ use super::Run;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::hints;
 
 /// Give the running instance new secrets
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ impl Run for Rotate {
                 "`{}` has new secrets ({}): see them with `emulator status{} --show-secrets`",
                 report.instance,
                 report.renewed.join(", "),
-                context.name.flag()
+                hints::flag(&context.name)
             )
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;

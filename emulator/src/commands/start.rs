@@ -12,7 +12,7 @@ use image::arch::Arch;
 use instances::instance::error::InstanceError;
 use instances::instance::live::StartedBy;
 use instances::instance::ports::PortRequest;
-use instances::instance::start::{StartOptions, Started};
+use instances::instance::start::{StartOptions, Started, Wish};
 use instances::instance::state::State;
 use release::github::Repo;
 use release::github::find::Wanted;
@@ -27,6 +27,7 @@ use super::{Run, capture};
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::hints;
 use crate::pull::{Order, PullError, Source};
 use crate::views::{PortView, addresses, port_views};
 
@@ -124,14 +125,24 @@ impl Run for Start {
             strategy: self.strategy,
             rotate: !self.no_rotation,
         };
-        let Started { live, already_running } = context.instance().start(&options, context.console).await?;
+        let Started { live, already_running, unmet } =
+            context.instance().start(&options, context.console).await?;
+        if !unmet.is_empty() {
+            let flags: Vec<String> = unmet.iter().map(flag).collect();
+            let (flags, instance) = (flags.join(", "), hints::flag(&context.name));
+            let text = format!(
+                "`{}` runs already: {flags} will count after `emulator stop{instance}`",
+                context.name
+            );
+            context.console.report(&Event::Warning(&text));
+        }
         // Also beside a machine that ran already: what watched it may have been killed. One that is there stays the only one.
         watch::spawn(context);
         if !live.rotated && !live.secrets.is_empty() {
             let text = format!(
                 "the secrets are the image's placeholders, which everybody knows: `emulator reset{}` and a start without \
                  `--no-rotation` give the next session its own",
-                context.name.flag()
+                hints::flag(&context.name)
             );
             context.console.report(&Event::Warning(&text));
         }
@@ -188,6 +199,18 @@ impl Start {
         let (home, console) = (&context.home, context.console);
         let order = Order { home, console, arch, source, allow_fork: false, force: false };
         order.fulfil().await.map(drop)
+    }
+}
+
+/// The flag that makes such a wish.
+fn flag(wish: &Wish) -> String {
+    match wish {
+        Wish::Accelerator => "`--accel`".to_owned(),
+        Wish::Arch => "`--arch`".to_owned(),
+        Wish::Cpus => "`--cpus`".to_owned(),
+        Wish::Memory => "`--memory`".to_owned(),
+        Wish::Image => "`--image`".to_owned(),
+        Wish::Port(name) => format!("`--port {name}=…`"),
     }
 }
 

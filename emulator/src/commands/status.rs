@@ -7,6 +7,7 @@ use base::events::{Event, Reporter};
 use clap::Args;
 use image::arch::Arch;
 use image::stack;
+use instances::instance::concern::Concern;
 use instances::instance::health::{self, Health};
 use instances::instance::live::{Live, StartedBy};
 use instances::instance::record::Secrets;
@@ -15,13 +16,13 @@ use instances::instance::state::State;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vm::error::Explain;
 use vm::machine::Accelerator;
 
 use super::Run;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::hints;
 use crate::printer::{properties, table};
 use crate::views::{PortView, port_views};
 
@@ -88,7 +89,7 @@ impl Run for Status {
         if session.as_ref().is_some_and(|session| session.unconfirmed) {
             let text = format!(
                 "these secrets were sent to the guest, which did not confirm them: renew them with `emulator rotate{}`",
-                context.name.flag()
+                hints::flag(&context.name)
             );
             context.console.report(&Event::Warning(&text));
         }
@@ -121,7 +122,7 @@ impl Status {
 async fn tell(
     context: &Context<'_>,
     state: &State,
-    concerns: Vec<String>,
+    concerns: Vec<Concern>,
     secrets: Vec<SecretView<'_>>,
 ) -> Result<Exit, CommandError> {
     let (label, exit, live, mut reasons) = match state {
@@ -132,14 +133,19 @@ async fn tell(
         State::Starting(live) => ("starting", Exit::Failed, Some(live), Vec::new()),
         State::Running(live) => ("running", Exit::Ok, Some(live), Vec::new()),
         State::Elsewhere(elsewhere) => {
-            let hint = elsewhere.hint().unwrap_or_default();
+            let hint = hints::about(elsewhere, &context.name).unwrap_or_default();
             ("elsewhere", Exit::Failed, None, vec![format!("{elsewhere}: {hint}")])
         }
         State::Broken(faults) => {
             ("broken", Exit::Failed, None, faults.iter().map(ToString::to_string).collect())
         }
     };
-    reasons.extend(concerns);
+    reasons.extend(concerns.iter().map(|concern| match concern {
+        Concern::DiskRemoved(_) => {
+            format!("{concern}: `emulator stop{}` puts it back", hints::flag(&context.name))
+        }
+        Concern::Memory(_) | Concern::Record(_) => concern.to_string(),
+    }));
     let services = match live {
         Some(live) if live.is_in_other_network() => health::unasked(
             &live.ports,
@@ -149,7 +155,7 @@ async fn tell(
         None => Vec::new(),
     };
     if let Some(live) = live.filter(|live| live.has_lost_monitor()) {
-        let flag = context.name.flag();
+        let flag = hints::flag(&context.name);
         reasons.push(format!(
             "its socket `{}` is not there: `emulator stop{flag}`, then `emulator start{flag}`",
             live.qmp.display()
@@ -159,7 +165,7 @@ async fn tell(
     if let (State::Running(live), true) = (state, services.iter().all(|service| !service.healthy))
         && let Some(standstill) = Standstill::look(live).await
     {
-        let start = format!("`emulator start{}` lets it go on", context.name.flag());
+        let start = format!("`emulator start{}` lets it go on", hints::flag(&context.name));
         reasons.push(format!("it stands still ({standstill}): {start}"));
     }
     let sick = services.iter().filter(|service| !service.healthy);

@@ -1,4 +1,4 @@
-//! Why an image could not be pulled, and what to do about it.
+//! Why an image could not be pulled.
 
 use std::sync::Arc;
 
@@ -13,8 +13,6 @@ use vm::error::Explain;
 use vm::qemu::QemuError;
 
 use crate::exit::Exit;
-
-const SEE_RELEASES: &str = "see which images there are with `emulator list-releases`";
 
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -85,32 +83,6 @@ impl PullError {
             Self::NoImage { .. } => Exit::VerificationFailed,
             Self::Qemu(error) => error.class().into(),
             Self::Offline(_) | Self::Api(_) | Self::Find(_) | Self::File(_) => Exit::Failed,
-        }
-    }
-
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoRepo => Some("name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`".to_owned()),
-            Self::Offline(arch) => {
-                Some(format!("pull one while there is a network: `emulator pull --repo OWNER/NAME --arch {arch}`"))
-            }
-            Self::Token(error) => Some(error.hint()),
-            Self::Api(error) => error.hint(),
-            Self::Unasked(error) => error.hint(),
-            Self::Find(error) => error.hint(),
-            Self::Fork { .. } => {
-                Some("look at the code first; if you trust it, say so with `--allow-fork`".to_owned())
-            }
-            Self::Download { source, .. } if source.is_gone() => Some(SEE_RELEASES.to_owned()),
-            Self::Download { source, .. } => source.hint(),
-            Self::NoImage { source: BootFilesError::Manifest { .. }, .. } => Some(
-                "take an image that is as old as this program, or update the program: `emulator version` shows what it reads"
-                    .to_owned(),
-            ),
-            Self::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
-            Self::Qemu(error) => error.hint(),
-            Self::File(error) => error.advice(),
-            Self::Address(_) => None,
         }
     }
 }

@@ -54,7 +54,7 @@ struct Seconds {
 #[derive(Debug, thiserror::Error)]
 pub enum FiguresError {
     /// Not what the benchmark writes.
-    #[error("the figures are not those of `cargo xtask bench --json`")]
+    #[error("they are not the figures of a benchmark")]
     Parse(#[from] serde_json::Error),
     /// Written by another version of the benchmark.
     #[error("the figures have schema {0}, this program reads schema {BENCH_SCHEMA}")]

@@ -173,34 +173,6 @@ pub enum PlanError {
     },
 }
 
-impl PlanError {
-    /// What to do next.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoImage(_) => {
-                "build one with `cargo xtask build-image amd64`, or name another directory with `--images`"
-                    .to_owned()
-            }
-            Self::Incomplete { arch, .. } => format!(
-                "build it with `cargo xtask build-image {arch}`, or leave it out of this build's release for good with `--incomplete`"
-            ),
-            Self::NoArchive(_) => "make one with `cargo xtask dist`".to_owned(),
-            Self::TooLarge { .. } => "put less into the image: `docs/image.md` says what is in it".to_owned(),
-            Self::NoCommit { .. } => {
-                "commit all changes, then build it again with `cargo xtask build-image both --force`"
-                    .to_owned()
-            }
-            Self::TwoCommits { .. } => {
-                "build both from one commit with `cargo xtask build-image both`".to_owned()
-            }
-            Self::NoTime { .. } => "build it again with `cargo xtask build-image both`".to_owned(),
-            Self::OtherVersion { version, .. } => {
-                format!("set `version` in `Cargo.toml`, or tag the commit as `v{version}`")
-            }
-        })
-    }
-}
-
 /// Refuses a file that GitHub would not take.
 ///
 /// # Errors

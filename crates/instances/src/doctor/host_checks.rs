@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use vm::error::Explain;
 use vm::home::Home;
 use vm::runtime;
 
@@ -23,7 +24,7 @@ pub(super) fn home(root: &Path) -> Check {
     const NAME: &str = "home";
     let shown = root.display();
     if let Err(error) = Home::new(root).check_writable() {
-        return Check::failed(NAME, &error);
+        return Check::failed(NAME, &error, error.hint());
     }
     let data = match std::fs::metadata(root) {
         Ok(data) => data,
@@ -84,7 +85,7 @@ pub(super) fn sockets(instance: &Path) -> Check {
     let _ = std::fs::remove_dir(&owner);
     match tried {
         Ok(dir) => Check::ok(NAME, format!("in `{}` ({} bytes long)", dir.display(), dir.as_os_str().len())),
-        Err(error) => Check::failed(NAME, &error),
+        Err(error) => Check::failed(NAME, &error, error.hint()),
     }
 }
 

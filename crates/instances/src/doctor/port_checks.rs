@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use image::stack::Port;
-use vm::error::Explain;
 
-use super::{Check, Variable};
+use super::{Check, Hint, Variable};
 use crate::instance::Instance;
 use crate::instance::error::InstanceError;
 use crate::instance::ports::{Wishes, check_free, check_loopback, resolve};
@@ -14,7 +13,7 @@ use crate::instance::state::State;
 const NAME: &str = "ports";
 
 /// Every port that the next start would take is free.
-pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -> Check {
+pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>, hint: Hint<'_>) -> Check {
     let recorded = match instance.state() {
         Ok(State::Running(live) | State::Starting(live)) => {
             let held: Vec<String> = live.ports.iter().map(|port| port.host.to_string()).collect();
@@ -24,14 +23,15 @@ pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -
         Ok(State::Stopped(record) | State::Suspended(record)) => record.ports,
         // Its ports may be taken by it, and may be of another network.
         Ok(State::Elsewhere(elsewhere)) => {
-            return Check::warn(NAME, format!("`{}`: {elsewhere}", instance.name()), elsewhere.hint());
+            let text = format!("`{}`: {elsewhere}", instance.name());
+            return Check::warn(NAME, text, hint(&elsewhere));
         }
         _ => BTreeMap::new(),
     };
     let wishes = Wishes { requests: &[], variable, recorded: &recorded };
     if let Err(error) = check_loopback() {
         let error = InstanceError::from(error);
-        return Check::fail(NAME, error.to_string(), error.hint());
+        return Check::fail(NAME, error.to_string(), hint(&error));
     }
     let outcome = resolve(ports, &wishes).and_then(|ports| check_free(&ports).map(|()| ports));
     match outcome {
@@ -42,7 +42,7 @@ pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>) -
         Err(error) => {
             let error = InstanceError::from(error);
             // A start can take other ports, so the machine is none the worse for it.
-            Check::warn(NAME, error.to_string(), error.hint())
+            Check::warn(NAME, error.to_string(), hint(&error))
         }
     }
 }

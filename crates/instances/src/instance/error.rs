@@ -1,6 +1,5 @@
 //! Why an instance does not do what a command asked of it.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use vm::qmp::QmpError;
 
 use super::health::Health;
 use super::name::InstanceName;
-use super::ports::{BusyPort, PortError};
+use super::ports::PortError;
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
 use crate::failure::Error;
@@ -189,15 +188,34 @@ impl Explain for InstanceError {
             | Self::OtherArch { .. }
             | Self::TooMuchMemory { .. } => Class::Usage,
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
-            Self::Inspect(InspectError::Process(source)) | Self::EndedEarly { source, .. } => source.class(),
-            Self::Vm(source) => source.class(),
+            Self::EndedEarly { source, .. } => source.class(),
             Self::Unconfirmed { cause, .. } => cause.class(),
-            _ => Class::Failed,
+            _ => self.below().map_or(Class::Failed, Explain::class),
         }
     }
 
     fn hint(&self) -> Option<String> {
-        self.hint_for(&InstanceName::default())
+        match self {
+            Self::Limit(limit) => Some(limit.hint()),
+            Self::Ports(PortError::NoLoopback(_)) => {
+                Some("bring it up: `ip link set lo up`, as root of this network namespace".to_owned())
+            }
+            Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
+            _ => self.below()?.hint(),
+        }
+    }
+
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
+        match self {
+            Self::EndedEarly { source, .. } if source.is_refusal() => Some(source),
+            Self::Inspect(InspectError::Process(source)) => Some(source),
+            Self::Inspect(InspectError::File(source))
+            | Self::Record(RecordError::File(source))
+            | Self::File(source) => Some(source),
+            Self::Vm(source) => Some(source),
+            Self::Elsewhere(elsewhere) => Some(elsewhere),
+            _ => None,
+        }
     }
 }
 
@@ -224,97 +242,6 @@ impl InstanceError {
             other => other,
         }
     }
-
-    /// What to do next, where the command was about the instance `name`.
-    pub fn hint_for(&self, name: &InstanceName) -> Option<String> {
-        let flag = name.flag();
-        match self {
-            Self::ImageChanged { .. } => Some(format!(
-                "to keep the data, start with the old image: `emulator start{flag} --image FILE`; to drop it: `emulator reset{flag}`"
-            )),
-            Self::OtherArch { asked, .. } => Some(format!(
-                "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{flag}`"
-            )),
-            Self::Broken { faults, .. }
-                if faults.iter().any(|fault| matches!(fault, Fault::Record(RecordError::Newer { .. }))) =>
-            {
-                Some("update `emulator`".to_owned())
-            }
-            Self::Broken { faults, .. } if faults.iter().all(Fault::heals) => {
-                Some(format!("start it again: `emulator start{flag}`"))
-            }
-            Self::Broken { faults, .. } => {
-                let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
-                    format!(", start with a copy of it: `emulator start{flag} --image FILE`,")
-                } else {
-                    String::new()
-                };
-                Some(format!("put it back{other} or drop the instance's data: `emulator reset{flag}`"))
-            }
-            Self::UnknownOverlay { record, .. } => Some(format!(
-                "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
-                record.display()
-            )),
-            Self::Ports(PortError::Busy { busy }) => Some(free_ports(busy, &flag)),
-            Self::TooMuchMemory { .. } => Some(
-                "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"
-                    .to_owned(),
-            ),
-            Self::Limit(limit) => Some(limit.hint()),
-            Self::Ports(PortError::NoLoopback(_)) => {
-                Some("bring it up: `ip link set lo up`, as root of this network namespace".to_owned())
-            }
-            Self::Ports(PortError::Refused { .. }) => {
-                Some("choose another port with `--port NAME=PORT`".to_owned())
-            }
-            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. }) => {
-                Some("see `emulator start --help` for how ports are chosen".to_owned())
-            }
-            Self::NotReady { .. } => {
-                Some(format!("read `emulator logs serial{flag}`, or wait longer with `--timeout 5m`"))
-            }
-            Self::EndedEarly { source, .. } if source.is_refusal() => source.hint(),
-            Self::Guest(_) | Self::EndedEarly { .. } => {
-                Some(format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`"))
-            }
-            Self::DiskFails { .. } => Some(format!(
-                "make room where the home is, or mend that disk; then go on with `emulator start{flag}`"
-            )),
-            Self::NotRunning(_) | Self::NoLogs(_) => Some(format!("start it with `emulator start{flag}`")),
-            Self::Journal(_) => Some(format!("read the console instead: `emulator logs serial{flag}`")),
-            Self::Unconfirmed { .. } => Some(format!("renew them once more: `emulator rotate{flag}`")),
-            Self::Inspect(InspectError::Process(source)) => source.hint(),
-            Self::Inspect(InspectError::File(source))
-            | Self::Record(RecordError::File(source))
-            | Self::File(source) => source.hint(),
-            Self::NotRotated(_) => {
-                Some(format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`"))
-            }
-            Self::Orphan(_) => Some("find it with `ps -ef | grep qemu-system` and end it".to_owned()),
-            Self::Record(RecordError::Newer { .. }) => Some("update `emulator`".to_owned()),
-            Self::Vm(source) => source.hint(),
-            Self::Elsewhere(elsewhere) => elsewhere.hint(),
-            Self::OtherNetwork(_) => Some(format!(
-                "use it from where it was started, or end it: `emulator stop{flag}`, then `emulator start{flag}`"
-            )),
-            Self::SocketGone { .. } => {
-                Some(format!("end it and start it again: `emulator stop{flag}`, then `emulator start{flag}`"))
-            }
-            Self::Random(_) | Self::CannotSuspend | Self::UnknownSource { .. } | Self::Record(_) => None,
-        }
-    }
-}
-
-fn free_ports(busy: &[BusyPort], flag: &str) -> String {
-    let flags = busy.iter().fold(flag.to_owned(), |mut text, port| {
-        let _ = write!(text, " --port {}=auto", port.name);
-        text
-    });
-    let variables: Vec<String> = busy.iter().map(|port| format!("`{}`", port.variable)).collect();
-    format!(
-        "stop that process, or choose other ports: `emulator start{flags}`, or set {}",
-        variables.join(", ")
-    )
 }
 
 macro_rules! through_vm {

@@ -15,6 +15,7 @@ use crate::disk_lock;
 use crate::place::{Elsewhere, Sight};
 
 pub mod capture;
+pub mod concern;
 pub mod config;
 pub mod dir;
 mod end;
@@ -112,28 +113,24 @@ impl Instance {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
     }
 
-    /// What does not show in the state and is wrong all the same, in words: what a start or a stop will find.
+    /// What does not show in the state and is wrong all the same: what a start or a stop will find.
     ///
     /// # Errors
     /// When a file cannot be looked at.
-    pub fn concerns(&self, state: &State) -> Result<Vec<String>, InstanceError> {
+    pub fn concerns(&self, state: &State) -> Result<Vec<Concern>, InstanceError> {
         Ok(match state {
             State::Suspended(Record { session: Some(session), .. }) => {
                 match Suspension::of(&self.dir, session)? {
-                    Goes::Not(why) => vec![format!("its memory is dropped by the next start: {why}")],
+                    Goes::Not(why) => vec![Concern::Memory(why)],
                     Goes::On(_) | Goes::Nowhere => Vec::new(),
                 }
             }
             State::Running(_) => {
                 let disk = self.dir.overlay();
-                let removed = format!(
-                    "its disk `{}` was removed: `emulator stop{}` puts it back",
-                    disk.display(),
-                    self.name.flag()
-                );
+                let removed = (!present(&disk)?).then_some(Concern::DiskRemoved(disk));
                 let record = record::read::<Record>(&self.dir.record()).err();
-                let record = record.map(|error| Fault::Record(error).to_string());
-                (!present(&disk)?).then_some(removed).into_iter().chain(record).collect()
+                let record = record.map(|error| Concern::Record(Fault::Record(error)));
+                removed.into_iter().chain(record).collect()
             }
             _ => Vec::new(),
         })
@@ -528,8 +525,9 @@ mod tests {
         fs::write(&live, newer).unwrap();
 
         let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
-        assert!(matches!(error, InstanceError::Broken { .. }), "{error}");
-        assert_eq!(error.hint().as_deref(), Some("update `emulator`"));
+        let is_newer = |fault: &Fault| matches!(fault, Fault::Record(RecordError::Newer { .. }));
+        let InstanceError::Broken { faults, .. } = &error else { panic!("{error}") };
+        assert!(faults.iter().any(is_newer), "{error}");
         assert!(qemu.identity().is_alive().unwrap());
 
         it.instance.reset(&Silent).await.unwrap();
@@ -623,8 +621,6 @@ mod tests {
     fn a_machine_of_another_network_is_used_or_ended_where_it_was_started() {
         let error = InstanceError::OtherNetwork("blue".parse().unwrap());
         assert!(error.to_string().ends_with("its ports are of another network namespace"), "{error}");
-        let hint = error.hint_for(&"blue".parse().unwrap()).unwrap();
-        assert!(hint.contains("`emulator stop --instance blue`"), "{hint}");
         assert_eq!(error.class(), Class::Failed);
     }
 }

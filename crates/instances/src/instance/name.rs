@@ -35,18 +35,6 @@ impl InstanceName {
         }
     }
 
-    /// The flag that names the instance, with a space before it, as a command in a text for people needs it; nothing for the
-    /// default one.
-    pub fn flag(&self) -> String {
-        if *self == Self::default() {
-            return String::new();
-        }
-        match Arch::ALL.into_iter().find(|arch| Self::default_for(*arch) == *self) {
-            Some(arch) => format!(" --arch {arch}"),
-            None => format!(" --instance {self}"),
-        }
-    }
-
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_image_under_the_data_is_refused_with_both_digests_and_the_way_out() {
+    async fn another_image_under_the_data_is_refused_with_both_digests() {
         let it = Fabricated::new();
         let first = it.image(&Record::new(InstanceName::default()), None).await.unwrap().identity;
         let record = it.record(first.clone());
@@ -206,8 +206,6 @@ mod tests {
         let error = it.image(&record, None).await.err().unwrap();
         assert_eq!(error.class(), Class::VerificationFailed);
         assert!(error.to_string().contains(&first.sha256), "{error}");
-        let hint = error.hint().unwrap();
-        assert!(hint.contains("--image FILE") && hint.contains("emulator reset"), "{hint}");
     }
 
     #[tokio::test]
@@ -233,7 +231,7 @@ mod tests {
         assert_eq!(it.home.path().join(found), file);
         std::fs::write(&file, "<html>").unwrap();
         let error = it.image(&record, Some(&artifacts)).await.err().unwrap();
-        assert!(error.to_string().ends_with("is a web page, not an image") && error.hint().is_some());
+        assert!(error.to_string().ends_with("is a web page, not an image"), "{error}");
     }
 
     #[tokio::test]

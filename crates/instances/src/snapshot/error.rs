@@ -82,33 +82,34 @@ impl Explain for SnapshotError {
             Self::Impossible { .. } => Class::HostUnsupported,
             Self::NotReady(_) => Class::TimedOut,
             Self::Guest { source, .. } => source.class(),
-            Self::Agent(source) => source.class(),
-            Self::Disk(source) => source.class(),
-            Self::Process(source) => source.class(),
-            Self::Qemu(source) => source.class(),
-            Self::Qmp(source) => source.class(),
-            Self::Runtime(source) => source.class(),
-            Self::Volume(source) => source.class(),
-            Self::Gone(_) | Self::Random(_) | Self::Trouble(_) | Self::File(_) | Self::Machine(_) => {
-                Class::Failed
-            }
+            _ => self.below().map_or(Class::Failed, Explain::class),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Impossible { .. } => {
-                Some("run `cargo xtask build-qemu` in a checkout, or start with `--no-snapshot`".to_owned())
-            }
             Self::Guest { logs, .. } => Some(format!("read `{}`", logs.join("serial.log").display())),
-            Self::NotReady(_) => Some("wait longer with `--timeout 5m`".to_owned()),
-            Self::Disk(source) => source.hint(),
-            Self::File(source) => source.hint(),
-            Self::Process(source) => source.hint(),
-            Self::Qemu(source) => source.hint(),
-            Self::Qmp(source) => source.hint(),
-            Self::Runtime(source) => source.hint(),
-            _ => None,
+            _ => self.below()?.hint(),
+        }
+    }
+
+    fn below(&self) -> Option<&(dyn Explain + 'static)> {
+        match self {
+            Self::Agent(source) => Some(source),
+            Self::Disk(source) => Some(source),
+            Self::File(source) => Some(source),
+            Self::Machine(source) => Some(source),
+            Self::Process(source) => Some(source),
+            Self::Qemu(source) => Some(source),
+            Self::Qmp(source) => Some(source),
+            Self::Runtime(source) => Some(source),
+            Self::Volume(source) => Some(source),
+            Self::Impossible { .. }
+            | Self::Gone(_)
+            | Self::Guest { .. }
+            | Self::Trouble(_)
+            | Self::NotReady(_)
+            | Self::Random(_) => None,
         }
     }
 }

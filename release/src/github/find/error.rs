@@ -107,19 +107,15 @@ pub enum FindError {
 }
 
 impl FindError {
-    /// What to do next.
+    /// What to do next, where that is the same in every program.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Api(source) => return source.hint(),
-            Self::NoRelease { anonymous: true, repo, .. } => format!(
-                "see what there is with `emulator list-releases --repo {repo}`; a private repository needs `GITHUB_TOKEN`"
-            ),
-            Self::NoRelease { repo, .. } | Self::NoReleaseOfBranch { repo, .. } | Self::NoAsset { repo, .. } => {
-                format!("see what there is with `emulator list-releases --repo {repo}`")
-            }
-            Self::NoPullRequest { .. } | Self::NoSuchRun { .. } => {
-                "name another repository with `--repo OWNER/NAME`".to_owned()
-            }
+            Self::NoRelease { .. }
+            | Self::NoReleaseOfBranch { .. }
+            | Self::NoAsset { .. }
+            | Self::NoPullRequest { .. }
+            | Self::NoSuchRun { .. } => return None,
             Self::NoRun { .. } => "images are built when files that are in them change; start a build by hand, or pull a release".to_owned(),
             Self::StillRunning { .. } => "try again when it has ended".to_owned(),
             Self::RunFailed { .. } | Self::NoArtifact { .. } => "look at the run's log".to_owned(),

@@ -1,6 +1,6 @@
 //! Starting what runs already.
 
-use base::events::{Event, Phase, Reporter};
+use base::events::{Phase, Reporter};
 use base::files::FileError;
 use vm::accel::Choice;
 use vm::tail::Tail;
@@ -11,24 +11,32 @@ use super::super::ports::{PortChoice, PortRequest};
 use super::super::{Instance, ready};
 use super::{READY_LIMIT, StartOptions, Started};
 
+/// What was asked of a start. A machine that runs already may be another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// An accelerator.
+    Accelerator,
+    /// An architecture.
+    Arch,
+    /// So many virtual CPUs.
+    Cpus,
+    /// So much memory.
+    Memory,
+    /// An image.
+    Image,
+    /// A host port of the port with this name.
+    Port(String),
+}
+
 impl Instance {
-    /// Waits for an instance that runs already, and says which wishes it cannot meet.
+    /// Waits for an instance that runs already, and finds which wishes it does not meet.
     pub(super) async fn join(
         &self,
         live: Live,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Started, InstanceError> {
-        let ignored = ignored(&live, options);
-        if !ignored.is_empty() {
-            let text = format!(
-                "`{}` runs already: {} will count after `emulator stop{}`",
-                self.name,
-                ignored.join(", "),
-                self.name.flag()
-            );
-            reporter.report(&Event::Warning(&text));
-        }
+        let unmet = unmet(&live, options);
         let mut released = self.unpause(&live, reporter).await?;
         self.mend_sockets(&live).await?;
         if live.is_in_other_network() {
@@ -50,12 +58,12 @@ impl Instance {
             error = fails => return Err(error),
         }
         phase.done();
-        Ok(Started { live, already_running: true })
+        Ok(Started { live, already_running: true, unmet })
     }
 }
 
-/// The flags that a running instance does not meet.
-fn ignored(live: &Live, options: &StartOptions<'_>) -> Vec<String> {
+/// The wishes that a running instance does not meet.
+fn unmet(live: &Live, options: &StartOptions<'_>) -> Vec<Wish> {
     let machine = &options.machine;
     let port_differs = |wish: &&PortRequest| match wish.choice {
         PortChoice::Auto => false,
@@ -63,13 +71,16 @@ fn ignored(live: &Live, options: &StartOptions<'_>) -> Vec<String> {
             live.ports.iter().all(|known| known.name != wish.name || known.host != port)
         }
     };
-    let flags = [
-        ("--accel", matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.accelerator)),
-        ("--arch", machine.arch.is_some_and(|arch| arch != live.arch)),
-        ("--cpus", machine.cpus.is_some_and(|cpus| cpus != live.cpus)),
-        ("--memory", machine.memory_mib.is_some_and(|memory| memory != live.memory_mib)),
-        ("--image", machine.image.as_ref().is_some_and(|image| *image != live.image)),
+    let wishes = [
+        (
+            Wish::Accelerator,
+            matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.accelerator),
+        ),
+        (Wish::Arch, machine.arch.is_some_and(|arch| arch != live.arch)),
+        (Wish::Cpus, machine.cpus.is_some_and(|cpus| cpus != live.cpus)),
+        (Wish::Memory, machine.memory_mib.is_some_and(|memory| memory != live.memory_mib)),
+        (Wish::Image, machine.image.as_ref().is_some_and(|image| *image != live.image)),
     ];
-    let ports = options.ports.iter().filter(port_differs).map(|wish| format!("`--port {}=…`", wish.name));
-    flags.iter().filter(|(_, differs)| *differs).map(|(flag, _)| format!("`{flag}`")).chain(ports).collect()
+    let ports = options.ports.iter().filter(port_differs).map(|wish| Wish::Port(wish.name.clone()));
+    wishes.into_iter().filter_map(|(wish, differs)| differs.then_some(wish)).chain(ports).collect()
 }

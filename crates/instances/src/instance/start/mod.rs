@@ -16,6 +16,7 @@ use super::{Instance, meanwhile};
 use crate::images::Images;
 use crate::snapshot::store::Store;
 use attempt::{Attempt, Failure};
+pub use join::Wish;
 use origin::Beginning;
 pub(super) use origin::Origin;
 pub use plan::MachineOptions;
@@ -57,6 +58,8 @@ pub struct Started {
     pub live: Live,
     /// Whether it ran before.
     pub already_running: bool,
+    /// What was asked for and does not count before the instance has been stopped.
+    pub unmet: Vec<Wish>,
 }
 
 /// When a start began.
@@ -115,7 +118,7 @@ impl Instance {
         if outcome.is_err() {
             self.clean_up().await?;
         }
-        outcome.map(|live| Started { live, already_running: false })
+        outcome.map(|live| Started { live, already_running: false, unmet: Vec::new() })
     }
 
     /// The state that the instance is in, once what heals has been put right.

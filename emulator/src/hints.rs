@@ -1,0 +1,200 @@
+//! Which command helps. The libraries say what is wrong, by the types of their errors, and what helps on the host; what a
+//! person types next is said here.
+
+mod instance;
+mod pull;
+
+use std::error::Error;
+use std::iter;
+
+use base::advice;
+use fetch::local::LocalError;
+use image::arch::Arch;
+use image::manifest::ManifestError;
+use instances::instance::name::InstanceName;
+use instances::snapshot::error::SnapshotError;
+use vm::accel::{AccelError, Unusable};
+use vm::boot_files::BootFilesError;
+use vm::error::Explain;
+use vm::home::HOME_VARIABLE;
+use vm::proven::ImageError;
+use vm::qemu::QemuError;
+
+use crate::errors::CommandError;
+
+/// What to do about the failure of a command about the instance `name`.
+pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
+    match error {
+        CommandError::Instance(error) => about(error, name),
+        CommandError::Vm(error) => about(error, name),
+        CommandError::Home(error) => about(error, name),
+        CommandError::Pull(error) => pull::of(error, name),
+        CommandError::ForeignHome { path, owner } => {
+            let take_over = advice::take_over(path, *owner);
+            Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
+        }
+        CommandError::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", flag(name))),
+        CommandError::Interrupted(_)
+        | CommandError::Stdout(_)
+        | CommandError::Ask(_)
+        | CommandError::Runtime(_) => None,
+    }
+}
+
+/// What to do about an error of the libraries, where the command was about the instance `name`.
+pub(crate) fn about(error: &(dyn Explain + 'static), name: &InstanceName) -> Option<String> {
+    let flag = flag(name);
+    let passed_on = iter::successors(Some(error), |error| error.below());
+    passed_on.into_iter().find_map(|error| command(error, &flag)).or_else(|| error.hint())
+}
+
+/// The flag that names the instance, with a space before it; nothing for the default one.
+pub(crate) fn flag(name: &InstanceName) -> String {
+    if *name == InstanceName::default() {
+        return String::new();
+    }
+    match Arch::ALL.into_iter().find(|arch| InstanceName::default_for(*arch) == *name) {
+        Some(arch) => format!(" --arch {arch}"),
+        None => format!(" --instance {name}"),
+    }
+}
+
+/// The command that helps against this very error, where one does.
+fn command(error: &(dyn Explain + 'static), flag: &str) -> Option<String> {
+    let error: &(dyn Error + 'static) = error;
+    let of_instance = error.downcast_ref().and_then(|error| instance::command(error, flag));
+    of_instance
+        .or_else(|| error.downcast_ref().and_then(snapshot))
+        .or_else(|| error.downcast_ref().and_then(boot_files))
+        .or_else(|| error.downcast_ref().and_then(image))
+        .or_else(|| error.downcast_ref().and_then(qemu))
+        .or_else(|| error.downcast_ref().and_then(accelerator))
+        .or_else(|| error.downcast_ref().and_then(unusable))
+}
+
+fn snapshot(error: &SnapshotError) -> Option<String> {
+    match error {
+        SnapshotError::Impossible { .. } => {
+            Some("run `cargo xtask build-qemu` in a checkout, or start with `--no-snapshot`".to_owned())
+        }
+        SnapshotError::NotReady(_) => Some("wait longer with `--timeout 5m`".to_owned()),
+        _ => None,
+    }
+}
+
+fn boot_files(error: &BootFilesError) -> Option<String> {
+    Some(match error {
+        BootFilesError::NoImage { arch, .. } => format!(
+            "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
+        ),
+        BootFilesError::Local(error) => return local(error),
+        BootFilesError::File(_) | BootFilesError::Image(_) | BootFilesError::Disk(_) => return None,
+        BootFilesError::Manifest {
+            source: ManifestError::Newer { .. } | ManifestError::Protocol { .. }, ..
+        } => "update `emulator`, or use an older image".to_owned(),
+        BootFilesError::Table { .. }
+        | BootFilesError::NoEsp(_)
+        | BootFilesError::LargeEsp { .. }
+        | BootFilesError::Volume(_)
+        | BootFilesError::Manifest { .. }
+        | BootFilesError::WrongArch { .. } => {
+            "pull the image again with `emulator pull --force --repo OWNER/NAME`, or build it with `cargo xtask build-image ARCH` in a \
+             checkout"
+                .to_owned()
+        }
+    })
+}
+
+fn image(error: &ImageError) -> Option<String> {
+    match error {
+        ImageError::NoFile { .. } | ImageError::Header { .. } | ImageError::Kind { .. } => {
+            Some("name an image that `emulator pull` or `cargo xtask build-image` has made".to_owned())
+        }
+        ImageError::File(_) | ImageError::Partial { .. } => None,
+    }
+}
+
+fn local(error: &LocalError) -> Option<String> {
+    match error {
+        LocalError::NotInside { wanted, .. } => Some(format!(
+            "name the directory that `gh run download` has made, or `{wanted}` itself; `--arch` chooses the architecture"
+        )),
+        LocalError::WebPage(_) => Some(
+            "pages that ask to sign in are saved like this: use `emulator pull --run ID`, `gh run download`, or a browser that is signed in"
+                .to_owned(),
+        ),
+        _ => error.hint(),
+    }
+}
+
+fn qemu(error: &QemuError) -> Option<String> {
+    match error {
+        QemuError::TooOld { .. } | QemuError::Missing { .. } | QemuError::NoMachine { .. } => {
+            Some(format!("run `cargo xtask build-qemu` in a checkout, or {}", error.hint()?))
+        }
+        _ => None,
+    }
+}
+
+fn accelerator(error: &AccelError) -> Option<String> {
+    let AccelError::Unusable { reason, .. } = error else { return None };
+    let general = "use `--accel auto`, which takes software emulation where nothing faster works";
+    let special = unusable(reason).or_else(|| reason.hint());
+    Some(special.map_or_else(|| general.to_owned(), |hint| format!("{hint}; or {general}")))
+}
+
+fn unusable(reason: &Unusable) -> Option<String> {
+    match reason {
+        Unusable::NotBuiltIn => Some("run `cargo xtask build-qemu` in a checkout".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm::machine::Accelerator;
+    use vm::version::Version;
+
+    use super::*;
+
+    fn hint(error: impl Explain) -> Option<String> {
+        about(&error, &InstanceName::default())
+    }
+
+    #[test]
+    fn a_missing_image_is_pulled_or_built() {
+        let error = || BootFilesError::NoImage { arch: Arch::Arm64, path: "/image".into() };
+        assert!(hint(error()).unwrap().contains("cargo xtask build-image arm64"));
+        let wrapped = instances::failure::Error::from(error());
+        assert_eq!(hint(wrapped), hint(error()), "whatever has passed it on");
+    }
+
+    #[test]
+    fn a_qemu_that_is_too_old_is_built_or_installed() {
+        let (found, minimum) = (Version::new(8, 0, 0), Version::new(10, 1, 0));
+        let error = || QemuError::TooOld { path: "/q".into(), found, minimum };
+        let hint_of_it = hint(error()).unwrap();
+        assert!(
+            hint_of_it
+                .starts_with("run `cargo xtask build-qemu` in a checkout, or install QEMU 10.1.0 or newer")
+        );
+        assert_eq!(hint(SnapshotError::from(error())).unwrap(), hint_of_it);
+    }
+
+    #[test]
+    fn an_accelerator_that_does_not_work_is_mended_or_left() {
+        let error = |reason| AccelError::Unusable { accelerator: Accelerator::Kvm, reason };
+        let denied = hint(error(Unusable::NoPermission { user: 1000 })).unwrap();
+        assert!(denied.contains("usermod -aG kvm") && denied.contains("; or use `--accel auto`"), "{denied}");
+        let lacking = hint(error(Unusable::NotBuiltIn)).unwrap();
+        assert!(lacking.starts_with("run `cargo xtask build-qemu`"), "{lacking}");
+        assert!(hint(error(Unusable::Ended)).unwrap().starts_with("use `--accel auto`"));
+        assert_eq!(hint(Unusable::Ended), None, "in doctor");
+    }
+
+    #[test]
+    fn a_web_page_in_place_of_an_image_has_a_way_out() {
+        let error = BootFilesError::Local(LocalError::WebPage("/image".into()));
+        assert!(hint(error).unwrap().contains("`emulator pull --run ID`"));
+    }
+}

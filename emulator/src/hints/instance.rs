@@ -1,0 +1,130 @@
+//! Which command helps against the errors of instances.
+
+use std::fmt::Write as _;
+
+use instances::instance::error::InstanceError;
+use instances::instance::ports::{BusyPort, PortError};
+use instances::instance::record::RecordError;
+use instances::instance::state::Fault;
+
+/// The command that helps against `error`, where one does; `flag` names the instance.
+pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
+    Some(match error {
+        InstanceError::ImageChanged { .. } => format!(
+            "to keep the data, start with the old image: `emulator start{flag} --image FILE`; to drop it: `emulator reset{flag}`"
+        ),
+        InstanceError::OtherArch { asked, .. } => format!(
+            "start another one, `emulator start --arch {asked} --instance NAME`; or drop the data: `emulator reset{flag}`"
+        ),
+        InstanceError::Broken { faults, .. } => broken(faults, flag),
+        InstanceError::UnknownOverlay { record, .. } => format!(
+            "put `{}` back, or move the disk away if its data matters; to drop it: `emulator reset{flag}`",
+            record.display()
+        ),
+        InstanceError::Ports(error) => return ports(error, flag),
+        InstanceError::TooMuchMemory { .. } => {
+            "ask for less, by `--memory MIB` or `EMULATOR_RAM`, or for what the image needs by neither"
+                .to_owned()
+        }
+        InstanceError::NotReady { .. } => {
+            format!("read `emulator logs serial{flag}`, or wait longer with `--timeout 5m`")
+        }
+        InstanceError::EndedEarly { source, .. } if source.is_refusal() => return None,
+        InstanceError::Guest(_) | InstanceError::EndedEarly { .. } => {
+            format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`")
+        }
+        InstanceError::DiskFails { .. } => {
+            format!("make room where the home is, or mend that disk; then go on with `emulator start{flag}`")
+        }
+        InstanceError::NotRunning(_) | InstanceError::NoLogs(_) => {
+            format!("start it with `emulator start{flag}`")
+        }
+        InstanceError::Journal(_) => format!("read the console instead: `emulator logs serial{flag}`"),
+        InstanceError::Unconfirmed { .. } => format!("renew them once more: `emulator rotate{flag}`"),
+        InstanceError::NotRotated(_) => {
+            format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`")
+        }
+        InstanceError::Record(RecordError::Newer { .. }) => "update `emulator`".to_owned(),
+        InstanceError::OtherNetwork(_) => format!(
+            "use it from where it was started, or end it: `emulator stop{flag}`, then `emulator start{flag}`"
+        ),
+        InstanceError::SocketGone { .. } => {
+            format!("end it and start it again: `emulator stop{flag}`, then `emulator start{flag}`")
+        }
+        InstanceError::Limit(_)
+        | InstanceError::Orphan(_)
+        | InstanceError::Random(_)
+        | InstanceError::CannotSuspend
+        | InstanceError::UnknownSource { .. }
+        | InstanceError::Elsewhere(_)
+        | InstanceError::Inspect(_)
+        | InstanceError::Record(_)
+        | InstanceError::File(_)
+        | InstanceError::Vm(_) => return None,
+    })
+}
+
+fn broken(faults: &[Fault], flag: &str) -> String {
+    if faults.iter().any(|fault| matches!(fault, Fault::Record(RecordError::Newer { .. }))) {
+        return "update `emulator`".to_owned();
+    }
+    if faults.iter().all(Fault::heals) {
+        return format!("start it again: `emulator start{flag}`");
+    }
+    let other = if faults.iter().all(|fault| matches!(fault, Fault::NoImage(_))) {
+        format!(", start with a copy of it: `emulator start{flag} --image FILE`,")
+    } else {
+        String::new()
+    };
+    format!("put it back{other} or drop the instance's data: `emulator reset{flag}`")
+}
+
+fn ports(error: &PortError, flag: &str) -> Option<String> {
+    match error {
+        PortError::Busy { busy } => Some(free_ports(busy, flag)),
+        PortError::Refused { .. } => Some("choose another port with `--port NAME=PORT`".to_owned()),
+        PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. } => {
+            Some("see `emulator start --help` for how ports are chosen".to_owned())
+        }
+        PortError::NoLoopback(_) => None,
+    }
+}
+
+fn free_ports(busy: &[BusyPort], flag: &str) -> String {
+    let flags = busy.iter().fold(flag.to_owned(), |mut text, port| {
+        let _ = write!(text, " --port {}=auto", port.name);
+        text
+    });
+    let variables: Vec<String> = busy.iter().map(|port| format!("`{}`", port.variable)).collect();
+    let variables = variables.join(", ");
+    format!("stop that process, or choose other ports: `emulator start{flags}`, or set {variables}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::about;
+    use super::*;
+
+    #[test]
+    fn a_machine_of_another_network_is_ended_with_the_flag_that_names_it() {
+        let name = "blue".parse().unwrap();
+        let hint = about(&InstanceError::OtherNetwork("blue".parse().unwrap()), &name).unwrap();
+        assert!(hint.contains("`emulator stop --instance blue`"), "{hint}");
+    }
+
+    #[test]
+    fn a_machine_without_its_socket_is_started_again() {
+        let error = InstanceError::SocketGone { name: "default".parse().unwrap(), path: "/run/qmp".into() };
+        let hint = about(&error, &"default".parse().unwrap()).unwrap();
+        assert!(hint.contains("`emulator stop`, then `emulator start`"), "{hint}");
+    }
+
+    #[test]
+    fn data_on_another_image_is_kept_or_dropped() {
+        let name = "default".parse().unwrap();
+        let (expected, found) = ("one".to_owned(), "other".to_owned());
+        let error = InstanceError::ImageChanged { name, path: "/image".into(), expected, found };
+        let hint = about(&error, &"default".parse().unwrap()).unwrap();
+        assert!(hint.contains("--image FILE") && hint.contains("emulator reset"), "{hint}");
+    }
+}
