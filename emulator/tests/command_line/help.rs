@@ -1,0 +1,222 @@
+//! What `--help` says.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
+
+use crate::harness::Emulator;
+
+const GLOBAL: &str = "Global options:\n";
+
+/// The options that every command has: the first snapshot below shows them.
+fn global_options(help: &str) -> &str {
+    let (_, rest) = help.split_once(GLOBAL).unwrap();
+    let (options, _) = rest.split_once("  -h, --help ").or_else(|| rest.split_once("\n\n")).unwrap();
+    options.trim_end()
+}
+
+/// The help of `command` without those options, which it has as well.
+fn own(emulator: &Emulator, command: &str) -> String {
+    let help = emulator.run(&[command, "--help"]);
+    let options = global_options(&help);
+    assert_eq!(options, global_options(&emulator.run(&["--help"])), "{command}");
+    help.replace(&format!("{GLOBAL}{options}\n\n"), "")
+}
+
+#[test]
+fn the_help_groups_the_commands() {
+    insta::assert_snapshot!(Emulator::new().run(&["--help"]), @"
+    exit 0
+    --- stdout
+    A whole backend in one virtual machine, on 127.0.0.1
+
+    Usage: emulator [OPTIONS] <COMMAND>
+
+    Run the emulator:
+      start          Start the machine and wait until every service answers
+      stop           Suspend the machine; the next start goes on where it was
+      status         Show what runs, where, and how it is
+      logs           Show logs of the services, the serial console or QEMU
+      rotate         Give the running instance new secrets
+      reset          Throw the instance's data away; the next start is a new session with new secrets
+
+    Images:
+      pull           Download an image, and make the snapshot that new sessions begin with
+      list-releases  Show the releases that have images
+      images         Show the images on this machine
+      prune          Remove images, snapshots and downloads that nothing needs
+
+    This program and this machine:
+      capture        Make the snapshot that new sessions begin with
+      doctor         Check whether this machine can run the emulator
+      version        Show the version of this program and of the formats that it reads
+      completions    Print the completion script of a shell
+
+    Global options:
+          --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
+                                 default `default`, or `default-ARCH` where the architecture is not this
+                                 machine's
+          --arch <amd64|arm64>   Architecture of image and machine; by default the instance's, or this
+                                 machine's [env: EMULATOR_ARCH]
+      -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
+                                 `schemaVersion` [default: table]
+          --json                 Short for `--output json`
+      -q, --quiet                Show warnings and errors only
+      -v, --verbose              Show every detail
+      -h, --help                 Print help
+      -V, --version              Print version
+
+    Examples:
+      emulator pull --repo OWNER/NAME       download an image and make it ready
+      emulator start                        start, and return when every service answers
+      emulator status -o json               what runs, where, and how it is
+      emulator logs backend --follow        watch one service
+      emulator stop                         suspend; the next start goes on from here
+      emulator start --instance feature-17 --port dashboard=auto --port backend=auto
+      emulator start --arch arm64 --port dashboard=auto --port backend=auto
+
+    Files are kept in `$STACK_EMULATOR_HOME`, by default `~/.stack/emulator`.
+    --- stderr
+    ");
+}
+
+#[test]
+fn the_help_of_start_groups_its_flags() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(own(&emulator, "start"), @"
+    exit 0
+    --- stdout
+    Start the machine and wait until every service answers
+
+    Usage: emulator start [OPTIONS]
+
+    Options:
+          --timeout <DURATION>  Longest wait for a machine that boots, `90s` or `5m`; by default what
+                                the accelerator needs [env: EMULATOR_READY_TIMEOUT]
+      -h, --help                Print help
+
+    Ports:
+          --port <NAME=PORT>  Host port of a service: a number, or `auto` for any free one; repeatable
+
+    Machine:
+          --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` proves that the fast one works, else takes
+                                      `tcg` [default: auto]
+          --cpus <N>                  Virtual CPUs; by default the image's [env: EMULATOR_CPUS]
+          --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
+          --image <FILE>              Image file to use instead of the one in the home
+
+    Image:
+          --repo <OWNER/NAME>  Repository that the image is pulled from when there is none here [env:
+                               EMULATOR_REPO]
+          --offline            Never pull: fail when there is no image here
+
+    Snapshot:
+          --no-snapshot                     Boot, in place of going on from saved memory [env:
+                                            EMULATOR_NO_SNAPSHOT]
+          --strategy <template|mapped-ram>  How a new session's snapshot keeps memory; by default the
+                                            first that is possible here
+          --no-rotation                     Leave the image's well-known placeholders in a new session,
+                                            in place of secrets of its own [env: EMULATOR_NO_ROTATION]
+          --snapshot-timeout <DURATION>     Longest wait for the services when going on from saved
+                                            memory, `10s` [env: EMULATOR_SNAPSHOT_READY_TIMEOUT]
+
+    Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
+    with its data and secrets. A new session begins with a snapshot, made on this machine the first
+    time, and gets secrets of its own: see them with `emulator status --show-secrets`.
+
+    Each port is the first of: `--port`, the variable that the image names for it, the port that
+    an earlier `--port` chose for this instance, the image's default.
+
+    Examples:
+      emulator start
+      emulator start --port backend=30001 --port dashboard=auto
+      emulator start --accel tcg --timeout 5m
+      emulator start --no-snapshot          boot, in place of going on from saved memory
+      emulator start -o json                ports, phases and seconds for a program
+      emulator start --repo OWNER/NAME      on a machine without an image: pull one first
+    --- stderr
+    ");
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let emulator = Emulator::new();
+    let help = emulator.run(&["--help"]);
+    let (groups, _) = help.split_once(GLOBAL).unwrap();
+    let commands: Vec<&str> =
+        groups.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    assert!(commands.contains(&"start") && commands.contains(&"completions"), "{commands:?}");
+    for command in commands {
+        let shown = own(&emulator, command);
+        assert!(shown.starts_with("exit 0\n"), "{shown}");
+        assert!(shown.contains("Examples:\n  emulator "), "{shown}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["begin"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: unrecognized subcommand 'begin'
+
+    Usage: emulator [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["status", "--instance", "../x"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value '../x' for '--instance <NAME>': `../x` is no instance name: use 1 to 32 lower-case letters, digits and hyphens, not first or last
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--port", "backend=http"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'backend=http' for '--port <NAME=PORT>': `http` is no port: use a number from 1 to 65535 or `auto`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--accel", "xen"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'xen' for '--accel <auto|kvm|hvf|tcg>': unknown accelerator `xen`: it is `auto`, `kvm`, `hvf` or `tcg`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["capture", "--strategy", "savevm"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'savevm' for '--strategy <template|mapped-ram>': unknown strategy `savevm`: it is `template` or `mapped-ram`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(emulator.run(&["start", "--timeout", "soon"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'soon' for '--timeout <DURATION>': `soon` is no duration: use `90s`, `5m` or a number of seconds
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn completions_exist_for_every_shell() {
+    let emulator = Emulator::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let shown = emulator.run(&["completions", shell]);
+        assert!(shown.starts_with("exit 0\n") && shown.contains("emulator"), "{shell}: {shown}");
+    }
+}
