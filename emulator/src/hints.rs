@@ -157,44 +157,44 @@ mod tests {
 
     use super::*;
 
-    fn hint(error: impl Explain) -> Option<String> {
-        about(&error, &InstanceName::default())
+    fn hint(error: &(dyn Explain + 'static)) -> Option<String> {
+        about(error, &InstanceName::default())
     }
 
     #[test]
     fn a_missing_image_is_pulled_or_built() {
         let error = || BootFilesError::NoImage { arch: Arch::Arm64, path: "/image".into() };
-        assert!(hint(error()).unwrap().contains("cargo xtask build-image arm64"));
+        assert!(hint(&error()).unwrap().contains("cargo xtask build-image arm64"));
         let wrapped = instances::failure::Error::from(error());
-        assert_eq!(hint(wrapped), hint(error()), "whatever has passed it on");
+        assert_eq!(hint(&wrapped), hint(&error()), "whatever has passed it on");
     }
 
     #[test]
     fn a_qemu_that_is_too_old_is_built_or_installed() {
         let (found, minimum) = (Version::new(8, 0, 0), Version::new(10, 1, 0));
         let error = || QemuError::TooOld { path: "/q".into(), found, minimum };
-        let hint_of_it = hint(error()).unwrap();
+        let hint_of_it = hint(&error()).unwrap();
         assert!(
             hint_of_it
                 .starts_with("run `cargo xtask build-qemu` in a checkout, or install QEMU 10.1.0 or newer")
         );
-        assert_eq!(hint(SnapshotError::from(error())).unwrap(), hint_of_it);
+        assert_eq!(hint(&SnapshotError::from(error())).unwrap(), hint_of_it);
     }
 
     #[test]
     fn an_accelerator_that_does_not_work_is_mended_or_left() {
         let error = |reason| AccelError::Unusable { accelerator: Accelerator::Kvm, reason };
-        let denied = hint(error(Unusable::NoPermission { user: 1000 })).unwrap();
+        let denied = hint(&error(Unusable::NoPermission { user: 1000 })).unwrap();
         assert!(denied.contains("usermod -aG kvm") && denied.contains("; or use `--accel auto`"), "{denied}");
-        let lacking = hint(error(Unusable::NotBuiltIn)).unwrap();
+        let lacking = hint(&error(Unusable::NotBuiltIn)).unwrap();
         assert!(lacking.starts_with("run `cargo xtask build-qemu`"), "{lacking}");
-        assert!(hint(error(Unusable::Ended)).unwrap().starts_with("use `--accel auto`"));
-        assert_eq!(hint(Unusable::Ended), None, "in doctor");
+        assert!(hint(&error(Unusable::Ended)).unwrap().starts_with("use `--accel auto`"));
+        assert_eq!(hint(&Unusable::Ended), None, "in doctor");
     }
 
     #[test]
     fn a_web_page_in_place_of_an_image_has_a_way_out() {
         let error = BootFilesError::Local(LocalError::WebPage("/image".into()));
-        assert!(hint(error).unwrap().contains("`emulator pull --run ID`"));
+        assert!(hint(&error).unwrap().contains("`emulator pull --run ID`"));
     }
 }

@@ -47,6 +47,7 @@ mod suspend;
 pub mod suspension;
 mod watch;
 
+use concern::Concern;
 use dir::InstanceDir;
 use error::InstanceError;
 use live::{Live, Noted, StartedBy};

@@ -59,7 +59,6 @@ mod tests {
 
     use fake_monitor::{Server, Step, answer_with, monitor_opening};
     use serde_json::Value;
-    use vm::error::Explain;
     use vm::home::Home;
 
     use super::super::name::InstanceName;
