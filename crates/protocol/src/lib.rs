@@ -4,6 +4,7 @@ pub mod agent;
 pub mod names;
 pub mod progress;
 mod secret;
+pub mod services;
 
 pub use agent::{Answer, Command, ENTROPY_BYTES, Hooks, Outcome, Replace, Request, Resume, Step, VERSION};
 pub use secret::Secret;
