@@ -16,7 +16,6 @@ use crate::place::{Elsewhere, Sight};
 
 pub mod capture;
 pub mod concern;
-pub mod config;
 pub mod dir;
 mod end;
 pub mod error;
@@ -26,17 +25,13 @@ pub mod live;
 mod log_limit;
 pub mod logs;
 mod meanwhile;
-pub mod name;
 pub(crate) mod needs;
-pub mod port_owner;
-pub mod ports;
 mod ready;
 pub mod record;
 mod removed;
 pub mod reset;
 mod room;
 pub mod rotate;
-pub(crate) mod secrets;
 mod session;
 mod sockets;
 pub mod standstill;
@@ -46,6 +41,8 @@ pub mod stop;
 mod suspend;
 pub mod suspension;
 mod watch;
+
+pub use crate::{name, ports};
 
 use concern::Concern;
 use dir::InstanceDir;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use base::dangling::if_present;
 use base::files::{self, FileError, PRIVATE_FILE};
 use image::arch::Arch;
-use protocol::Secret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -15,6 +14,7 @@ use vm::home::{self, Home};
 
 use super::name::InstanceName;
 use crate::checked::{self, Checked, Impossible};
+pub use crate::secrets::Secrets;
 
 /// Version of the records' format that this program writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -61,9 +61,6 @@ pub struct Session {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
 }
-
-/// The values of a stack's secrets, by their names in the manifest.
-pub type Secrets = BTreeMap<String, Secret>;
 
 impl Session {
     /// A session that begins now, on `image` or on a snapshot of it.
@@ -222,6 +219,7 @@ pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use protocol::Secret;
     use vm::saving::Strategy;
     use vm::stamp::Stamp;
 

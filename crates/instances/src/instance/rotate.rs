@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use base::events::{Phase, Reporter};
 use base::files::present;
-use protocol::Command;
-use vm::agent::{self, Agent};
+use vm::agent::Agent;
 
 use super::error::InstanceError;
 use super::live::Live;
 use super::record::{self, Record};
-use super::secrets::{self, Telling};
 use super::state::{State, Viewer, inspect};
 use super::{Instance, meanwhile};
+use crate::guest_link::deliver::Fallback;
+use crate::guest_link::message::Message;
+use crate::secrets;
 
 /// How long the agent may take, on hardware acceleration.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
@@ -47,7 +48,7 @@ impl Instance {
         session.unconfirmed = true;
         // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
         record::write(&self.dir.record(), &renewed)?;
-        let telling = Telling {
+        let message = Message {
             name: &self.name,
             ports: &live.ports,
             described: &live.secrets,
@@ -55,10 +56,10 @@ impl Instance {
             secrets: Some(&fresh),
         };
         let in_doubt = |cause| InstanceError::Unconfirmed { name: self.name.clone(), cause: Box::new(cause) };
-        let told = async { tell(&live, &telling).await.map_err(in_doubt) };
+        let renewed_in_guest = async { renew(&live, &message).await.map_err(in_doubt) };
         let process = live.process.ok_or_else(not_running)?;
         // The next start puts the noted ones in place.
-        meanwhile::unless_gone(process, told).await?.ok_or_else(not_running)?;
+        meanwhile::unless_gone(process, renewed_in_guest).await?.ok_or_else(not_running)?;
         self.confirm(renewed)?;
         phase.done();
         Ok(live)
@@ -77,18 +78,10 @@ impl Instance {
     }
 }
 
-async fn tell(live: &Live, telling: &Telling<'_>) -> Result<(), InstanceError> {
+async fn renew(live: &Live, message: &Message<'_>) -> Result<(), InstanceError> {
     let limit = AGENT_LIMIT * live.accelerator.patience();
-    let message = || {
-        let message = telling.message(true).map_err(InstanceError::Random)?;
-        Ok::<_, InstanceError>(Command::Resume(Box::new(message)))
-    };
-    let told = async {
-        let command = message()?;
-        Ok::<_, InstanceError>(Agent::reach(&live.agent, limit).await?.call(command, limit).await?)
-    };
-    if told.await.is_err() {
-        agent::call_through_qga(&live.qga, message()?, limit).await?;
-    }
-    Ok(())
+    let fallback = Fallback { qga: &live.qga, limit, after: |_| true };
+    let own = async |command| Agent::reach(&live.agent, limit).await?.call(command, limit).await;
+    let command = || message.command(true).map_err(InstanceError::Random);
+    fallback.deliver(own, command, |_| ()).await.map(drop)
 }

@@ -15,9 +15,9 @@ use vm::utf8;
 use super::Instance;
 use super::error::InstanceError;
 use super::record::{ImageIdentity, Record, Session};
-use super::secrets;
 use super::start::{MachinePlan, Origin, Plan};
 use crate::images;
+use crate::secrets;
 use crate::snapshot::SnapshotDir;
 
 /// The image of a start: which one it is, and what it carries.

@@ -9,7 +9,7 @@ use base::events::{Event, Reporter};
 use base::files::FileError;
 use protocol::Command;
 use time::OffsetDateTime;
-use vm::agent::{self, Agent, AgentError};
+use vm::agent::{Agent, AgentError};
 use vm::memory::StoppedMemory;
 use vm::process::ProcessIdentity;
 use vm::qmp::{Qmp, RunState};
@@ -23,6 +23,7 @@ use super::record::{self, Record, SCHEMA_VERSION};
 use super::removed::RemovedDisk;
 use super::standstill;
 use super::suspension::{self, Suspension};
+use crate::guest_link::deliver::Fallback;
 use crate::snapshot::manifest::{Frozen, Proof};
 
 /// How long the guest may take to write its disk, on hardware acceleration.
@@ -116,12 +117,10 @@ impl Instance {
     /// answer is suspended all the same.
     pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
         let limit = SYNC_LIMIT * live.accelerator.patience();
-        let synced =
-            async { Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(Command::Sync, limit).await };
-        let synced = match synced.await {
-            Err(AgentError::Io { .. }) => agent::call_through_qga(&live.qga, Command::Sync, limit).await,
-            synced => synced,
-        };
+        let after = |error: &AgentError| matches!(error, AgentError::Io { .. });
+        let fallback = Fallback { qga: &live.qga, limit, after };
+        let own = async |command| Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(command, limit).await;
+        let synced = fallback.deliver(own, || Ok::<_, AgentError>(Command::Sync), |_| ()).await;
         if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
         }

@@ -34,11 +34,11 @@ use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
 use super::{Fingerprint, Snapshot, SnapshotDir, savevm};
 use crate::checked;
 use crate::disk_lock;
-use crate::instance::config;
-use crate::instance::name::InstanceName;
-use crate::instance::ports::PublishedPort;
-use crate::instance::secrets::Telling;
+use crate::guest_link::message::Message;
+use crate::guest_link::settings;
+use crate::name::InstanceName;
 use crate::place::{self, Place, Sight, Traces};
+use crate::ports::PublishedPort;
 
 /// How long QEMU may take to open its monitor.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);
@@ -76,14 +76,14 @@ impl Capture<'_> {
     /// not have secrets for them.
     fn settings(&self) -> Result<Command, SnapshotError> {
         let (name, stack) = (InstanceName::default(), &self.boot.manifest.stack);
-        let telling = Telling {
+        let message = Message {
             name: &name,
             ports: &self.ports(),
             described: &stack.secrets,
             hooks: &stack.hooks,
             secrets: None,
         };
-        Ok(Command::Resume(Box::new(telling.message(false).map_err(SnapshotError::Random)?)))
+        message.command(false).map_err(SnapshotError::Random)
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -240,7 +240,7 @@ impl Capture<'_> {
         memory: Option<&SharedMemory>,
     ) -> Result<Machine, SnapshotError> {
         self.qemu.img().create_overlay(&self.boot.file.disk(), &dir.disk()).await?;
-        config::volume(&InstanceName::default(), &self.ports())?.write(&dir.config())?;
+        settings::volume(&InstanceName::default(), &self.ports())?.write(&dir.config())?;
         let files = Files {
             root: DiskFile::qcow2(dir.disk()).on(self.boot.file.disk()),
             config: dir.config(),

@@ -23,15 +23,18 @@ use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
 use super::super::live::{Live, Ready};
 use super::super::record::{self, Record, SCHEMA_VERSION, Session};
-use super::super::secrets::Telling;
 use super::super::standstill::unless_disk_fails;
-use super::super::{Instance, config, ports, ready, room, suspension};
+use super::super::{Instance, ready, room, suspension};
 use super::origin::{Origin, Saved};
 use super::plan::{MachinePlan, Plan};
 use super::{Begun, StartOptions};
 use crate::backlog;
 use crate::failure::Error;
+use crate::guest_link::deliver::Fallback;
+use crate::guest_link::message::Message;
+use crate::guest_link::settings;
 use crate::place::{self, Place};
+use crate::ports;
 
 /// How long QEMU may take to open its monitor: its files may have to be read from a slow disk first.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);
@@ -175,7 +178,7 @@ impl<'a> Attempt<'a> {
         record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
         if matches!(origin, Origin::Cold) {
             super::super::remove(&dir.config())?;
-            config::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
+            settings::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
         }
         let machine =
             self.machine(&live, listening.as_ref().map(Inherited::number), saved.as_ref(), &session)?;
@@ -218,9 +221,9 @@ impl<'a> Attempt<'a> {
             let booted = unless_disk_fails(&mut events, self.until_booted(&mut agent));
             instance.unless_ended(&mut qemu, booted).await?;
         }
-        let telling = Box::pin(self.tell(&mut agent, &live, &session, origin));
-        let told = unless_disk_fails(&mut events, telling);
-        let late = instance.unless_ended(&mut qemu, told).await?;
+        let delivery = Box::pin(self.personalise(&mut agent, &live, &session, origin));
+        let delivered = unless_disk_fails(&mut events, delivery);
+        let late = instance.unless_ended(&mut qemu, delivered).await?;
         instance.confirm(record)?;
 
         let phase = Phase::start(self.timings, "health", "Ask every service");
@@ -380,7 +383,7 @@ impl<'a> Attempt<'a> {
 
     /// Makes the guest a machine of this moment and of this instance. Gives how late its clock may be: how long the message took
     /// to arrive in a guest that had to wake up for it, neither side knows.
-    async fn tell(
+    async fn personalise(
         &self,
         agent: &mut Agent,
         live: &Live,
@@ -388,7 +391,7 @@ impl<'a> Attempt<'a> {
         origin: &Origin,
     ) -> Result<Duration, InstanceError> {
         let phase = Phase::start(self.timings, "guest", "Set clock, randomness and secrets in the guest");
-        let telling = Telling {
+        let message = Message {
             name: &self.instance.name,
             ports: &live.ports,
             described: &live.secrets,
@@ -400,15 +403,14 @@ impl<'a> Attempt<'a> {
         let patience = self.plan.machine.decision.accelerator.patience();
         let limit =
             if matches!(origin, Origin::Cold) { self.plan.machine.limit } else { AGENT_LIMIT * patience };
-        let answer = agent.call(resume(&telling, renew)?, limit).await;
-        let done = match answer {
-            Err(error) if !matches!(origin, Origin::Cold) => {
-                phase.detail(&format!("{error}: asking QEMU's guest agent"));
-                let command = resume(&telling, renew)?;
-                agent::call_through_qga(&live.qga, command, QGA_LIMIT * patience).await?
-            }
-            answer => answer?,
-        };
+        // The agent of a guest that was booted has answered already.
+        let after =
+            if matches!(origin, Origin::Cold) { |_: &AgentError| false } else { |_: &AgentError| true };
+        let fallback = Fallback { qga: &live.qga, limit: QGA_LIMIT * patience, after };
+        let own = async |command| agent.call(command, limit).await;
+        let command = || message.command(renew).map_err(InstanceError::Random);
+        let failed = |error: &AgentError| phase.detail(&format!("{error}: asking QEMU's guest agent"));
+        let done = fallback.deliver(own, command, failed).await?;
         let late = Duration::from_nanos(agent::now().saturating_sub(done.time));
         for step in done.steps {
             phase.detail(&format!("{}: {:.3} s", step.step, step.seconds));
@@ -472,10 +474,6 @@ impl<'a> Attempt<'a> {
         qemu.detach();
         Ok(live)
     }
-}
-
-fn resume(telling: &Telling<'_>, renew: bool) -> Result<Command, InstanceError> {
-    Ok(Command::Resume(Box::new(telling.message(renew).map_err(InstanceError::Random)?)))
 }
 
 impl Instance {

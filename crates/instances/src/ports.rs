@@ -12,8 +12,10 @@ use image::stack::{Port, check};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpSocket;
 
-use super::port_owner::{self, Owner};
 use crate::checked::{self, Checked, Impossible};
+use owner::Owner;
+
+pub mod owner;
 
 /// The host's side of every forwarded port: nothing outside this machine can reach it.
 pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -317,7 +319,7 @@ fn take<T>(ports: &[PublishedPort], taken: impl Fn(u16) -> io::Result<T>) -> Res
                 name: port.name.clone(),
                 port: port.host,
                 variable: port.variable.clone(),
-                owner: port_owner::of(port.host),
+                owner: owner::of(port.host),
             }),
             Err(source) => return Err(PortError::Refused { port: port.host, source }),
         }

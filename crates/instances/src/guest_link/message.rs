@@ -1,43 +1,19 @@
-//! Fresh values for a stack's secrets, and the message that brings them to the guest.
+//! The message that makes a resumed or booted guest a machine of this moment and of its instance.
 
 use std::collections::BTreeMap;
 use std::io;
 
-use image::stack::{self, SecretFormat};
-use protocol::{ENTROPY_BYTES, Hooks, Resume, Secret};
+use image::stack;
+use protocol::{Command, ENTROPY_BYTES, Hooks, Resume, Secret};
 use vm::agent;
 
-use super::config;
-use super::name::InstanceName;
-use super::ports::PublishedPort;
-use super::record::Secrets;
+use super::settings;
+use crate::name::InstanceName;
+use crate::ports::PublishedPort;
+use crate::secrets::{Secrets, random};
 
-/// Bytes of a secret: 64 hexadecimal digits.
-const SECRET_BYTES: usize = 32;
-
-/// Fresh random values, one for each secret.
-///
-/// # Errors
-/// When the operating system gives no random bytes.
-pub(super) fn fresh(secrets: &[stack::Secret]) -> io::Result<Secrets> {
-    secrets.iter().map(|secret| Ok((secret.name.clone(), value(secret.format)?))).collect()
-}
-
-fn value(format: SecretFormat) -> io::Result<Secret> {
-    match format {
-        SecretFormat::Hex64 => random::<SECRET_BYTES>(),
-    }
-}
-
-/// So many random bytes in hexadecimal digits, from the operating system's generator.
-fn random<const BYTES: usize>() -> io::Result<Secret> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(Secret::new(hex::encode(bytes)))
-}
-
-/// What a guest has to be told.
-pub(crate) struct Telling<'a> {
+/// What the message is made from.
+pub(crate) struct Message<'a> {
     /// The instance.
     pub(crate) name: &'a InstanceName,
     /// Where the services are found.
@@ -50,12 +26,16 @@ pub(crate) struct Telling<'a> {
     pub(crate) secrets: Option<&'a Secrets>,
 }
 
-impl Telling<'_> {
-    /// The message of this moment. `renew` is whether the secrets have to be put in place, where they are not there already.
+impl Message<'_> {
+    /// Makes the command of this moment. `renew` is whether the guest has to replace the secrets that it has.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub(crate) fn message(&self, renew: bool) -> io::Result<Resume> {
+    pub(crate) fn command(&self, renew: bool) -> io::Result<Command> {
+        Ok(Command::Resume(Box::new(self.resume(renew)?)))
+    }
+
+    fn resume(&self, renew: bool) -> io::Result<Resume> {
         let entropy = random::<ENTROPY_BYTES>()?;
         let secrets = self.secrets.filter(|_| renew).cloned().unwrap_or_default();
         let hooks = if secrets.is_empty() { Hooks::default() } else { self.hooks() };
@@ -63,7 +43,7 @@ impl Telling<'_> {
     }
 
     fn variables(&self) -> BTreeMap<String, Secret> {
-        let addresses = config::runtime_variables(self.name, self.ports);
+        let addresses = settings::runtime_variables(self.name, self.ports);
         let addresses = addresses.into_iter().map(|(name, value)| (name, Secret::new(value)));
         let value =
             |secret: &stack::Secret| Some((secret.env.clone(), self.secrets?.get(&secret.name)?.clone()));
@@ -85,24 +65,8 @@ impl Telling<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STACK: &str = include_str!("../../../../cloud-init/stack.toml");
-
-    fn described() -> Vec<stack::Secret> {
-        stack::Stack::parse(STACK).unwrap().secrets
-    }
-
-    #[test]
-    fn every_secret_gets_a_value_of_its_own_in_its_format() {
-        let (first, second) = (fresh(&described()).unwrap(), fresh(&described()).unwrap());
-        assert_eq!(first.len(), 4);
-        for secret in described() {
-            let value = first[&secret.name].reveal();
-            assert!(secret.format.accepts(value), "{}", secret.name);
-            assert_ne!(value, second[&secret.name].reveal());
-            assert_ne!(value, secret.placeholder);
-        }
-    }
+    use crate::secrets::fresh;
+    use crate::secrets::tests::described;
 
     #[test]
     fn the_message_holds_secrets_to_renew_only_when_they_have_to_be() {
@@ -114,21 +78,21 @@ mod tests {
         };
         let hooks = Hooks { replace: vec![replace], restart: vec!["app.service".into()] };
         let name = InstanceName::default();
-        let telling = Telling {
+        let message = Message {
             name: &name,
             ports: &[],
             described: &described(),
             hooks: &hooks,
             secrets: Some(&secrets),
         };
-        let renewing = telling.message(true).unwrap();
+        let renewing = message.resume(true).unwrap();
         assert_eq!(renewing.secrets, secrets);
         assert_eq!(renewing.hooks.replace[0].placeholder, described()[3].placeholder);
-        let keeping = telling.message(false).unwrap();
+        let keeping = message.resume(false).unwrap();
         assert!(keeping.secrets.is_empty() && keeping.hooks == Hooks::default());
         assert_eq!(keeping.env["CRON_SECRET"], secrets["cron_secret"]);
         assert_ne!(renewing.entropy, keeping.entropy);
-        let without = Telling { secrets: None, ..telling }.message(true).unwrap();
+        let without = Message { secrets: None, ..message }.resume(true).unwrap();
         assert!(without.secrets.is_empty());
         assert_eq!(without.env.keys().collect::<Vec<_>>(), ["STACK_INSTANCE"]);
     }

@@ -1,7 +1,7 @@
-//! What a start tells the guest: the two files of the STACKCFG volume.
+//! The settings of a guest that boots: the two files of the STACKCFG volume.
 //!
 //! `base.env` is the same for every start of one image, `runtime.env` belongs to this start. Neither holds a secret. A machine that
-//! is resumed has the volume of its first boot, and is told what is different by its agent.
+//! is resumed has the volume of its first boot, and gets what is different by message.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use protocol::names::{config_files, labels, variables};
 use vm::volume::{Volume, VolumeError};
 
-use super::name::InstanceName;
-use super::ports::PublishedPort;
+use crate::name::InstanceName;
+use crate::ports::PublishedPort;
 
 /// `STACK_<PORT NAME>_PORT`: where each service listens inside the guest.
-pub fn base_env(ports: &[PublishedPort]) -> String {
+fn base_env(ports: &[PublishedPort]) -> String {
     ports.iter().fold(String::new(), |mut text, port| {
         let _ = writeln!(text, "{}={}", variables::port(&port.name), port.guest);
         text
@@ -21,14 +21,14 @@ pub fn base_env(ports: &[PublishedPort]) -> String {
 }
 
 /// What only this start has: `STACK_<PORT NAME>_URL`, where each service is found on the host, and the instance's name.
-pub fn runtime_variables(name: &InstanceName, ports: &[PublishedPort]) -> BTreeMap<String, String> {
+pub(super) fn runtime_variables(name: &InstanceName, ports: &[PublishedPort]) -> BTreeMap<String, String> {
     let url = |port: &PublishedPort| (variables::url(&port.name), port.url());
     let instance = (variables::INSTANCE.to_owned(), name.to_string());
     ports.iter().map(url).chain([instance]).collect()
 }
 
 /// [`runtime_variables`] as the lines of a file.
-pub fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
+fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
     runtime_variables(name, ports).iter().fold(String::new(), |mut text, (name, value)| {
         let _ = writeln!(text, "{name}={value}");
         text
@@ -39,7 +39,7 @@ pub fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
 ///
 /// # Errors
 /// Never: its label is one.
-pub fn volume(name: &InstanceName, ports: &[PublishedPort]) -> Result<Volume, VolumeError> {
+pub(crate) fn volume(name: &InstanceName, ports: &[PublishedPort]) -> Result<Volume, VolumeError> {
     let volume = Volume::new(labels::CONFIG)?.file(config_files::BASE, base_env(ports));
     Ok(volume.file(config_files::RUNTIME, runtime_env(name, ports)))
 }

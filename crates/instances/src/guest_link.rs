@@ -1,0 +1,5 @@
+//! All that the guest is told by the host: the settings of its first boot, the message of each resume, and how both reach it.
+
+pub(crate) mod deliver;
+pub(crate) mod message;
+pub(crate) mod settings;
