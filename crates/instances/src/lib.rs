@@ -14,5 +14,6 @@ pub mod instance;
 pub mod name;
 pub mod place;
 pub mod ports;
+pub mod saved;
 mod secrets;
 pub mod snapshot;

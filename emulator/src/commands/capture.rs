@@ -71,10 +71,10 @@ impl Run for Capture {
         let report = Report {
             snapshot: snapshot.name(),
             dir: snapshot.dir().root(),
-            arch: manifest.fingerprint.topology.arch,
-            strategy: manifest.strategy,
+            arch: manifest.state.fingerprint.topology.arch,
+            strategy: manifest.state.strategy,
             created_at: manifest.created_at,
-            bytes: manifest.files.values().map(|file| file.allocated).sum(),
+            bytes: manifest.state.files.values().map(|file| file.allocated).sum(),
             phases: timings.taken(),
         };
         let people = |report: &Report<'_>| {

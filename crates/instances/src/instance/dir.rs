@@ -6,6 +6,7 @@ use base::files::{FileError, entries};
 use vm::home::Home;
 
 use super::name::InstanceName;
+use crate::saved::files::StateFiles;
 use crate::snapshot::SnapshotDir;
 
 /// The directory of one instance, which need not exist yet.
@@ -92,6 +93,11 @@ impl InstanceDir {
     /// Memory and devices of a suspended machine that did not.
     pub fn savevm(&self) -> PathBuf {
         self.root.join("savevm.raw")
+    }
+
+    /// The files of a suspended machine's saved state.
+    pub(crate) fn state_files(&self) -> StateFiles {
+        StateFiles { memory: self.memory(), devices: self.devices(), savevm: self.savevm(), packed: None }
     }
 
     /// What a machine that runs went on from: of no use any more, and on its way out.

@@ -220,7 +220,6 @@ pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
 mod tests {
     use proptest::prelude::*;
     use protocol::Secret;
-    use vm::saving::Strategy;
     use vm::stamp::Stamp;
 
     use super::super::live::{Live, Noted};
@@ -233,12 +232,10 @@ mod tests {
             schema_version: SCHEMA_VERSION,
             at: OffsetDateTime::UNIX_EPOCH,
             generation: 3,
-            strategy: Strategy::Template,
-            fingerprint: crate::snapshot::fingerprint::tests::sample(),
             config: "instances/default/config.img".into(),
             rotated: true,
             disk: Stamp::of(Path::new("/")).unwrap(),
-            files: BTreeMap::new(),
+            state: crate::saved::state::tests::sample(BTreeMap::new()),
         }
     }
 

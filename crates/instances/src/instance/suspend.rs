@@ -1,10 +1,8 @@
 //! Suspending: the machine is stopped, and its memory and devices are kept beside its disk.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use base::blocking;
 use base::events::{Event, Reporter};
 use base::files::FileError;
 use protocol::Command;
@@ -13,7 +11,6 @@ use vm::agent::{Agent, AgentError};
 use vm::memory::StoppedMemory;
 use vm::process::ProcessIdentity;
 use vm::qmp::{Qmp, RunState};
-use vm::saving::Strategy;
 use vm::stamp::Stamp;
 
 use super::Instance;
@@ -24,7 +21,9 @@ use super::removed::RemovedDisk;
 use super::standstill;
 use super::suspension::{self, Suspension};
 use crate::guest_link::deliver::Fallback;
-use crate::snapshot::manifest::{Frozen, Proof};
+use crate::saved::SavedState;
+use crate::saved::frozen::Proof;
+use crate::saved::save::Way;
 
 /// How long the guest may take to write its disk, on hardware acceleration.
 const SYNC_LIMIT: Duration = Duration::from_secs(2);
@@ -54,28 +53,27 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         suspension::forget(&self.dir)?;
         let removed = RemovedDisk::of(process, &self.dir.overlay())?;
-        let way = Way::of(live, process)?;
+        let way = way(live, process)?;
         // It takes one client at a time.
         let _ = self.mend_sockets(live).await;
         let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
         self.hold(&qmp, live, reporter).await?;
         let at = OffsetDateTime::now_utc();
-        let strategy = way.strategy();
         let saved = async {
-            let files = self.save(&qmp, way).await?;
+            let state = self.save(live, &qmp, way).await?;
             let copy = match removed {
                 Some(removed) => Some(removed.copy().await?),
                 None => None,
             };
-            Ok((files, copy))
+            Ok((state, copy))
         };
         match saved.await {
-            Ok((files, copy)) => {
+            Ok((state, copy)) => {
                 let ended = async {
                     // What QEMU has open goes with it.
                     copy.map_or(Ok(()), |copy| self.put_back(copy, reporter))?;
                     end_held(&qmp, process).await?;
-                    self.note_suspension(live, strategy, at, files)
+                    self.note_suspension(live, at, state)
                 };
                 let ended = ended.await;
                 if ended.is_err() {
@@ -126,31 +124,21 @@ impl Instance {
         }
     }
 
-    async fn save(&self, qmp: &Qmp, way: Way) -> Result<BTreeMap<String, Frozen>, InstanceError> {
-        let strategy = way.strategy();
-        let state = match strategy {
-            Strategy::Template => self.dir.devices(),
-            Strategy::MappedRam => self.dir.savevm(),
-        };
-        qmp.save(strategy, &state, SAVE_LIMIT).await?;
-        let proof = if strategy == Strategy::Template { Proof::Content } else { Proof::Time };
-        let mut files = vec![(state, proof)];
-        if let Way::Read(memory) = way {
-            let path = self.dir.memory();
-            let to = path.clone();
-            blocking::run(move || memory.store(&to)).await?;
-            files.push((path, Proof::Time));
-        }
-        Ok(Frozen::freeze_all(files)?)
+    async fn save(&self, live: &Live, qmp: &Qmp, way: Way) -> Result<SavedState, InstanceError> {
+        let (files, strategy) = (self.dir.state_files(), way.strategy());
+        way.save(qmp, &files, SAVE_LIMIT).await?;
+        way.complete(&files).await?;
+        // To hash the memory would take longer than to write it.
+        let files = files.freeze(strategy, Proof::Time)?;
+        Ok(SavedState { strategy, fingerprint: live.fingerprint.clone(), files })
     }
 
     /// Says that the machine is suspended. QEMU must have ended: only then is the overlay what it will be.
     fn note_suspension(
         &self,
         live: &Live,
-        strategy: Strategy,
         at: OffsetDateTime,
-        files: BTreeMap<String, Frozen>,
+        state: SavedState,
     ) -> Result<(), InstanceError> {
         let overlay = self.dir.overlay();
         let disk =
@@ -161,12 +149,10 @@ impl Instance {
             schema_version: SCHEMA_VERSION,
             at,
             generation,
-            strategy,
-            fingerprint: live.fingerprint.clone(),
             config: self.home.named(&live.config),
             rotated: live.rotated,
             disk: disk.map_err(FileError::of("sync", &overlay))?,
-            files,
+            state,
         };
         Ok(record::write(&self.dir.suspension(), &suspension)?)
     }
@@ -184,30 +170,13 @@ pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), 
     Ok(())
 }
 
-/// Who writes the memory to disk.
-enum Way {
-    /// This process, which can read it.
-    Read(StoppedMemory),
-    /// QEMU, which takes longer.
-    ByQemu,
-}
-
-impl Way {
-    /// The better one that is possible. A host may refuse that a process looks at another one's memory.
-    fn of(live: &Live, process: ProcessIdentity) -> Result<Self, InstanceError> {
-        match live.memory.map(|held| StoppedMemory::of(process, held)) {
-            Some(Ok(memory)) => Ok(Self::Read(memory)),
-            _ if live.can_map_memory => Ok(Self::ByQemu),
-            Some(Err(error)) => Err(error.into()),
-            None => Err(InstanceError::CannotSuspend),
-        }
-    }
-
-    const fn strategy(&self) -> Strategy {
-        match self {
-            Self::Read(_) => Strategy::Template,
-            Self::ByQemu => Strategy::MappedRam,
-        }
+/// The better way to save the state that is possible. A host may refuse that a process looks at another one's memory.
+fn way(live: &Live, process: ProcessIdentity) -> Result<Way, InstanceError> {
+    match live.memory.map(|held| StoppedMemory::of(process, held)) {
+        Some(Ok(memory)) => Ok(Way::Read(memory)),
+        _ if live.can_map_memory => Ok(Way::ByQemu),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(InstanceError::CannotSuspend),
     }
 }
 

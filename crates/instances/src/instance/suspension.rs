@@ -4,7 +4,6 @@
 //! machine raises the session's generation, and the record of a suspension is removed before its machine goes on, so that
 //! no memory is ever brought back twice, or after the disk has moved on.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,15 +11,15 @@ use base::files::FileError;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use vm::error::one_line;
-use vm::saving::Strategy;
 use vm::stamp::Stamp;
 
 use super::dir::InstanceDir;
 use super::record::{self, RecordError, Session};
 use super::remove;
 use crate::checked::{self, Checked, Impossible};
-use crate::snapshot::Fingerprint;
-use crate::snapshot::manifest::{Frozen, Unusable};
+use crate::saved::SavedState;
+use crate::saved::frozen::Damage;
+use crate::saved::load::Loadable;
 
 /// A suspended machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,26 +32,22 @@ pub struct Suspension {
     pub at: OffsetDateTime,
     /// The session's generation while it ran.
     pub generation: u64,
-    /// How memory and devices are kept.
-    pub strategy: Strategy,
-    /// What they fit.
-    pub fingerprint: Fingerprint,
     /// The volume with settings that the guest has mounted, as the home names it.
     pub config: PathBuf,
     /// Whether the guest has the session's secrets, or the image's placeholders.
     pub rotated: bool,
     /// The overlay as it was left.
     pub disk: Stamp,
-    /// The files with memory and devices, by their names in the instance's directory.
-    pub files: BTreeMap<String, Frozen>,
+    /// Memory and devices.
+    #[serde(flatten)]
+    pub state: SavedState,
 }
 
 impl Checked for Suspension {
     fn check(&self) -> Result<(), Impossible> {
         checked::generation(self.generation)?;
         checked::named("the volume with settings", &self.config)?;
-        checked::entries("the name of a file", &self.files)?;
-        self.fingerprint.topology.check()
+        self.state.check()
     }
 }
 
@@ -85,6 +80,14 @@ impl Suspension {
         }
     }
 
+    /// The saved state of the machine of the instance in `dir`, ready to be loaded.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn loadable(&self, dir: &InstanceDir) -> Result<Loadable, FileError> {
+        Loadable::prepare(self.state.strategy, dir.state_files())
+    }
+
     fn obstacle(&self, dir: &InstanceDir, session: &Session) -> Result<Option<String>, FileError> {
         if self.generation != session.generation {
             return Ok(Some(format!(
@@ -100,14 +103,11 @@ impl Suspension {
                     .to_owned(),
             ));
         }
-        for (name, frozen) in &self.files {
-            match frozen.verify(name, &dir.root().join(name)) {
-                Ok(_) => {}
-                Err(Unusable::File(error)) => return Err(error),
-                Err(reason) => return Ok(Some(reason.to_string())),
-            }
+        match self.state.verify(dir.root(), None) {
+            Ok(()) => Ok(None),
+            Err(Damage::File(error)) => Err(error),
+            Err(reason) => Ok(Some(reason.to_string())),
         }
-        Ok(None)
     }
 }
 
@@ -117,11 +117,7 @@ impl Suspension {
 /// When a file cannot be removed.
 pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
     consume(dir)?;
-    files(dir).iter().try_for_each(|file| remove(file).map(drop))
-}
-
-fn files(dir: &InstanceDir) -> [PathBuf; 3] {
-    [dir.memory(), dir.devices(), dir.savevm()]
+    dir.state_files().all().try_for_each(|file| remove(file).map(drop))
 }
 
 /// Puts the files of a suspended machine aside that has gone on. To remove so much memory takes longer than a start may.
@@ -134,11 +130,11 @@ pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
         remove(&spent)?;
     }
     base::files::create_private_dir(&spent)?;
-    for file in files(dir) {
+    for file in dir.state_files().all() {
         let aside = dir.spent().join(file.file_name().unwrap_or_default());
-        match std::fs::rename(&file, aside) {
+        match std::fs::rename(file, aside) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(FileError::of("rename", &file)(error));
+                return Err(FileError::of("rename", file)(error));
             }
             _ => {}
         }
@@ -157,4 +153,22 @@ pub(super) fn consume(dir: &InstanceDir) -> Result<(), FileError> {
         synced.map_err(FileError::of("write", dir.root()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the last program wrote it that did not know saved states as such.
+    const DOCUMENT: &str = include_str!("fixtures/suspended-schema-1.json");
+
+    #[test]
+    fn a_document_of_an_earlier_program_is_read_and_written_alike() {
+        let suspension: Suspension = serde_json::from_str(DOCUMENT).unwrap();
+        suspension.check().unwrap();
+        assert_eq!(suspension.state.fingerprint.topology.memory_mib, 2048);
+        let (then, now): (serde_json::Value, _) =
+            (serde_json::from_str(DOCUMENT).unwrap(), serde_json::to_value(suspension).unwrap());
+        assert_eq!(now, then);
+    }
 }

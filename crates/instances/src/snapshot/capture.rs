@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base::blocking;
 use base::events::{Event, Phase, Reporter};
 use base::files::{FileError, FileLock, create_private_dir, move_dir, present, read_document};
 use image::arch::Arch;
@@ -29,9 +28,9 @@ use vm::stack_machine::{self, Files};
 use vm::tail::Tail;
 
 use super::error::SnapshotError;
-use super::manifest::{FORMAT_VERSION, Frozen, Proof, SnapshotManifest};
+use super::manifest::{FORMAT_VERSION, SnapshotManifest};
 use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
-use super::{Fingerprint, Snapshot, SnapshotDir, savevm};
+use super::{Fingerprint, Snapshot, SnapshotDir};
 use crate::checked;
 use crate::disk_lock;
 use crate::guest_link::message::Message;
@@ -39,6 +38,9 @@ use crate::guest_link::settings;
 use crate::name::InstanceName;
 use crate::place::{self, Place, Sight, Traces};
 use crate::ports::PublishedPort;
+use crate::saved::SavedState;
+use crate::saved::frozen::{Frozen, Proof};
+use crate::saved::save::Way;
 
 /// How long QEMU may take to open its monitor.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);
@@ -192,23 +194,23 @@ impl Capture<'_> {
         phase.done();
 
         let phase = Phase::start(reporter, "save", "Save memory and devices");
-        let state = match self.strategy {
-            Strategy::Template => dir.devices(),
-            Strategy::MappedRam => dir.savevm_raw(self.topology.arch),
+        let files = dir.state_files(self.topology.arch);
+        let way = match &memory {
+            // Open here, it outlives QEMU.
+            Some(memory) => {
+                Way::Read(StoppedMemory::of(qemu.identity(), HeldMemory::Shared(memory.number()))?)
+            }
+            None => Way::ByQemu,
         };
         let saved = qemu.race(async {
             let qmp = Qmp::connect(&launch.qmp, MONITOR_LIMIT).await?;
             qmp.stop().await?;
             let at = OffsetDateTime::now_utc();
-            qmp.save(self.strategy, &state, SAVE_LIMIT).await?;
+            way.save(&qmp, &files, SAVE_LIMIT).await?;
             Ok::<_, SnapshotError>((qmp, at))
         });
         let (qmp, at) = saved.await?;
-        let memory = memory.map(|memory| {
-            let held = HeldMemory::Shared(memory.number());
-            StoppedMemory::of(qemu.identity(), held)
-        });
-        let stored = self.store_memory(dir, memory.transpose()?);
+        let stored = async { Ok::<_, SnapshotError>(way.complete(&files).await?) };
         let ended = async {
             // Its end is what is asked for now, and may be noticed before its answer.
             qmp.quit().await?;
@@ -217,20 +219,6 @@ impl Capture<'_> {
         tokio::try_join!(stored, ended)?;
         phase.done();
         Ok(at)
-    }
-
-    /// Keeps the memory, which outlives QEMU for as long as it is open here.
-    async fn store_memory(
-        &self,
-        dir: &SnapshotDir,
-        memory: Option<StoppedMemory>,
-    ) -> Result<(), SnapshotError> {
-        let (dir, arch) = (dir.clone(), self.topology.arch);
-        let store = move || match memory {
-            Some(memory) => memory.store(&dir.memory()).map(drop),
-            None => savevm::pack(&dir, arch),
-        };
-        Ok(blocking::run(store).await?)
     }
 
     async fn machine(
@@ -272,21 +260,14 @@ impl Capture<'_> {
         dir: &SnapshotDir,
         created_at: OffsetDateTime,
     ) -> Result<SnapshotManifest, SnapshotError> {
-        let state = match self.strategy {
-            Strategy::Template => vec![(dir.memory(), Proof::Pages), (dir.devices(), Proof::Content)],
-            Strategy::MappedRam => vec![(dir.savevm_zst(self.topology.arch), Proof::Content)],
-        };
-        let files = state
-            .into_iter()
-            .chain([dir.disk(), dir.overlay(), dir.config()].map(|file| (file, Proof::Content)));
-        let files = Frozen::freeze_all(files)?;
+        let mut files = dir.state_files(self.topology.arch).freeze(self.strategy, Proof::Pages)?;
+        let disks = [dir.disk(), dir.overlay(), dir.config()];
+        files.extend(Frozen::freeze_all(disks.map(|file| (file, Proof::Content)))?);
         fs::remove_file(dir.process()).map_err(FileError::of("remove", &dir.process()))?;
         Ok(SnapshotManifest {
             format_version: FORMAT_VERSION,
-            strategy: self.strategy,
             created_at,
-            fingerprint: self.fingerprint(),
-            files,
+            state: SavedState { strategy: self.strategy, fingerprint: self.fingerprint(), files },
         })
     }
 }

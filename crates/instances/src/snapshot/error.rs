@@ -24,7 +24,7 @@ pub enum SnapshotError {
         /// Its version.
         version: vm::version::Version,
         /// What was asked for; none when every way was tried.
-        how: Option<super::Strategy>,
+        how: Option<vm::saving::Strategy>,
     },
     /// Somebody has removed it right after it was made.
     #[error("the snapshot `{0}` was removed as soon as it was made")]

@@ -6,17 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use vm::home::Home;
-use vm::saving::Strategy;
 
 pub mod capture;
 pub mod error;
-pub mod fingerprint;
-mod host_cpu;
 pub mod manifest;
-mod savevm;
 pub mod store;
 
-pub use fingerprint::Fingerprint;
+use crate::saved::SavedState;
+use crate::saved::files::StateFiles;
+pub use crate::saved::fingerprint::{self, Fingerprint};
+use crate::saved::load::Loadable;
 use manifest::SnapshotManifest;
 
 /// A whole snapshot on disk.
@@ -33,12 +32,13 @@ impl Snapshot {
         self.dir.root().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// What QEMU loads of a [`Strategy::MappedRam`] snapshot, unpacked if need be.
+    /// Its saved state, ready to be loaded.
     ///
     /// # Errors
     /// When it cannot be unpacked.
-    pub(crate) fn savevm(&self) -> Result<PathBuf, base::files::FileError> {
-        savevm::unpacked(&self.dir, self.manifest.fingerprint.topology.arch)
+    pub(crate) fn loadable(&self) -> Result<Loadable, base::files::FileError> {
+        let SavedState { strategy, fingerprint, .. } = &self.manifest.state;
+        Loadable::prepare(*strategy, self.dir.state_files(fingerprint.topology.arch))
     }
 
     /// Its files.
@@ -96,24 +96,34 @@ impl SnapshotDir {
         self.0.join("config.img")
     }
 
-    /// [`Strategy::Template`]: the memory.
+    /// [`Strategy::Template`](vm::saving::Strategy::Template): the memory.
     pub fn memory(&self) -> PathBuf {
         self.0.join("memory")
     }
 
-    /// [`Strategy::Template`]: the devices.
+    /// [`Strategy::Template`](vm::saving::Strategy::Template): the devices.
     pub fn devices(&self) -> PathBuf {
         self.0.join("devices")
     }
 
-    /// [`Strategy::MappedRam`]: memory and devices, compressed.
+    /// [`Strategy::MappedRam`](vm::saving::Strategy::MappedRam): memory and devices, compressed.
     pub fn savevm_zst(&self, arch: image::arch::Arch) -> PathBuf {
         self.0.join(format!("stack-emulator-{arch}.savevm.zst"))
     }
 
-    /// [`Strategy::MappedRam`]: the same as QEMU reads it; made again from the compressed one when it is missing.
+    /// [`Strategy::MappedRam`](vm::saving::Strategy::MappedRam): the same as QEMU reads it; made again from the compressed one when it is missing.
     pub fn savevm_raw(&self, arch: image::arch::Arch) -> PathBuf {
         self.0.join(format!("stack-emulator-{arch}.savevm.raw"))
+    }
+
+    /// The files of its saved state.
+    pub(crate) fn state_files(&self, arch: image::arch::Arch) -> StateFiles {
+        StateFiles {
+            memory: self.memory(),
+            devices: self.devices(),
+            savevm: self.savevm_raw(arch),
+            packed: Some(self.savevm_zst(arch)),
+        }
     }
 
     /// Logs of the capture.

@@ -90,7 +90,7 @@ impl<'a> Store<'a> {
                     continue;
                 }
             };
-            let differences = snapshot.manifest.fingerprint.differences(fingerprint);
+            let differences = snapshot.manifest.state.fingerprint.differences(fingerprint);
             if !differences.is_empty() {
                 because.push(format!("snapshot `{name}` is of another machine: {}", differences.join(", ")));
                 continue;
@@ -143,8 +143,8 @@ impl<'a> Store<'a> {
     /// Takes their names from those snapshots.
     fn set_apart(&self, new: &Snapshot) -> Result<Vec<PathBuf>, FileError> {
         let needed = self.needed()?;
-        let Fingerprint { image, qemu, topology, .. } = &new.manifest.fingerprint;
-        let prefix = prefix(topology.arch, new.manifest.strategy);
+        let Fingerprint { image, qemu, topology, .. } = &new.manifest.state.fingerprint;
+        let prefix = prefix(topology.arch, new.manifest.state.strategy);
         let mut doomed = Vec::new();
         for name in self.names()? {
             let dir = self.root().join(&name);
@@ -227,7 +227,7 @@ impl<'a> Store<'a> {
 /// Whether a snapshot is of any use to those that it `fits`. One that cannot be looked at may be.
 fn lives(snapshot: Result<Snapshot, Unusable>, fits: impl FnOnce(&Fingerprint) -> bool) -> bool {
     match snapshot {
-        Ok(snapshot) => fits(&snapshot.manifest.fingerprint),
+        Ok(snapshot) => fits(&snapshot.manifest.state.fingerprint),
         Err(reason) => matches!(reason, Unusable::File(_)),
     }
 }

@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
         snapshot: SnapshotDir,
     ) -> anyhow::Result<Self> {
         let manifest: SnapshotManifest = serde_json::from_slice(&fs::read(snapshot.manifest())?)?;
-        Ok(Self { home, qemu, boot, snapshot, topology: manifest.fingerprint.topology })
+        Ok(Self { home, qemu, boot, snapshot, topology: manifest.state.fingerprint.topology })
     }
 
     pub(super) async fn run(&self, way: Way, idle: Option<Duration>) -> anyhow::Result<Sample> {

@@ -14,7 +14,7 @@ use vm::memory::{HeldMemory, SavedMemory, SharedMemory, inherited};
 use vm::process::{Launched, VmProcessError};
 use vm::qmp::{Forward, Qmp};
 use vm::runtime;
-use vm::saving::{self, Strategy};
+use vm::saving::Strategy;
 use vm::socket::Inherited;
 use vm::stack_machine::{self, Files};
 use vm::tail::Tail;
@@ -25,7 +25,7 @@ use super::super::live::{Live, Ready};
 use super::super::record::{self, Record, SCHEMA_VERSION, Session};
 use super::super::standstill::unless_disk_fails;
 use super::super::{Instance, ready, room, suspension};
-use super::origin::{Origin, Saved};
+use super::origin::Origin;
 use super::plan::{MachinePlan, Plan};
 use super::{Begun, StartOptions};
 use crate::backlog;
@@ -35,6 +35,7 @@ use crate::guest_link::message::Message;
 use crate::guest_link::settings;
 use crate::place::{self, Place};
 use crate::ports;
+use crate::saved::load::Loadable;
 
 /// How long QEMU may take to open its monitor: its files may have to be read from a slow disk first.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);
@@ -119,7 +120,7 @@ struct Launching<'a> {
     live: Live,
     record: Record,
     session: Session,
-    saved: Option<Saved>,
+    saved: Option<Loadable>,
     /// Lives until QEMU has opened it.
     memory: GuestMemory,
     qemu: Launched,
@@ -139,7 +140,7 @@ impl<'a> Attempt<'a> {
         // Before anything is used up, and until QEMU takes them.
         let held = ports::hold(&self.plan.ports).map_err(|error| Failure::Host(error.into()))?;
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
-        let saved = origin.saved(&self.instance.dir).map_err(Failure::of)?;
+        let saved = origin.loadable(&self.instance.dir).map_err(|error| Failure::of(error.into()))?;
         let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
         let live = self.live(&record, origin, because, memory.held()).map_err(Failure::Host)?;
         let launching =
@@ -155,7 +156,7 @@ impl<'a> Attempt<'a> {
         &self,
         mut record: Record,
         origin: &Origin,
-        saved: Option<Saved>,
+        saved: Option<Loadable>,
         memory: GuestMemory,
         mut live: Live,
         phase: Phase<'a>,
@@ -241,17 +242,13 @@ impl<'a> Attempt<'a> {
         self.finish(live, qemu)
     }
 
-    fn memory(&self, saved: Option<&Saved>) -> Result<GuestMemory, InstanceError> {
-        let outside = match saved {
-            Some(saved) => saved.strategy == Strategy::Template,
-            None => Strategy::Template.is_possible(self.plan.machine.qemu.capabilities()),
-        };
-        if !outside {
-            return Ok(GuestMemory::Own);
-        }
+    fn memory(&self, saved: Option<&Loadable>) -> Result<GuestMemory, InstanceError> {
         let bytes = self.plan.machine.topology.memory_mib << 20;
-        if let Some(saved) = saved.and_then(|saved| saved.memory.as_ref()) {
-            return Ok(GuestMemory::Saved(SavedMemory::open(saved, bytes)?));
+        if let Some(saved) = saved {
+            return Ok(saved.memory(bytes)?.map_or(GuestMemory::Own, GuestMemory::Saved));
+        }
+        if !Strategy::Template.is_possible(self.plan.machine.qemu.capabilities()) {
+            return Ok(GuestMemory::Own);
         }
         let shared = SharedMemory::new(bytes);
         let shared = shared.map_err(FileError::of("allocate memory for", self.instance.dir.root()))?;
@@ -309,7 +306,7 @@ impl<'a> Attempt<'a> {
         &self,
         live: &Live,
         listening: Option<i32>,
-        saved: Option<&Saved>,
+        saved: Option<&Loadable>,
         session: &Session,
     ) -> Result<Machine, InstanceError> {
         let dir = &self.instance.dir;
@@ -327,7 +324,7 @@ impl<'a> Attempt<'a> {
             None => Memory::Anonymous,
         };
         let begin = match saved {
-            Some(saved) => saving::begin(saved.strategy, &saved.state)?,
+            Some(saved) => saved.begin()?,
             None => Begin::Boot,
         };
         let name = format!("stack-emulator-{}", self.instance.name);
@@ -342,13 +339,13 @@ impl<'a> Attempt<'a> {
     async fn go_on(
         &self,
         qmp: &Qmp,
-        saved: &Saved,
+        saved: &Loadable,
         origin: &Origin,
         record: &Record,
     ) -> Result<(), InstanceError> {
         let phase = Phase::start(self.timings, "load", "Load memory and devices");
         let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
-        qmp.load(saved.strategy, &saved.state, limit).await?;
+        saved.load(qmp, limit).await?;
         // From here on the guest writes to its disk, and this memory is good no more. Not sooner: whatever has failed until now, the
         // next start can go on from it.
         if matches!(origin, Origin::Suspended(_)) {

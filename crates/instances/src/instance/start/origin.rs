@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use base::events::{Event, Reporter};
-use base::files::FileLock;
+use base::files::{FileError, FileLock};
 use vm::error::one_line;
 use vm::saving::Strategy;
 
@@ -15,6 +15,7 @@ use super::super::record::{Record, RecordError, Session};
 use super::super::suspension::{Goes, Suspension};
 use super::StartOptions;
 use super::plan::{MachinePlan, Plan};
+use crate::saved::load::Loadable;
 use crate::snapshot::Snapshot;
 use crate::snapshot::capture::Capture;
 use crate::snapshot::error::SnapshotError;
@@ -46,16 +47,6 @@ impl Beginning {
     }
 }
 
-/// The files of a saved state.
-pub(super) struct Saved {
-    /// How it was saved.
-    pub(super) strategy: Strategy,
-    /// What QEMU loads.
-    pub(super) state: PathBuf,
-    /// The memory, where QEMU does not load it.
-    pub(super) memory: Option<PathBuf>,
-}
-
 impl Origin {
     /// How the start is told to have begun.
     pub(super) fn started_by(&self) -> StartedBy {
@@ -70,29 +61,12 @@ impl Origin {
     ///
     /// # Errors
     /// When it cannot be unpacked.
-    pub(super) fn saved(&self, dir: &InstanceDir) -> Result<Option<Saved>, InstanceError> {
-        Ok(match self {
-            Self::Cold => None,
-            Self::Snapshot(snapshot) => {
-                let strategy = snapshot.manifest.strategy;
-                Some(match strategy {
-                    Strategy::Template => {
-                        let dir = snapshot.dir();
-                        Saved { strategy, state: dir.devices(), memory: Some(dir.memory()) }
-                    }
-                    Strategy::MappedRam => Saved { strategy, state: snapshot.savevm()?, memory: None },
-                })
-            }
-            Self::Suspended(suspension) => {
-                let strategy = suspension.strategy;
-                Some(match strategy {
-                    Strategy::Template => {
-                        Saved { strategy, state: dir.devices(), memory: Some(dir.memory()) }
-                    }
-                    Strategy::MappedRam => Saved { strategy, state: dir.savevm(), memory: None },
-                })
-            }
-        })
+    pub(super) fn loadable(&self, dir: &InstanceDir) -> Result<Option<Loadable>, FileError> {
+        match self {
+            Self::Cold => Ok(None),
+            Self::Snapshot(snapshot) => snapshot.loadable().map(Some),
+            Self::Suspended(suspension) => suspension.loadable(dir).map(Some),
+        }
     }
 
     /// The volume with settings that the guest has mounted, or is going to mount.
@@ -141,7 +115,7 @@ impl Instance {
             Goes::Nowhere => Beginning::cold(None),
             Goes::Not(reason) => dropped(reason),
             Goes::On(suspension) => {
-                let differences = suspension.fingerprint.differences(&plan.machine.fingerprint);
+                let differences = suspension.state.fingerprint.differences(&plan.machine.fingerprint);
                 if differences.is_empty() {
                     Beginning { origin: Origin::Suspended(suspension), kept: None, because: None }
                 } else {

@@ -132,7 +132,7 @@ impl Instance {
     /// The size asked for, else that of the machine that is suspended, else the image's.
     fn size(&self, image: MachineSize, options: &MachineOptions) -> MachineSize {
         let suspended = record::read::<Suspension>(&self.dir.suspension()).ok().flatten();
-        let kept = suspended.map(|suspended| suspended.fingerprint.topology);
+        let kept = suspended.map(|suspended| suspended.state.fingerprint.topology);
         let cpus = options.cpus.or(kept.as_ref().map(|kept| kept.cpus));
         let memory_mib = options.memory_mib.or(kept.as_ref().map(|kept| kept.memory_mib));
         MachineSize {

@@ -1,4 +1,4 @@
-//! The pair of files of a `mapped-ram` snapshot: compressed for keeping, and as QEMU reads it.
+//! The pair of files of a `mapped-ram` state: compressed for keeping, and as QEMU reads it.
 
 use std::fs::File;
 use std::io;
@@ -7,46 +7,41 @@ use std::path::{Path, PathBuf};
 use base::files::{FileError, PRIVATE_FILE, read_document, write_json};
 use base::sparse;
 
-use super::SnapshotDir;
-use image::arch::Arch;
 use vm::stamp::Stamp;
 
 /// Compression level: a higher one takes several times as long for a tenth less.
 const LEVEL: i32 = 1;
 
-/// Compresses what QEMU has written, and notes that the uncompressed file is what came out of it.
-pub(super) fn pack(dir: &SnapshotDir, arch: Arch) -> Result<(), FileError> {
-    let (raw, packed) = (dir.savevm_raw(arch), dir.savevm_zst(arch));
+/// Compresses what QEMU has written to `raw`, and notes that it is what `packed` unpacks to.
+pub(super) fn pack(raw: &Path, packed: &Path) -> Result<(), FileError> {
     let pack = || -> io::Result<()> {
-        let mut encoder = zstd::Encoder::new(File::create_new(&packed)?, LEVEL)?;
+        let mut encoder = zstd::Encoder::new(File::create_new(packed)?, LEVEL)?;
         encoder.include_checksum(true)?;
-        io::copy(&mut File::open(&raw)?, &mut encoder)?;
+        io::copy(&mut File::open(raw)?, &mut encoder)?;
         encoder.finish()?.sync_all()
     };
-    pack().map_err(FileError::of("write", &packed))?;
-    note(&raw)
+    pack().map_err(FileError::of("write", packed))?;
+    note(raw)
 }
 
-/// Makes sure that the uncompressed file is there, and gives its path.
+/// Makes sure that the uncompressed file is there.
 ///
 /// # Errors
 /// When the compressed one cannot be read or is damaged, or the other cannot be written.
-pub(super) fn unpacked(dir: &SnapshotDir, arch: Arch) -> Result<PathBuf, FileError> {
-    let raw = dir.savevm_raw(arch);
-    if is_noted(&raw) {
-        return Ok(raw);
+pub(super) fn ensure_unpacked(raw: &Path, packed: &Path) -> Result<(), FileError> {
+    if is_noted(raw) {
+        return Ok(());
     }
-    let packed = dir.savevm_zst(arch);
     let unpack = || -> io::Result<()> {
-        let partial = tempfile::Builder::new().prefix(".savevm-").tempfile_in(dir.root())?;
+        let dir = raw.parent().unwrap_or(Path::new(""));
+        let partial = tempfile::Builder::new().prefix(".savevm-").tempfile_in(dir)?;
         let mut writer = sparse::Writer::new(partial.as_file());
-        zstd::stream::copy_decode(File::open(&packed)?, &mut writer)?;
+        zstd::stream::copy_decode(File::open(packed)?, &mut writer)?;
         writer.finish()?;
-        partial.persist(&raw).map(drop).map_err(|error| error.error)
+        partial.persist(raw).map(drop).map_err(|error| error.error)
     };
-    unpack().map_err(FileError::of("unpack", &packed))?;
-    note(&raw)?;
-    Ok(raw)
+    unpack().map_err(FileError::of("unpack", packed))?;
+    note(raw)
 }
 
 /// The note beside the uncompressed file.
@@ -74,21 +69,20 @@ mod tests {
 
     #[test]
     fn a_missing_or_changed_uncompressed_file_is_made_again() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = SnapshotDir::new(root.path());
-        let raw = dir.savevm_raw(Arch::Amd64);
+        let dir = tempfile::tempdir().unwrap();
+        let (raw, packed) = (dir.path().join("state.savevm.raw"), dir.path().join("state.savevm.zst"));
         let file = File::create(&raw).unwrap();
         file.set_len(8 << 20).unwrap();
         file.write_all_at(b"state", 5 << 20).unwrap();
         let content = fs::read(&raw).unwrap();
-        pack(&dir, Arch::Amd64).unwrap();
-        assert!(fs::metadata(dir.savevm_zst(Arch::Amd64)).unwrap().len() < 64 << 10);
+        pack(&raw, &packed).unwrap();
+        assert!(fs::metadata(&packed).unwrap().len() < 64 << 10);
 
         for damage in
             [|raw: &Path| fs::remove_file(raw).unwrap(), |raw: &Path| fs::write(raw, "short").unwrap()]
         {
             damage(&raw);
-            assert_eq!(unpacked(&dir, Arch::Amd64).unwrap(), raw);
+            ensure_unpacked(&raw, &packed).unwrap();
             assert!(fs::read(&raw).unwrap() == content);
         }
         assert!(sparse::allocated(&File::open(&raw).unwrap()).unwrap() < 1 << 20);
@@ -96,11 +90,11 @@ mod tests {
 
     #[test]
     fn a_damaged_compressed_file_is_an_error() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = SnapshotDir::new(root.path());
-        fs::write(dir.savevm_zst(Arch::Amd64), "no zstd").unwrap();
-        let error = unpacked(&dir, Arch::Amd64).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let (raw, packed) = (dir.path().join("state.savevm.raw"), dir.path().join("state.savevm.zst"));
+        fs::write(&packed, "no zstd").unwrap();
+        let error = ensure_unpacked(&raw, &packed).unwrap_err();
         assert!(error.to_string().contains("savevm.zst"), "{error}");
-        assert!(!dir.savevm_raw(Arch::Amd64).exists());
+        assert!(!raw.exists());
     }
 }
