@@ -13,12 +13,12 @@ pub(crate) struct HostAbi {
     pub(crate) os: String,
     /// Distribution and its release: "debian 12", "arch" where there are no releases.
     pub(crate) distribution: String,
-    /// C library: "glibc 2.36"; empty where `getconf` does not tell.
+    /// C library: "glibc 2.36"; empty if `getconf` does not report it.
     pub(crate) libc: String,
 }
 
 impl HostAbi {
-    /// This host's.
+    /// Reads the identity of this host.
     pub(crate) async fn of_this_host() -> Self {
         let distribution = match OsRelease::open() {
             Ok(release) => distribution(&release),

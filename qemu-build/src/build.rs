@@ -20,7 +20,7 @@ use crate::{firmware, recipe, tree};
 /// How long ninja may take to end its compilers when the build is interrupted.
 const NINJA_GRACE: Duration = Duration::from_secs(10);
 
-/// Variables that would change the result behind the key's back.
+/// Variables that would change the result without changing the key.
 const FLAG_VARIABLES: [&str; 4] = ["CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS"];
 
 /// What to build, and where.
@@ -49,7 +49,7 @@ pub struct Built {
     pub fresh: bool,
 }
 
-/// The pinned QEMU in `prefix_root`, if it is there and works; `current` then names it.
+/// Returns the pinned QEMU in `prefix_root`, if it exists and works; `current` then names it.
 ///
 /// # Errors
 /// When `current` cannot be changed.
@@ -63,7 +63,7 @@ pub async fn existing(prefix_root: &Path) -> Result<Option<Built>, BuildError> {
     Ok(Some(Built { prefix, key: key.as_str().to_owned(), fresh: false }))
 }
 
-/// Gives the pinned QEMU: the one that is there if it works, else a new one. Several processes may ask at once; one builds,
+/// Returns the pinned QEMU: the existing one if it works, else a new one. Several processes may ask at once; one builds,
 /// the others wait. Afterwards `current` in the prefix root names it.
 ///
 /// # Errors
@@ -142,7 +142,7 @@ impl<'a> Work<'a> {
         if self.source.exists() {
             return Ok(());
         }
-        let phase = Phase::start(self.reporter, "unpack", "Unpacking the source of QEMU");
+        let phase = Phase::start(self.reporter, "unpack", "Unpack the source of QEMU");
         tree::prepare(&tarball.path, &self.root.join("unpacking"), &self.source, &phase).await?;
         phase.done();
         Ok(())
@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
         if done.exists() {
             return Ok(());
         }
-        let phase = Phase::start(self.reporter, "configure", "Configuring QEMU");
+        let phase = Phase::start(self.reporter, "configure", "Configure QEMU");
         remove(&self.build)?;
         fs::create_dir_all(&self.build).map_err(FileError::of("create", &self.build))?;
         tree::complete_wheels(&self.source, &self.root, &self.log)
@@ -174,7 +174,7 @@ impl<'a> Work<'a> {
     }
 
     async fn compile(&self, jobs: Option<NonZeroUsize>) -> Result<(), BuildError> {
-        let phase = Phase::start(self.reporter, "compile", "Compiling QEMU");
+        let phase = Phase::start(self.reporter, "compile", "Compile QEMU");
         let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Cmd::new("ninja")
             .arg(format!("-j{}", jobs.unwrap_or_else(processors)))
@@ -195,8 +195,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Makes the option ROMs from their source where the tarball has none. They are x86 code, which only an x86 compiler
-    /// makes; elsewhere they come from the host's packages.
+    /// Builds the option ROMs from their source if the tarball has none. They are x86 code, which only an x86 compiler
+    /// produces; elsewhere they come from the host's packages.
     async fn option_roms(&self) -> Result<(), BuildError> {
         if !firmware::lacks_option_roms(&self.source) || std::env::consts::ARCH != "x86_64" {
             return Ok(());
@@ -221,7 +221,7 @@ impl<'a> Work<'a> {
         version: &str,
         tarball: &Tarball,
     ) -> Result<(), BuildError> {
-        let phase = Phase::start(self.reporter, "install", "Installing QEMU");
+        let phase = Phase::start(self.reporter, "install", "Install QEMU");
         let root = prefix.parent().unwrap_or(Path::new("."));
         let images = firmware::find(&self.source, &self.build)?;
         let new = tempfile::Builder::new().prefix(prefix::NEW).tempdir_in(root);

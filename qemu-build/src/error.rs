@@ -1,4 +1,4 @@
-//! Why there is no QEMU in the end.
+//! Why QEMU could not be built.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -111,7 +111,7 @@ impl BuildError {
             )),
             Self::WrongTarball { .. } => Some("run `cargo xtask build-qemu` without `--source`".to_owned()),
             Self::Step { .. } => Some(
-                "run `cargo xtask setup --check --for build-qemu` to see what the host lacks; `cargo xtask build-qemu` goes on \
+                "run `cargo xtask setup --check --for build-qemu` to see what the host lacks; `cargo xtask build-qemu` resumes \
                  where it stopped"
                     .to_owned(),
             ),

@@ -1,4 +1,4 @@
-//! Firmware and option ROMs that the machines need, so that a prefix needs nothing beside it.
+//! Firmware and option ROMs that the machines need, so that a prefix needs no other files.
 
 use std::path::{Path, PathBuf};
 

@@ -70,13 +70,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key on this host.
+    /// Returns the key on this host.
     pub async fn of_this_host() -> Self {
         let inputs = Inputs::of(&Sources::pinned(), HostAbi::of_this_host().await);
         Self { text: inputs.key(), inputs }
     }
 
-    /// The key as it names directories and CI caches.
+    /// Returns the key as it names directories and CI caches.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -15,7 +15,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// Reads a line that ninja wrote under [`STATUS`]; `None` for what compilers say.
+    /// Reads a line that ninja wrote under [`STATUS`]; `None` for the output of compilers.
     pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let (counter, what) = line.strip_prefix('[')?.split_once("] ")?;
         let (done, total) = counter.split_once('/')?;

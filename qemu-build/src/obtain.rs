@@ -20,7 +20,7 @@ pub(crate) struct Tarball {
     pub(crate) sha256: String,
 }
 
-/// Checks the tarball at `path`, which must be one of `sources`.
+/// Verifies the tarball at `path`, which must be one of `sources`.
 pub(crate) fn given(sources: &Sources, path: &Path) -> Result<Tarball, BuildError> {
     let sha256 = digest::of_file(path).map_err(FileError::of("read", path))?;
     if sources.list.iter().any(|source| source.sha256 == sha256) {
@@ -34,7 +34,7 @@ pub(crate) fn given(sources: &Sources, path: &Path) -> Result<Tarball, BuildErro
     })
 }
 
-/// Gives a tarball of `sources` in `downloads`: one that is there already, or the first that can be fetched. A spoilt one
+/// Returns a tarball of `sources` in `downloads`: an existing one, or the first that can be fetched. A damaged one
 /// is deleted.
 pub(crate) async fn any(
     sources: &Sources,
@@ -71,7 +71,7 @@ async fn fetched(
 ) -> Result<Tarball, BuildError> {
     let downloader = Downloader::new().map_err(BuildError::Client)?;
     let mut tried = Vec::new();
-    let phase = Phase::start(reporter, "fetch", "Fetching the source of QEMU");
+    let phase = Phase::start(reporter, "fetch", "Fetch the source of QEMU");
     for source in &sources.list {
         let (path, pin) = (downloads.join(source.file_name()), Pin::Sha256(source.sha256.clone()));
         let urls = source.urls(roots);
@@ -168,7 +168,7 @@ mod tests {
     async fn a_source_that_fails_is_named_and_the_next_one_taken() {
         let dir = tempfile::tempdir().unwrap();
         let root = server().await;
-        // A port that was free a moment ago and that nobody listens on.
+        // A port that was free a moment ago and that no one listens on.
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let unreachable = Url::parse(&format!("http://{closed}/q.tar.xz")).unwrap();
         let list = vec![

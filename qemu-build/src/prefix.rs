@@ -13,16 +13,16 @@ use crate::firmware;
 use crate::key::Inputs;
 use crate::recipe;
 
-/// Link beside the prefixes that names the one in use.
+/// Link next to the prefixes that names the one in use.
 const CURRENT: &str = "current";
 
-/// Starts of the names of what is there for moments only: a prefix that is being filled, one that is being replaced, and a link that
+/// Beginnings of temporary names: a prefix that is being filled, one that is being replaced, and a link that
 /// is about to become [`CURRENT`].
 pub(crate) const NEW: &str = ".new-";
 const OLD: &str = ".old-";
 const NEW_LINK: &str = ".current-";
 
-/// The lock of whoever builds a prefix.
+/// The lock of the process that builds a prefix.
 const LOCK: &str = ".lock";
 
 /// What a prefix was made from.
@@ -105,13 +105,13 @@ fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
     File::open(to).and_then(|file| file.sync_all()).map_err(FileError::of("write", to))
 }
 
-/// Path of the lock of whoever changes the prefixes in `root`.
+/// Returns the path of the lock of the process that changes the prefixes in `root`.
 pub(crate) fn lock(root: &Path) -> PathBuf {
     root.join(LOCK)
 }
 
-/// Removes what builds that were killed left in `root`, and gives a prefix its name back that was to be replaced when it happened. To be
-/// called with the [`lock`].
+/// Removes leftovers of killed builds from `root`, and restores the name of a prefix that was just being
+/// replaced. The caller holds the [`lock`].
 pub(crate) fn recover(root: &Path) -> Result<(), FileError> {
     for path in list(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -138,7 +138,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     list().map_err(FileError::of("list", dir))
 }
 
-/// Puts the filled directory `new` in the place of `prefix`. What was there before is removed; a virtual machine that runs
+/// Replaces `prefix` by the filled directory `new`. The old content is removed; a virtual machine that runs
 /// from it keeps its files until it ends.
 pub(crate) fn replace(new: &Path, prefix: &Path) -> Result<(), FileError> {
     let root = prefix.parent().unwrap_or(Path::new("."));
@@ -151,7 +151,7 @@ pub(crate) fn replace(new: &Path, prefix: &Path) -> Result<(), FileError> {
     File::open(root).and_then(|dir| dir.sync_all()).map_err(FileError::of("write", root))
 }
 
-/// Lets `current` name the prefix, in one step.
+/// Lets `current` name the prefix, atomically.
 pub(crate) fn make_current(prefix: &Path) -> Result<(), FileError> {
     let root = prefix.parent().unwrap_or(Path::new("."));
     let name = prefix.file_name().unwrap_or_default();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_build_left_is_removed_and_a_prefix_that_it_took_away_comes_back() {
+    fn leftovers_of_a_killed_build_are_removed_and_its_prefix_restored() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         // Killed after the first of the two renames, another time before the end of the removal that follows them.

@@ -71,7 +71,7 @@ const LINUX: [&str; 6] = [
 /// Flags for macOS hosts.
 const MACOS: [&str; 1] = ["--enable-hvf"];
 
-/// Arguments of `configure` on a host with the operating system `os`, as [`std::env::consts::OS`] names it.
+/// Returns the arguments of `configure` on a host with the operating system `os`, as [`std::env::consts::OS`] names it.
 pub(crate) fn configure_args(os: &str) -> Vec<String> {
     let mut args = vec![format!("--target-list={}", TARGETS.join(","))];
     args.extend(FLAGS.map(str::to_owned));

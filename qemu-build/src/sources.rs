@@ -35,14 +35,14 @@ pub(crate) enum Place {
 }
 
 impl Sources {
-    /// The sources that come with this program.
+    /// Returns the sources that come with this program.
     pub(crate) fn pinned() -> Self {
         toml::from_str(include_str!("../sources.toml")).expect("a test parses the file")
     }
 }
 
 impl Source {
-    /// Name of the tarball.
+    /// Returns the name of the tarball.
     pub(crate) fn file_name(&self) -> &str {
         let path = match &self.place {
             Place::Url(url) => url.path(),
@@ -51,7 +51,7 @@ impl Source {
         path.rsplit('/').next().unwrap_or(path)
     }
 
-    /// The addresses at which it may be, given the roots of the host's package archives.
+    /// Returns the addresses at which it may be, given the roots of the host's package archives.
     pub(crate) fn urls(&self, roots: &[Url]) -> Vec<Url> {
         match &self.place {
             Place::Url(url) => vec![url.clone()],

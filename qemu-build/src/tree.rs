@@ -14,8 +14,8 @@ use liblzma::read::XzDecoder;
 use crate::error::BuildError;
 use crate::recipe::{self, Input};
 
-/// Unpacks `tarball`, which holds one directory, and puts our changes in. `source` appears only when it is complete;
-/// whatever an earlier attempt left in `scratch` is removed.
+/// Unpacks `tarball`, which contains one directory, and applies our changes. `source` appears only when it is complete;
+/// leftovers of an earlier attempt in `scratch` are removed.
 pub(crate) async fn prepare(
     tarball: &Path,
     scratch: &Path,
@@ -43,7 +43,7 @@ pub(crate) async fn prepare(
     Ok(())
 }
 
-/// Unpacks and gives the one directory that the tarball holds. Gives way between entries, so that an interrupt is seen.
+/// Unpacks the tarball and returns its only directory. Yields between entries, so that an interrupt is noticed.
 async fn unpack(tarball: &Path, into: &Path, phase: &Phase<'_>) -> io::Result<PathBuf> {
     let file = File::open(tarball)?;
     let total = file.metadata()?.len();
@@ -181,7 +181,7 @@ mod tests {
         let (path, into) = (dir.path().join("q.tar.xz"), dir.path().join("into"));
         fs::create_dir(&into).unwrap();
         tarball(&path, &["q-1.0/a", "q-1.0/sub/b"]);
-        let phase = Phase::start(&base::events::Silent, "unpack", "Unpacking");
+        let phase = Phase::start(&base::events::Silent, "unpack", "Unpack");
         let unpacked = unpack(&path, &into, &phase).await.unwrap();
         phase.done();
         assert_eq!(unpacked, into.join("q-1.0"));
@@ -192,7 +192,7 @@ mod tests {
     async fn a_truncated_tarball_and_a_heap_of_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("q.tar.xz");
-        let phase = Phase::start(&base::events::Silent, "unpack", "Unpacking");
+        let phase = Phase::start(&base::events::Silent, "unpack", "Unpack");
         tarball(&path, &["a/x", "b/y"]);
         let into = tempfile::tempdir_in(dir.path()).unwrap();
         assert!(unpack(&path, into.path(), &phase).await.is_err());

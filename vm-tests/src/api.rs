@@ -26,7 +26,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// A client of the service at `url`, without a proxy, as loopback wants.
+    /// A client of the service at `url`, without a proxy, as loopback needs.
     ///
     /// # Panics
     /// When no client can be made.

@@ -14,7 +14,7 @@ const ROOT: &str = "stack-root";
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
 
-/// Proves that the guest's root file system is without fault. The guest must have shut down.
+/// Asserts that the guest's root file system is without fault. The guest must have shut down.
 ///
 /// # Panics
 /// When it is not, or cannot be looked at.
@@ -36,7 +36,7 @@ pub async fn assert_sound(emulator: &Emulator) {
     std::fs::remove_file(&raw).expect("the home is writable");
 }
 
-/// The overlay with all that is below it, as QEMU is told of it.
+/// The overlay with everything below it, as it is passed to QEMU.
 fn chain(emulator: &Emulator) -> Value {
     let dir = emulator.dir();
     let record: Record =

@@ -105,7 +105,7 @@ impl Emulator {
     /// The same program and home, acting on the instance called `name`.
     ///
     /// # Panics
-    /// When that is no name.
+    /// When that is not a valid name.
     #[must_use]
     pub fn instance(&self, name: &str) -> Self {
         let instance = name.parse().expect("a name of an instance");
@@ -261,7 +261,7 @@ impl Emulator {
         process.gone(GONE_LIMIT).await.expect("a killed process ends");
     }
 
-    /// Proves that no process of this home runs any more and that nothing half-made lies about in it.
+    /// Asserts that no process of this home runs any more and that nothing half-made lies about in it.
     ///
     /// # Panics
     /// When something does.

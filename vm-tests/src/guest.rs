@@ -58,7 +58,7 @@ impl Guest {
         String::from_utf8(stdout).expect("the script prints UTF-8").trim_end().to_owned()
     }
 
-    /// Runs a short shell script in a guest that may stand still before it has answered.
+    /// Runs a short shell script in a guest that may be paused before it has answered.
     pub(crate) async fn try_sh(&self, script: &str) {
         let mut qga = Qga::new(&self.live.qga);
         if qga.ready(LIMIT).await.is_ok() {
@@ -79,7 +79,7 @@ impl Guest {
         wait::until(LIMIT, silent).await.expect("the guest agent goes");
     }
 
-    /// The largest difference that its clock and the host's can have, as the quickest of a few comparisons tells it.
+    /// The largest difference that its clock and the host's can have, by the quickest of a few comparisons.
     ///
     /// # Panics
     /// When the agent does not answer.

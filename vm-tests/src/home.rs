@@ -191,7 +191,7 @@ impl TestHome {
         names
     }
 
-    /// Proves that nothing half-made lies about.
+    /// Asserts that nothing incomplete is left.
     ///
     /// # Panics
     /// When something does.

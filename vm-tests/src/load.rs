@@ -14,7 +14,7 @@ use crate::stack::backend;
 /// How long a few writes may take.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A client that makes one user after the other until the machine goes away, or it is told to stop.
+/// A client that makes one user after the other until the machine is gone, or it is asked to stop.
 #[derive(Debug)]
 pub struct Load {
     count: Arc<AtomicUsize>,
@@ -51,7 +51,7 @@ impl Load {
     /// When that takes too long.
     pub async fn has_written(&self, users: usize) {
         let enough = async || (self.count.load(Ordering::Relaxed) >= users).then_some(());
-        wait::until(LIMIT, enough).await.expect("the load goes on");
+        wait::until(LIMIT, enough).await.expect("the load continues");
     }
 
     /// The users that were answered to have been made until the machine went away.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::wait;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long what has been told to end may take.
+/// How long a process that was asked to end may take.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Sends a signal.
@@ -15,7 +15,7 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// # Panics
 /// When there is no such process.
 pub fn send(pid: i32, signal: Signal) {
-    let pid = Pid::from_raw(pid).expect("0 is no process");
+    let pid = Pid::from_raw(pid).expect("0 is not a process");
     kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot send {signal:?} to {pid:?}: {error}"));
 }
 
@@ -52,14 +52,14 @@ pub fn of(home: &Path) -> Vec<Member> {
     directories().filter(belongs).filter_map(member).collect()
 }
 
-/// Kills them. One that has ended meanwhile is no concern.
+/// Kills them. One that has ended meanwhile is ignored.
 pub(crate) fn kill_all_of(home: &Path) {
     for pid in of(home).iter().filter_map(|member| Pid::from_raw(member.pid)) {
         let _ = kill_process(pid, Signal::KILL);
     }
 }
 
-/// Proves that there are none of those.
+/// Asserts that there are none of those.
 ///
 /// # Panics
 /// When one is there still after a while.

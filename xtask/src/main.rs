@@ -5,6 +5,8 @@ mod cli;
 mod hints;
 mod host_qemu;
 mod packages;
+#[cfg(test)]
+mod style;
 mod tasks;
 #[cfg(test)]
 mod workflows;

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_without_a_description_of_its_machine_is_known_by_its_first_section() {
+    fn a_state_without_a_description_is_known_by_its_first_section() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
         let of = |head: &[u8]| {

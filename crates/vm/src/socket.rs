@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_path_that_is_too_long_for_an_address_can_be_listened_at_and_connected_to() {
+    async fn a_path_too_long_for_an_address_can_be_bound_and_connected_to() {
         let dir = tempfile::tempdir().unwrap();
         let path = deep(dir.path());
         assert!(UnixStream::connect(&path).await.is_err());
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     #[expect(clippy::used_underscore_binding, reason = "the program only keeps it open")]
-    fn the_socket_and_its_directory_are_inherited_and_nothing_waits_in_its_queue() {
+    fn the_socket_and_its_directory_are_inherited_with_an_empty_queue() {
         let dir = tempfile::tempdir().unwrap();
         let inherited = Inherited::at(&deep(dir.path())).unwrap();
         let flags = |fd: &dyn std::os::fd::AsFd| rustix::io::fcntl_getfd(fd.as_fd()).unwrap();

@@ -16,7 +16,7 @@ use crate::stack::{
 /// The password that takes the place of [`PASSWORD`].
 const NEW_PASSWORD: &str = "another horse battery";
 
-/// The dashboard's own account, which is no secret.
+/// The dashboard's own account, which is public.
 const ADMIN: &str = "email=admin%40example.com&password=local-emulator";
 
 /// The ways in which something ends.
@@ -84,7 +84,7 @@ impl Target {
         if answer.status == status {
             return Ok(answer);
         }
-        Err(self.found(format!("{} in place of {status} to {}", answer.shown(), request.shown())))
+        Err(self.found(format!("{} instead of {status} to {}", answer.shown(), request.shown())))
     }
 }
 
@@ -190,7 +190,7 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }
 
-/// The one that ends something, somewhere among those that go on.
+/// The one that ends something, somewhere among the others.
 fn among(rng: &mut StdRng, end: Request, others: Vec<Request>) -> Vec<Request> {
     let mut requests = others;
     requests.insert(rng.random_range(0..=requests.len()), end);
@@ -300,8 +300,8 @@ async fn one_mailbox(target: &Target, rng: &mut StdRng) -> Result<(), Stop> {
     let made = answers.iter().filter(|answer| answer.status == 201).count();
     // One that had no answer, because there was no time for it, may be the one that made the account.
     if made > 1 || made == 0 && answers.len() == spelled.len() {
-        let told: Vec<String> = answers.iter().map(Answer::shown).collect();
-        return Err(target.found(format!("{made} accounts of one mailbox, {local}: {told:?}")));
+        let shown: Vec<String> = answers.iter().map(Answer::shown).collect();
+        return Err(target.found(format!("{made} accounts of one mailbox, {local}: {shown:?}")));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Random and concurrent requests to every route of the backend and the dashboard: what they may never be answered with, and what
-//! must have ended when it was ended, whatever went on beside.
+//! must have ended when it was ended, whatever happened concurrently.
 //!
 //! What a seed repeats is each worker's sequence of requests; which of them meet is the machine's doing.
 
@@ -25,10 +25,10 @@ use crate::stack::KEYS;
 /// Variable with the seed to repeat; without it every run has another.
 pub const SEED_VARIABLE: &str = "VM_TESTS_FUZZ_SEED";
 
-/// Variable with how many seconds to go on.
+/// Variable with the number of seconds to run.
 pub const SECONDS_VARIABLE: &str = "VM_TESTS_FUZZ_SECONDS";
 
-/// How long where nobody asks for more.
+/// How long by default.
 const SHORT: Duration = Duration::from_secs(20);
 
 /// Workers that send what is wrong, and workers that follow what is right to its end.
@@ -51,7 +51,7 @@ impl Plan {
     /// As the variables say.
     ///
     /// # Panics
-    /// When one is no number.
+    /// When one is not a number.
     pub fn from_env() -> Self {
         let number = |name| {
             let text = variables::text(name)?;
@@ -100,7 +100,7 @@ pub async fn run(started: &Started, plan: Plan) -> Outcome {
     std::mem::take(&mut *target.outcome())
 }
 
-/// Lets everything end that can, beside its use, `rounds` times and one thing after the other.
+/// Ends everything that can be ended, concurrently with its use, `rounds` times and one thing after the other.
 pub async fn end_everything(started: &Started, seed: u64, rounds: usize) -> Outcome {
     let target = Target::new(started);
     let mut rng = StdRng::seed_from_u64(seed);
@@ -180,15 +180,17 @@ impl Target {
     }
 }
 
-/// What must not be in any answer. Those of the backend say what failed, except to who wants no body.
+/// What must not be in any answer. Those of the backend say what failed, except to clients that ask for no body.
 fn wrong(answer: &Answer, says_why: bool) -> Option<&'static str> {
-    let told = answer.header("content-type").is_some();
+    let has_body = answer.header("content-type").is_some();
     match answer.status {
         // That is what a health check is for.
         503 if answer.json()["code"] == "UNHEALTHY" => None,
         503 if answer.header("retry-after").is_none() => Some("503 without Retry-After"),
         500..503 | 504.. => Some("a failure of the service"),
-        400.. if says_why && told && !answer.json()["code"].is_string() => Some("a failure without a code"),
+        400.. if says_why && has_body && !answer.json()["code"].is_string() => {
+            Some("a failure without a code")
+        }
         _ => None,
     }
 }
@@ -208,6 +210,6 @@ mod tests {
         assert_eq!(of("503 Busy", ""), Some("503 without Retry-After"));
         assert_eq!(of("503 Busy\r\nretry-after: 2\r\ncontent-type: x", r#"{"code":"A"}"#), None);
         assert_eq!(of("401 No\r\ncontent-type: x", "no"), Some("a failure without a code"));
-        assert_eq!(of("400 Bad Request", ""), None, "what is no HTTP is answered without a body");
+        assert_eq!(of("400 Bad Request", ""), None, "invalid HTTP is answered without a body");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests that are wrong, in every way that comes to mind, beside some that are right.
+//! Invalid requests of every kind that comes to mind, mixed with some valid ones.
 
 use rand::RngExt;
 use rand::rngs::StdRng;

@@ -1,4 +1,4 @@
-//! Texts, bodies and headers that nobody thought of.
+//! Texts, bodies and headers that no one thought of.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -89,7 +89,7 @@ pub(super) fn body(rng: &mut StdRng, right: &Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Cut off, with bytes that are no UTF-8, twice, or with an escape that is none.
+/// Cut off, with invalid UTF-8, twice, or with an invalid escape.
 fn broken(rng: &mut StdRng, text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     match rng.random_range(0..4) {
@@ -122,7 +122,7 @@ pub(super) fn form(rng: &mut StdRng, names: &[&str]) -> String {
     fields.join("&")
 }
 
-/// A text as it stands in an address or a form, now and then with an escape that is none or with bytes that are no UTF-8.
+/// A text as it stands in an address or a form, now and then with an invalid escape or with invalid UTF-8.
 pub(super) fn escaped(rng: &mut StdRng) -> String {
     match rng.random_range(0..8) {
         0 => (*one(rng, &["%", "%zz", "%ff%fe", "%00", "%c0%80", "%ed%a0%80", "%2e%2e%2f", "+"])).to_owned(),

@@ -17,10 +17,10 @@ use crate::emulator::START;
 use crate::load::Load;
 use crate::processes;
 
-/// How long a `start` or a `stop` is let go on before it is killed, at most: about as long as one takes.
+/// How long a `start` or a `stop` runs before it is killed, at most: about as long as one takes.
 const COMMAND: Duration = Duration::from_millis(600);
 
-/// How long writes go on before QEMU is killed, at most.
+/// How long writes continue before QEMU is killed, at most.
 const WRITES: Duration = Duration::from_millis(300);
 
 /// How long a killed process may take to end.
@@ -41,7 +41,7 @@ pub(super) enum Blow {
     Reset,
     /// `reset`, and the `start` of the next session is killed.
     KillFirstStart,
-    /// `stop`, and the `start` that goes on is killed.
+    /// `stop`, and the `start` that resumes is killed.
     KillStart,
     /// `stop` is killed.
     KillStop,
@@ -170,21 +170,21 @@ impl Soak {
         fs::remove_file(filler).expect("the disk is writable");
     }
 
-    /// The machine stands still then.
+    /// The machine pauses then.
     async fn write_to_a_full_disk(&self, cycle: usize) {
-        // The attendant removes the memory that the machine went on from, which makes room.
+        // The attendant removes the memory that the machine resumed from, which makes room.
         let spent = self.emulator.dir().spent();
         wait::until(END_LIMIT, async || (!spent.exists()).then_some(())).await.expect("`spent` is removed");
         let filler = self.fill();
         // A file of its own each time: what the guest has written to once has room on the host. It is not waited for, since its
-        // machine is going to stand still.
+        // machine is going to pause.
         let write = format!("dd if=/dev/urandom of=/var/tmp/soak-{cycle} bs=1M count=32 oflag=direct");
         self.emulator.guest().try_sh(&format!("{write} > /dev/null 2>&1 &")).await;
         let full = async || {
             let status = self.emulator.run(&["status"]).await;
             status.stdout.contains("this machine's is full").then_some(())
         };
-        wait::until(STANDSTILL_LIMIT, full).await.expect("`status` says that the machine stands still");
+        wait::until(STANDSTILL_LIMIT, full).await.expect("`status` says that the machine is paused");
         fs::remove_file(filler).expect("the disk is writable");
     }
 

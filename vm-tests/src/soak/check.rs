@@ -12,7 +12,7 @@ use crate::stack::users;
 /// Largest difference between the clocks of guest and host.
 const CLOCK: Duration = Duration::from_secs(2);
 
-/// How long what goes on in the background after a start may take: the attendant begins, and removes what the machine went on from.
+/// How long background work after a start may take: the attendant begins, and removes what the machine resumed from.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// What the directory of a running instance may hold; `docs/home.md` says what each is.
@@ -33,7 +33,7 @@ const FILES: [&str; 9] = [
 pub(super) struct Found {
     /// Rows that were answered to have been written, and are not there.
     pub(super) lost: Vec<String>,
-    /// Files and processes that nobody needs.
+    /// Unused files and processes.
     pub(super) left_over: Vec<String>,
     /// Everything else that is not as it should be.
     pub(super) wrong: Vec<String>,

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::blow::Blow;
 use super::check::Found;
 
-/// The cycles so far, and the one that goes on.
+/// The cycles so far, and the current one.
 pub(super) struct Report {
     seed: u64,
     begun: Instant,
-    /// The cycle that goes on, and since when.
+    /// The current cycle, and since when.
     current: Option<(usize, Blow, Instant)>,
     /// How often each has fallen, and the seconds after which all was well again, together.
     done: BTreeMap<Blow, (usize, f64)>,
@@ -39,7 +39,7 @@ impl Report {
         self.current = Some((cycle, blow, Instant::now()));
     }
 
-    /// The check after the cycle that goes on has `found` this, among so many `rows`. The cycle is over where that is nothing.
+    /// Records what the check after the current cycle has `found`, among so many `rows`. The cycle is over if that is nothing.
     pub(super) fn end(&mut self, rows: usize, found: &Found) {
         self.losses += found.lost.len();
         self.left_overs += found.left_over.len();
@@ -54,7 +54,7 @@ impl Report {
         say(&format!("{:>5}  {:<18}  {seconds:>5.1} s  {rows} rows", cycle + 1, blow.as_str()));
     }
 
-    /// The cycle that goes on has failed.
+    /// Records that the current cycle has failed.
     pub(super) fn failed(&mut self, evidence: &str) {
         let cycle = self.current.map_or_else(
             || "outside of a cycle".to_owned(),

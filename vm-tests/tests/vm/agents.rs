@@ -13,7 +13,7 @@ const USER: &str = "kept@example.com";
 const PROGRAM: &str = "/usr/lib/stack/stackd";
 
 #[tokio::test]
-async fn qemus_agent_takes_over_from_a_dead_one_and_where_both_are_dead_the_machine_is_booted() {
+async fn qemus_agent_replaces_a_dead_agent_and_without_both_it_boots() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -36,7 +36,7 @@ async fn qemus_agent_takes_over_from_a_dead_one_and_where_both_are_dead_the_mach
 }
 
 #[tokio::test]
-async fn a_resume_program_that_fails_dies_or_hangs_leads_to_a_boot_with_the_data() {
+async fn a_resume_program_that_fails_leads_to_a_boot_with_the_data() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;

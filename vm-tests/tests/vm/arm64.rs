@@ -1,5 +1,5 @@
 //! 64-bit Arm: what holds for every image and every instance holds for these, which no machine that these tests run on has the processor
-//! for. A selection: what does not depend on the architecture is proved once.
+//! for. A selection: what does not depend on the architecture is tested once.
 
 use ::image::arch::Arch;
 use serde_json::json;
@@ -66,7 +66,7 @@ async fn both_architectures_run_from_one_home_and_know_nothing_of_each_other() {
     assert!(users(&second).await.contains(&"arm@example.com".to_owned()));
     assert!(!users(&first).await.contains(&"arm@example.com".to_owned()));
 
-    // What belongs to one architecture is no use to the other, and says so.
+    // What belongs to one architecture is of no use to the other, and says so.
     arm64.finish().await;
     let mistaken = arm64.command(&["start"]).arg("--arch=amd64").output().await.unwrap();
     let said = String::from_utf8_lossy(&mistaken.stderr).into_owned();

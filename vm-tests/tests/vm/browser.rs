@@ -13,11 +13,11 @@ use vm_tests::stack::{backend, keys};
 /// Longest wait for the driver, and for a page under software emulation.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Directory that screenshots are kept in, when somebody wants to look at them.
+/// Directory that screenshots are kept in, when someone wants to look at them.
 const SCREENSHOTS_VARIABLE: &str = "VM_TESTS_SCREENSHOTS";
 
 #[tokio::test]
-async fn a_person_signs_in_sees_projects_masked_keys_and_the_state_of_every_service() {
+async fn a_person_signs_in_and_sees_projects_keys_and_states() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let project = json!({ "absolute_file_path": "/home/ada/shop/stack.config.json" });

@@ -52,7 +52,7 @@ impl Build {
         command.spawn().unwrap()
     }
 
-    /// The build failed, told where its logs are, and left nothing else.
+    /// Asserts that the build failed, reported where its logs are, and left nothing else.
     async fn assert_failed(&self, run: Run, says: &[&str]) {
         assert_ne!(run.code, 0, "{}", run.stderr);
         for text in says {

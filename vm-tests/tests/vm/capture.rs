@@ -1,4 +1,4 @@
-//! Captures: made once, made anew when that is asked for, and never at the cost of what there is.
+//! Captures: created once, created again on request, and never at the cost of existing data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use vm_tests::stack::{sign_up, users};
 const CAPTURE: [&str; 3] = ["capture", "-o", "json"];
 
 #[tokio::test]
-async fn a_capture_is_made_once_and_anew_by_force_and_an_instance_keeps_the_one_below_its_disk() {
+async fn a_capture_runs_once_or_by_force_and_a_used_snapshot_stays() {
     let emulator = Emulator::without_snapshots();
     let first = capture(&emulator, &[]).await;
     assert!(took_a_boot(&first));
@@ -38,11 +38,11 @@ async fn a_capture_is_made_once_and_anew_by_force_and_an_instance_keeps_the_one_
     assert_eq!(capture(&emulator, &[]).await["snapshot"], second["snapshot"]);
 
     let third = capture(&emulator, &["--force"]).await;
-    assert_eq!(emulator.home().snapshots(), [name(&third)], "nobody needs the others any more");
+    assert_eq!(emulator.home().snapshots(), [name(&third)], "the others are unused");
 }
 
 #[tokio::test]
-async fn a_mapped_ram_snapshot_is_resumed_and_what_qemu_reads_of_it_is_made_again_when_it_is_gone() {
+async fn a_mapped_ram_snapshot_resumes_and_its_raw_file_is_restored() {
     let emulator = Emulator::for_amd64();
     let captured = capture(&emulator, &["--strategy", "mapped-ram"]).await;
     assert_eq!(captured["strategy"], json!("mapped-ram"));

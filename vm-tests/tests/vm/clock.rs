@@ -9,10 +9,10 @@ use vm_tests::emulator::Emulator;
 use vm_tests::guest::Guest;
 use vm_tests::stack::sign_up;
 
-/// Age of the memory that the machine goes on from.
+/// Age of the memory that the machine resumes from.
 const AGE: Duration = Duration::from_secs(61);
 
-/// How long a machine stands still.
+/// How long a machine is paused.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
 /// Largest difference between the two clocks when `start` returns.
@@ -28,7 +28,7 @@ const SIGN_UP_LIMIT: Duration = Duration::from_secs(20);
 const WAKE_UP_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_machine_from_an_old_snapshot_has_the_hosts_time_and_gets_it_again_when_the_host_has_slept() {
+async fn a_machine_has_the_hosts_time_after_a_resume_and_a_sleep() {
     old_snapshot(Emulator::for_amd64()).await;
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn old_snapshot(emulator: Emulator) {
     assert!(range.contains(&expiry), "{expiry:?} is not in {range:?}");
     assert!(before.elapsed().unwrap() < SIGN_UP_LIMIT);
 
-    // A host that wakes up sets its clock, and the kernel tells whoever waits for that. Its guest has stood still.
+    // A host that wakes up sets its clock, and the kernel notifies every process that waits for that. Its guest was paused.
     guest.sh("date -s \"@$(($(date +%s) - 3600))\"").await;
     assert!(guest.clock_difference().await > TOKEN_LIFETIME / 2);
     clock_settime(ClockId::Realtime, clock_gettime(ClockId::Realtime)).expect("the test may set the clock");

@@ -1,5 +1,5 @@
 //! What every command answers after every kind of damage: exit code, what is reported, and the way out. The whole table is the snapshot
-//! beside this file, so that no line of it changes unseen.
+//! next to this file, so that no line of it changes unseen.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -108,11 +108,11 @@ async fn add(table: &mut String, emulator: &Emulator, name: &str, command: &[&st
         let because = started.get("coldBecause").and_then(Value::as_str).unwrap_or("-");
         let _ = writeln!(table, "    {} ({because})", started["startedBy"].as_str().unwrap_or("-"));
     }
-    let told = |line: &&str| {
+    let relevant = |line: &&str| {
         ["error:", "  cause:", "hint:", "warning:", "reason:"].iter().any(|start| line.starts_with(start))
     };
     let report = if command[0] == "status" { run.stdout.as_str() } else { "" };
-    for line in report.lines().chain(run.stderr.lines().filter(told)) {
+    for line in report.lines().chain(run.stderr.lines().filter(relevant)) {
         let _ = writeln!(table, "    {}", line.trim());
     }
     let live = record::read::<Live>(&emulator.dir().live()).ok().flatten();

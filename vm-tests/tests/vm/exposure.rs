@@ -14,7 +14,7 @@ use vm_tests::stack::{CURRENT_PROJECT, placeholders, with_key};
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn whoever_gets_through_to_a_port_while_a_machine_comes_up_finds_the_placeholder_refused() {
+async fn placeholders_are_refused_from_the_first_open_port_on() {
     let emulator = Emulator::without_snapshots();
     let ports = free_ports();
     let [backend, dashboard] = ports.map(|port| port.to_string());

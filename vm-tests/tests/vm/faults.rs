@@ -1,4 +1,4 @@
-//! Whatever is wrong with saved memory: it is noticed and told, and the start ends healthy with the user's data.
+//! Whatever is wrong with saved memory: it is noticed and reported, and the start ends healthy with the user's data.
 
 use std::ffi::CStr;
 use std::fs;
@@ -17,14 +17,14 @@ use vm_tests::stack::{sign_up, users};
 /// The user that must outlive every fault.
 const USER: &str = "kept@example.com";
 
-/// How long it may take until a guest has written more than there is room for, and `status` has been told so.
+/// How long it may take until a guest has written more than there is room for, and `status` knows it.
 const STANDSTILL_LIMIT: Duration = Duration::from_mins(2);
 
 /// A name, what is done to a snapshot's directory, and what is said about it.
 type Damage = (&'static str, fn(&Path), &'static str);
 
 #[tokio::test]
-async fn a_snapshot_that_is_not_what_it_was_is_named_with_its_fault_and_made_anew() {
+async fn a_changed_snapshot_is_reported_and_captured_again() {
     let emulator = Emulator::without_snapshots();
     let captured = emulator.run(&["capture", "-o", "json"]).await.expect(0).json();
     let whole = PathBuf::from(captured["dir"].as_str().unwrap());
@@ -67,7 +67,7 @@ async fn a_snapshot_that_is_not_what_it_was_is_named_with_its_fault_and_made_ane
 }
 
 #[tokio::test]
-async fn a_state_that_only_qemu_can_tell_is_damaged_leads_to_a_boot_and_is_never_tried_again() {
+async fn a_state_that_qemu_refuses_leads_to_a_boot_and_is_retired() {
     let emulator = Emulator::without_snapshots();
     let captured = emulator.run(&["capture", "-o", "json"]).await.expect(0).json();
     let dir = PathBuf::from(captured["dir"].as_str().unwrap());
@@ -92,7 +92,7 @@ async fn a_state_that_only_qemu_can_tell_is_damaged_leads_to_a_boot_and_is_never
 }
 
 #[tokio::test]
-async fn a_suspended_machine_whose_memory_is_cut_or_fits_no_more_is_booted_with_its_data() {
+async fn suspended_memory_that_does_not_fit_leads_to_a_boot_with_the_data() {
     let emulator = Emulator::for_amd64();
     sign_up(&emulator.start(&[]).await, USER).await;
     emulator.finish().await;
@@ -114,7 +114,7 @@ async fn a_suspended_machine_whose_memory_is_cut_or_fits_no_more_is_booted_with_
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_for_a_snapshot_leads_to_a_boot_and_leaves_nothing_half_made() {
+async fn a_disk_too_full_for_a_snapshot_leads_to_a_boot_without_leftovers() {
     let emulator = Emulator::without_snapshots();
     let disk = SmallDisk::mount(&emulator.home().home().snapshots(), c"size=64m");
     let started = emulator.start(&[]).await.by("cold");
@@ -136,21 +136,21 @@ fn instances_on(emulator: &Emulator, options: &CStr) -> SmallDisk {
     SmallDisk::mount(&instances, options)
 }
 
-/// Has the guest write more than there is room for, a moment later and by a program that is not waited for: its machine is going to
-/// stand still.
+/// Has the guest write more than there is room for, a moment later and by a program that is not waited for: its machine is
+/// going to pause.
 async fn write_soon(emulator: &Emulator) {
     let writes =
         "(sleep 5; dd if=/dev/urandom of=/var/tmp/large bs=1M count=32 oflag=direct; rm /var/tmp/large)";
     emulator.guest().sh(&format!("{writes} > /dev/null 2>&1 &")).await;
 }
 
-/// Waits until `status` says `because` of what the machine stands still.
+/// Waits until `status` says `because` of what the machine is paused.
 async fn stands_still(emulator: &Emulator, because: &str) {
-    let told = async || emulator.run(&["status"]).await.stdout.contains(because).then_some(());
-    wait::until(STANDSTILL_LIMIT, told).await.expect("`status` says that the machine stands still");
+    let reported = async || emulator.run(&["status"]).await.stdout.contains(because).then_some(());
+    wait::until(STANDSTILL_LIMIT, reported).await.expect("`status` says that the machine is paused");
 }
 
-/// Lets the machine go on, and proves that it has lost nothing and takes more.
+/// Lets the machine continue, and verifies that it has lost nothing and accepts more.
 async fn goes_on(emulator: &Emulator) {
     let again = emulator.start(&[]).await;
     assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
@@ -159,7 +159,7 @@ async fn goes_on(emulator: &Emulator) {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_data() {
+async fn a_disk_too_full_to_suspend_leads_to_a_shutdown_with_the_data() {
     let emulator = Emulator::for_amd64();
     let disk = instances_on(&emulator, c"size=160m,mode=0700");
     let started = emulator.start(&[]).await.by("snapshot");
@@ -178,7 +178,7 @@ async fn a_disk_that_is_full_when_suspending_leads_to_a_shutdown_that_keeps_the_
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_while_it_runs_makes_the_machine_stand_still_until_there_is_room() {
+async fn a_full_disk_pauses_the_machine_until_there_is_space() {
     let emulator = Emulator::for_amd64();
     let disk = instances_on(&emulator, c"size=160m,mode=0700");
     let started = emulator.start(&[]).await.by("snapshot");
@@ -201,7 +201,7 @@ async fn a_disk_that_is_full_while_it_runs_makes_the_machine_stand_still_until_t
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_makes_the_machine_stand_still_until_it_is_raised() {
+async fn a_used_up_quota_pauses_the_machine_until_it_is_raised() {
     let emulator = Emulator::for_amd64();
     let mounted = emulator.home().scratch("btrfs");
     fs::create_dir(&mounted).unwrap();
@@ -291,13 +291,13 @@ async fn a_disk_that_is_full_when_starting_costs_a_suspended_machine_nothing() {
 }
 
 #[tokio::test]
-async fn a_tmpfs_that_is_full_may_end_a_machine_that_reads_its_saved_memory_and_costs_no_data() {
+async fn a_full_tmpfs_may_end_a_resuming_machine_and_costs_no_data() {
     let emulator = Emulator::for_amd64();
     let disk = instances_on(&emulator, c"size=640m,mode=0700");
     sign_up(&emulator.start(&[]).await, USER).await;
     emulator.finish().await;
     emulator.start(&[]).await.by("suspended");
-    // What has never been used is a hole of the saved memory, and a tmpfs fills a hole also for whoever only reads it.
+    // What has never been used is a hole of the saved memory, and a tmpfs fills a hole also for a process that only reads it.
     let uses = "(sleep 2; head -c 1200M /dev/zero | tail -c 1150M) > /dev/null 2>&1 &";
     emulator.guest().sh(uses).await;
     let filler = disk.path().join("filler");

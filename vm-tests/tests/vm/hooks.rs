@@ -31,7 +31,7 @@ until [ -s /run/mailer.child ]; do :; done
 ";
 
 #[tokio::test]
-async fn a_rotation_replaces_the_placeholder_in_a_daemons_file_and_restarts_all_of_the_daemon_each_time() {
+async fn a_rotation_changes_a_daemons_file_and_restarts_all_of_the_daemon() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let guest = emulator.guest();

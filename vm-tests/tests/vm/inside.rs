@@ -3,7 +3,7 @@
 use vm_tests::emulator::Emulator;
 
 #[tokio::test]
-async fn the_guest_offers_nothing_but_its_services_and_holds_no_secret_but_placeholders() {
+async fn the_guest_offers_only_its_services_and_holds_only_placeholders() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let guest = emulator.guest();

@@ -13,7 +13,7 @@ use crate::faults::assert_because;
 /// The user that must outlive every kill.
 const USER: &str = "kept@example.com";
 
-/// The phases of a start that goes on from saved memory, from the first on that changes something, as `--verbose` names their
+/// The phases of a start that resumes from saved memory, from the first on that changes something, as `--verbose` names their
 /// beginnings.
 const PHASES: [&str; 5] = [
     "Prepare the disk …",
@@ -23,14 +23,14 @@ const PHASES: [&str; 5] = [
     "Ask every service …",
 ];
 
-/// Keeps a machine that goes on from being healthy, so that its start lasts until it is killed. After a boot all is well.
+/// Keeps a resumed machine from being healthy, so that its start lasts until it is killed. After a boot all is well.
 const UNHEALTHY: &str = "systemctl stop stack-redis";
 
 /// Longest wait for a process to appear in the record or to end.
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_program_killed_at_any_phase_is_cleaned_up_by_the_next_start_which_is_a_new_session() {
+async fn a_new_session_starts_after_a_program_killed_at_any_phase() {
     let emulator = Emulator::for_amd64();
     // The last one is over too soon to be met for sure: it is made longer below, where the guest can be changed before.
     for phase in &PHASES[..4] {
@@ -47,7 +47,7 @@ async fn a_program_killed_at_any_phase_is_cleaned_up_by_the_next_start_which_is_
 }
 
 #[tokio::test]
-async fn a_program_killed_while_a_suspended_machine_goes_on_leaves_the_data_to_the_next_start() {
+async fn a_program_killed_after_a_resume_leaves_the_data_to_the_next_start() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -64,7 +64,7 @@ async fn a_program_killed_while_a_suspended_machine_goes_on_leaves_the_data_to_t
 }
 
 #[tokio::test]
-async fn a_program_killed_before_a_suspended_machine_goes_on_leaves_its_memory_to_the_next_start() {
+async fn a_program_killed_before_a_resume_leaves_memory_to_the_next_start() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -80,7 +80,7 @@ async fn a_program_killed_before_a_suspended_machine_goes_on_leaves_its_memory_t
 }
 
 #[tokio::test]
-async fn a_qemu_killed_at_any_phase_after_a_suspension_leads_to_a_boot_with_the_data() {
+async fn a_qemu_killed_at_any_phase_of_a_resume_leads_to_a_boot_with_data() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -102,7 +102,7 @@ async fn a_qemu_killed_at_any_phase_after_a_suspension_leads_to_a_boot_with_the_
 }
 
 #[tokio::test]
-async fn a_qemu_killed_while_it_boots_fails_the_start_and_leaves_nothing_of_a_new_session() {
+async fn a_qemu_killed_while_it_boots_fails_the_start_without_leftovers() {
     let emulator = Emulator::for_amd64();
     let mut start = Followed::spawn(&emulator, &[&START[..], &["--no-snapshot"]].concat());
     start.until("Boot …").await;
@@ -115,7 +115,7 @@ async fn a_qemu_killed_while_it_boots_fails_the_start_and_leaves_nothing_of_a_ne
 }
 
 #[tokio::test]
-async fn a_capture_that_was_killed_is_cleaned_up_by_the_next_start_and_two_at_once_make_one() {
+async fn a_killed_capture_is_cleaned_up_and_two_at_once_make_one() {
     let emulator = Emulator::without_snapshots();
     let mut cut_short = Followed::spawn(&emulator, &START);
     cut_short.until("Boot a machine for the snapshot …").await;
@@ -124,7 +124,7 @@ async fn a_capture_that_was_killed_is_cleaned_up_by_the_next_start_and_two_at_on
     let left = wait::until(LIMIT, left).await.expect("the capture notes its QEMU");
     cut_short.send(Signal::KILL);
     cut_short.finished().await;
-    assert!(left.exists(), "nobody was there to remove it");
+    assert!(left.exists(), "no process was there to remove it");
 
     let other = emulator.instance("other");
     let (first, second) = tokio::join!(emulator.start(&[]), other.start(&[]));
@@ -137,7 +137,7 @@ async fn a_capture_that_was_killed_is_cleaned_up_by_the_next_start_and_two_at_on
     emulator.assert_tidy().await;
 }
 
-/// Starts, and kills the program when it tells of `phase`.
+/// Starts, and kills the program when it reports `phase`.
 async fn kill_start_at(emulator: &Emulator, phase: &str) {
     let mut cut_short = Followed::spawn(emulator, &START);
     cut_short.until(phase).await;

@@ -1,4 +1,4 @@
-//! What a host may refuse: nothing that was saved is given up for it, and the cause is told first.
+//! What a host may refuse: saved state is kept, and the cause is reported first.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ const ADDRESS_SPACE: [&str; 4] = ["sh", "-c", "ulimit -v 2000000 && exec \"$@\""
 /// A limit on the size of files, too small for the machine's memory.
 const FILE_SIZE: [&str; 4] = ["sh", "-c", "ulimit -f 262144 && exec \"$@\"", "sh"];
 
-/// Enough descriptors for QEMU to go on, and too few for its ports.
+/// Enough descriptors for QEMU to resume, and too few for its ports.
 const DESCRIPTORS: [&str; 4] = ["sh", "-c", "ulimit -n 40 && exec \"$@\"", "sh"];
 
-/// Less processor time than a machine needs to go on.
+/// Less processor time than a machine needs to resume.
 const PROCESSOR_TIME: [&str; 4] = ["sh", "-c", "ulimit -t 1 && exec \"$@\"", "sh"];
 
 /// A network in which not even this machine can be reached.
@@ -49,11 +49,11 @@ async fn suspended() -> Emulator {
 }
 
 /// Starts under a limit, which fails, and then without.
-async fn refused(wrapper: &[&str], told: &str) {
+async fn refused(wrapper: &[&str], cause: &str) {
     let emulator = suspended().await;
     let snapshots = emulator.home().snapshots();
     let run = run_within(&emulator, wrapper, &START).await.expect(1);
-    assert!(run.stderr.contains(told), "{}", run.stderr);
+    assert!(run.stderr.contains(cause), "{}", run.stderr);
     emulator.assert_tidy().await;
     assert_eq!(emulator.home().snapshots(), snapshots, "a snapshot was given up");
     let again = emulator.start(&[]).await.by("suspended");
@@ -95,7 +95,7 @@ async fn a_limit_on_the_size_of_files_is_named_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn where_its_memory_may_not_be_read_qemu_keeps_it_and_it_goes_on_each_time() {
+async fn where_memory_may_not_be_read_qemu_saves_it_and_it_resumes() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await.by("snapshot");
     sign_up(&started, USER).await;

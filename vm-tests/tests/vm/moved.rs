@@ -1,4 +1,4 @@
-//! A home that is moved: everything in it goes on in the new place. One that is copied is another one.
+//! A home that is moved: everything in it continues to work in the new place. One that is copied is another one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ async fn a_suspended_machine_goes_on_in_a_home_that_was_moved() {
     let moved = elsewhere.path().join("home");
     fs::rename(root, &moved).unwrap();
     let run = finished(emulator.command(&START).env(HOME_VARIABLE, &moved).spawn().unwrap()).await;
-    // For whoever looks at the machine from here on, and ends it if this test fails.
+    // For everything that looks at the machine from here on, and ends it if this test fails.
     symlink(&moved, root).unwrap();
     let again = emulator.started(run).await.by("suspended");
     assert_eq!(again.secrets, started.secrets);
@@ -35,7 +35,7 @@ async fn a_suspended_machine_goes_on_in_a_home_that_was_moved() {
 }
 
 #[tokio::test]
-async fn a_home_that_was_copied_while_its_machine_runs_leaves_that_machine_alone() {
+async fn a_copy_of_the_home_of_a_running_machine_leaves_it_alone() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let root = emulator.home().home().root();

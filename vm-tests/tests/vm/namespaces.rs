@@ -33,7 +33,7 @@ const START_LIMIT: Duration = Duration::from_mins(5);
 const USER: &str = "shared@example.com";
 
 #[tokio::test]
-async fn a_machine_that_cannot_be_seen_is_touched_by_no_command_and_each_says_so() {
+async fn no_command_touches_a_machine_out_of_sight_and_each_says_so() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -76,7 +76,7 @@ async fn a_machine_of_another_network_can_be_told_and_stopped_but_not_used() {
 }
 
 #[tokio::test]
-async fn a_machine_that_ends_with_the_namespace_that_it_was_started_in_is_booted_with_its_data() {
+async fn a_machine_that_ended_with_its_namespace_is_booted_with_its_data() {
     let emulator = Emulator::for_amd64();
     sign_up(&emulator.start(&[]).await, USER).await;
     emulator.finish().await;
@@ -86,7 +86,7 @@ async fn a_machine_that_ends_with_the_namespace_that_it_was_started_in_is_booted
     let ready = async || emulator.live()?.ready.map(drop);
     wait::until(START_LIMIT, ready).await.expect("it starts in there");
     assert_elsewhere(&emulator, &[]).await;
-    // Whoever is in there can use it. The input of the first process of the namespace ends, and it with all others.
+    // Processes in there can use it. The input of the first process of the namespace ends, and it with all others.
     child.stdin.take().unwrap().shutdown().await.unwrap();
     assert_eq!(finished(child).await.expect(0).json()["startedBy"], "suspended");
 
@@ -120,7 +120,7 @@ fn is_told(text: &str) -> bool {
     text.contains("in another container (host `") && text.contains("stop it where it was started")
 }
 
-/// The machine goes on as if nobody had looked.
+/// The machine continues as if no one had looked.
 async fn assert_untouched(emulator: &Emulator, report: &Value) {
     let status = emulator.run(&["status", "-o", "json"]).await.expect(0).json();
     for key in ["pid", "ports"] {

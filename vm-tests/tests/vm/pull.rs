@@ -36,7 +36,7 @@ fn another_image(home: &TestHome) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_start_in_an_empty_home_pulls_and_captures_and_needs_no_network_afterwards() {
+async fn a_start_in_an_empty_home_pulls_and_captures_and_then_works_offline() {
     let home = TestHome::new(Arch::Amd64);
     let image = fs::canonicalize(home.home().image(Arch::Amd64)).unwrap();
     let emulator = Emulator::new(home.without_image());

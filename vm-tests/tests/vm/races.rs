@@ -1,4 +1,4 @@
-//! What happens to the data at the same time, and what is no data.
+//! Concurrent changes of data, and invalid data.
 
 use serde_json::{Value, json};
 use vm_tests::emulator::{Emulator, Started};
@@ -29,7 +29,7 @@ async fn texts_and_addresses_are_limited_as_documented() {
 async fn limits(started: &Started) {
     let sign_up = async |email: &str, name: &str| {
         let body = json!({ "email": email, "password": PASSWORD, "display_name": name });
-        told(&backend(started, "client").post(SIGN_UP, &body).await)
+        seen(&backend(started, "client").post(SIGN_UP, &body).await)
     };
     assert_eq!(sign_up(&address(254), &"n".repeat(1024)).await, (201, Value::Null));
     assert_eq!(sign_up(&address(255), "Ada").await, (400, json!("INVALID_EMAIL")));
@@ -41,7 +41,7 @@ async fn limits(started: &Started) {
     assert_eq!(sign_up("large@example.com", &"n".repeat(64 * 1024)).await, (413, json!("BODY_TOO_LARGE")));
 
     let search = async |query: &str| {
-        told(&backend(started, "server").get(&format!("/api/v1/users?query={query}")).await)
+        seen(&backend(started, "server").get(&format!("/api/v1/users?query={query}")).await)
     };
     assert_eq!(search(&"q".repeat(1024)).await, (200, Value::Null));
     assert_eq!(search(&"q".repeat(1025)).await, (400, json!("TEXT_TOO_LONG")));
@@ -49,7 +49,7 @@ async fn limits(started: &Started) {
 
     let project = async |path: &str| {
         let body = json!({ "absolute_file_path": path });
-        told(&backend(started, "client").post(FILE_PROJECT, &body).await)
+        seen(&backend(started, "client").post(FILE_PROJECT, &body).await)
     };
     assert_eq!(project(&format!("/{}", "p".repeat(2047))).await, (200, Value::Null));
     assert_eq!(project(&format!("/{}", "p".repeat(2048))).await, (400, json!("INVALID_FILE_PATH")));
@@ -62,6 +62,6 @@ fn address(length: usize) -> String {
     format!("ada@{domain}.{}", "e".repeat(length - "ada@.".len() - domain.len()))
 }
 
-fn told(answer: &vm_tests::api::Answer) -> (u16, Value) {
+fn seen(answer: &vm_tests::api::Answer) -> (u16, Value) {
     (answer.status, answer.body["code"].clone())
 }

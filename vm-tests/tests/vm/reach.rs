@@ -9,17 +9,17 @@ use image::stack::Network;
 use vm_tests::emulator::{Emulator, START, Started, finished};
 use vm_tests::stack::{sign_up, users};
 
-/// What whoever is reached says.
+/// What a reached server answers.
 const WORD: &str = "reached";
 
-/// Where this test's name server is: on the loopback interface, where nobody else's is.
+/// Where this test's name server is: on the loopback interface, where there is no other.
 const NAME_SERVER: &str = "127.54.0.1:53";
 
 /// The user who is made while the network is open.
 const USER: &str = "reach@example.com";
 
 #[tokio::test]
-async fn a_closed_network_keeps_the_guest_from_the_host_and_from_names_and_nobody_from_its_ports() {
+async fn a_closed_network_isolates_the_guest_but_not_its_ports() {
     let emulator = Emulator::for_amd64();
     let server = serve();
     name();

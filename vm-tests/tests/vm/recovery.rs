@@ -12,7 +12,7 @@ use vm_tests::stack::{keys, placeholders, sign_up, statuses, users};
 const LAUNCH_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test]
-async fn after_a_kill_of_qemu_status_says_so_and_start_boots_with_the_data_and_the_same_secrets() {
+async fn a_killed_qemu_is_reported_and_booted_with_data_and_secrets() {
     kill_of_qemu(Emulator::for_amd64()).await;
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn kill_of_qemu(emulator: Emulator) {
 }
 
 #[tokio::test]
-async fn a_start_right_after_a_kill_of_qemu_boots_though_the_process_is_still_ending() {
+async fn a_start_boots_while_a_killed_qemu_is_still_ending() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, "kept@example.com").await;
@@ -51,7 +51,7 @@ async fn a_start_right_after_a_kill_of_qemu_boots_though_the_process_is_still_en
 }
 
 #[tokio::test]
-async fn a_file_system_of_the_guest_that_becomes_read_only_turns_health_and_status() {
+async fn a_read_only_file_system_in_the_guest_turns_health_and_status() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let guest = emulator.guest();
@@ -82,7 +82,7 @@ async fn ctrl_c_during_start_leaves_nothing_running() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_turns_health_and_status_and_its_return_turns_them_back() {
+async fn a_service_turns_health_and_status_when_it_fails_and_when_it_returns() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let backend = started.api("backend");

@@ -15,7 +15,7 @@ const SESSIONS: usize = 20;
 const UNITS: &str = "stack-postgres stack-redis stack-backend stack-dashboard stack-cron stack-agent";
 
 #[tokio::test]
-async fn twenty_sessions_from_one_snapshot_have_twenty_sets_of_secrets_and_refuse_every_older_one() {
+async fn twenty_sessions_of_a_snapshot_have_twenty_sets_of_secrets() {
     twenty_sessions(Emulator::for_amd64()).await;
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn twenty_sessions(emulator: Emulator) {
 }
 
 #[tokio::test]
-async fn a_rotation_renews_the_secrets_of_a_running_instance_and_restarts_nothing() {
+async fn a_rotation_renews_secrets_of_a_running_instance_without_restarts() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     let session = sign_up(&started, "ada@example.com").await;

@@ -13,7 +13,7 @@ use vm_tests::emulator::Emulator;
 use vm_tests::processes;
 
 #[tokio::test]
-async fn secrets_are_in_no_argument_no_log_no_snapshot_and_no_file_that_others_may_read() {
+async fn secrets_are_in_no_argument_log_snapshot_or_readable_file() {
     let emulator = Emulator::for_amd64();
     let watch = Arguments::watch();
     let mut secrets: BTreeSet<String> = emulator.start(&[]).await.secrets.into_values().collect();
@@ -36,7 +36,7 @@ async fn secrets_are_in_no_argument_no_log_no_snapshot_and_no_file_that_others_m
     assert_eq!(holders(&home.snapshots(), &secrets).await, [""; 0].map(PathBuf::from));
     let found = holders(home.root(), &secrets).await;
     let dir = emulator.dir();
-    // The record is where `status` reads them, and the memory where the services have them: both prove that the search finds.
+    // The record is where `status` reads them, and the memory where the services have them: both show that the search works.
     assert!(found.contains(&dir.record()) && found.contains(&dir.memory()), "{found:?}");
     for file in found {
         assert!(!file.starts_with(dir.logs()), "{} is a log", file.display());
@@ -47,7 +47,7 @@ async fn secrets_are_in_no_argument_no_log_no_snapshot_and_no_file_that_others_m
 
 /// Files below `dir` that hold one of `secrets`.
 async fn holders(dir: &Path, secrets: &BTreeSet<String>) -> Vec<PathBuf> {
-    // Records end with a zero: a memory is no text, and has lines of gigabytes.
+    // Records end with a zero: a memory is not text, and has lines of gigabytes.
     let mut search = Cmd::new("grep").args(["-r", "-z", "-l", "-a", "-F"]);
     for secret in secrets {
         search = search.args(["-e", secret.as_str()]);

@@ -1,4 +1,4 @@
-//! Sessions: what was written goes on over stops, crashes and suspensions, and memory only ever goes on beside its own disk.
+//! Sessions: data survives stops, crashes and suspensions, and memory is resumed only with its own disk.
 
 use std::fs;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 10;
 const WRITES: usize = 5;
 
 #[tokio::test]
-async fn a_suspended_session_goes_on_with_its_data_secrets_and_tokens_and_a_reset_ends_it() {
+async fn a_suspended_session_resumes_with_its_data_until_a_reset() {
     suspended_session(Emulator::for_amd64()).await;
 }
 
@@ -55,7 +55,7 @@ async fn memory_never_goes_on_beside_a_disk_that_has_moved_on() {
     let started = emulator.start(&[]).await;
     sign_up(&started, "first@example.com").await;
     emulator.finish().await;
-    // Somebody keeps a copy of what was saved, goes on, and puts it back after a crash: as much as a backup that is restored.
+    // A user keeps a copy of the saved state, resumes, and restores the copy after a crash, like a backup.
     let dir = emulator.dir();
     let saved = [dir.suspension(), dir.memory(), dir.devices()].map(|file| {
         let copy = emulator.home().scratch(file.file_name().unwrap().to_str().unwrap());
@@ -85,7 +85,7 @@ async fn memory_never_goes_on_beside_a_disk_that_has_moved_on() {
 }
 
 #[tokio::test]
-async fn suspending_under_load_loses_nothing_that_was_answered_and_leaves_disk_and_database_sound() {
+async fn suspending_under_load_loses_nothing_that_was_answered() {
     suspending_under_load(Emulator::for_amd64()).await;
 }
 

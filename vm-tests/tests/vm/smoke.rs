@@ -1,4 +1,4 @@
-//! The image proves itself through the program: start, status, health, sign-in, keys, stop. `cargo xtask smoke` runs this file.
+//! The image is verified through the program: start, status, health, sign-in, keys, stop. `cargo xtask smoke` runs this file.
 
 use serde_json::json;
 use vm_tests::emulator::{Emulator, Started};

@@ -14,11 +14,11 @@ const SEED: &str = "VM_TESTS_SOAK_SEED";
 /// Variable with a file for the report as JSON.
 const JSON: &str = "VM_TESTS_SOAK_JSON";
 
-/// Cycles where nobody asks for more: each kind of them.
+/// Number of cycles by default: each kind of them.
 const DEFAULT_CYCLES: usize = 100;
 
 #[tokio::test]
-async fn many_kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing_over() {
+async fn kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing() {
     let cycles = number(CYCLES).map_or(DEFAULT_CYCLES, |cycles| usize::try_from(cycles).unwrap());
     let seed = number(SEED).unwrap_or_else(rand::random);
     writeln!(std::io::stderr(), "{cycles} cycles, seed {seed}").unwrap();
@@ -29,5 +29,5 @@ async fn many_kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing_ove
 
 fn number(variable: &str) -> Option<u64> {
     let value = variables::text(variable)?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is no number: {value}")))
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }

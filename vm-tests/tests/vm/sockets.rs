@@ -1,4 +1,4 @@
-//! The directory with the sockets is removed while the machine runs, as by whoever tidies up where everybody may write.
+//! The directory with the sockets is removed while the machine runs, as by a process that cleans up where everyone may write.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use vm_tests::stack::{sign_up, users};
 const USER: &str = "reached@example.com";
 
 #[tokio::test]
-async fn a_machine_whose_sockets_were_removed_is_reached_all_the_same_and_loses_nothing() {
+async fn a_machine_without_its_sockets_is_still_reached_and_loses_nothing() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
@@ -43,7 +43,7 @@ async fn a_machine_whose_sockets_were_removed_is_reached_all_the_same_and_loses_
     emulator.assert_tidy().await;
 }
 
-/// Removes the directory of this machine; those of other tests' lie beside it.
+/// Removes the directory of this machine; those of other tests are next to it.
 fn remove_sockets(emulator: &Emulator) {
     let live = emulator.live().expect("it runs");
     fs::remove_dir_all(live.qga.parent().unwrap()).unwrap();

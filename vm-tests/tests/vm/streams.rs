@@ -19,7 +19,7 @@ async fn json_and_logs_work_off_a_terminal_with_stderr_closed() {
     for command in [&["status", "-o", "json"][..], &["doctor", "-o", "json"], &["version", "-o", "json"]] {
         assert_eq!(run_without_stderr(&emulator, command).await["schemaVersion"], 1, "{command:?}");
     }
-    // A machine that goes on from a snapshot has nothing to tell its console.
+    // A machine that resumes from a snapshot has nothing to write to its console.
     emulator.guest().sh("echo console > /dev/console").await;
     for source in ["backend", "dashboard", "cron", "postgres", "redis", "serial", "qemu"] {
         let run = emulator.run(&["logs", source, "-n", "5"]).await.expect(0);

@@ -25,7 +25,7 @@ async fn run(mut command: Command) -> Run {
 }
 
 #[tokio::test]
-async fn with_little_of_a_processor_a_machine_starts_from_a_snapshot_and_stops_with_its_data() {
+async fn with_little_processor_a_machine_resumes_and_stops_with_its_data() {
     let emulator = Emulator::for_amd64();
     let group = Group::with_processor(LITTLE);
     let enter = group.enter();

@@ -1,11 +1,11 @@
-//! The machine itself is the same whether it boots or goes on from memory, and however that was kept.
+//! The machine itself is the same whether it boots or resumes from memory, however that was saved.
 
 use std::collections::BTreeMap;
 
 use qapi::qmp::human_monitor_command;
 use vm_tests::emulator::Emulator;
 
-/// What QEMU tells about a machine: devices with their properties, and what is where in its address spaces.
+/// What QEMU reports about a machine: devices with their properties, and what is where in its address spaces.
 const VIEWS: [&str; 2] = ["info qtree", "info mtree -f"];
 
 #[tokio::test]

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn io_uring_is_not_used_where_it_is_forbidden_and_asked_about_again_where_it_is_not() {
+    fn io_uring_is_tried_again_where_it_is_no_longer_forbidden() {
         assert!(asked(true).here("6.1", true).unwrap().io_uring);
         assert!(!asked(true).here("6.1", false).unwrap().io_uring);
         assert!(!asked(false).here("6.1", false).unwrap().io_uring);

@@ -109,7 +109,7 @@ fn rendered(samples: &BTreeMap<Way, Vec<Sample>>) -> String {
             written.map_or_else(|| "not measured".to_owned(), |bytes| format!("{} KiB", bytes >> 10)),
         ]
     });
-    table(["MEMORY", "GOES ON", "GUEST ANSWERS", "KEPT", "ON THE DISK", "WRITTEN BACK"], 1..6, rows)
+    table(["MEMORY", "RESUMES", "GUEST ANSWERS", "KEPT", "ON THE DISK", "WRITTEN BACK"], 1..6, rows)
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         let slower = Sample { resume: 0.4, written_back: None, ..sample };
         let samples = BTreeMap::from([(Way::Filled, vec![sample, slower]), (Way::OnDisk, vec![slower])]);
         insta::assert_snapshot!(rendered(&samples), @"
-        MEMORY                                       GOES ON                 GUEST ANSWERS                          KEPT  ON THE DISK  WRITTEN BACK
+        MEMORY                                       RESUMES                 GUEST ANSWERS                          KEPT  ON THE DISK  WRITTEN BACK
         file in memory, filled  0.300 s (0.200 s to 0.400 s)  0.250 s (0.250 s to 0.250 s)  0.300 s (0.300 s to 0.300 s)    300.0 MiB      5120 KiB
         shared map of a copy    0.400 s (0.400 s to 0.400 s)  0.250 s (0.250 s to 0.250 s)  0.300 s (0.300 s to 0.300 s)    300.0 MiB  not measured
         ");
