@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Directories and files whose Rust code has been read for words and names of tests.
-const CLEAN: &[&str] = &["qemu-build", "vm-tests"];
+const CLEAN: &[&str] = &["crates/vm", "qemu-build", "vm-tests"];
 
-/// Documents that are not read for words, and why: it lists the words; it describes versions as they were.
-const UNREAD: &[&str] = &["STYLE.md", "CHANGELOG.md"];
+/// Files that are not read for words: one lists them, one describes old versions, the others are yet to be read.
+const UNREAD: &[&str] = &["STYLE.md", "CHANGELOG.md", "crates/vm/src/home.rs"];
 
 /// The worst words of the list in `STYLE.md`.
 const WORDS: &[&str] = &[
@@ -67,8 +67,8 @@ fn all(extension: &str) -> Vec<(String, String)> {
 }
 
 fn clean_code() -> impl Iterator<Item = (String, String)> {
-    let clean = |path: &str| CLEAN.iter().any(|clean| Path::new(path).starts_with(clean)) && path != OWN;
-    all("rs").into_iter().filter(move |(path, _)| clean(path))
+    let clean = |path: &str| CLEAN.iter().any(|clean| Path::new(path).starts_with(clean));
+    all("rs").into_iter().filter(move |(path, _)| clean(path) && path != OWN)
 }
 
 /// The text as one line, so that an expression is found where a line breaks in it.
@@ -149,9 +149,9 @@ fn markdown_wraps_at_100_columns() {
 
 #[test]
 fn documents_and_code_are_in_plain_english() {
-    let documents = all("md").into_iter().filter(|(path, _)| !UNREAD.contains(&path.as_str()));
+    let read = all("md").into_iter().chain(clean_code());
     let mut bad = Vec::new();
-    for (path, text) in documents.chain(clean_code()) {
+    for (path, text) in read.filter(|(path, _)| !UNREAD.contains(&path.as_str())) {
         bad.extend(bad_words(&text).iter().map(|word| format!("{path}: {word}")));
     }
     assert!(bad.is_empty(), "`STYLE.md` has better words for these:\n{}", bad.join("\n"));

@@ -19,7 +19,7 @@ pub fn about(path: &Path, error: &io::Error) -> Option<String> {
         io::ErrorKind::FileTooLarge => {
             Some("allow longer files with `ulimit -f unlimited`, in the shell that starts this".to_owned())
         }
-        io::ErrorKind::OutOfMemory => Some(match crate::limits::told() {
+        io::ErrorKind::OutOfMemory => Some(match crate::limits::described() {
             Some(limits) => format!("free memory, or raise the limit ({limits})"),
             None => "free memory".to_owned(),
         }),

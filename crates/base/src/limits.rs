@@ -101,11 +101,11 @@ fn within(needed: u64, limit: Option<u64>, error: impl FnOnce(u64) -> TooLow) ->
 }
 
 /// The limits that this process has, and so those that it starts, and that a program may have met: "`ulimit -v` is 1953 MiB".
-pub fn told() -> Option<String> {
-    told_of(|resource| getrlimit(resource).current)
+pub fn described() -> Option<String> {
+    described_of(|resource| getrlimit(resource).current)
 }
 
-fn told_of(limit: impl Fn(Resource) -> Option<u64>) -> Option<String> {
+fn described_of(limit: impl Fn(Resource) -> Option<u64>) -> Option<String> {
     let sizes = [("-v", Resource::As), ("-d", Resource::Data), ("-f", Resource::Fsize)];
     let sizes = sizes
         .into_iter()
@@ -152,7 +152,7 @@ mod tests {
             Resource::Nproc => Some(30_000),
             _ => None,
         };
-        assert_eq!(told_of(usual), None);
+        assert_eq!(described_of(usual), None);
         let low = |resource| match resource {
             Resource::As => Some(64 << 20),
             Resource::Nofile => Some(40),
@@ -161,6 +161,6 @@ mod tests {
             _ => None,
         };
         let told = "`ulimit -v` is 64 MiB, `ulimit -n` is 40, `ulimit -u` is 10, `ulimit -t` is 1 s";
-        assert_eq!(told_of(low).unwrap(), told);
+        assert_eq!(described_of(low).unwrap(), told);
     }
 }

@@ -1,8 +1,8 @@
-//! Accelerators: which one runs a guest, proved by running one.
+//! Accelerators: which one runs a guest, verified by running one.
 //!
-//! That `/dev/kvm` opens proves nothing: on nested and para-virtual hosts it can create machines that die at their first
-//! privileged instruction, or hang. So `auto` boots the image's own kernel with an initial RAM file system that says so
-//! when it has come up, and believes nothing else.
+//! A `/dev/kvm` that opens is not enough: on nested and para-virtual hosts it can create machines that die at their first
+//! privileged instruction, or hang. So `auto` boots the image's own kernel with an initial RAM file system that reports
+//! when it is up, and accepts nothing else.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -272,7 +272,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// What can be told without a trial.
+    /// Finds what speaks against an accelerator without a trial.
     async fn obstacle(&self, accelerator: Accelerator) -> Option<Unusable> {
         let host = Host { native: Accelerator::native(), arch: Arch::host() };
         if let Some(reason) = host.obstacle(accelerator, self.qemu.arch()) {
@@ -336,7 +336,7 @@ impl Host {
 }
 
 /// What macOS says against its Hypervisor framework: `kern.hv_support` is 1 where the processor, and the virtual machine around it if
-/// there is one, allow it (Hypervisor framework documentation). Where that cannot be asked, the trial tells.
+/// there is one, allow it (Hypervisor framework documentation). If that cannot be queried, the trial decides.
 async fn hypervisor_framework() -> Option<Unusable> {
     let answer = Cmd::new("sysctl").args(["-n", "kern.hv_support"]).text().await;
     answer.is_ok_and(|answer| answer == "0").then_some(Unusable::NoHypervisor)

@@ -137,7 +137,7 @@ impl Agent {
         let error = |source| AgentError::Io { path: path.clone(), source: io_error(source) };
         self.lines.send(encoded(request)).await.map_err(error)?;
         while let Some(line) = self.lines.next().await {
-            // Whatever else comes is the answer to a request that nobody waits for any more.
+            // Everything else is the answer to a request that no one waits for any more.
             match line {
                 Ok(line) => match serde_json::from_str::<Answer>(&line) {
                     Ok(answer) if answer.id == request.id => return done(answer),

@@ -1,5 +1,5 @@
 //! What an image carries for its own start: manifest, kernel and initial RAM file system, read out of its EFI system
-//! partition once and kept beside it.
+//! partition once and kept next to it.
 //!
 //! Neither root nor a mount is needed: `qemu-img` copies the partition out of the qcow2, and the partition table and the
 //! file system are read here.
@@ -32,7 +32,7 @@ const ESP_LIMIT: u64 = 1 << 30;
 /// Largest kernel or initial RAM file system, in bytes.
 const BOOT_FILE_LIMIT: u64 = 256 << 20;
 
-/// What directories that boot files are being read out into are called, beside their place.
+/// Beginning of the names of directories that boot files are being read out into, next to their final place.
 pub const UNFINISHED: &str = ".boot-";
 
 const MANIFEST: &str = "manifest.json";
@@ -77,13 +77,13 @@ pub enum BootFilesError {
         /// Where it would be.
         path: PathBuf,
     },
-    /// What was named is no image.
+    /// The named file is not an image.
     #[error(transparent)]
     Local(#[from] LocalError),
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is no image that may be used.
+    /// The image may not be used.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// It is damaged, or the partition cannot be copied out of it.
@@ -164,8 +164,8 @@ impl Explain for BootFilesError {
 }
 
 impl BootFiles {
-    /// The boot files of the home's image for `arch`: what is kept beside it when that belongs to this very image, else
-    /// read out of it again.
+    /// Returns the boot files of the home's image for `arch`: the ones next to it if they belong to this very image,
+    /// otherwise read out of it again.
     ///
     /// # Errors
     /// When there is no image, or it is not one of ours.
@@ -173,8 +173,8 @@ impl BootFiles {
         Self::at(&home.image(arch), &home.boot_files(arch), arch, img).await
     }
 
-    /// The boot files of any image: what is kept in `dir` when that belongs to this very image, else read out of it
-    /// again.
+    /// Returns the boot files of any image: the ones in `dir` if they belong to this very image, otherwise read out
+    /// of it again.
     ///
     /// # Errors
     /// As [`BootFiles::of`].
@@ -184,7 +184,7 @@ impl BootFiles {
             return Ok(Self::assembled(dir, manifest, image, file));
         }
         let _lock = FileLock::acquire(&lock_of(dir), || ()).await?;
-        // Whoever held the lock has read them out, perhaps of the image that is there now.
+        // The process that held the lock has read them out, perhaps of the image that is there now.
         let file = proven(image, arch)?;
         if let Some((image, manifest)) = kept_for(arch, dir, &file) {
             return Ok(Self::assembled(dir, manifest, image, file));
@@ -192,7 +192,7 @@ impl BootFiles {
         Self::read_out(file, None, arch, dir, img).await
     }
 
-    /// The boot files of a new image whose SHA-256 is known, read out into `dir`, which nobody else uses.
+    /// Reads the boot files of a new image, whose SHA-256 is known, out into `dir`, which no one else uses.
     ///
     /// # Errors
     /// As [`BootFiles::of`].
@@ -284,7 +284,7 @@ fn kept_for(arch: Arch, dir: &Path, file: &ProvenImage) -> Option<(ImageRecord, 
     kept(dir, file.stamp()).filter(|(_, manifest)| manifest.arch == arch)
 }
 
-/// The lock of whoever fills `dir`, beside it.
+/// Returns the path of the lock of the process that fills `dir`, next to it.
 fn lock_of(dir: &Path) -> PathBuf {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     dir.with_file_name(format!(".{name}.lock"))

@@ -1,4 +1,4 @@
-//! What a guest's serial console tells about a guest that cannot go on.
+//! What a guest's serial console reports about a guest that cannot continue.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ const HANG: &str = "detected stalls on CPUs/tasks";
 /// What a guest's console says about its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuestTrouble {
-    /// It says that it cannot go on.
+    /// It reports that it cannot continue.
     #[error("the guest reports a failure: `{line}`{}", shown(console))]
     Failed {
         /// The line that says so.
@@ -36,7 +36,7 @@ pub enum GuestTrouble {
         /// The end of the console.
         console: String,
     },
-    /// Its kernel says that a CPU stands still.
+    /// Its kernel reports that a CPU has stalled.
     #[error("the guest hangs: `{line}`{}", shown(console))]
     Hangs {
         /// The line that says so.
@@ -46,11 +46,11 @@ pub enum GuestTrouble {
     },
 }
 
-/// Follows the console until it shows that the guest cannot go on. Its lines become details of `phase`.
+/// Follows the console until it shows that the guest cannot continue. Its lines become details of `phase`.
 pub async fn trouble(mut console: Tail, phase: &Phase<'_>) -> GuestTrouble {
     let mut backoff = Backoff::default();
     loop {
-        // A console that cannot be read tells nothing; whatever else is waited for still does.
+        // A console that cannot be read shows nothing; the other things that are waited for still do.
         for line in console.lines().unwrap_or_default() {
             phase.detail(&line);
             let hangs = line.contains(HANG);

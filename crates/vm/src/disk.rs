@@ -166,7 +166,7 @@ impl QemuImg {
         Err(DiskError::Damaged { path: path.to_owned(), corruptions, leaks, errors })
     }
 
-    /// Writes an image anew as qcow2.
+    /// Writes an image again as qcow2.
     ///
     /// # Errors
     /// When `qemu-img` fails.
@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// A program that answers what the test has written beside the image.
+    /// A program that answers what the test has written next to the image.
     fn fake() -> QemuImg {
         QemuImg::new(fake_image::QEMU_IMG)
     }

@@ -1,4 +1,4 @@
-//! What every error of this library can say besides its message: what kind of failure it is and what to do next.
+//! What every error of this library can say in addition to its message: what kind of failure it is and what to do next.
 
 use base::files::FileError;
 use base::process::ProcessError;
@@ -20,7 +20,7 @@ pub enum Class {
     VerificationFailed,
 }
 
-/// What an error says besides its message.
+/// What an error says in addition to its message.
 pub trait Explain: std::error::Error + 'static {
     /// What kind of failure it is.
     fn class(&self) -> Class {

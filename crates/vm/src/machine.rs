@@ -130,9 +130,9 @@ pub enum Memory {
 pub enum Begin {
     /// At its kernel's first instruction, at once.
     Boot,
-    /// Where saved devices left off, in memory that is there already: QEMU waits for their state, and then to be told to go on.
+    /// Where saved devices left off, in memory that is there already: QEMU waits for their state, and then for the command to continue.
     Devices,
-    /// Where saved memory and devices left off: QEMU waits for the state of both, and then to be told to go on.
+    /// Where saved memory and devices left off: QEMU waits for the state of both, and then for the command to continue.
     State,
     /// The same, where the state does not begin with a description of its machine: it was saved by one that had itself begun with
     /// [`Begin::Devices`], as [`Launch`] makes it.
@@ -240,10 +240,10 @@ pub enum MachineError {
     #[error("a machine has at most {CPUS_LIMIT} virtual CPUs and {MEMORY_MIB_LIMIT} MiB of memory")]
     TooLarge,
     /// An id or name is not one that QEMU and the guest take as it is.
-    #[error("`{0}` is no valid name: it needs 1 to {SERIAL_LIMIT} letters, digits, `-`, `.` or `_`")]
+    #[error("invalid name `{0}`: use 1 to {SERIAL_LIMIT} letters, digits, `-`, `.` or `_`")]
     BadDiskId(String),
     /// A port's name has other characters than QEMU and the guest take as they are.
-    #[error("`{0}` is no valid port name: it needs letters, digits, `-`, `.` or `_`")]
+    #[error("invalid port name `{0}`: use letters, digits, `-`, `.` or `_`")]
     BadPortName(String),
     /// Two devices share an id.
     #[error("two devices are called `{0}`")]
@@ -335,7 +335,7 @@ pub struct Machine {
     launch: Launch,
 }
 
-/// What the QEMU at hand can be asked for besides the topology. None of it is visible to the guest.
+/// What the QEMU at hand supports in addition to the topology. None of it is visible to the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostFeatures {
     /// Whether disks can be read and written through `io_uring`.

@@ -1,8 +1,8 @@
-//! The memory of a guest, which is kept beside the state of its devices: while it runs in memory of the host's, while it does
-//! not in a sparse file on disk.
+//! The memory of a guest: in the host's memory while it runs, in a sparse file on disk, next to the state
+//! of its devices, while it does not.
 //!
-//! A guest that boots has a file in the host's memory; one that goes on from what was saved has the saved file, mapped privately, so that
-//! nothing has to be copied before it can go on. Either is written to disk from here, not by QEMU, which would look at every page:
+//! A guest that boots has a file in the host's memory; one that resumes from a saved state has the saved file, mapped privately, so that
+//! nothing has to be copied before it can continue. Either is written to disk from here, not by QEMU, which would look at every page:
 //! `docs/snapshots.md` has the figures.
 
 use std::fs::File;
@@ -186,9 +186,9 @@ mod tests {
         assert!(std::fs::read(&to).unwrap() == expected, "it is something else that came back");
     }
 
-    #[expect(unsafe_code, reason = "nobody else writes to the file")]
+    #[expect(unsafe_code, reason = "no one else writes to the file")]
     fn private_map(saved: &SavedMemory) -> memmap2::MmapMut {
-        // SAFETY: the file is this test's own, and nobody writes to it while it is mapped.
+        // SAFETY: the file is this test's own, and no one writes to it while it is mapped.
         unsafe { memmap2::MmapOptions::new().map_copy(saved.number()).unwrap() }
     }
 

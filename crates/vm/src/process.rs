@@ -67,7 +67,7 @@ pub enum VmProcessError {
         tail: String,
         /// The whole log, where it is kept.
         log: Option<PathBuf>,
-        /// Whether it is the host that did not let it go on: by a limit, a permission, or for want of memory.
+        /// Whether the host refused to let it continue: by a limit, a permission, or a lack of memory.
         refused: bool,
     },
     /// It is still there after the deadline.
@@ -108,7 +108,7 @@ impl Explain for VmProcessError {
             }
             Self::Died { refused: true, log, .. } => Some(format!(
                 "free memory, raise the limit that it met{}, or mount for writing what is read-only{}",
-                limits::told().map(|limits| format!(" ({limits})")).unwrap_or_default(),
+                limits::described().map(|limits| format!(" ({limits})")).unwrap_or_default(),
                 log.as_ref().map(|log| format!("; or read `{}`", log.display())).unwrap_or_default()
             )),
             Self::Died { log, .. } => log.as_ref().map(|log| format!("read `{}`", log.display())),
@@ -207,7 +207,7 @@ impl ProcessIdentity {
         platform::ended(self).await.map_err(io)
     }
 
-    /// Kills the process and proves that it is gone.
+    /// Kills the process and verifies that it is gone.
     ///
     /// # Errors
     /// When the kernel does not end it within 30 s, or refuses to.
@@ -256,7 +256,7 @@ impl Launched {
         &self.log
     }
 
-    /// Waits until the process ends by itself, and gives the error that this is where it should have gone on. Safe to
+    /// Waits until the process ends by itself, and returns the error for a process that should have continued. Safe to
     /// drop and call again: it is one side of a race.
     pub async fn death(&mut self) -> VmProcessError {
         match self.child.wait().await {
@@ -322,7 +322,7 @@ impl Launched {
         self.identity
     }
 
-    /// Kills the process, reaps it and so proves that it is gone.
+    /// Kills the process and reaps it, which verifies that it is gone.
     ///
     /// # Errors
     /// When the kernel does not end it within 30 s, or refuses to.
@@ -349,7 +349,7 @@ impl Drop for Launched {
 /// Kills every process that a [`Launched`] would kill when it is dropped. For the hook of a panic: where a panic ends the program at
 /// once, nothing is dropped.
 pub fn kill_guarded() {
-    // Whoever panics with the lock held has launched nothing else.
+    // A thread that panics with the lock held has launched nothing else.
     let Ok(guarded) = GUARDED.try_lock() else { return };
     for process in guarded.iter() {
         let _ = process.signal(Signal::Kill);

@@ -1,7 +1,7 @@
-//! The proof that an image is one whole, plain file: no way leads from an image's name to a machine but through it.
+//! Verifies that an image is one complete, plain file. Every machine gets its image through this module.
 //!
 //! An image that names another file would show that file of this host to its guest, and one that QEMU has to guess the format of
-//! could be anything. Looking costs one read of a few kilobytes, so it is done each time, whoever has put the image there.
+//! could be anything. The check costs one read of a few kilobytes, so it is done each time, no matter how the image got there.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use crate::machine::DiskFile;
 use crate::qcow2::{Header, HeaderError};
 use crate::stamp::Stamp;
 
-/// An image that is one whole, plain qcow2 file. Only [`ProvenImage::of`] makes one.
+/// An image that has been verified to be one complete, plain qcow2 file. Only [`ProvenImage::of`] creates one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvenImage {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub enum ImageError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is a directory, a pipe or a device.
-    #[error("`{}` is no image: it is {kind}", path.display())]
+    #[error("`{}` is not an image: it is {kind}", path.display())]
     NoFile {
         /// Where it is.
         path: PathBuf,
@@ -100,7 +100,7 @@ impl Explain for ImageError {
 }
 
 impl ProvenImage {
-    /// Proves that the file at `path` is one whole, plain qcow2 image, of a size that images have.
+    /// Verifies that the file at `path` is one complete, plain qcow2 image of a valid size.
     ///
     /// # Errors
     /// With what it is instead.
@@ -122,7 +122,7 @@ impl ProvenImage {
         &self.path
     }
 
-    /// What it was known by when it was proved.
+    /// Returns the identity that it had when it was verified.
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
     }
@@ -215,16 +215,16 @@ mod tests {
             let text = refused(24, &size.to_be_bytes());
             assert!(text.contains(&format!("its disk has {size} bytes")), "{text}");
         }
-        assert_eq!(refused(0, b"RAW!"), "cannot be used as an image: it is no qcow2 image");
+        assert_eq!(refused(0, b"RAW!"), "cannot be used as an image: it is not a qcow2 image");
     }
 
     #[test]
     fn what_is_no_file_is_refused_and_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let error = ProvenImage::of(dir.path()).unwrap_err().to_string();
-        assert!(error.ends_with("is no image: it is a directory"), "{error}");
+        assert!(error.ends_with("is not an image: it is a directory"), "{error}");
         let error = ProvenImage::of(Path::new("/dev/null")).unwrap_err().to_string();
-        assert_eq!(error, "`/dev/null` is no image: it is a pipe, a socket or a device");
+        assert_eq!(error, "`/dev/null` is not an image: it is a pipe, a socket or a device");
         assert!(ProvenImage::of(&dir.path().join("none")).unwrap_err().is_absence());
     }
 }

@@ -1,4 +1,4 @@
-//! The header of a qcow2 image, as far as it says what an image needs besides its own file.
+//! The header of a qcow2 image, as far as it names what an image needs in addition to its own file.
 //!
 //! The format is that of `docs/interop/qcow2.rst` in QEMU's sources. All numbers are big-endian.
 
@@ -56,11 +56,11 @@ pub struct Header {
     pub unknown_features: u64,
 }
 
-/// Why the beginning of a file is no header.
+/// Why the beginning of a file is not a valid header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// It begins with something else.
-    #[error("it is no qcow2 image")]
+    #[error("it is not a qcow2 image")]
     Format,
     /// It is of another version of the format.
     #[error("it is of version {0} of qcow2, this program reads 2 and 3")]
@@ -79,20 +79,20 @@ pub enum HeaderError {
 }
 
 impl Header {
-    /// The header of the image in `file`, which is at its beginning.
+    /// Reads the header at the beginning of the image in `file`.
     ///
     /// # Errors
-    /// When the file cannot be read; and within, when it is no image.
+    /// When the file cannot be read; and within, when it is not an image.
     pub fn read(file: &File) -> io::Result<Result<Self, HeaderError>> {
         let mut head = Vec::with_capacity(4096);
         file.take(HEAD_BYTES).read_to_end(&mut head)?;
         Ok(Self::parse(&head))
     }
 
-    /// Size that a guest sees of the image at `path`, in bytes. Works while a machine writes to it.
+    /// Returns the size that a guest sees of the image at `path`, in bytes. Works while a machine writes to it.
     ///
     /// # Errors
-    /// When it cannot be read, or is no image.
+    /// When it cannot be read, or is not an image.
     pub fn virtual_size(path: &Path) -> Result<u64, FileError> {
         let header = File::open(path).and_then(|file| Self::read(&file)?.map_err(io::Error::other));
         Ok(header.map_err(FileError::of("read", path))?.virtual_size)
@@ -265,7 +265,7 @@ pub(crate) mod tests {
             put(&mut head, at, bytes);
             Header::parse(&head).unwrap_err().to_string()
         };
-        assert_eq!(refused(0, b"KDMV"), "it is no qcow2 image");
+        assert_eq!(refused(0, b"KDMV"), "it is not a qcow2 image");
         assert_eq!(Header::parse(b"").unwrap_err(), HeaderError::Format);
         assert_eq!(refused(4, &[0, 0, 0, 9]), "it is of version 9 of qcow2, this program reads 2 and 3");
         assert_eq!(refused(20, &[0, 0, 0, 63]), "its header has an impossible cluster size: 63");

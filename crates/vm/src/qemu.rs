@@ -45,8 +45,8 @@ pub enum QemuError {
         /// Where the project's own build would be.
         prefix: PathBuf,
     },
-    /// An environment variable names something that is no program.
-    #[error("`{variable}` names `{}`, which is no file", path.display())]
+    /// An environment variable names something that is not a program.
+    #[error("`{variable}` names `{}`, which is not a file", path.display())]
     BadVariable {
         /// The variable.
         variable: &'static str,
@@ -86,7 +86,7 @@ pub enum QemuError {
     /// What is known about QEMU cannot be kept.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its path is no text.
+    /// Its path is not valid UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
     /// There is no place for its sockets.

@@ -250,7 +250,7 @@ impl Qga {
     /// Runs a program in the guest to its end, for at most `limit`.
     ///
     /// # Errors
-    /// When it cannot be started or does not end in time. Its own failure is told by [`Completed::success`].
+    /// When it cannot be started or does not end in time. Its own failure is reported by [`Completed::success`].
     pub async fn exec(&mut self, exec: &Exec, limit: Duration) -> Result<Completed, QgaError> {
         let start = Instant::now();
         let pid = self.call(exec.command(), limit).await?.pid;

@@ -25,7 +25,7 @@ use crate::process::VmProcessError;
 use crate::version::Version;
 use crate::wire::{self, Answer, Listener, Message, Receiver, Sender};
 
-/// How long QEMU may take to answer a command. Most take a millisecond; a loaded host is no reason to give up.
+/// How long QEMU may take to answer a command. Most take a millisecond; a loaded host is not a reason to give up.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Events that are kept for a subscriber that does not look.
@@ -173,9 +173,9 @@ impl Events {
 }
 
 impl Qmp {
-    /// Connects to the socket at `path`, waiting until somebody listens there, and leaves negotiation mode. With a
+    /// Connects to the socket at `path`, waiting until a process listens there, and leaves negotiation mode. With a
     /// process that was just started, do this inside [`Launched::race`](crate::process::Launched::race), so that its
-    /// early end is told with the end of its log.
+    /// early end is reported with the end of its log.
     ///
     /// # Errors
     /// When there is no greeting within `limit`, or something else than QEMU answers.
@@ -376,7 +376,7 @@ async fn read(mut receiver: Receiver, shared: Arc<Mutex<Shared>>) {
         let mut shared = lock(&shared);
         match message {
             Message::Answer(Some(id), answer) => {
-                // Nobody waits for an answer that comes after its deadline.
+                // No one waits for an answer that arrives after its deadline.
                 if let Some(call) = shared.calls.as_mut().and_then(|calls| calls.remove(&id)) {
                     let _ = call.send(answer);
                 }
@@ -391,7 +391,7 @@ async fn read(mut receiver: Receiver, shared: Arc<Mutex<Shared>>) {
 fn publish(shared: &Shared, value: Value) {
     // An event that the schema does not know is none that anybody could wait for.
     if let (Some(events), Ok(event)) = (&shared.events, Event::deserialize(value)) {
-        // Without a subscriber there is nobody to tell.
+        // Without a subscriber there is no one to notify.
         let _ = events.send(event);
     }
 }

@@ -101,7 +101,7 @@ fn first_of(candidates: Vec<PathBuf>) -> Result<PathBuf, RuntimeDirError> {
     Err(RuntimeDirError::Nowhere(refusals))
 }
 
-/// Makes sure of the directory, and proves that there can be sockets in it.
+/// Creates the directory if necessary, and verifies that sockets can be created in it.
 fn take(dir: &Path) -> Result<(), RuntimeDirError> {
     if dir.as_os_str().len() + 1 + NAME_ROOM > PATH_LIMIT {
         return Err(RuntimeDirError::TooLong(dir.to_owned()));
@@ -115,7 +115,7 @@ fn take(dir: &Path) -> Result<(), RuntimeDirError> {
     // Others may try at the same time.
     let trial = dir.join(format!("{TRIAL}{}", std::process::id()));
     let bound = UnixListener::bind(&trial);
-    // Nothing else has that name, and one that stays harms nobody.
+    // Nothing else has that name, and one that stays does no harm.
     let _ = std::fs::remove_file(&trial);
     bound.map(drop).map_err(|source| FileError::of("make a socket in", dir)(source).into())
 }

@@ -23,7 +23,7 @@ pub use strategy::{Strategy, UnknownStrategy};
 /// Threads, and parts of the file, that memory is written and read by at once.
 const CHANNELS: u8 = 4;
 
-/// What [`Strategy::MappedRam`] wants, and [`Strategy::Template`] does not. Set each time, since a machine may be saved in another way
+/// The capabilities that [`Strategy::MappedRam`] needs, and [`Strategy::Template`] does not. Set each time, since a machine may be saved in another way
 /// than it was loaded.
 const CAPABILITIES: [MigrationCapability; 2] =
     [MigrationCapability::mapped_ram, MigrationCapability::multifd];
@@ -79,7 +79,7 @@ impl Qmp {
         self.migrated("migrate", events, limit).await
     }
 
-    /// Ends a save that is still going on: left alone it would stop the machine once more when it is done. Without one, does nothing.
+    /// Ends a save that is still running: left alone it would stop the machine again when it is done. Without one, does nothing.
     ///
     /// # Errors
     /// When QEMU refuses, or still saves after `limit`.
@@ -105,7 +105,7 @@ impl Qmp {
     }
 
     /// Loads the state in `file`, saved with `strategy`, into a machine that waits for it: with [`Strategy::Template`] one that begins
-    /// with its devices, in the memory that was kept beside them. The machine is stopped then.
+    /// with its devices, in the memory that was kept with them. The machine is stopped then.
     ///
     /// # Errors
     /// When QEMU refuses or `limit` passes. A state that does not fit ends QEMU, so race this against its end.
@@ -125,7 +125,7 @@ impl Qmp {
         self.execute(qmp::migrate_set_capabilities { capabilities }).await?;
         let parameters = MigrateSetParameters {
             multifd_channels: Some(CHANNELS),
-            // 0 is no limit. The default is a network's, and slower than a disk.
+            // 0 means no limit. The default is a network's, and slower than a disk.
             max_bandwidth: Some(0),
             // A resumed machine would tell its network of its new place, to which every network service of the guest reacts. Its
             // network is QEMU's own, and has no other place.

@@ -48,7 +48,7 @@ impl Address {
 /// Connects to the socket at `path`.
 ///
 /// # Errors
-/// When nobody listens there.
+/// When no process listens there.
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let address = Address::of(path)?;
     UnixStream::connect(address.path()).await
@@ -74,15 +74,15 @@ impl Inherited {
         }
         let address = Address::of(path)?;
         let listener = UnixListener::bind(address.path())?;
-        let proved = || {
+        let verified = || {
             let _probe = Probe::connect(address.path())?;
-            // Nobody is to be met there who is gone.
+            // The probe must not stay in the queue after it is gone.
             listener.accept()?;
             fcntl_setfd(&listener, FdFlags::empty())?;
             address.dir.as_ref().map_or(Ok(()), |dir| fcntl_setfd(dir, FdFlags::empty()))?;
             Ok(())
         };
-        if let Err(error) = proved() {
+        if let Err(error) = verified() {
             let _ = std::fs::remove_file(path);
             return Err(error);
         }
@@ -115,7 +115,7 @@ mod tests {
         connect(&path).await.unwrap();
         drop(inherited);
         assert!(connect(&path).await.is_err());
-        // What an earlier one has left is no obstacle.
+        // A leftover of an earlier one is not an obstacle.
         Inherited::at(&path).unwrap();
     }
 

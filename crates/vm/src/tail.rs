@@ -8,7 +8,7 @@ use anstream::adapter::strip_str;
 /// A reader that gives each line of a growing file once.
 ///
 /// The guest's console is made for a terminal: colours and cursor movements are taken out, so that what is shown of it
-/// cannot move the cursor of whoever reads it.
+/// cannot move the reader's cursor.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
@@ -48,7 +48,7 @@ impl Tail {
             Err(error) => return Err(error),
         };
         let len = file.metadata()?.len();
-        // One that had become too long begins anew.
+        // One that had become too long starts again.
         if len < self.offset {
             self.offset = 0;
         }
@@ -64,7 +64,7 @@ impl Tail {
         Ok(String::from_utf8_lossy(&complete).lines().map(plain).collect())
     }
 
-    /// What has been written of a line that is not complete yet, when nobody will complete it any more.
+    /// Returns what has been written of an incomplete line, when no one will complete it any more.
     pub fn rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.partial);
         (!rest.is_empty()).then(|| plain(&String::from_utf8_lossy(&rest)))

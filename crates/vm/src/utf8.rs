@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Class, Explain};
 
-/// A path that is no text, and what has led to it.
+/// A path that is not valid UTF-8, and where it came from.
 #[derive(Debug, thiserror::Error)]
 #[error("`{named_by}` leads to `{}`, which is not valid UTF-8: neither records nor QEMU's monitor can name it", path.display())]
 pub struct NotUtf8 {
@@ -24,7 +24,7 @@ impl Explain for NotUtf8 {
     }
 }
 
-/// Proves that the path that `named_by` leads to is text.
+/// Verifies that the path that `named_by` leads to is valid UTF-8.
 ///
 /// # Errors
 /// When it is not.

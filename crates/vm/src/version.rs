@@ -18,9 +18,9 @@ pub struct Version {
     pub patch: u32,
 }
 
-/// The text is no version.
+/// The text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no version of the form `major.minor.patch`")]
+#[error("invalid version `{0}`: use `major.minor.patch`")]
 pub struct NoVersion(String);
 
 impl Version {

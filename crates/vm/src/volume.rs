@@ -20,7 +20,7 @@ mod window;
 
 pub use window::Window;
 
-/// Room for the file system's own structures beside the files of a volume that is sized by its content.
+/// Space for the file system's own structures, in addition to the files of a volume that is sized by its content.
 const OVERHEAD: u64 = 256 << 10;
 
 /// Sizes of volumes are multiples of this.
@@ -56,7 +56,7 @@ const LABEL_LENGTH: usize = 11;
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
     /// A label has other characters or more of them than FAT keeps.
-    #[error("`{0}` is no volume label: it needs 1 to {LABEL_LENGTH} upper-case letters, digits, `-` or `_`")]
+    #[error("invalid volume label `{0}`: use 1 to {LABEL_LENGTH} upper-case letters, digits, `-` or `_`")]
     BadLabel(String),
     /// The window is too small for an EFI system partition.
     #[error("an EFI system partition needs at least {ESP_MINIMUM} bytes, not {0}")]

@@ -93,7 +93,7 @@ pub(crate) async fn connect(path: &Path, listener: Listener) -> io::Result<(Send
 /// against a deadline.
 ///
 /// # Errors
-/// When the socket cannot be connected to for another reason than that nobody listens yet.
+/// When the socket cannot be connected to for another reason than that no process listens yet.
 pub(crate) async fn open(path: &Path, listener: Listener) -> io::Result<UnixStream> {
     let mut backoff = Backoff::default();
     loop {

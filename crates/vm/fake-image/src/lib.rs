@@ -13,13 +13,13 @@ use image::stack::Stack;
 use vm::volume::{ESP_MINIMUM, Volume};
 
 /// The program that stands in for `qemu-img`: it knows these disks, and says of each that all is well unless a test has written
-/// something else beside it.
+/// something else next to it.
 pub const QEMU_IMG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qemu-img");
 
 /// The commit that the images say they were built from.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Bytes of the disk besides the EFI system partition.
+/// Bytes of the disk in addition to the EFI system partition.
 const REST: u64 = (4 << 20) - HEADER;
 
 /// Bytes of the header's cluster, before the disk. [`QEMU_IMG`] knows it too.
@@ -101,7 +101,7 @@ fn write_disk(path: &Path, manifest: &str, kernel: &str) {
     volume.write_esp(path, start, length).expect("the files fit");
 }
 
-/// The bytes of an image, told from others by its kernel.
+/// The bytes of an image, distinguished from others by its kernel.
 pub fn image(manifest: &Manifest, kernel: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("temporary directories can be made");
     let path = dir.path().join("disk");

@@ -15,10 +15,10 @@ use crate::process::{Launched, VmProcessError};
 use crate::qmp::{Event, Qmp, QmpError, RunState};
 use crate::runtime;
 
-/// How long the trial guest may take. A processor boots it in under a second; a broken accelerator hangs for ever.
+/// How long the trial guest may take. A processor boots it in under a second; a broken accelerator hangs.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
-/// How a QEMU is told to have ended that never was a process.
+/// The reported end of a QEMU that never was a process.
 pub(super) const NOT_STARTED: &str = "could not be started";
 
 /// The trial guest's size: two CPUs, since bringing up the second one is a test of its own.
@@ -46,7 +46,7 @@ pub(super) async fn run(
     };
     // The guest's last words may be in the file of a QEMU that has ended already.
     let verdict = if said(&machine.launch().console) { Ok(()) } else { verdict };
-    // What matters is known; a process that does not die is noticed by whoever holds its machine.
+    // What matters is known; a process that does not die is noticed by the owner of its machine.
     let _ = launched.kill().await;
     Ok(verdict)
 }
@@ -92,7 +92,7 @@ fn said(console: &Path) -> bool {
     text.windows(markers::PROBE_OK.len()).any(|window| window == markers::PROBE_OK.as_bytes())
 }
 
-/// Waits until QEMU reports that the guest cannot go on.
+/// Waits until QEMU reports that the guest cannot continue.
 async fn failure(socket: &Path) -> Result<Unusable, QmpError> {
     let qmp = Qmp::connect(socket, PROBE_LIMIT).await?;
     let mut events = qmp.events();

@@ -33,7 +33,7 @@ impl Value {
     }
 }
 
-/// `text` as QEMU's option parser wants it: it reads `,,` as one comma.
+/// Escapes `text` for QEMU's option parser, which reads `,,` as one comma.
 pub(crate) fn escaped(text: &OsStr) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut bytes = Vec::with_capacity(text.len());
@@ -87,7 +87,7 @@ pub(super) fn all(topology: &Topology, launch: &Launch, features: HostFeatures) 
     args.option("-object", Value::new("rng-random").with("id", "rng0").with("filename", "/dev/urandom"));
     args.option("-device", Value::new("virtio-rng-pci").with("rng", "rng0"));
     if topology.generation_id {
-        // `auto` is a new random id for every process, which is what tells a resumed guest that it is a clone.
+        // `auto` is a new random id for every process, which informs a resumed guest that it is a clone.
         args.option("-device", Value::new("vmgenid").with("guid", "auto"));
     }
     args.0
@@ -135,8 +135,8 @@ fn board(args: &mut Args, topology: &Topology, begin: Begin) {
         "-machine",
         match topology.arch {
             // Nothing to probe that a guest of ours has no use for: ports of another hypervisor, keyboard controller, graphics, disks
-            // other than virtio's, SMBus. Without system management mode no vCPU has a second map of the memory, which QEMU would make
-            // anew with each device.
+            // other than virtio's, SMBus. Without system management mode no vCPU has a second map of the memory, which QEMU would
+            // rebuild with each device.
             Arch::Amd64 => ["vmport", "i8042", "graphics", "sata", "smbus", "smm"]
                 .into_iter()
                 .fold(machine, |machine, part| machine.with(part, "off")),
@@ -200,7 +200,7 @@ fn console(args: &mut Args, file: &Path) {
 }
 
 fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) {
-    // From the lowest to the one that the guest sees: QEMU wants to know a node before it is referred to.
+    // From the lowest to the one that the guest sees: QEMU must know a node before it is referred to.
     let chain: Vec<&DiskFile> = file.chain().collect();
     for (depth, file) in chain.into_iter().enumerate().rev() {
         nodes(args, disk, file, depth, features);
@@ -212,7 +212,7 @@ fn block(args: &mut Args, disk: &Disk, file: &DiskFile, features: HostFeatures) 
             .with("drive", &disk.id)
             .with("serial", &disk.id)
             // The guest would take an error of the host's disk for one of its own, and write no more until its next boot. So it
-            // stands still, and goes on with the same request when the host's disk has been mended. No part of its state.
+            // pauses, and continues with the same request when the host's disk has been fixed. No part of its state.
             .with("werror", "stop")
             .with("rerror", "stop"),
     );

@@ -2,7 +2,7 @@
 //! process.
 //!
 //! Reference: proc(5), `/proc/pid/maps`, `/proc/pid/pagemap` and `/proc/pid/mem`. The last needs what ptrace(2) needs, so
-//! that a Linux with Yama must have been told by the process itself that it may be looked at.
+//! that under Yama the process itself must have permitted it.
 
 use std::fs::File;
 use std::io;
@@ -80,7 +80,7 @@ fn is_own(page: &PageInfo) -> bool {
         PageInfo::MemoryPage(flags) => {
             flags.contains(MemoryPageFlags::PRESENT) && !flags.contains(MemoryPageFlags::FILE)
         }
-        // What was swapped out is nobody else's: pages of a file are just dropped.
+        // Swapped pages belong to this process alone: pages of a file are just dropped.
         PageInfo::SwapPage(flags) => flags.contains(SwapPageFlags::SWAP),
     }
 }

@@ -64,8 +64,8 @@ mod linux {
         }
     }
 
-    /// A handle of this very process. The pid is opened first and looked at after that: once open, the handle cannot
-    /// come to mean another process, so the start time that is read then tells whose it is.
+    /// Opens a handle of this very process. The pid is opened first and looked at after that: once open, the handle cannot
+    /// come to mean another process, so the start time that is read then says whose it is.
     fn open(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
         let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
         let fd = match pidfd_open(pid, PidfdFlags::empty()) {

@@ -21,7 +21,7 @@ struct Hashed {
     sha256: String,
 }
 
-/// Capabilities and what they depend on besides the program.
+/// Capabilities, and what they depend on in addition to the program.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {

@@ -5,7 +5,7 @@ use fatfs::{Date, DateTime, Time, TimeProvider};
 /// Serial number of every volume: the day of [`FIXED`].
 pub(super) const VOLUME_ID: u32 = 0x2026_0101;
 
-/// A clock that stands still.
+/// A clock that does not advance.
 pub(super) static FIXED: Fixed = Fixed;
 
 #[derive(Debug)]
