@@ -21,6 +21,7 @@ use base::process::ProcessError;
 use fetch::download::{DownloadError, VerifyError};
 use image::arch::Arch;
 
+use crate::bundle::BundleError;
 use crate::disk::{DiskError, Layout};
 use crate::ext4::{GrowError, ReadError};
 use crate::host_machine::HostMachine;
@@ -78,6 +79,9 @@ pub enum BaseError {
     /// An input cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// Two parts of the image have the same file.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A file cannot be made or moved.
     #[error(transparent)]
     File(#[from] FileError),
@@ -296,8 +300,9 @@ mod tests {
         }
         let keys = || {
             Arch::ALL.map(|arch| {
-                let source = Source::open(dir.path(), arch).unwrap();
-                let layout = Layout::of_size(source.stack.machine.disk_gib);
+                let stack = dir.path().join("stacks/stack-emulator");
+                let source = Source::open(dir.path(), &stack, arch).unwrap();
+                let layout = Layout::of_size(source.described.stack.machine.disk_gib);
                 Base::Bootstrap.key(arch, &source, layout).unwrap()
             })
         };

@@ -19,7 +19,7 @@ use crate::base::{self, Base};
 use crate::disk::Layout;
 use crate::error::BuildError;
 use crate::host_machine::Limits;
-use crate::inputs::{self, Key};
+use crate::inputs;
 use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
@@ -46,8 +46,10 @@ pub struct Request {
     pub arch: Arch,
     /// The checkout, whose package `guest` is built.
     pub workspace: PathBuf,
-    /// Directory with the image's description.
-    pub source: PathBuf,
+    /// Directory with the description of the platform, and of the services that stacks share.
+    pub platform: PathBuf,
+    /// Directory with the description of the stack.
+    pub stack: PathBuf,
     /// Where the base comes from.
     pub base: Base,
     /// Whether the host's kernel may be asked to run programs of another architecture while the base is made.
@@ -101,8 +103,8 @@ pub struct Outcome {
 /// When a stage fails. The image that was there before is untouched then.
 pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome, BuildError> {
     let timings = Timings::new(reporter);
-    let source = Source::open(&request.source, request.arch)?;
-    let layout = Layout::of_size(source.stack.machine.disk_gib);
+    let source = Source::open(&request.platform, &request.stack, request.arch)?;
+    let layout = Layout::of_size(source.described.stack.machine.disk_gib);
     let toolchain = Toolchain::choose(request.arch, &request.workspace, &request.cache, &timings).await?;
     let inputs = inputs(request, &source, layout, &toolchain).await?;
 
@@ -166,7 +168,7 @@ async fn inputs(
     let keys = [
         ("base", request.base.key(request.arch, source, layout)?),
         ("builder", inputs::builder(&request.workspace)?),
-        ("cloud-init", Key::default().tree("cloud-init", source.dir())?.finish()),
+        ("cloud-init", source.key()?),
         ("stackd", stackd::key(toolchain, &request.workspace).await?),
     ];
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())

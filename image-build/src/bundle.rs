@@ -1,9 +1,10 @@
 //! The bundle: a tar archive of everything that is laid over the guest's root.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 use walkdir::WalkDir;
@@ -13,60 +14,143 @@ use crate::inputs::InputError;
 /// Where the guest's program lies in the guest.
 pub const STACKD_PATH: &str = "usr/lib/stack/stackd";
 
-/// A bundle under construction. Equal content gives equal bytes: entries are sorted, times are the epoch, owners are
-/// root, and modes are 0755 or 0644 by the executable bit.
-pub struct Bundle<W: Write>(Builder<W>);
+/// A bundle under construction, by paths in the guest. Equal content gives equal bytes: entries are sorted, times are the epoch,
+/// owners are root, and modes are 0755 or 0644 by the executable bit.
+#[derive(Debug, Clone, Default)]
+pub struct Bundle(BTreeMap<PathBuf, Entry>);
 
-impl<W: Write> Bundle<W> {
-    /// An empty bundle.
-    pub fn new(to: W) -> Self {
-        Self(Builder::new(to))
-    }
+/// What lies at a path.
+#[derive(Debug, Clone)]
+enum Entry {
+    Directory,
+    /// A symbolic link to this.
+    Link(PathBuf),
+    /// The file of the host.
+    File(PathBuf),
+    /// A file with this text, which no one executes.
+    Text(String),
+}
 
+/// Why something cannot be put into a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Something else is there.
+    #[error("two parts of the image have the file `/{}`", inside.display())]
+    Taken {
+        /// The path in the guest, without the first `/`.
+        inside: PathBuf,
+    },
+}
+
+impl Bundle {
     /// Adds the tree at `dir` at `prefix` ("" is the root).
     ///
     /// # Errors
-    /// When something in it cannot be read, or the bundle cannot be written.
-    pub fn tree(&mut self, dir: &Path, prefix: &str) -> Result<(), InputError> {
-        for entry in WalkDir::new(dir).min_depth(1).sort_by_file_name() {
-            let entry = entry.map_err(|error| InputError {
-                path: error.path().unwrap_or(dir).to_owned(),
-                source: error.into(),
-            })?;
-            let inside = entry.path().strip_prefix(dir).unwrap_or(entry.path());
-            let inside = Path::new(prefix).join(inside);
-            let kind = entry.file_type();
-            let mut add = || -> io::Result<()> {
-                if kind.is_dir() {
-                    let mut header = header(EntryType::Directory, 0o755, 0);
-                    self.0.append_data(&mut header, &inside, io::empty())
-                } else if kind.is_symlink() {
-                    let mut header = header(EntryType::Symlink, 0o777, 0);
-                    self.0.append_link(&mut header, &inside, fs::read_link(entry.path())?)
-                } else {
-                    append(&mut self.0, entry.path(), &inside)
-                }
-            };
-            add().map_err(|source| InputError { path: entry.path().to_owned(), source })?;
-        }
+    /// When something in it cannot be read, or one of its files is there already.
+    pub fn tree(&mut self, dir: &Path, prefix: &str) -> Result<(), BundleError> {
+        entries(dir, prefix)?.into_iter().try_for_each(|(inside, entry)| self.add(inside, entry))
+    }
+
+    /// Adds the tree at `dir` at the root; its files replace those that are there.
+    ///
+    /// # Errors
+    /// When something in it cannot be read.
+    pub fn replace(&mut self, dir: &Path) -> Result<(), BundleError> {
+        self.0.extend(entries(dir, "")?);
         Ok(())
     }
 
-    /// Adds one file.
+    /// Adds the file `path` of the host.
     ///
     /// # Errors
-    /// When it cannot be read, or the bundle cannot be written.
-    pub fn file(&mut self, path: &Path, inside: &str) -> Result<(), InputError> {
-        append(&mut self.0, path, Path::new(inside))
-            .map_err(|source| InputError { path: path.to_owned(), source })
+    /// When there is one at this place already.
+    pub fn file(&mut self, path: &Path, inside: &str) -> Result<(), BundleError> {
+        self.add(inside.into(), Entry::File(path.to_owned()))
     }
 
-    /// Ends the archive.
+    /// Adds a file with this text.
     ///
     /// # Errors
-    /// When the bundle cannot be written.
-    pub fn finish(self) -> io::Result<W> {
-        self.0.into_inner()
+    /// When there is one at this place already.
+    pub fn text(&mut self, inside: &str, text: String) -> Result<(), BundleError> {
+        self.add(inside.into(), Entry::Text(text))
+    }
+
+    /// Adds a symbolic link to `target`.
+    ///
+    /// # Errors
+    /// When there is something at this place already.
+    pub fn link(&mut self, inside: &str, target: impl Into<PathBuf>) -> Result<(), BundleError> {
+        self.add(inside.into(), Entry::Link(target.into()))
+    }
+
+    fn add(&mut self, inside: PathBuf, entry: Entry) -> Result<(), BundleError> {
+        let both_directories = |one: &Entry| matches!((one, &entry), (Entry::Directory, Entry::Directory));
+        if self.0.get(&inside).is_some_and(|known| !both_directories(known)) {
+            return Err(BundleError::Taken { inside });
+        }
+        self.0.insert(inside, entry);
+        Ok(())
+    }
+
+    /// Writes the archive.
+    ///
+    /// # Errors
+    /// When a file of the host cannot be read, or the archive cannot be written.
+    pub fn write<W: Write>(&self, to: W) -> Result<W, InputError> {
+        let mut archive = Builder::new(to);
+        for (inside, entry) in &self.0 {
+            let path = if let Entry::File(path) = entry { path } else { inside };
+            append(&mut archive, inside, entry)
+                .map_err(|source| InputError { path: path.clone(), source })?;
+        }
+        archive.into_inner().map_err(|source| InputError { path: "bundle.tar".into(), source })
+    }
+}
+
+/// What is in the tree at `dir`, as it is called at `prefix`.
+fn entries(dir: &Path, prefix: &str) -> Result<Vec<(PathBuf, Entry)>, InputError> {
+    let mut entries = Vec::new();
+    for entry in WalkDir::new(dir).min_depth(1).sort_by_file_name() {
+        let entry = entry.map_err(|error| InputError {
+            path: error.path().unwrap_or(dir).to_owned(),
+            source: error.into(),
+        })?;
+        let path = entry.path();
+        let inside = Path::new(prefix).join(path.strip_prefix(dir).unwrap_or(path));
+        let kind = entry.file_type();
+        let content = if kind.is_dir() {
+            Entry::Directory
+        } else if kind.is_symlink() {
+            let target = fs::read_link(path);
+            Entry::Link(target.map_err(|source| InputError { path: path.to_owned(), source })?)
+        } else {
+            Entry::File(path.to_owned())
+        };
+        entries.push((inside, content));
+    }
+    Ok(entries)
+}
+
+fn append<W: Write>(archive: &mut Builder<W>, inside: &Path, entry: &Entry) -> io::Result<()> {
+    match entry {
+        Entry::Directory => {
+            archive.append_data(&mut header(EntryType::Directory, 0o755, 0), inside, io::empty())
+        }
+        Entry::Link(target) => archive.append_link(&mut header(EntryType::Symlink, 0o777, 0), inside, target),
+        Entry::Text(text) => {
+            let mut header = header(EntryType::Regular, 0o644, text.len() as u64);
+            archive.append_data(&mut header, inside, text.as_bytes())
+        }
+        Entry::File(path) => {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            let mode = if metadata.permissions().mode() & 0o111 != 0 { 0o755 } else { 0o644 };
+            archive.append_data(&mut header(EntryType::Regular, mode, metadata.len()), inside, file)
+        }
     }
 }
 
@@ -79,13 +163,6 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header.set_gid(0);
     header.set_mtime(0);
     header
-}
-
-fn append<W: Write>(builder: &mut Builder<W>, path: &Path, inside: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let mode = if metadata.permissions().mode() & 0o111 != 0 { 0o755 } else { 0o644 };
-    builder.append_data(&mut header(EntryType::Regular, mode, metadata.len()), inside, file)
 }
 
 #[cfg(test)]
@@ -106,10 +183,10 @@ mod tests {
     }
 
     fn bundle(dir: &Path) -> Vec<u8> {
-        let mut bundle = Bundle::new(Vec::new());
+        let mut bundle = Bundle::default();
         bundle.tree(dir, "").unwrap();
         bundle.file(&dir.join("step"), STACKD_PATH).unwrap();
-        bundle.finish().unwrap()
+        bundle.write(Vec::new()).unwrap()
     }
 
     #[test]
@@ -151,5 +228,22 @@ mod tests {
         755 0:0 step
         755 0:0 usr/lib/stack/stackd
         ");
+    }
+
+    #[test]
+    fn no_file_is_hidden_by_another_unless_it_is_meant_to_be() {
+        let (one, other) = (tree(), tree());
+        let mut bundle = Bundle::default();
+        bundle.tree(one.path(), "").unwrap();
+        let error = bundle.tree(other.path(), "").unwrap_err().to_string();
+        assert_eq!(error, "two parts of the image have the file `/etc/link`");
+        for result in [bundle.text("step", String::new()), bundle.link("step", "x")] {
+            assert!(matches!(result, Err(BundleError::Taken { .. })));
+        }
+        fs::write(other.path().join("etc/stack/stack.env"), "A=2\n").unwrap();
+        bundle.replace(other.path()).unwrap();
+        let bytes = bundle.write(Vec::new()).unwrap();
+        assert!(bytes.windows(4).any(|window| window == b"A=2\n"));
+        assert!(!bytes.windows(4).any(|window| window == b"A=1\n"));
     }
 }

@@ -9,6 +9,7 @@ use fetch::download::DownloadError;
 use vm::error::{Class, Explain};
 
 use crate::base::BaseError;
+use crate::bundle::BundleError;
 use crate::commit::Untrusted;
 use crate::disk::DiskError;
 use crate::ext4::ReadError;
@@ -32,6 +33,9 @@ pub enum BuildError {
     /// An input cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// Two parts of the image have the same file.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A file cannot be made or moved.
     #[error(transparent)]
     File(#[from] FileError),
@@ -113,7 +117,9 @@ impl Explain for BuildError {
                 arch.qemu()
             )),
             Self::Commit(source) => Some(source.hint()),
-            Self::Source(_) => Some("`docs/image.md` lists the files of an image's description".to_owned()),
+            Self::Source(_) | Self::Bundle(BundleError::Taken { .. }) => {
+                Some("`docs/image.md` lists the files of a stack's description".to_owned())
+            }
             Self::NoSpace(full) => Some(format!(
                 "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",
                 full.path.display()

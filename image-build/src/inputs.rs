@@ -13,11 +13,14 @@ use walkdir::WalkDir;
 
 /// Sources that decide what an image becomes from equal inputs, in the checkout: this crate, with the files that it includes, and
 /// what it writes into the image.
-const BUILDER: [&str; 6] = [
+const BUILDER: [&str; 9] = [
     "image-build/src",
     "crates/image/src/arch.rs",
+    "crates/image/src/description",
+    "crates/image/src/description.rs",
     "crates/image/src/manifest.rs",
     "crates/image/src/stack.rs",
+    "crates/protocol/src/services.rs",
     "crates/vm/src/volume",
     "crates/vm/src/volume.rs",
 ];
@@ -151,7 +154,7 @@ mod tests {
             assert_ne!(changed, key, "{path}");
             key = changed;
         }
-        fs::write(dir.path().join("release/src/names.rs"), "").unwrap();
+        fs::write(dir.path().join("crates/vm/src/qemu.rs"), "").unwrap();
         assert_eq!(builder(dir.path()).unwrap(), key, "what is not in an image");
     }
 

@@ -30,7 +30,7 @@ use crate::seed::Payload;
 use crate::source::Source;
 use crate::stackd::Program;
 use crate::toolchain::Toolchain;
-use crate::{esp, ext4};
+use crate::{esp, ext4, guest_files};
 
 /// A disk whose system is complete, and what it boots with.
 struct Provisioned {
@@ -162,7 +162,8 @@ impl Job<'_> {
         drop(base);
         phase.done();
 
-        let payload = Payload { seed: &source.seed()?, trees: &[(&source.bundle(), "")], stackd };
+        let bundle = guest_files::bundle(source, stackd)?;
+        let payload = Payload { seed: &source.seed()?, bundle: &bundle };
         let run =
             Run { machine: maker.machine, disk: &disk, boot: &boot, payload, work: &work, logs, reporter };
         run.run().await?;
@@ -170,7 +171,7 @@ impl Job<'_> {
     }
 
     fn size(&self) -> MachineSize {
-        let own = self.source.stack.machine;
+        let own = self.source.described.stack.machine;
         MachineSize {
             memory_mib: self.request.memory_mib.unwrap_or(own.memory_mib),
             cpus: self.request.cpus.unwrap_or(own.cpus),
@@ -210,7 +211,7 @@ fn write_esp(
             initrd: esp::FAST_INITRD.to_owned(),
             cmdline: source.cmdline.clone(),
         },
-        stack: source.stack.clone(),
+        stack: source.described.stack.clone(),
         resume_protocol: protocol::VERSION,
         minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
         inputs,

@@ -118,17 +118,8 @@ mod tests {
     }
 
     fn source(modules: &[&str]) -> Source {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("base")).unwrap();
-        for (name, content) in [
-            ("base/packages", String::new()),
-            ("base/initrd-modules", modules.join("\n")),
-            ("cmdline", String::new()),
-            ("cmdline.amd64", String::new()),
-            ("stack.toml", include_str!("../../cloud-init/stack.toml").to_owned()),
-        ] {
-            fs::write(dir.path().join(name), content).unwrap();
-        }
-        Source::open(dir.path(), Arch::Amd64).unwrap()
+        let dir = crate::source::tests::directories();
+        fs::write(dir.path().join("base/initrd-modules"), modules.join("\n")).unwrap();
+        crate::source::tests::open(&dir, Arch::Amd64).unwrap()
     }
 }

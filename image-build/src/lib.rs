@@ -11,6 +11,7 @@ pub mod disk;
 pub mod error;
 pub mod esp;
 pub mod ext4;
+pub mod guest_files;
 pub mod host_machine;
 pub mod initrd;
 pub mod inputs;

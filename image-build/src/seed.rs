@@ -8,7 +8,7 @@ use base::files::FileError;
 use protocol::names::labels;
 use vm::volume::{Volume, VolumeError};
 
-use crate::bundle::{Bundle, STACKD_PATH};
+use crate::bundle::Bundle;
 use crate::inputs::InputError;
 
 /// The bundle on its volume.
@@ -28,15 +28,13 @@ pub enum SeedError {
     Volume(#[from] VolumeError),
 }
 
-/// What goes into a guest: trees with the place where each belongs, and the guest's program.
+/// What goes into a guest.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
     /// Files of the `NoCloud` seed.
     pub seed: &'a [(&'a str, Vec<u8>)],
-    /// Directories on the host, each with its place in the guest ("" is the root).
-    pub trees: &'a [(&'a Path, &'a str)],
-    /// The guest's program.
-    pub stackd: &'a Path,
+    /// What is laid over its root.
+    pub bundle: &'a Bundle,
 }
 
 impl Payload<'_> {
@@ -57,12 +55,8 @@ impl Payload<'_> {
     /// When something in it cannot be read, or a file cannot be written.
     pub fn write_bundle(&self, path: &Path, scratch: &Path) -> Result<(), SeedError> {
         let file = File::create_new(scratch).map_err(FileError::of("create", scratch))?;
-        let mut bundle = Bundle::new(BufWriter::new(file));
-        for (tree, place) in self.trees {
-            bundle.tree(tree, place)?;
-        }
-        bundle.file(self.stackd, STACKD_PATH)?;
-        let written = bundle.finish().and_then(|writer| writer.into_inner().map_err(std::io::Error::from));
+        let writer = self.bundle.write(BufWriter::new(file))?;
+        let written = writer.into_inner().map_err(std::io::Error::from);
         drop(written.map_err(FileError::of("write", scratch))?);
         let bytes = std::fs::read(scratch).map_err(FileError::of("read", scratch))?;
         std::fs::remove_file(scratch).map_err(FileError::of("remove", scratch))?;
@@ -75,6 +69,7 @@ mod tests {
     use base::process::Cmd;
 
     use super::*;
+    use crate::bundle::STACKD_PATH;
 
     #[tokio::test]
     async fn both_volumes_are_clean_and_read_back() {
@@ -86,7 +81,10 @@ mod tests {
         std::fs::write(&stackd, "program").unwrap();
         let (seed, bundle) = (dir.path().join("seed"), dir.path().join("bundle"));
         let files = [("user-data", b"#cloud-config\n".to_vec()), ("meta-data", Vec::new())];
-        let payload = Payload { seed: &files, trees: &[(&tree, "etc")], stackd: &stackd };
+        let mut content = Bundle::default();
+        content.tree(&tree, "etc").unwrap();
+        content.file(&stackd, STACKD_PATH).unwrap();
+        let payload = Payload { seed: &files, bundle: &content };
         payload.write_seed(&seed).unwrap();
         payload.write_bundle(&bundle, &dir.path().join("scratch")).unwrap();
 

@@ -1,14 +1,31 @@
-//! The directory that an image is described by, `cloud-init/` in this repository. `docs/image.md` lists its files.
+//! What an image is made from: the platform, `cloud-init/` in this repository, and a directory with a stack. `docs/image.md` lists
+//! the files of both.
+
+mod services;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use image::arch::Arch;
-use image::stack::{Stack, StackError};
+use image::description::{Description, Mismatch, Problem, StackFile};
+
+use crate::inputs::{InputError, Key};
+
+pub use services::ServiceDir;
 
 /// Files of the `NoCloud` seed.
 pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
+
+/// The description of a stack.
+const STACK_FILE: &str = "stack.toml";
+
+/// The tree that a stack or a service lays over the guest's root.
+const FILES: &str = "files";
+
+/// What of the platform's directory only counts for the stacks that use it.
+const STACKS: &str = "stacks";
+const SERVICES: &str = "services";
 
 /// The list of packages.
 const BASE_PACKAGES: &str = "base/packages";
@@ -25,12 +42,15 @@ const ARCH: &str = "{arch}";
 /// The hooks, below the directory of the base.
 const HOOKS: &str = "hooks";
 
-/// A directory with the description of an image.
+/// The directories that an image is made from, and what they say.
 #[derive(Debug, Clone)]
 pub struct Source {
     dir: PathBuf,
-    /// What the stack looks like from the outside.
-    pub stack: Stack,
+    stack_dir: PathBuf,
+    /// The stack's services, in the order in which they are started.
+    pub services: Vec<ServiceDir>,
+    /// The stack.
+    pub described: Description,
     /// Packages that the base consists of, besides the distribution's essential ones.
     pub packages: Vec<String>,
     /// Kernel modules of the fast initial RAM file system, without those that they depend on.
@@ -39,7 +59,7 @@ pub struct Source {
     pub cmdline: String,
 }
 
-/// Why a directory does not describe an image.
+/// Why a directory does not describe a platform or a stack.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file or directory of it cannot be read.
@@ -51,44 +71,90 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
-    /// Its `stack.toml` is wrong.
-    #[error("`{}` does not describe a stack", path.display())]
-    Stack {
+    /// Something in one of its trees cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A description is wrong.
+    #[error("`{}` is not valid", path.display())]
+    Invalid {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: StackError,
+        source: Problem,
     },
+    /// A stack lists a service that there is not.
+    #[error(
+        "`{}`: `services`: there is no `{name}`: neither `{}` nor `{}` exists",
+        path.display(), own.display(), common.display()
+    )]
+    NoService {
+        /// The stack's description.
+        path: PathBuf,
+        /// What it lists.
+        name: String,
+        /// Where a service of the stack alone would be.
+        own: PathBuf,
+        /// Where one of all stacks would be.
+        common: PathBuf,
+    },
+    /// A service has no unit.
+    #[error("`{}`: `unit`: there is no file `{}`", path.display(), unit.display())]
+    NoUnit {
+        /// The service's description.
+        path: PathBuf,
+        /// Where the unit would be.
+        unit: PathBuf,
+    },
+    /// Something lies in the directory of a service that would not reach the guest.
+    #[error("`{}` is not part of a service: those are `service.toml`, units and the tree `files`", .0.display())]
+    Stray(PathBuf),
 }
 
 impl Source {
-    /// Reads the description in `dir` as it is for `arch`: what only one architecture has is in a file with its name, `cmdline.arm64`
-    /// beside `cmdline`.
+    /// Reads the platform in `dir` and the stack in `stack` as they are for `arch`: what only one architecture has is in a file with its
+    /// name, `cmdline.arm64` beside `cmdline`.
     ///
     /// # Errors
     /// When a file is missing or not valid.
-    pub fn open(dir: &Path, arch: Arch) -> Result<Self, SourceError> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            fs::read_to_string(&path).map_err(|source| SourceError::Read { path, source })
-        };
-        let stack = Stack::parse(&read("stack.toml")?)
-            .map_err(|source| SourceError::Stack { path: dir.join("stack.toml"), source })?;
-        let packages = entries(&read(BASE_PACKAGES)?);
-        let cmdlines = [read(CMDLINE)?, read(&format!("{CMDLINE}.{arch}"))?];
+    pub fn open(dir: &Path, stack: &Path, arch: Arch) -> Result<Self, SourceError> {
+        let Stack { description, services } = described(dir, stack)?;
+        let mut packages = entries(&read(&dir.join(BASE_PACKAGES))?);
+        packages.extend_from_slice(&description.packages);
+        let cmdlines = [read(&dir.join(CMDLINE))?, read(&dir.join(format!("{CMDLINE}.{arch}")))?];
         Ok(Self {
             dir: dir.to_owned(),
-            stack,
+            stack_dir: stack.to_owned(),
+            services,
+            described: description,
             packages: packages.iter().map(|name| name.replace(ARCH, arch.as_str())).collect(),
-            initrd_modules: entries(&read(INITRD_MODULES)?),
+            initrd_modules: entries(&read(&dir.join(INITRD_MODULES))?),
             cmdline: cmdlines.iter().flat_map(|text| entries(text)).collect::<Vec<_>>().join(" "),
         })
     }
 
-    /// The directory itself.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Key of everything that is read: of the platform, the stack, and those services that it lists.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub fn key(&self) -> Result<String, SourceError> {
+        let mut key = Key::default();
+        for path in list(&self.dir)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if ![STACKS, SERVICES].contains(&name.as_str()) {
+                key = key.tree(&name, &path)?;
+            }
+        }
+        for service in &self.services {
+            key = key.tree(&format!("{SERVICES}/{}", service.name), &service.dir)?;
+        }
+        for name in [STACK_FILE, FILES] {
+            let path = self.stack_dir.join(name);
+            if path.exists() {
+                key = key.tree(name, &path)?;
+            }
+        }
+        Ok(key.finish())
     }
 
     /// Everything that shapes the base: packages, dpkg's settings, hooks.
@@ -110,9 +176,14 @@ impl Source {
         Ok(inputs)
     }
 
-    /// The tree that is laid over the guest's root.
-    pub fn bundle(&self) -> PathBuf {
-        self.dir.join("bundle")
+    /// The tree that is laid over every guest's root.
+    pub fn platform(&self) -> PathBuf {
+        self.dir.join("platform")
+    }
+
+    /// The tree that the stack lays over the guest's root, if it has one.
+    pub fn stack_files(&self) -> Option<PathBuf> {
+        Some(self.stack_dir.join(FILES)).filter(|dir| dir.exists())
     }
 
     /// Programs that run in the new root after its packages are installed, in order; relative to [`Source::base`].
@@ -173,6 +244,42 @@ fn seed(dir: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, SourceError> {
     SEED_FILES.into_iter().map(read).collect()
 }
 
+/// A stack as its directory describes it.
+struct Stack {
+    description: Description,
+    services: Vec<ServiceDir>,
+}
+
+/// Reads the stack in `stack`. A service of its own wins over the one of the same name in the platform's directory `dir`.
+fn described(dir: &Path, stack: &Path) -> Result<Stack, SourceError> {
+    let path = stack.join(STACK_FILE);
+    let invalid = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SourceError::Invalid { path, source }
+    };
+    let file = StackFile::parse(&read(&path)?).map_err(invalid(&path))?;
+    let (mut dirs, mut files) = (Vec::new(), Vec::new());
+    for name in &file.services {
+        let places = [stack, dir].map(|parent| parent.join(SERVICES).join(name));
+        let Some(found) = places.iter().find(|place| place.exists()) else {
+            let [own, common] = places;
+            return Err(SourceError::NoService { path, name: name.clone(), own, common });
+        };
+        let (service, file) = ServiceDir::open(name, found)?;
+        dirs.push(service);
+        files.push((name.clone(), file));
+    }
+    let description = Description::merge(file, &files).map_err(|Mismatch { service, problem }| {
+        let of = dirs.iter().find(|dir| service.as_ref() == Some(&dir.name));
+        SourceError::Invalid { path: of.map_or(path, ServiceDir::file), source: problem }
+    })?;
+    Ok(Stack { description, services: dirs })
+}
+
+fn read(path: &Path) -> Result<String, SourceError> {
+    fs::read_to_string(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })
+}
+
 /// Paths of everything in `dir`, sorted.
 fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let list = || -> io::Result<Vec<PathBuf>> {
@@ -193,40 +300,4 @@ fn entries(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_has_words_and_comments() {
-        let text = "# kernel\nlinux-image  # the cloud flavour\n\npostgresql redis\n";
-        assert_eq!(entries(text), ["linux-image", "postgresql", "redis"]);
-    }
-
-    #[test]
-    fn a_description_is_read_for_one_architecture_and_only_what_changes_the_base_is_an_input_of_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let base = dir.path().join("base");
-        fs::create_dir_all(base.join("hooks")).unwrap();
-        for file in ["dpkg.cfg", "hooks/20-last", "hooks/10-first"] {
-            fs::write(base.join(file), "").unwrap();
-        }
-        fs::write(base.join("packages"), "linux-image-cloud-{arch}").unwrap();
-        fs::write(base.join("initrd-modules"), "virtio_blk").unwrap();
-        fs::write(dir.path().join("cmdline"), "quiet # words\nro").unwrap();
-        fs::write(dir.path().join("cmdline.arm64"), "console=ttyAMA0").unwrap();
-        fs::write(dir.path().join("stack.toml"), include_str!("../../cloud-init/stack.toml")).unwrap();
-        let source = Source::open(dir.path(), Arch::Arm64).unwrap();
-        assert_eq!(source.base_inputs().unwrap(), [base.join("dpkg.cfg"), base.join("hooks")]);
-        assert_eq!(source.hooks().unwrap(), [Path::new("hooks/10-first"), Path::new("hooks/20-last")]);
-        assert_eq!(source.cmdline, "quiet ro console=ttyAMA0");
-        assert_eq!(source.packages, ["linux-image-cloud-arm64"]);
-        assert_eq!(source.initrd_modules, ["virtio_blk"]);
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = Source::open(dir.path(), Arch::Amd64).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot read `{}/stack.toml`", dir.path().display()));
-    }
-}
+pub(crate) mod tests;

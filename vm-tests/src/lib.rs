@@ -24,6 +24,9 @@ use std::path::PathBuf;
 /// Variable with the path of the built `emulator`.
 pub const EMULATOR_VARIABLE: &str = "VM_TESTS_EMULATOR";
 
+/// Variable with the path of the built `xtask`.
+pub const XTASK_VARIABLE: &str = "VM_TESTS_XTASK";
+
 /// Variable with the home that holds the image and QEMU under test. It is only read.
 pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 

@@ -2,5 +2,6 @@
 //! here reads a disk or a network.
 
 pub mod arch;
+pub mod description;
 pub mod manifest;
 pub mod stack;

@@ -8,7 +8,7 @@ use base::text::beginning;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
-use crate::stack::{Stack, StackError};
+use crate::stack::{InvalidStack, Stack};
 
 /// Version of the manifest's format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -107,7 +107,7 @@ pub enum ManifestError {
     },
     /// Its stack would be refused when it is built.
     #[error("the image's manifest describes a stack that cannot run")]
-    Stack(#[source] Box<StackError>),
+    Stack(#[source] InvalidStack),
     /// A value of it cannot be right.
     #[error("the image's manifest is not valid: {0}")]
     Invalid(String),
@@ -133,7 +133,7 @@ impl Manifest {
         if manifest.resume_protocol != protocol::VERSION {
             return Err(ManifestError::Protocol { found: manifest.resume_protocol });
         }
-        manifest.stack.check().map_err(|source| ManifestError::Stack(Box::new(source)))?;
+        manifest.stack.check().map_err(ManifestError::Stack)?;
         manifest.check().map_err(ManifestError::Invalid)?;
         Ok(manifest)
     }
@@ -206,7 +206,7 @@ mod tests {
                 initrd: "emulator/initrd".into(),
                 cmdline: "quiet".into(),
             },
-            stack: Stack::parse(include_str!("../../../cloud-init/stack.toml")).unwrap(),
+            stack: crate::description::tests::built_in().stack,
             resume_protocol: protocol::VERSION,
             minimum_qemu: MINIMUM_QEMU.into(),
             inputs: BTreeMap::new(),

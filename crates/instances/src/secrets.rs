@@ -37,11 +37,9 @@ pub(crate) fn random<const BYTES: usize>() -> io::Result<Secret> {
 pub(crate) mod tests {
     use super::*;
 
-    const STACK: &str = include_str!("../../../cloud-init/stack.toml");
-
     /// The secrets of this project's own stack.
     pub(crate) fn described() -> Vec<stack::Secret> {
-        stack::Stack::parse(STACK).unwrap().secrets
+        fake_image::stack().secrets
     }
 
     #[test]

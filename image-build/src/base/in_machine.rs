@@ -6,6 +6,7 @@ use std::path::Path;
 use base::files::FileError;
 
 use super::{BaseError, Maker};
+use crate::bundle::{Bundle, STACKD_PATH};
 use crate::kernel::Kernel;
 use crate::provision::Run;
 use crate::seed::Payload;
@@ -19,6 +20,9 @@ const BASE_IN_GUEST: &str = "usr/lib/stack/base";
 
 /// Where the steps lie there.
 const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
+
+/// Where the packages of the base are listed there, those of the services too.
+const PACKAGES_IN_GUEST: &str = "usr/lib/stack/packages";
 
 /// Boots the file system `root` with `cmdline`, and takes it back when its machine has run `steps`, and those that every such machine
 /// runs. `seed` is what cloud-init is told, where there is one to tell.
@@ -41,14 +45,17 @@ pub(super) async fn install(
     let stackd = maker.program.file().await?;
     let boot = kernel.write(scratch.path(), stackd, cmdline)?;
     disk::create(&disk, maker.layout, maker.arch, root)?;
-    let (base, always) = (maker.source.base(), maker.source.machine().join(STEPS));
-    let trees: [(&Path, &str); 3] =
-        [(&base, BASE_IN_GUEST), (&always, STEPS_IN_GUEST), (steps, STEPS_IN_GUEST)];
+    let mut bundle = Bundle::default();
+    bundle.tree(&maker.source.base(), BASE_IN_GUEST)?;
+    bundle.tree(&maker.source.machine().join(STEPS), STEPS_IN_GUEST)?;
+    bundle.tree(steps, STEPS_IN_GUEST)?;
+    bundle.text(PACKAGES_IN_GUEST, maker.source.packages.join("\n") + "\n")?;
+    bundle.file(stackd, STACKD_PATH)?;
     let run = Run {
         machine: maker.machine,
         disk: &disk,
         boot: &boot,
-        payload: Payload { seed, trees: &trees, stackd },
+        payload: Payload { seed, bundle: &bundle },
         work: scratch.path(),
         logs: &logs,
         reporter: maker.reporter,

@@ -11,12 +11,12 @@ use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use vm_tests::emulator::{Run, finished};
 use vm_tests::small_disk::SmallDisk;
-use vm_tests::{path_from_env, processes};
+use vm_tests::{XTASK_VARIABLE, path_from_env, processes};
 
-/// Variable with the path of the built `xtask`.
-const XTASK_VARIABLE: &str = "VM_TESTS_XTASK";
+/// The copy, in the directory of the build.
+const STACK: &str = "stack";
 
-/// A build into a directory of its own, from a copy of the guest's files that the test may spoil.
+/// A build into a directory of its own, from a copy of the stack that the test may spoil.
 struct Build {
     dir: tempfile::TempDir,
 }
@@ -24,15 +24,18 @@ struct Build {
 impl Build {
     async fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("vm-test-build-").tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("cloud-init");
-        Cmd::new("cp").arg("-a").arg(source).arg(dir.path()).output().await.unwrap();
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let stack = workspace.join("cloud-init/stacks/stack-emulator");
+        Cmd::new("cp").arg("-a").arg(stack).arg(dir.path().join(STACK)).output().await.unwrap();
         std::fs::create_dir(dir.path().join("out")).unwrap();
         Self { dir }
     }
 
     /// Adds a step that the guest runs before all others.
     fn add_step(&self, name: &str, script: &str) {
-        let path = self.dir.path().join("cloud-init/bundle/usr/lib/stack/steps.d").join(name);
+        let steps = self.dir.path().join(STACK).join("files/usr/lib/stack/steps.d");
+        std::fs::create_dir_all(&steps).unwrap();
+        let path = steps.join(name);
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -44,9 +47,7 @@ impl Build {
     fn spawn(&self, out: &Path, more: &[&str]) -> Child {
         #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes and signals")]
         let mut command = Command::new(path_from_env(XTASK_VARIABLE));
-        command
-            .args(["build-image", "amd64", "--force", "--cloud-init"])
-            .arg(self.dir.path().join("cloud-init"));
+        command.args(["build-image", "amd64", "--force", "--stack"]).arg(self.dir.path().join(STACK));
         command.arg("--output").arg(out).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().unwrap()

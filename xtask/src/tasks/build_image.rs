@@ -26,6 +26,7 @@ use crate::packages::{self, Feature};
   cargo xtask build-image amd64
   cargo xtask build-image both
   cargo xtask build-image amd64 --force --output /srv/images
+  cargo xtask build-image amd64 --stack ../shop/stack --output ../shop/images
   cargo xtask build-image amd64 --base cloud --cloud-image debian-13-genericcloud-amd64.qcow2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct BuildImage {
@@ -53,9 +54,9 @@ pub(crate) struct BuildImage {
     #[arg(long, help_heading = "Base")]
     refresh_base: bool,
 
-    /// Directory with the description of the image, in place of the repository's `cloud-init`.
+    /// Directory with the description of another stack: `stack.toml`, and `services` and `files` of its own.
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
-    cloud_init: Option<PathBuf>,
+    stack: Option<PathBuf>,
 
     /// Builds even if nothing has changed.
     #[arg(long)]
@@ -96,8 +97,11 @@ enum BaseKind {
     Cloud,
 }
 
-/// Directory of the repository that describes the image.
-const DESCRIPTION: &str = "cloud-init";
+/// Directory of the repository that describes the platform.
+const PLATFORM: &str = "cloud-init";
+
+/// Directory of the repository that describes the stack which is built unless another one is named.
+const STACK: &str = "cloud-init/stacks/stack-emulator";
 
 /// Has an up-to-date image for `arch` in `home`, building it unless it is there: from packages, or from the cloud image where this
 /// host cannot have what installs them.
@@ -121,7 +125,8 @@ pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> 
     let request = Request {
         arch,
         binfmt: true,
-        source: workspace.join(DESCRIPTION),
+        platform: workspace.join(PLATFORM),
+        stack: workspace.join(STACK),
         base: base(kind, None, None)?,
         refresh_base: false,
         force: false,
@@ -200,7 +205,8 @@ impl BuildImage {
         Ok(Request {
             arch: self.arch.each()[0],
             binfmt: !self.no_binfmt,
-            source: self.cloud_init.unwrap_or_else(|| workspace.join(DESCRIPTION)),
+            platform: workspace.join(PLATFORM),
+            stack: self.stack.unwrap_or_else(|| workspace.join(STACK)),
             base: base(self.base, self.cloud_image, self.cloud_sha512)?,
             refresh_base: self.refresh_base,
             force: self.force,

@@ -7,7 +7,7 @@ use std::path::Path;
 use protocol::{Hooks, Replace};
 
 use super::{
-    CPUS_LIMIT, DISK_GIB_LIMIT, MEMORY_MIB_LIMIT, MachineSize, Port, Secret, Service, Stack, StackError,
+    CPUS_LIMIT, DISK_GIB_LIMIT, InvalidStack, MEMORY_MIB_LIMIT, MachineSize, Port, Secret, Service, Stack,
 };
 
 /// Most ports, secrets, services, and hooks of a kind. Each port is a forward, and each service a flag of `journalctl`.
@@ -20,8 +20,8 @@ const NAME_LIMIT: usize = 64;
 const PATH_LIMIT: usize = 1024;
 
 impl Stack {
-    pub(crate) fn check(&self) -> Result<(), StackError> {
-        self.contradiction().map_err(StackError::Invalid)
+    pub(crate) fn check(&self) -> Result<(), InvalidStack> {
+        self.contradiction().map_err(InvalidStack)
     }
 
     fn contradiction(&self) -> Result<(), String> {
@@ -33,17 +33,22 @@ impl Stack {
         if !self.ports.iter().any(|port| port.health.is_some()) {
             return Err("no port has a health path, so readiness cannot be told".to_owned());
         }
-        let MachineSize { memory_mib, cpus, disk_gib } = self.machine;
-        if memory_mib < 256 || cpus == 0 || disk_gib == 0 {
-            return Err("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
-        }
-        if memory_mib > MEMORY_MIB_LIMIT || cpus > CPUS_LIMIT || disk_gib > DISK_GIB_LIMIT {
-            return Err(format!(
-                "a machine has at most {MEMORY_MIB_LIMIT} MiB, {CPUS_LIMIT} CPUs and {DISK_GIB_LIMIT} GiB of disk"
-            ));
-        }
-        Ok(())
+        machine(&self.machine)
     }
+}
+
+/// Whether a machine can have this size.
+pub(crate) fn machine(size: &MachineSize) -> Result<(), String> {
+    let MachineSize { memory_mib, cpus, disk_gib } = *size;
+    if memory_mib < 256 || cpus == 0 || disk_gib == 0 {
+        return Err("the machine needs at least 256 MiB, 1 CPU and 1 GiB of disk".to_owned());
+    }
+    if memory_mib > MEMORY_MIB_LIMIT || cpus > CPUS_LIMIT || disk_gib > DISK_GIB_LIMIT {
+        return Err(format!(
+            "a machine has at most {MEMORY_MIB_LIMIT} MiB, {CPUS_LIMIT} CPUs and {DISK_GIB_LIMIT} GiB of disk"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether these are ports that one machine can serve.
@@ -178,7 +183,7 @@ pub fn name(name: &str) -> Result<(), String> {
 }
 
 /// A variable's name that every shell and `systemd.exec(5)` take: POSIX, "Environment Variables".
-fn variable(name: &str) -> Result<(), String> {
+pub(crate) fn variable(name: &str) -> Result<(), String> {
     let known = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let valid = (1..=NAME_LIMIT).contains(&name.len())
         && !name.starts_with(|first: char| first.is_ascii_digit())
@@ -219,7 +224,7 @@ mod tests {
     use super::*;
 
     fn stack() -> Stack {
-        Stack::parse(include_str!("../../../../cloud-init/stack.toml")).unwrap()
+        crate::description::tests::built_in().stack
     }
 
     fn refused(change: impl FnOnce(&mut Stack)) -> String {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use base::sparse::{self, Range};
 use image::arch::Arch;
+use image::description::{Description, ServiceFile, StackFile};
 use image::manifest::{Boot, Build, Debian, FORMAT_VERSION, MINIMUM_QEMU, Manifest, PATH_IN_ESP};
 use image::stack::Stack;
 use vm::volume::{ESP_MINIMUM, Volume};
@@ -42,12 +43,24 @@ pub fn manifest(arch: Arch) -> Manifest {
         build: Build { git_sha: COMMIT.into(), time: "2026-01-01T00:00:00Z".into() },
         debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
         boot: Boot { kernel: KERNEL.into(), initrd: INITRD.into(), cmdline: "quiet".into() },
-        stack: Stack::parse(include_str!("../../../../cloud-init/stack.toml"))
-            .expect("the stack is described"),
+        stack: stack(),
         resume_protocol: protocol::VERSION,
         minimum_qemu: MINIMUM_QEMU.into(),
         inputs: BTreeMap::new(),
     }
+}
+
+/// The stack of this repository, as an image's manifest has it.
+pub fn stack() -> Stack {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../cloud-init");
+    let read = |path: &str| fs::read_to_string(dir.join(path)).expect("the stack is described");
+    let file = StackFile::parse(&read("stacks/stack-emulator/stack.toml")).expect("the stack is valid");
+    let service = |name: &String| {
+        let text = read(&format!("services/{name}/service.toml"));
+        (name.clone(), ServiceFile::parse(&text).expect("the service is valid"))
+    };
+    let services: Vec<_> = file.services.iter().map(service).collect();
+    Description::merge(file, &services).expect("they make a stack").stack
 }
 
 /// Writes an image with this manifest, whatever it is, and this kernel.

@@ -1,0 +1,163 @@
+//! How maintainers describe a stack: a `stack.toml` that lists services, and the `service.toml` of each of them.
+//!
+//! Here the parts become one whole: what the image's manifest says about the stack, and what drives it inside of the guest. Nothing
+//! here reads a directory.
+
+mod service_file;
+mod stack_file;
+
+use protocol::Hooks;
+use protocol::services::{self as guest, Services};
+
+use crate::stack::{Network, Service, Stack, check};
+
+pub use service_file::ServiceFile;
+pub use stack_file::{FORMAT, StackFile};
+
+/// A stack with all of its services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// What the image's manifest says about it.
+    pub stack: Stack,
+    /// What everything in the guest is driven from, in the order in which services are started.
+    pub guest: Services,
+    /// Debian packages that the services add to the base, as they are written: `{arch}` is Debian's name of the architecture.
+    pub packages: Vec<String>,
+    /// Settings of the image for all services: variables and their values.
+    pub env: Vec<(String, String)>,
+    /// Units that a start does not wait for.
+    pub late: Vec<String>,
+    /// Whether a service is a program of the built-in product.
+    pub product: bool,
+}
+
+/// What is wrong with one of the files.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Not TOML, or not of the expected shape. The message shows the line.
+    #[error("{0}")]
+    Parse(Box<toml::de::Error>),
+    /// Written for another version of this program.
+    #[error("it has format {found}, this program reads format {FORMAT}")]
+    Format {
+        /// The format that the file claims.
+        found: u32,
+    },
+    /// The value of a key is outside its range, or contradicts another one.
+    #[error("`{key}`: {reason}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+}
+
+impl From<toml::de::Error> for Problem {
+    fn from(error: toml::de::Error) -> Self {
+        Self::Parse(Box::new(error))
+    }
+}
+
+/// The files are valid, and do not make a stack together.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct Mismatch {
+    /// The service whose file has the key; `None` is `stack.toml`.
+    pub service: Option<String>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl Mismatch {
+    fn of(service: Option<&str>, key: &'static str) -> impl FnOnce(String) -> Self {
+        move |reason| Self { service: service.map(str::to_owned), problem: Problem::Value { key, reason } }
+    }
+}
+
+impl Description {
+    /// Merges the description of a stack with those of its services, by name and in the order of `stack.toml`.
+    ///
+    /// # Errors
+    /// When two of them claim the same port, secret, unit or variable, or a hook names a secret that no service has.
+    pub fn merge(file: StackFile, services: &[(String, ServiceFile)]) -> Result<Self, Mismatch> {
+        let stack = Stack {
+            name: file.name.clone(),
+            machine: file.machine,
+            ports: Vec::new(),
+            secrets: Vec::new(),
+            services: Vec::new(),
+            hooks: Hooks::default(),
+            network: file.network.unwrap_or(Network::Open),
+        };
+        let guest = Services { name: file.name, services: Vec::new() };
+        let mut merged = Self {
+            stack,
+            guest,
+            packages: Vec::new(),
+            env: Vec::new(),
+            late: Vec::new(),
+            product: services.iter().any(|(_, service)| service.product),
+        };
+        for (name, service) in services {
+            merged.add(name, service)?;
+        }
+        // They may name secrets and variables of any service.
+        for (name, service) in services {
+            merged.add_hooks(name, service)?;
+            merged.add_env(name, service)?;
+        }
+        // What a user sees is sorted by what they type.
+        merged.stack.ports.sort_by_key(|port| port.host);
+        merged.stack.check().map_err(|invalid| Mismatch::of(None, "services")(invalid.0))?;
+        Ok(merged)
+    }
+
+    /// Adds a service. Checked with all before it, so that it is the second of two that is reported.
+    fn add(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+        let ServiceFile { unit, packages, orders, ports, secrets, late, .. } = service;
+        let wrong = |key| Mismatch::of(Some(name), key);
+        let stack = &mut self.stack;
+        stack.services.push(Service { name: name.to_owned(), unit: unit.clone() });
+        check::services(&stack.services).map_err(wrong("unit"))?;
+        stack.ports.extend_from_slice(ports);
+        check::ports(&stack.ports).map_err(wrong("ports"))?;
+        stack.secrets.extend_from_slice(secrets);
+        check::secrets(&stack.secrets).map_err(wrong("secrets"))?;
+        self.packages.extend_from_slice(packages);
+        if *late {
+            self.late.push(unit.clone());
+        }
+        let ports = ports.iter().map(|port| guest::Port { guest: port.guest, health: port.health.clone() });
+        self.guest.services.push(guest::Service {
+            name: name.to_owned(),
+            unit: unit.clone(),
+            orders: orders.clone(),
+            ports: ports.collect(),
+        });
+        Ok(())
+    }
+
+    fn add_hooks(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+        let hooks = &mut self.stack.hooks;
+        hooks.replace.extend_from_slice(&service.hooks.replace);
+        hooks.restart.extend_from_slice(&service.hooks.restart);
+        check::hooks(hooks, &self.stack.secrets).map_err(Mismatch::of(Some(name), "hooks"))
+    }
+
+    fn add_env(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+        for (variable, value) in &service.env {
+            let taken = self.env.iter().any(|(known, _)| known == variable)
+                || self.stack.secrets.iter().any(|secret| secret.env == *variable);
+            if taken {
+                let reason = format!("`{variable}` is a variable of another service or of a secret");
+                return Err(Mismatch::of(Some(name), "env")(reason));
+            }
+            self.env.push((variable.clone(), value.clone()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,82 @@
+//! `service.toml`: what one service is made of, and what it shows to the host.
+
+use std::collections::BTreeMap;
+
+use protocol::Hooks;
+use protocol::services::Order;
+use serde::Deserialize;
+
+use super::Problem;
+use crate::stack::{Port, Secret, check};
+
+/// Longest value of a variable, in bytes.
+const VALUE_LIMIT: usize = 4096;
+
+/// What `service.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceFile {
+    /// Its systemd unit, a file beside this one.
+    pub unit: String,
+    /// Whether it is a program of the built-in product, which the guest's program then includes.
+    #[serde(default)]
+    pub product: bool,
+    /// Whether a start does not wait for it: in a direct boot it is started when the stack is ready.
+    #[serde(default)]
+    pub late: bool,
+    /// Debian packages that it adds to the base; `{arch}` is Debian's name of the architecture.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Orders that it takes over its control socket.
+    #[serde(default)]
+    pub orders: Vec<Order>,
+    /// What it serves on the host's loopback interface.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// What of it is replaced by fresh values for every new session.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// What has to be done in a resumed machine if it cannot take secrets while it runs.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Settings of the image for all services: variables and their values.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+impl ServiceFile {
+    /// Parses the text of a `service.toml` and checks what does not depend on other services.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key or order, or a value outside its range.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let file: Self = toml::from_str(text)?;
+        let wrong = |key| move |reason| Problem::Value { key, reason };
+        if let Some(name) = file.packages.iter().find(|name| !is_package(name)) {
+            return Err(wrong("packages")(format!("{name:?} is not a valid name of a package")));
+        }
+        for (name, value) in &file.env {
+            check::variable(name).map_err(wrong("env"))?;
+            if !is_plain(value) {
+                let reason =
+                    "has a control character or one of `\"`, `\\`, `$` and a backtick, or is too long";
+                return Err(wrong("env")(format!("the value of `{name}` {reason}")));
+            }
+        }
+        Ok(file)
+    }
+}
+
+/// Whether this can be a name of a package, with its architecture or the placeholder for it: Debian Policy, 5.6.7.
+fn is_package(name: &str) -> bool {
+    let known = |character: char| {
+        character.is_ascii_lowercase() || character.is_ascii_digit() || "+-.:{}".contains(character)
+    };
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(known)
+}
+
+/// Whether a shell and `systemd.exec(5)` read the value in double quotes as it is.
+fn is_plain(value: &str) -> bool {
+    value.len() <= VALUE_LIMIT
+        && !value.contains(|character: char| character.is_control() || "\"\\$`".contains(character))
+}

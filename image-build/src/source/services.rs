@@ -1,0 +1,60 @@
+//! The directory of a service: its description, its units, and a tree of files.
+
+use std::path::{Path, PathBuf};
+
+use image::description::ServiceFile;
+
+use super::{FILES, SourceError, list, read};
+
+/// The description of a service.
+const SERVICE_FILE: &str = "service.toml";
+
+/// How the names of units end: systemd.unit(5), of the kinds that make sense in a directory of a service.
+const UNIT_KINDS: [&str; 7] = ["service", "socket", "target", "timer", "path", "mount", "slice"];
+
+/// The directory of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceDir {
+    /// Name of the service.
+    pub name: String,
+    /// The directory.
+    pub dir: PathBuf,
+    /// Names of its units, sorted.
+    pub units: Vec<String>,
+    /// The tree that it lays over the guest's root, if it has one.
+    pub files: Option<PathBuf>,
+}
+
+impl ServiceDir {
+    /// Reads the service `name` in `dir`.
+    ///
+    /// # Errors
+    /// When its description is missing or not valid, its unit is missing, or there is something else in the directory.
+    pub(super) fn open(name: &str, dir: &Path) -> Result<(Self, ServiceFile), SourceError> {
+        let mut it = Self { name: name.to_owned(), dir: dir.to_owned(), units: Vec::new(), files: None };
+        let path = it.file();
+        let file = ServiceFile::parse(&read(&path)?)
+            .map_err(|source| SourceError::Invalid { path: path.clone(), source })?;
+        for entry in list(dir)? {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let kind = entry.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            if entry.is_dir() && name == FILES {
+                it.files = Some(entry);
+            } else if entry.is_file() && UNIT_KINDS.contains(&kind) {
+                it.units.push(name);
+            } else if name != SERVICE_FILE {
+                return Err(SourceError::Stray(entry));
+            }
+        }
+        if it.units.contains(&file.unit) {
+            Ok((it, file))
+        } else {
+            Err(SourceError::NoUnit { path, unit: dir.join(&file.unit) })
+        }
+    }
+
+    /// Its description.
+    pub fn file(&self) -> PathBuf {
+        self.dir.join(SERVICE_FILE)
+    }
+}
