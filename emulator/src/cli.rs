@@ -69,7 +69,7 @@ pub(crate) struct Global {
 
 impl Global {
     /// The instance to act on.
-    pub(crate) fn instance(&self) -> InstanceName {
+    fn instance(&self) -> InstanceName {
         let default = || self.arch.map(InstanceName::default_for).unwrap_or_default();
         self.instance.clone().unwrap_or_else(default)
     }
@@ -94,6 +94,15 @@ impl Cli {
     /// exit status 2.
     pub(crate) fn from_command_line() -> Self {
         command_line::parse(grammar()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The instance that the command acts on.
+    pub(crate) fn instance(&self) -> InstanceName {
+        let named = match &self.command {
+            Command::Delete(delete) => delete.name.clone(),
+            _ => None,
+        };
+        named.unwrap_or_else(|| self.global.instance())
     }
 }
 

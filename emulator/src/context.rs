@@ -8,7 +8,7 @@ use instances::instance::Instance;
 use instances::instance::name::InstanceName;
 use vm::home::{HOME_VARIABLE, Home};
 
-use crate::cli::Global;
+use crate::cli::Cli;
 use crate::errors::CommandError;
 use crate::printer::Printer;
 
@@ -31,11 +31,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// For the flags that every command has.
-    pub(crate) fn new(global: &Global, console: &'a Console) -> Result<Self, CommandError> {
+    /// For this command line.
+    pub(crate) fn new(cli: &Cli, console: &'a Console) -> Result<Self, CommandError> {
         let home = Home::from_env()?;
-        let printer = Printer::new(global.format());
-        Ok(Self { home, name: global.instance(), arch: global.arch, printer, console })
+        let printer = Printer::new(cli.global.format());
+        Ok(Self { home, name: cli.instance(), arch: cli.global.arch, printer, console })
     }
 
     /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.

@@ -13,6 +13,7 @@ use vm::home::HomeError;
 
 use crate::exit::{self, Exit};
 use crate::pull::PullError;
+use crate::question::Question;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +42,13 @@ pub(crate) enum CommandError {
         owner: u32,
     },
     /// Nobody is there to answer the question.
-    #[error("`reset` would throw away the data of instance `{0}`, and there is no terminal to ask on")]
-    NotConfirmed(InstanceName),
+    #[error("`{}` would throw away the data of instance `{name}`, and there is no terminal to ask on", question.command())]
+    NotConfirmed {
+        /// What was to be confirmed.
+        question: Question,
+        /// The instance.
+        name: InstanceName,
+    },
     /// stdout is full or broken.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
@@ -63,7 +69,7 @@ impl CommandError {
             Self::Vm(error) => Exit::from(error.class()),
             Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
-            Self::NotConfirmed(_) => Exit::Usage,
+            Self::NotConfirmed { .. } => Exit::Usage,
             Self::ForeignHome { .. } | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()

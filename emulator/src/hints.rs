@@ -33,7 +33,9 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
             let take_over = advice::take_over(path, *owner);
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
         }
-        CommandError::NotConfirmed(_) => Some(format!("say so with `emulator reset{} --yes`", flag(name))),
+        CommandError::NotConfirmed { question, name } => {
+            Some(format!("say so with `emulator {} --yes`", question.command_for(name)))
+        }
         CommandError::Interrupted(_)
         | CommandError::Stdout(_)
         | CommandError::Ask(_)

@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     match started(&cli, &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console.error(&error, hints::of(&error, &cli.global.instance()).as_deref());
+            console.error(&error, hints::of(&error, &cli.instance()).as_deref());
             error.exit()
         }
     }
@@ -52,7 +52,7 @@ fn started(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
 }
 
 async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
-    let context = Context::new(&cli.global, console)?;
+    let context = Context::new(cli, console)?;
     context.check_owner(cli.command.home_use())?;
     // Boxed: the future of a start is large, and moved about until it is polled.
     match unless_interrupted(Box::pin(cli.command.run(&context))).await.map_err(CommandError::Runtime)? {

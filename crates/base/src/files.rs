@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -315,13 +315,26 @@ impl FileLock {
     }
 
     fn attempt(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>, FileError> {
-        let file = Self::open(path)?;
-        match lock(&file) {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => {
-                Err(FileError { action: "lock", path: path.to_owned(), source })
+        loop {
+            let file = Self::open(path)?;
+            let error = |source| FileError { action: "lock", path: path.to_owned(), source };
+            match lock(&file) {
+                Ok(()) if is_removed(&file, path).map_err(error)? => {}
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(source)) => return Err(error(source)),
             }
+        }
+    }
+
+    /// Removes the lock's file at `path`, and releases it. Who waits for it takes a new one.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn remove(self, path: &Path) -> Result<(), FileError> {
+        match fs::remove_file(path) {
+            Err(error) if !is_absence(&error) => Err(FileError::of("remove", path)(error)),
+            _ => Ok(()),
         }
     }
 
@@ -367,9 +380,30 @@ impl FileLock {
     }
 }
 
+/// Whether the file of a lock was removed by its last holder, so that the next command would take another one.
+fn is_removed(file: &File, path: &Path) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() == 0 || fs::symlink_metadata(path).is_err_and(|error| is_absence(&error)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_was_removed_is_not_the_next_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::try_acquire(&path).unwrap().expect("it is free");
+        let opened = FileLock::open(&path).unwrap();
+        assert!(!is_removed(&opened, &path).unwrap());
+        held.remove(&path).unwrap();
+        assert!(is_removed(&opened, &path).unwrap() && !path.exists());
+        opened.try_lock().unwrap();
+        let next = FileLock::try_acquire(&path).unwrap().expect("it is another file");
+        assert!(is_removed(&opened, &path).unwrap() && path.exists());
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        drop(next);
+    }
 
     #[test]
     fn an_atomic_write_replaces_content_and_sets_the_mode() {

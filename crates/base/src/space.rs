@@ -1,8 +1,10 @@
 //! Free disk space, asked for before it is needed: a disk that is full after ten minutes is a poor way to say so.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::files::FileError;
+use crate::files::{FileError, entries};
 
 /// A file system has less room than the build needs.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,17 @@ pub fn require(dir: &Path, what: &'static str, needed: u64) -> Result<Result<(),
     Ok(Err(NoSpace { path: dir.to_owned(), what, needed, available }))
 }
 
+/// Bytes that a file takes on the disk, or everything in a directory does. What cannot be looked at counts as nothing, and a link
+/// is not followed.
+pub fn used(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(data) if data.is_dir() => entries(path).unwrap_or_default().iter().map(|entry| used(entry)).sum(),
+        // POSIX: `st_blocks` counts units of 512 bytes whatever the file system's block size.
+        Ok(data) => data.blocks() * 512,
+        Err(_) => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +56,19 @@ mod tests {
         assert_eq!((error.needed, error.path.as_path()), (1 << 60, dir.path()));
         let error = NoSpace { path: "/d".into(), what: "the disk", needed: 3 << 30, available: 5 << 20 };
         assert_eq!(error.to_string(), "`/d` has 5 MiB of free space, but the disk needs 3072 MiB");
+    }
+
+    #[test]
+    fn holes_and_what_links_lead_to_take_no_space() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("large"), vec![1; 1 << 20]).unwrap();
+        let below = dir.path().join("below");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join("file"), vec![1; 1 << 16]).unwrap();
+        fs::File::create(below.join("hole")).unwrap().set_len(1 << 30).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), below.join("link")).unwrap();
+        let used = used(dir.path());
+        assert!((1 << 16..1 << 18).contains(&used), "{used}");
     }
 }

@@ -4,16 +4,16 @@
 //! one, by a name that its SHA-256 is in, for as long as an instance has data on it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::digest;
 use base::events::{Event, Reporter};
 use base::files::{
     FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
     write_atomic,
 };
+use base::{digest, space};
 use image::arch::Arch;
 use image::manifest::Manifest;
 use serde::{Deserialize, Serialize};
@@ -22,10 +22,10 @@ use vm::disk::QemuImg;
 use vm::home::{self, Home};
 
 use crate::disk_lock;
-use crate::instance::dir::InstanceDir;
 use crate::instance::name::InstanceName;
 use crate::instance::needs::Needs;
 use crate::instance::record::SCHEMA_VERSION;
+use crate::registry::Registry;
 use crate::snapshot::store::Store;
 
 /// What the boot files of an image that is not in its place yet are called, before its architecture.
@@ -100,7 +100,7 @@ pub enum Kind {
     Snapshot,
     /// An unfinished download.
     Download,
-    /// What a command that was killed has read out of an image.
+    /// What a command that was killed has read out of an image, or left of an instance.
     Leftover,
 }
 
@@ -272,6 +272,7 @@ impl<'a> Images<'a> {
             }
         }
         found.extend(self.old_downloads(rehearsal)?);
+        found.extend(self.deleted_instances(rehearsal)?);
         Ok(found)
     }
 
@@ -338,10 +339,21 @@ impl<'a> Images<'a> {
         Ok(found)
     }
 
+    /// What commands that were killed have left of instances that they were deleting.
+    fn deleted_instances(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
+        let mut found = Vec::new();
+        for deleted in Registry::new(self.home).deleted()? {
+            found.push(Unneeded::of(Kind::Leftover, deleted.path().to_owned()));
+            if !rehearsal {
+                deleted.remove()?;
+            }
+        }
+        Ok(found)
+    }
+
     /// The instances with data.
     fn users(&self) -> Result<Vec<User>, FileError> {
-        let user = |name: InstanceName| User { needs: Needs::of(&InstanceDir::new(self.home, &name)), name };
-        let users = InstanceDir::names(self.home)?.into_iter().map(user);
+        let users = Registry::new(self.home).needs()?.into_iter().map(|(name, needs)| User { name, needs });
         Ok(users.filter(|user| !matches!(user.needs, Needs::Nothing)).collect())
     }
 }
@@ -382,16 +394,8 @@ impl User {
 
 impl Unneeded {
     fn of(kind: Kind, path: PathBuf) -> Self {
-        Self { kind, bytes: allocated(&path), path }
+        Self { kind, bytes: space::used(&path), path }
     }
-}
-
-/// Bytes that a file, or all files of a directory, take on the disk.
-fn allocated(path: &Path) -> u64 {
-    if path.is_dir() {
-        return entries(path).unwrap_or_default().iter().map(|file| allocated(file)).sum();
-    }
-    File::open(path).and_then(|file| base::sparse::allocated(&file)).unwrap_or_default()
 }
 
 #[cfg(test)]

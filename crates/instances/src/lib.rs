@@ -14,6 +14,7 @@ pub mod instance;
 pub mod name;
 pub mod place;
 pub mod ports;
+pub mod registry;
 pub mod saved;
 mod secrets;
 pub mod snapshot;

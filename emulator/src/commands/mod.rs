@@ -8,8 +8,10 @@ use crate::exit::Exit;
 
 mod capture;
 mod completions;
+mod delete;
 mod doctor;
 mod images;
+mod list;
 mod list_releases;
 mod logs;
 mod machine;
@@ -86,9 +88,11 @@ commands! {
         Start(start::Start),
         Stop(stop::Stop),
         Status(status::Status),
+        List(list::List),
         Logs(logs::Logs),
         Rotate(rotate::Rotate),
         Reset(reset::Reset),
+        Delete(delete::Delete),
     }
     "Images" {
         Pull(pull::Pull),

@@ -8,7 +8,7 @@ use super::Run;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
-use crate::question;
+use crate::question::Question;
 
 /// Throw the instance's data away; the next start is a new session with new secrets
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ impl Run for Reset {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let instance = context.instance();
         let absent = matches!(instance.state()?, State::Absent);
-        if !self.yes && !absent && !confirmed(context)? {
+        if !self.yes && !absent && !Question::Reset.ask(&context.name)? {
             context.console.line("nothing was changed");
             return Ok(Exit::Ok);
         }
@@ -56,11 +56,4 @@ impl Run for Reset {
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
     }
-}
-
-fn confirmed(context: &Context<'_>) -> Result<bool, CommandError> {
-    if !question::can_be_asked() {
-        return Err(CommandError::NotConfirmed(context.name.clone()));
-    }
-    question::confirmed(&format!("Throw away everything that was written in `{}`?", context.name))
 }

@@ -125,20 +125,17 @@ async fn tell(
     concerns: Vec<Concern>,
     secrets: Vec<SecretView<'_>>,
 ) -> Result<Exit, CommandError> {
-    let (label, exit, live, mut reasons) = match state {
-        State::Absent => ("absent", Exit::NotRunning, None, Vec::new()),
-        State::Stopped(_) => ("stopped", Exit::NotRunning, None, Vec::new()),
-        State::Suspended(_) => ("suspended", Exit::NotRunning, None, Vec::new()),
-        State::Stopping(_) => ("stopping", Exit::NotRunning, None, Vec::new()),
-        State::Starting(live) => ("starting", Exit::Failed, Some(live), Vec::new()),
-        State::Running(live) => ("running", Exit::Ok, Some(live), Vec::new()),
+    let (exit, live, mut reasons) = match state {
+        State::Absent | State::Stopped(_) | State::Suspended(_) | State::Stopping(_) => {
+            (Exit::NotRunning, None, Vec::new())
+        }
+        State::Starting(live) => (Exit::Failed, Some(live), Vec::new()),
+        State::Running(live) => (Exit::Ok, Some(live), Vec::new()),
         State::Elsewhere(elsewhere) => {
             let hint = hints::about(elsewhere, &context.name).unwrap_or_default();
-            ("elsewhere", Exit::Failed, None, vec![format!("{elsewhere}: {hint}")])
+            (Exit::Failed, None, vec![format!("{elsewhere}: {hint}")])
         }
-        State::Broken(faults) => {
-            ("broken", Exit::Failed, None, faults.iter().map(ToString::to_string).collect())
-        }
+        State::Broken(faults) => (Exit::Failed, None, faults.iter().map(ToString::to_string).collect()),
     };
     reasons.extend(concerns.iter().map(|concern| match concern {
         Concern::DiskRemoved(_) => {
@@ -173,7 +170,7 @@ async fn tell(
         format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))
     }));
     let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
-    let mut report = report(context.name.as_str(), label, live, reasons, services);
+    let mut report = report(context.name.as_str(), state.name(), live, reasons, services);
     report.secrets = secrets;
     context.printer.print(&report, people).map_err(CommandError::Stdout)?;
     Ok(exit)

@@ -39,6 +39,7 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
         InstanceError::NotRunning(_) | InstanceError::NoLogs(_) => {
             format!("start it with `emulator start{flag}`")
         }
+        InstanceError::NoInstance { .. } => "see `emulator list`".to_owned(),
         InstanceError::Journal(_) => format!("read the console instead: `emulator logs serial{flag}`"),
         InstanceError::Unconfirmed { .. } => format!("renew them once more: `emulator rotate{flag}`"),
         InstanceError::NotRotated(_) => {

@@ -34,9 +34,11 @@ fn the_help_groups_the_commands() {
       start          Start the machine and wait until every service answers
       stop           Suspend the machine; the next start goes on where it was
       status         Show what runs, where, and how it is
+      list           Show all instances
       logs           Show logs of the services, the serial console or QEMU
       rotate         Give the running instance new secrets
       reset          Throw the instance's data away; the next start is a new session with new secrets
+      delete         End an instance and remove everything that belongs to it
 
     Images:
       pull           Download an image, and make the snapshot that new sessions begin with

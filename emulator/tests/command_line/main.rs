@@ -7,6 +7,7 @@ mod help;
 mod hostile;
 mod hub;
 mod images;
+mod instances;
 mod logs;
 mod output;
 mod places;

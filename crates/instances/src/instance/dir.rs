@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use base::files::{FileError, entries};
 use vm::home::Home;
 
 use super::name::InstanceName;
 use crate::saved::files::StateFiles;
 use crate::snapshot::SnapshotDir;
+
+/// What [`InstanceDir::deleted`] begins with, before the name.
+pub(crate) const DELETED: &str = ".deleted-";
 
 /// The directory of one instance, which need not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,7 @@ pub struct InstanceDir {
     home: Home,
     root: PathBuf,
     lock: PathBuf,
+    deleted: PathBuf,
 }
 
 impl InstanceDir {
@@ -22,16 +25,8 @@ impl InstanceDir {
     pub fn new(home: &Home, name: &InstanceName) -> Self {
         let root = home.instances().join(name.as_str());
         let lock = home.instances().join(format!(".{name}.lock"));
-        Self { home: home.clone(), root, lock }
-    }
-
-    /// Names of the instances that there are in `home`.
-    ///
-    /// # Errors
-    /// When they cannot be listed.
-    pub fn names(home: &Home) -> Result<Vec<InstanceName>, FileError> {
-        let dirs = entries(&home.instances())?;
-        Ok(dirs.iter().filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect())
+        let deleted = home.instances().join(format!("{DELETED}{name}"));
+        Self { home: home.clone(), root, lock, deleted }
     }
 
     /// The home that it is in.
@@ -48,6 +43,11 @@ impl InstanceDir {
     /// holds it too; no name starts with a dot, so it is never taken for an instance.
     pub fn lock(&self) -> &Path {
         &self.lock
+    }
+
+    /// What a deleted instance's directory is called until it is removed. Changed by the holder of the lock only.
+    pub fn deleted(&self) -> &Path {
+        &self.deleted
     }
 
     /// The snapshot called `name` of the same home.

@@ -129,6 +129,14 @@ pub enum InstanceError {
     /// It has never run.
     #[error("instance `{0}` has no logs yet")]
     NoLogs(InstanceName),
+    /// There is no instance of that name.
+    #[error("there is no instance `{name}`: there is {}", known_names(known))]
+    NoInstance {
+        /// The name that was asked for.
+        name: InstanceName,
+        /// Those that there are.
+        known: Vec<InstanceName>,
+    },
     /// There is no such source of logs.
     #[error("there is no log source `{source_name}`: there is {}", known.join(", "))]
     UnknownSource {
@@ -168,6 +176,11 @@ pub enum InstanceError {
     Vm(#[from] Error),
 }
 
+fn known_names(known: &[InstanceName]) -> String {
+    let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 fn unhealthy_text(unhealthy: &[Health]) -> String {
     if unhealthy.is_empty() {
         return "no service has been asked yet".to_owned();
@@ -185,6 +198,7 @@ impl Explain for InstanceError {
             Self::ImageChanged { .. } => Class::VerificationFailed,
             Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
             | Self::UnknownSource { .. }
+            | Self::NoInstance { .. }
             | Self::OtherArch { .. }
             | Self::TooMuchMemory { .. } => Class::Usage,
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,

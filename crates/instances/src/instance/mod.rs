@@ -16,6 +16,7 @@ use crate::place::{Elsewhere, Sight};
 
 pub mod capture;
 pub mod concern;
+pub(crate) mod delete;
 pub mod dir;
 mod end;
 pub mod error;

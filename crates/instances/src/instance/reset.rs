@@ -21,7 +21,19 @@ impl Instance {
             return Ok(false);
         }
         let _lock = self.lock(reporter).await?;
-        // Nothing on the disk matters any more, so the guest need not be asked.
+        self.end_regardless().await?;
+        match record::read::<Record>(&self.dir.record()) {
+            Ok(_) => {}
+            Err(RecordError::File(error)) => return Err(error.into()),
+            Err(_) => {
+                remove(&self.dir.record())?;
+            }
+        }
+        self.discard_session()
+    }
+
+    /// Ends the machine, if one runs. Nothing on the disk matters any more, so the guest is not asked.
+    pub(super) async fn end_regardless(&self) -> Result<(), InstanceError> {
         match record::read::<Live>(&self.dir.live()) {
             Ok(_) => self.clean_up().await?,
             // It may be somebody else's, and so may the machine that it speaks of.
@@ -32,14 +44,6 @@ impl Instance {
             }
         }
         // Perhaps by a machine that no record speaks of any more.
-        self.released().await?;
-        match record::read::<Record>(&self.dir.record()) {
-            Ok(_) => {}
-            Err(RecordError::File(error)) => return Err(error.into()),
-            Err(_) => {
-                remove(&self.dir.record())?;
-            }
-        }
-        self.discard_session()
+        self.released().await
     }
 }

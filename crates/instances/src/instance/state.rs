@@ -36,6 +36,22 @@ pub enum State {
     Broken(Vec<Fault>),
 }
 
+impl State {
+    /// What it is called, for people and for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Stopped(_) => "stopped",
+            Self::Suspended(_) => "suspended",
+            Self::Starting(_) => "starting",
+            Self::Stopping(_) => "stopping",
+            Self::Running(_) => "running",
+            Self::Elsewhere(_) => "elsewhere",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
 /// What is wrong with a broken instance.
 #[derive(Debug)]
 pub enum Fault {

@@ -15,8 +15,8 @@ use vm::saving::Strategy;
 use super::manifest::Unusable;
 use super::{Fingerprint, Snapshot, SnapshotDir};
 use crate::disk_lock;
-use crate::instance::dir::InstanceDir;
 use crate::instance::needs::Needs;
+use crate::registry::Registry;
 
 /// Prefix of a directory in which a snapshot is being made.
 pub(super) const UNFINISHED: &str = ".capture-";
@@ -213,8 +213,8 @@ impl<'a> Store<'a> {
     /// Names of the snapshots that instances have their disks on. An instance of which that cannot be told may need any.
     fn needed(&self) -> Result<BTreeSet<String>, FileError> {
         let mut needed = BTreeSet::new();
-        for name in InstanceDir::names(self.home)? {
-            match Needs::of(&InstanceDir::new(self.home, &name)) {
+        for (_, needs) in Registry::new(self.home).needs()? {
+            match needs {
                 Needs::Nothing => {}
                 Needs::Of(session) => needed.extend(session.snapshot),
                 Needs::Any(_) => return self.names(),

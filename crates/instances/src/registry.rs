@@ -1,0 +1,201 @@
+//! All instances of a home: which ones there are and how they are, what their data stands on, and what deleted ones have left.
+
+use base::files::{FileError, entries};
+use base::space;
+use image::arch::Arch;
+use time::OffsetDateTime;
+use vm::error::one_line;
+use vm::home::Home;
+
+use crate::instance::Instance;
+use crate::instance::delete::Deleted;
+use crate::instance::dir::{DELETED, InstanceDir};
+use crate::instance::live::Live;
+use crate::instance::name::InstanceName;
+use crate::instance::needs::Needs;
+use crate::instance::record::{self, Record};
+use crate::instance::state::State;
+use crate::instance::suspension::Suspension;
+
+/// The instances of a home.
+#[derive(Debug, Clone)]
+pub struct Registry<'a> {
+    home: &'a Home,
+}
+
+/// What can be seen of an instance without asking its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub name: InstanceName,
+    /// Architecture of its machine; none where no record says.
+    pub arch: Option<Arch>,
+    /// The name of its [`State`]; "broken" also where that cannot be looked at.
+    pub state: &'static str,
+    /// What is wrong, in words.
+    pub reasons: Vec<String>,
+    /// Host ports by their names in the manifest: all of a machine that runs, and else those that were chosen by flag.
+    pub ports: Vec<(String, u16)>,
+    /// Memory of the machine in MiB; none where there is no machine, and none is suspended.
+    pub memory_mib: Option<u64>,
+    /// Bytes that everything in its directory takes on the disk.
+    pub disk_bytes: u64,
+    /// When it was first started.
+    pub created_at: Option<OffsetDateTime>,
+    /// When the machine was started that runs.
+    pub started_at: Option<OffsetDateTime>,
+}
+
+impl<'a> Registry<'a> {
+    /// The instances of `home`.
+    pub fn new(home: &'a Home) -> Self {
+        Self { home }
+    }
+
+    /// Their names, sorted.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn names(&self) -> Result<Vec<InstanceName>, FileError> {
+        self.names_after("")
+    }
+
+    /// Those of the entries that begin with `prefix`, without it.
+    fn names_after(&self, prefix: &str) -> Result<Vec<InstanceName>, FileError> {
+        let dirs = entries(&self.home.instances())?;
+        let names =
+            dirs.iter().filter_map(|dir| dir.file_name()?.to_str()?.strip_prefix(prefix)?.parse().ok());
+        Ok(names.collect())
+    }
+
+    /// How each of them is. One that cannot be looked at is listed with the reason.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn list(&self) -> Result<Vec<Summary>, FileError> {
+        Ok(self.names()?.into_iter().map(|name| Summary::of(&Instance::new(self.home, name))).collect())
+    }
+
+    /// What the data of each stands on.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub(crate) fn needs(&self) -> Result<Vec<(InstanceName, Needs)>, FileError> {
+        let with_needs = |name: InstanceName| {
+            let needs = Needs::of(&InstanceDir::new(self.home, &name));
+            (name, needs)
+        };
+        Ok(self.names()?.into_iter().map(with_needs).collect())
+    }
+
+    /// What is left of instances whose deletion was cut short.
+    ///
+    /// # Errors
+    /// When they cannot be listed or locked.
+    pub(crate) fn deleted(&self) -> Result<Vec<Deleted>, FileError> {
+        let dirs = self.names_after(DELETED)?.into_iter().map(|name| InstanceDir::new(self.home, &name));
+        dirs.filter_map(|dir| Deleted::of(dir).transpose()).collect()
+    }
+}
+
+impl Summary {
+    fn of(instance: &Instance) -> Self {
+        let dir = instance.dir();
+        let (state, reasons, live) = match instance.state() {
+            Ok(state) => {
+                let reasons = reasons(instance, &state);
+                let name = state.name();
+                match state {
+                    State::Starting(live) | State::Running(live) => (name, reasons, Some(live)),
+                    _ => (name, reasons, None),
+                }
+            }
+            Err(error) => ("broken", vec![one_line(&error)], None),
+        };
+        // What is wrong with it the state has said already.
+        let record = record::read::<Record>(&dir.record()).ok().flatten();
+        let suspension = || record::read::<Suspension>(&dir.suspension()).ok().flatten();
+        Self {
+            name: instance.name().clone(),
+            arch: live.as_ref().map(|live| live.arch).or_else(|| record.as_ref()?.arch),
+            state,
+            reasons,
+            ports: ports(live.as_ref(), record.as_ref()),
+            memory_mib: match &live {
+                Some(live) => Some(live.memory_mib),
+                None => suspension().map(|suspension| suspension.state.fingerprint.topology.memory_mib),
+            },
+            disk_bytes: space::used(dir.root()),
+            created_at: record.as_ref().map(|record| record.created_at),
+            started_at: live.as_ref().map(|live| live.started_at),
+        }
+    }
+}
+
+/// What is wrong with an instance in this state.
+fn reasons(instance: &Instance, state: &State) -> Vec<String> {
+    let mut reasons: Vec<_> = match state {
+        State::Broken(faults) => faults.iter().map(ToString::to_string).collect(),
+        State::Elsewhere(elsewhere) => vec![elsewhere.to_string()],
+        _ => Vec::new(),
+    };
+    match instance.concerns(state) {
+        Ok(concerns) => reasons.extend(concerns.iter().map(ToString::to_string)),
+        Err(error) => reasons.push(one_line(&error)),
+    }
+    reasons
+}
+
+fn ports(live: Option<&Live>, record: Option<&Record>) -> Vec<(String, u16)> {
+    match (live, record) {
+        (Some(live), _) => live.ports.iter().map(|port| (port.name.clone(), port.host)).collect(),
+        (None, Some(record)) => record.ports.clone().into_iter().collect(),
+        (None, None) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use base::files::create_private_dir;
+
+    use super::*;
+
+    #[test]
+    fn instances_are_sorted_and_nothing_else_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let registry = Registry::new(&home);
+        assert_eq!(registry.list().unwrap(), []);
+        for name in ["b", "a", ".deleted-c", "Not a name"] {
+            create_private_dir(&home.instances().join(name)).unwrap();
+        }
+        fs::write(home.instances().join(".a.lock"), "").unwrap();
+        let names: Vec<_> = registry.names().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_instance_that_cannot_be_looked_at_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        create_private_dir(&home.instances()).unwrap();
+        std::os::unix::fs::symlink("/no/such/disk", home.instances().join("gone")).unwrap();
+        let whole = InstanceDir::new(&home, &"whole".parse().unwrap());
+        create_private_dir(whole.root()).unwrap();
+        let ports = BTreeMap::from([("backend".to_owned(), 30_001)]);
+        let record = Record { arch: Some(Arch::Arm64), ports, ..Record::new("whole".parse().unwrap()) };
+        record::write(&whole.record(), &record).unwrap();
+
+        let [gone, whole] = <[Summary; 2]>::try_from(Registry::new(&home).list().unwrap()).unwrap();
+        assert_eq!(gone.state, "broken");
+        assert!(gone.reasons[0].contains("is a link to `/no/such/disk`"), "{:?}", gone.reasons);
+        assert_eq!((whole.state, whole.arch), ("stopped", Some(Arch::Arm64)));
+        assert_eq!(whole.reasons, [""; 0]);
+        assert_eq!(whole.ports, [("backend".to_owned(), 30_001)]);
+        assert_eq!(whole.created_at, Some(record.created_at));
+        assert!(whole.disk_bytes > 0);
+    }
+}

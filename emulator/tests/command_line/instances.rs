@@ -1,0 +1,332 @@
+//! Which instances there are, and their end.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+use vm::process::ProcessIdentity;
+
+use super::harness::Emulator;
+
+/// How old an instance is, and how much of the disk it takes, differs from one run or machine to the next.
+const FILTERS: [(&str, &str); 2] =
+    [(r"[0-9]+ (d|h|min|s)\b", "[age]"), (r#"ytes": [0-9]+"#, r#"ytes": [bytes]"#)];
+
+/// The width of a column depends on what is in it.
+const WIDTH: (&str, &str) = ("[^\\S\n]{2,}", "  ");
+
+/// A home with an instance in each state that needs no virtual machine.
+fn home() -> Emulator {
+    let emulator = Emulator::new();
+    let mut record: Value = serde_json::from_str(include_str!("instance.json")).unwrap();
+    record["arch"] = json!("arm64");
+    record["ports"] = json!({ "backend": 30_001, "dashboard": 30_002 });
+    emulator.write("instances/off/instance.json", &record.to_string());
+
+    emulator.write("images/image", "image");
+    let image = emulator.path("images/image");
+    let record = include_str!("suspended_instance.json").replace("[image]", image.to_str().unwrap());
+    emulator.write("instances/asleep/instance.json", &record);
+    emulator.write("instances/asleep/overlay.qcow2", "data");
+    let mut live: Value = serde_json::from_str(include_str!("live.json")).unwrap();
+    let frozen = json!({ "size": 1, "inode": 1, "modified": 1, "allocated": 1, "sha256": null });
+    let suspended = json!({
+        "schemaVersion": 1,
+        "at": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "strategy": "template",
+        "fingerprint": live["fingerprint"],
+        "config": "instances/asleep/config.img",
+        "rotated": true,
+        "disk": { "size": 1, "inode": 1, "modified": 1 },
+        "files": { "memory": frozen },
+    });
+    emulator.write("instances/asleep/suspended.json", &suspended.to_string());
+
+    emulator.write("instances/damaged/live.json", include_str!("live.json"));
+    emulator.write("instances/newer/instance.json", r#"{"schemaVersion": 9}"#);
+
+    // This process stands for the machine.
+    let process = ProcessIdentity::of(std::process::id().try_into().unwrap()).unwrap();
+    live["process"] = serde_json::to_value(process).unwrap();
+    live["ports"] =
+        json!([{ "name": "backend", "guest": 1, "host": 30_003, "variable": "PORT", "health": "/health" }]);
+    emulator.write("instances/awake/instance.json", include_str!("instance.json"));
+    emulator.write("instances/awake/live.json", &live.to_string());
+    emulator.write("instances/awake/overlay.qcow2", "data");
+    emulator
+}
+
+#[test]
+fn all_instances_are_listed_in_whatever_state_they_are() {
+    let emulator = home();
+    insta::with_settings!({filters => [&FILTERS[..], &[WIDTH]].concat()}, {
+        insta::assert_snapshot!(emulator.run(&["list"]), @r"
+        exit 0
+        --- stdout
+        NAME  ARCH  STATE  PORTS  MEMORY  DISK  AGE  REASON
+        asleep  -  suspended  -  2048 MiB  0 MiB  [age]  its memory is dropped by the next start: its disk has been changed since, or is a copy that has lost the time of its last change
+        awake  amd64  running  backend=30003  2048 MiB  0 MiB  [age]
+        damaged  -  broken  -  -  0 MiB  -  QEMU (pid 1) is gone: it crashed, was killed, or this machine went down
+        newer  -  broken  -  -  0 MiB  -  `[root]/home/instances/newer/instance.json` has schema version 9, this program reads up to 1
+        off  arm64  stopped  backend=30001, dashboard=30002  -  0 MiB  [age]
+        --- stderr
+        ");
+    });
+}
+
+#[test]
+fn a_program_gets_every_key_of_every_instance() {
+    let emulator = home();
+    insta::with_settings!({filters => FILTERS.to_vec()}, {
+        insta::assert_snapshot!(emulator.run(&["list", "-o", "json"]), @r#"
+        exit 0
+        --- stdout
+        {
+          "schemaVersion": 1,
+          "instances": [
+            {
+              "name": "asleep",
+              "arch": null,
+              "state": "suspended",
+              "reasons": [
+                "its memory is dropped by the next start: its disk has been changed since, or is a copy that has lost the time of its last change"
+              ],
+              "ports": [],
+              "memoryMib": 2048,
+              "diskBytes": [bytes],
+              "createdAt": "2026-01-01T00:00:00Z",
+              "startedAt": null
+            },
+            {
+              "name": "awake",
+              "arch": "amd64",
+              "state": "running",
+              "reasons": [],
+              "ports": [
+                {
+                  "name": "backend",
+                  "host": 30003
+                }
+              ],
+              "memoryMib": 2048,
+              "diskBytes": [bytes],
+              "createdAt": "2026-01-01T00:00:00Z",
+              "startedAt": "2026-01-01T00:00:00Z"
+            },
+            {
+              "name": "damaged",
+              "arch": null,
+              "state": "broken",
+              "reasons": [
+                "QEMU (pid 1) is gone: it crashed, was killed, or this machine went down"
+              ],
+              "ports": [],
+              "memoryMib": null,
+              "diskBytes": [bytes],
+              "createdAt": null,
+              "startedAt": null
+            },
+            {
+              "name": "newer",
+              "arch": null,
+              "state": "broken",
+              "reasons": [
+                "`[root]/home/instances/newer/instance.json` has schema version 9, this program reads up to 1"
+              ],
+              "ports": [],
+              "memoryMib": null,
+              "diskBytes": [bytes],
+              "createdAt": null,
+              "startedAt": null
+            },
+            {
+              "name": "off",
+              "arch": "arm64",
+              "state": "stopped",
+              "reasons": [],
+              "ports": [
+                {
+                  "name": "backend",
+                  "host": 30001
+                },
+                {
+                  "name": "dashboard",
+                  "host": 30002
+                }
+              ],
+              "memoryMib": null,
+              "diskBytes": [bytes],
+              "createdAt": "2026-01-01T00:00:00Z",
+              "startedAt": null
+            }
+          ]
+        }
+        --- stderr
+        "#);
+    });
+}
+
+#[test]
+fn without_a_reason_there_is_no_column_for_it() {
+    let emulator = home();
+    for name in ["damaged", "newer", "awake", "asleep"] {
+        fs::remove_dir_all(emulator.path(&format!("instances/{name}"))).unwrap();
+    }
+    insta::with_settings!({filters => [&FILTERS[..], &[WIDTH]].concat()}, {
+        insta::assert_snapshot!(emulator.run(&["list"]), @r"
+        exit 0
+        --- stdout
+        NAME  ARCH  STATE  PORTS  MEMORY  DISK  AGE
+        off  arm64  stopped  backend=30001, dashboard=30002  -  0 MiB  [age]
+        --- stderr
+        ");
+    });
+}
+
+#[test]
+fn an_empty_home_is_an_empty_list_and_a_notice() {
+    let emulator = Emulator::new();
+    insta::assert_snapshot!(emulator.run(&["list"]), @r"
+    exit 0
+    --- stdout
+    NAME  ARCH  STATE  PORTS  MEMORY  DISK  AGE
+    --- stderr
+    there is no instance: `emulator start` makes one
+    ");
+    insta::assert_snapshot!(emulator.run(&["list", "--json"]), @r#"
+    exit 0
+    --- stdout
+    {
+      "schemaVersion": 1,
+      "instances": []
+    }
+    --- stderr
+    there is no instance: `emulator start` makes one
+    "#);
+}
+
+#[test]
+fn a_deleted_instance_is_gone_and_the_others_stay() {
+    let emulator = home();
+    insta::with_settings!({filters => FILTERS.to_vec()}, {
+        insta::assert_snapshot!(emulator.run(&["delete", "off", "--yes"]), @r"
+        exit 0
+        --- stdout
+        `off` is deleted: 0 MiB are free
+        --- stderr
+        ");
+        insta::assert_snapshot!(emulator.run(&["delete", "asleep", "--yes", "--json"]), @r#"
+        exit 0
+        --- stdout
+        {
+          "schemaVersion": 1,
+          "instance": "asleep",
+          "state": "absent",
+          "bytes": [bytes]
+        }
+        --- stderr
+        "#);
+    });
+    for (name, args) in [("damaged", &["damaged"][..]), ("newer", &["--instance", "newer"])] {
+        let shown = emulator.run(&[&["delete", "--yes"], args].concat());
+        assert!(shown.starts_with(&format!("exit 0\n--- stdout\n`{name}` is deleted")), "{shown}");
+    }
+    insta::assert_snapshot!(emulator.run(&["delete", "off", "--yes"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: there is no instance `off`: there is `awake`
+
+    hint: see `emulator list`
+    ");
+    let left: Vec<_> =
+        fs::read_dir(emulator.path("instances")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["awake"]);
+}
+
+#[test]
+fn a_deletion_needs_a_yes_where_nobody_can_be_asked() {
+    let emulator = home();
+    insta::assert_snapshot!(emulator.run(&["delete", "off"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: `delete` would throw away the data of instance `off`, and there is no terminal to ask on
+
+    hint: say so with `emulator delete off --yes`
+    ");
+    insta::assert_snapshot!(emulator.run(&["delete", "nobody"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: there is no instance `nobody`: there is `asleep`, `awake`, `damaged`, `newer`, `off`
+
+    hint: see `emulator list`
+    ");
+    insta::assert_snapshot!(emulator.run(&["delete"]), @r"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: the following required arguments were not provided:
+      <NAME>
+
+    Usage: emulator delete <NAME>
+
+    For more information, try '--help'.
+    ");
+    let shown = emulator.run(&["delete", "off", "--instance", "asleep", "--yes"]);
+    assert!(shown.starts_with("exit 2\n") && shown.contains("cannot be used with"), "{shown}");
+    assert!(emulator.path("instances/off").exists() && emulator.path("instances/asleep").exists());
+}
+
+#[test]
+fn a_deletion_asks_on_a_terminal_and_takes_no_for_an_answer() {
+    let emulator = home();
+    let question = "Delete `off` with everything that was written in it?";
+    let (exit, shown) = emulator.run_on_terminal(&["delete", "off"], question, "n");
+    assert!(exit == 0 && shown.contains("nothing was changed"), "{shown}");
+    assert!(emulator.path("instances/off").exists());
+    let (exit, shown) = emulator.run_on_terminal(&["delete", "off"], question, "y");
+    assert!(exit == 0 && !emulator.path("instances/off").exists(), "{shown}");
+}
+
+#[test]
+fn what_a_killed_deletion_has_left_is_removed_by_the_next_command() {
+    let emulator = home();
+    let left = emulator.path("instances/.deleted-off");
+    fs::rename(emulator.path("instances/off"), &left).unwrap();
+    let shown = emulator.run(&["list"]);
+    assert!(!shown.contains("off"), "{shown}");
+    let shown = emulator.run(&["prune", "--dry-run"]);
+    assert!(
+        shown.contains("leftover  0 MiB  [root]/home/instances/.deleted-off") && left.exists(),
+        "{shown}"
+    );
+    let shown = emulator.run(&["prune"]);
+    assert!(shown.starts_with("exit 0\n") && !left.exists(), "{shown}");
+    assert!(!emulator.path("instances/.off.lock").exists());
+
+    fs::rename(emulator.path("instances/asleep"), emulator.path("instances/.deleted-asleep")).unwrap();
+    let shown = emulator.run(&["delete", "asleep", "--yes"]);
+    assert!(shown.starts_with("exit 0\n--- stdout\n`asleep` is deleted"), "{shown}");
+    assert!(!emulator.path("instances/.deleted-asleep").exists());
+}
+
+#[test]
+fn an_instance_behind_a_link_that_leads_nowhere_is_not_taken_for_gone() {
+    let emulator = home();
+    let moved = emulator.path("instances/off");
+    fs::remove_dir_all(&moved).unwrap();
+    symlink("/no/such/disk", &moved).unwrap();
+    let shown = emulator.run(&["list"]);
+    assert!(shown.starts_with("exit 0\n") && shown.contains("is a link to `/no/such/disk`"), "{shown}");
+    let shown = emulator.run(&["delete", "off", "--yes"]);
+    assert!(shown.starts_with("exit 1\n") && shown.contains("hint: mount or put back"), "{shown}");
+}
