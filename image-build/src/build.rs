@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use ::base::digest::Sha256;
 use ::base::events::{Event, Reporter, Timing, Timings};
 use ::base::files::{FileError, FileLock};
 use ::base::space;
@@ -85,7 +86,7 @@ pub struct Outcome {
     /// Its size in bytes.
     pub bytes: u64,
     /// SHA-256 of the file.
-    pub sha256: String,
+    pub sha256: Sha256,
     /// The distribution's point release.
     pub debian: String,
     /// Number of installed packages.
@@ -194,7 +195,7 @@ fn outcome(place: &Place, files: &BootFiles, logs: Option<PathBuf>, phases: Vec<
         image: place.image.clone(),
         up_to_date: false,
         bytes: files.image.stamp.size,
-        sha256: files.image.sha256.clone(),
+        sha256: files.image.sha256,
         debian: files.manifest.debian.version.clone(),
         packages: files.manifest.debian.packages.len(),
         logs,

@@ -83,7 +83,7 @@ impl Key {
                 _ => {
                     let executable =
                         fs::metadata(entry.path()).map_err(fail)?.permissions().mode() & 0o111 != 0;
-                    let digest = digest::of_file(entry.path()).map_err(fail)?;
+                    let digest = digest::of_file(entry.path()).map_err(fail)?.to_string();
                     self.value(if executable { "program" } else { "file" }, digest)
                 }
             };

@@ -227,7 +227,7 @@ impl<'a> Work<'a> {
         let new = tempfile::Builder::new().prefix(prefix::NEW).tempdir_in(root);
         let new = new.map_err(FileError::of("create a directory in", root))?;
         let filled = new.path().join(key.as_str());
-        let record = Record { key: key.as_str(), tarball: &tarball.sha256, inputs: &key.inputs };
+        let record = Record { key: key.as_str(), tarball: tarball.sha256, inputs: &key.inputs };
         prefix::fill(&filled, &self.build, &images, &record)?;
         prefix::verify(&filled, version)
             .await

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use base::digest::Sha256;
 use base::files::FileError;
 use base::process::ProcessError;
 use fetch::download::{DownloadError, VerifyError};
@@ -30,16 +31,16 @@ pub enum BuildError {
         tried: Vec<Tried>,
     },
     /// A tarball given by the user matches no pinned digest.
-    #[error("`{}` is not QEMU {version}: its SHA-256 is {found}, expected {}", path.display(), expected.join(" or "))]
+    #[error("`{}` is not QEMU {version}: its SHA-256 is {found}, expected {}", path.display(), either(expected))]
     WrongTarball {
         /// The tarball.
         path: PathBuf,
         /// The version that was wanted.
         version: String,
         /// Digests of the pinned sources.
-        expected: Vec<String>,
+        expected: Vec<Sha256>,
         /// The digest of what is there.
-        found: String,
+        found: Sha256,
     },
     /// A tarball cannot be read.
     #[error(transparent)]
@@ -129,6 +130,10 @@ fn list(tried: &[Tried]) -> String {
         let _ = write!(text, "\n  {place}: {reason}");
         text
     })
+}
+
+fn either(digests: &[Sha256]) -> String {
+    digests.iter().map(Sha256::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 fn places(dirs: &[PathBuf]) -> String {

@@ -1,6 +1,6 @@
 //! The key of a build: everything that its result depends on, in one short name.
 
-use base::digest;
+use base::digest::{self, Sha256};
 use serde::Serialize;
 
 use crate::abi::HostAbi;
@@ -21,7 +21,7 @@ const DIGITS: usize = 12;
 pub(crate) struct Inputs {
     format: u32,
     version: String,
-    sources: Vec<String>,
+    sources: Vec<Sha256>,
     patches: Vec<InputDigest>,
     devices: Vec<InputDigest>,
     wheels: InputDigest,
@@ -32,7 +32,7 @@ pub(crate) struct Inputs {
 #[derive(Debug, Clone, Serialize)]
 struct InputDigest {
     name: String,
-    sha256: String,
+    sha256: Sha256,
 }
 
 impl InputDigest {
@@ -46,7 +46,7 @@ impl Inputs {
         Self {
             format: FORMAT,
             version: sources.version.clone(),
-            sources: sources.list.iter().map(|source| source.sha256.clone()).collect(),
+            sources: sources.list.iter().map(|source| source.sha256).collect(),
             patches: recipe::PATCHES.iter().map(InputDigest::of).collect(),
             devices: recipe::DEVICES.iter().map(InputDigest::of).collect(),
             wheels: InputDigest::of(&recipe::WHEELS),
@@ -57,8 +57,7 @@ impl Inputs {
 
     fn key(&self) -> String {
         let json = serde_json::to_vec(self).expect("text and numbers always serialise");
-        let digest = digest::of_bytes(&json);
-        format!("{}-{}", self.version, &digest[..DIGITS])
+        format!("{}-{}", self.version, digest::of_bytes(&json).first_digits(DIGITS))
     }
 }
 
@@ -103,15 +102,19 @@ pub(crate) mod tests {
         assert!(key.starts_with("10.2.2-") && key.len() == "10.2.2-".len() + DIGITS, "{key}");
     }
 
+    fn other() -> Sha256 {
+        digest::of_bytes(b"another file")
+    }
+
     #[test]
     fn every_input_changes_the_key() {
         let changes: [fn(&mut Inputs); 10] = [
             |inputs| inputs.format += 1,
             |inputs| inputs.version.push('0'),
-            |inputs| inputs.sources[0].push('0'),
-            |inputs| inputs.patches[0].sha256.push('0'),
-            |inputs| inputs.devices[1].sha256.push('0'),
-            |inputs| inputs.wheels.sha256.push('0'),
+            |inputs| inputs.sources[0] = other(),
+            |inputs| inputs.patches[0].sha256 = other(),
+            |inputs| inputs.devices[1].sha256 = other(),
+            |inputs| inputs.wheels.sha256 = other(),
             |inputs| inputs.configure.push("--enable-lto".to_owned()),
             |inputs| inputs.host.arch = "aarch64".to_owned(),
             |inputs| inputs.host.distribution = "debian 13".to_owned(),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::events::{Event, Phase, Reporter};
 use base::files::{self, FileError};
 use fetch::download::{DownloadError, Downloader, Pin, Remote};
@@ -17,7 +17,7 @@ use crate::sources::{Place, Source, Sources};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tarball {
     pub(crate) path: PathBuf,
-    pub(crate) sha256: String,
+    pub(crate) sha256: Sha256,
 }
 
 /// Verifies the tarball at `path`, which must be one of `sources`.
@@ -29,7 +29,7 @@ pub(crate) fn given(sources: &Sources, path: &Path) -> Result<Tarball, BuildErro
     Err(BuildError::WrongTarball {
         path: path.to_owned(),
         version: sources.version.clone(),
-        expected: sources.list.iter().map(|source| source.sha256.clone()).collect(),
+        expected: sources.list.iter().map(|source| source.sha256).collect(),
         found: sha256,
     })
 }
@@ -55,8 +55,8 @@ fn kept(source: &Source, downloads: &Path, reporter: &dyn Reporter) -> Result<Op
     if !path.exists() {
         return Ok(None);
     }
-    let Err(error) = Pin::Sha256(source.sha256.clone()).check(&path) else {
-        return Ok(Some(Tarball { path, sha256: source.sha256.clone() }));
+    let Err(error) = Pin::Sha256(source.sha256).check(&path) else {
+        return Ok(Some(Tarball { path, sha256: source.sha256 }));
     };
     reporter.report(&Event::Warning(&format!("{}; it is fetched again", chain(&error))));
     fs::remove_file(&path).map_err(FileError::of("remove", &path))?;
@@ -73,7 +73,7 @@ async fn fetched(
     let mut tried = Vec::new();
     let phase = Phase::start(reporter, "fetch", "Fetch the source of QEMU");
     for source in &sources.list {
-        let (path, pin) = (downloads.join(source.file_name()), Pin::Sha256(source.sha256.clone()));
+        let (path, pin) = (downloads.join(source.file_name()), Pin::Sha256(source.sha256));
         let urls = source.urls(roots);
         if let (Place::Archive(archive), []) = (&source.place, &urls[..]) {
             let reason = "the host has no package archive that apt fetches over HTTP".to_owned();
@@ -85,7 +85,7 @@ async fn fetched(
             match downloader.fetch(&remote, &path, &phase).await {
                 Ok(()) => {
                     phase.done();
-                    return Ok(Tarball { path, sha256: source.sha256.clone() });
+                    return Ok(Tarball { path, sha256: source.sha256 });
                 }
                 Err(error) => {
                     let reason = reason(&error);
@@ -183,7 +183,7 @@ mod tests {
         let lines = lines.0.into_inner().unwrap();
         assert!(lines[0].starts_with(&format!("`{unreachable}`: cannot be reached (")), "{lines:?}");
         assert!(lines[1].contains(&format!("expected {}", digest::of_bytes(CONTENT))), "{lines:?}");
-        assert!(lines[1].contains(&digest::of_bytes(b"another file")), "{lines:?}");
+        assert!(lines[1].contains(&digest::of_bytes(b"another file").to_string()), "{lines:?}");
         assert!(lines[2].contains("/security/pool/q.tar.xz`: answered 404 Not Found"), "{lines:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -224,8 +224,11 @@ mod tests {
         given(&sources, &path).unwrap();
         fs::write(&path, b"spoilt").unwrap();
         let error = given(&sources, &path).unwrap_err().to_string();
-        for part in ["mine.tar.xz` is not QEMU 1.0", &digest::of_bytes(CONTENT), &digest::of_bytes(b"spoilt")]
-        {
+        for part in [
+            "mine.tar.xz` is not QEMU 1.0",
+            &digest::of_bytes(CONTENT).to_string(),
+            &digest::of_bytes(b"spoilt").to_string(),
+        ] {
             assert!(error.contains(part), "{error}");
         }
         assert!(path.exists(), "the user's file is the user's");

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use base::digest::Sha256;
 use base::files::{self, FileError};
 use base::process::{Cmd, ProcessError};
 use serde::Serialize;
@@ -55,7 +56,7 @@ pub enum PrefixError {
 pub(crate) struct Record<'a> {
     pub(crate) key: &'a str,
     /// SHA-256 of the tarball that it was built from.
-    pub(crate) tarball: &'a str,
+    pub(crate) tarball: Sha256,
     pub(crate) inputs: &'a Inputs,
 }
 
@@ -168,6 +169,8 @@ pub(crate) fn make_current(prefix: &Path) -> Result<(), FileError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use base::digest;
+
     use super::*;
 
     /// A prefix whose programs are scripts that say they are `version`.
@@ -184,7 +187,7 @@ mod tests {
         fs::write(&image, "rom").unwrap();
         let images: Vec<_> = firmware::names().map(|name| (name, image.clone())).collect();
         let key = crate::key::tests::inputs();
-        let record = Record { key: "k", tarball: "t", inputs: &key };
+        let record = Record { key: "k", tarball: digest::of_bytes(b"tarball"), inputs: &key };
         fill(&prefix, &build, &images, &record).unwrap();
         prefix
     }

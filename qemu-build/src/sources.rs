@@ -1,5 +1,6 @@
 //! `sources.toml`: the pinned sources.
 
+use base::digest::Sha256;
 use serde::Deserialize;
 use url::Url;
 
@@ -20,8 +21,8 @@ pub(crate) struct Source {
     /// Where it is.
     #[serde(flatten)]
     pub(crate) place: Place,
-    /// SHA-256 in lower-case hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256.
+    pub sha256: Sha256,
 }
 
 /// Where a tarball is.
@@ -62,16 +63,17 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use base::digest;
+
     use super::*;
 
     #[test]
-    fn every_pinned_source_names_a_tarball_of_the_version_and_a_whole_digest() {
+    fn every_pinned_source_names_a_tarball_of_the_version() {
         let sources = Sources::pinned();
         assert!(!sources.list.is_empty());
         for source in &sources.list {
             assert!(source.file_name().contains(&sources.version), "{source:?}");
             assert!(source.file_name().ends_with(".tar.xz"), "{source:?}");
-            assert!(source.sha256.len() == 64 && hex::decode(&source.sha256).is_ok(), "{source:?}");
         }
     }
 
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn an_archive_path_is_looked_for_in_every_archive_of_the_host() {
-        let source = Source { place: Place::Archive("pool/q/q.tar.xz".to_owned()), sha256: String::new() };
+        let source =
+            Source { place: Place::Archive("pool/q/q.tar.xz".to_owned()), sha256: digest::of_bytes(b"") };
         let roots = ["http://a.test/debian/", "https://b.test/"].map(|root| Url::parse(root).unwrap());
         let urls: Vec<_> = source.urls(&roots).iter().map(ToString::to_string).collect();
         assert_eq!(urls, ["http://a.test/debian/pool/q/q.tar.xz", "https://b.test/pool/q/q.tar.xz"]);
@@ -93,8 +96,13 @@ mod tests {
 
     #[test]
     fn a_source_without_a_place_or_with_a_misspelt_table_is_refused() {
-        for text in ["version = '1'\n[[source]]\nsha256 = 'x'", "version = '1'\n[[sources]]\nsha256 = 'x'"] {
-            assert!(toml::from_str::<Sources>(text).is_err(), "{text}");
+        let digest = digest::of_bytes(b"");
+        let text =
+            |table: &str, place: &str| format!("version = '1'\n[[{table}]]\nsha256 = '{digest}'{place}");
+        let place = "\narchive = 'q.tar.xz'";
+        assert!(toml::from_str::<Sources>(&text("source", place)).is_ok());
+        for text in [text("source", ""), text("sources", place)] {
+            assert!(toml::from_str::<Sources>(&text).is_err(), "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::files::{self, FileError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -53,8 +53,8 @@ pub struct Archive {
     pub name: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// SHA-256.
+    pub sha256: Sha256,
 }
 
 impl Archive {
@@ -91,7 +91,7 @@ impl Archive {
         PlannedAsset {
             name: self.name.clone(),
             size: self.size,
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             source: Source::Path(self.path.clone()),
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use base::digest;
 use base::events::Timing;
 use base::text::beginning;
 use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, check};
@@ -78,12 +77,6 @@ pub(crate) fn absolute(what: &'static str, path: &Path) -> Result<(), Impossible
     if path.is_absolute() { Ok(()) } else { impossible(what, path) }
 }
 
-/// A digest, or what stands for one: it becomes part of a file's name.
-pub(crate) fn digest(what: &'static str, text: &str) -> Result<(), Impossible> {
-    let plain = text.len() <= digest::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if plain { Ok(()) } else { impossible(what, text) }
-}
-
 /// How often machines have been started on an overlay.
 pub(crate) fn generation(number: u64) -> Result<(), Impossible> {
     if number < GENERATION_LIMIT { Ok(()) } else { impossible("the generation", number) }
@@ -145,7 +138,6 @@ mod tests {
         named("the image", Path::new("images/a.qcow2")).unwrap();
         named("the image", Path::new("/a/b")).unwrap();
         assert!(absolute("the socket", Path::new("a/b")).is_err());
-        assert!(digest("the digest", "../../etc").is_err());
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::digest::{self, Sha256};
 use base::events::{Event, Reporter};
 use base::files::{
     FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
     write_atomic,
 };
-use base::{digest, space};
+use base::space;
 use image::arch::Arch;
 use image::manifest::Manifest;
 use serde::{Deserialize, Serialize};
@@ -46,14 +47,14 @@ pub struct Origin {
     /// Repository and release, run or file, for people.
     pub name: String,
     /// Digest of what was transferred: that of the image, or of the archive that it was in.
-    pub transfer: Option<String>,
+    pub transfer: Option<Sha256>,
     /// SHA-256 of the image itself.
-    pub sha256: String,
+    pub sha256: Sha256,
 }
 
 impl Origin {
     /// Where the image with this SHA-256 came from, and the digest of what was transferred.
-    pub fn new(name: String, transfer: Option<String>, sha256: String) -> Self {
+    pub fn new(name: String, transfer: Option<Sha256>, sha256: Sha256) -> Self {
         Self { schema_version: SCHEMA_VERSION, name, transfer, sha256 }
     }
 }
@@ -70,7 +71,7 @@ pub struct Listed {
     /// Size in bytes.
     pub size: u64,
     /// Its SHA-256, when it has been looked at.
-    pub sha256: Option<String>,
+    pub sha256: Option<Sha256>,
     /// Its manifest, when it has been looked at.
     pub manifest: Option<Manifest>,
     /// Where it came from, when that is known.
@@ -130,7 +131,7 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn current(&self, arch: Arch) -> Result<Option<String>, FileError> {
+    pub fn current(&self, arch: Arch) -> Result<Option<Sha256>, FileError> {
         let path = self.home.image(arch);
         if let Some((record, _)) = BootFiles::known(&path, &self.home.boot_files(arch)) {
             return Ok(Some(record.sha256));
@@ -165,7 +166,7 @@ impl<'a> Images<'a> {
     ) -> Result<(), BootFilesError> {
         create_private_dir(&self.home.images())?;
         let incoming = self.home.images().join(format!("{INCOMING}{arch}.boot"));
-        BootFiles::of_new(file, &origin.sha256, &incoming, arch, img).await?;
+        BootFiles::of_new(file, origin.sha256, &incoming, arch, img).await?;
         let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
         let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
         self.keep_old(arch)?;
@@ -187,10 +188,10 @@ impl<'a> Images<'a> {
             return Ok(());
         }
         let Some(sha256) = self.current(arch)? else { return Ok(()) };
-        if !is_held && !users.iter().any(|user| user.may_need(&sha256)) {
+        if !is_held && !users.iter().any(|user| user.may_need(sha256)) {
             return Ok(());
         }
-        let kept = home::superseded(&image, &sha256);
+        let kept = home::superseded(&image, sha256);
         match fs::hard_link(&image, &kept) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(FileError::of("keep the old image as", &kept)(error));
@@ -214,7 +215,7 @@ impl<'a> Images<'a> {
             let known = BootFiles::known(&path, &boot_files(&path));
             let (record, manifest) = known.unzip();
             let sha256 = record.map(|record| record.sha256);
-            let is_below = |user: &&User| match &sha256 {
+            let is_below = |user: &&User| match sha256 {
                 Some(sha256) => user.may_need(sha256),
                 None => user.may_need_file(self.home, &path),
             };
@@ -375,7 +376,7 @@ struct User {
 }
 
 impl User {
-    fn may_need(&self, sha256: &str) -> bool {
+    fn may_need(&self, sha256: Sha256) -> bool {
         match &self.needs {
             Needs::Nothing => false,
             Needs::Of(session) => session.image.sha256 == sha256,
@@ -414,7 +415,7 @@ mod tests {
         let image = home.image(Arch::Amd64);
         create_private_dir(&home.images()).unwrap();
         fs::write(&image, "image").unwrap();
-        let kept = home::superseded(&image, &digest::of_bytes(b"image"));
+        let kept = home::superseded(&image, digest::of_bytes(b"image"));
 
         images.keep_old(Arch::Amd64).unwrap();
         assert!(!kept.exists());

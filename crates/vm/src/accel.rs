@@ -297,7 +297,7 @@ impl Chooser<'_> {
         let key = verdicts::Key {
             accelerator,
             host_kernel: host_kernel(),
-            qemu: self.qemu.digest().to_owned(),
+            qemu: self.qemu.digest(),
             cpu_model: cpu_model(self.qemu.arch(), accelerator).to_owned(),
         };
         let path = self.home.accelerators();

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::files::{FileError, FileLock, PUBLIC_FILE, move_dir, read_document, write_atomic, write_json};
 use fetch::local::LocalError;
 use image::arch::Arch;
@@ -60,7 +60,7 @@ pub struct BootFiles {
 #[serde(rename_all = "camelCase")]
 pub struct ImageRecord {
     /// SHA-256 of the image file.
-    pub sha256: String,
+    pub sha256: Sha256,
     /// When and how large the image file was when it was hashed.
     #[serde(flatten)]
     pub stamp: Stamp,
@@ -198,12 +198,12 @@ impl BootFiles {
     /// As [`BootFiles::of`].
     pub async fn of_new(
         image: &Path,
-        sha256: &str,
+        sha256: Sha256,
         dir: &Path,
         arch: Arch,
         img: &QemuImg,
     ) -> Result<Self, BootFilesError> {
-        Self::read_out(proven(image, arch)?, Some(sha256.to_owned()), arch, dir, img).await
+        Self::read_out(proven(image, arch)?, Some(sha256), arch, dir, img).await
     }
 
     /// Which image `dir` belongs to, when that is the one at `image`, and its manifest.
@@ -227,7 +227,7 @@ impl BootFiles {
 
     async fn read_out(
         file: ProvenImage,
-        sha256: Option<String>,
+        sha256: Option<Sha256>,
         arch: Arch,
         dir: &Path,
         img: &QemuImg,
@@ -272,7 +272,7 @@ fn proven(image: &Path, arch: Arch) -> Result<ProvenImage, BootFilesError> {
 /// What `dir` holds, when it is whole and belongs to the image with `stamp`.
 fn kept(dir: &Path, stamp: &Stamp) -> Option<(ImageRecord, Manifest)> {
     let image: ImageRecord = serde_json::from_slice(&read_document(&dir.join(RECORD)).ok()?).ok()?;
-    if image.stamp != *stamp || !digest::is_one(&image.sha256) {
+    if image.stamp != *stamp {
         return None;
     }
     let manifest = Manifest::parse(&read_document(&dir.join(MANIFEST)).ok()?).ok()?;

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use base::digest::Sha256;
 use base::variables;
 use image::arch::Arch;
 
@@ -201,8 +202,8 @@ impl Home {
     }
 
     /// What the QEMU program with this SHA-256 can do.
-    pub fn qemu_capabilities(&self, sha256: &str) -> PathBuf {
-        self.qemu().join(format!("capabilities-{}.json", sha256.get(..16).unwrap_or(sha256)))
+    pub fn qemu_capabilities(&self, sha256: Sha256) -> PathBuf {
+        self.qemu().join(format!("capabilities-{}.json", sha256.first_digits(NAME_DIGITS)))
     }
 
     /// Which accelerators were proved to work, or not to, by host kernel, QEMU and CPU model.
@@ -212,9 +213,9 @@ impl Home {
 }
 
 /// What the image at `path` is called once another one is in its place.
-pub fn superseded(path: &Path, sha256: &str) -> PathBuf {
+pub fn superseded(path: &Path, sha256: Sha256) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let digits = sha256.get(..NAME_DIGITS).unwrap_or(sha256);
+    let digits = sha256.first_digits(NAME_DIGITS);
     path.with_file_name(format!("{stem}-{digits}.qcow2"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base::digest::Sha256;
 use base::files::FileError;
 use base::process::Cmd;
 use base::variables;
@@ -137,7 +138,7 @@ pub struct Qemu {
     arch: Arch,
     system: PathBuf,
     img: QemuImg,
-    digest: String,
+    digest: Sha256,
     capabilities: Capabilities,
 }
 
@@ -151,7 +152,7 @@ impl Qemu {
         let system = locate(home, system_variable(arch), &format!("qemu-system-{}", arch.qemu()), None)?;
         let img = img_beside(home, Some(&system))?;
         let digest = cache::digest(home, &system)?;
-        let capabilities = cache::capabilities(home, &system, &digest).await?;
+        let capabilities = cache::capabilities(home, &system, digest).await?;
         let qemu = Self { arch, system, img, digest, capabilities };
         qemu.at_least(MINIMUM_QEMU.parse().expect("the minimum is a version"))?;
         Ok(qemu)
@@ -189,8 +190,8 @@ impl Qemu {
     }
 
     /// SHA-256 of the `qemu-system-…` program.
-    pub fn digest(&self) -> &str {
-        &self.digest
+    pub fn digest(&self) -> Sha256 {
+        self.digest
     }
 
     /// Its version.

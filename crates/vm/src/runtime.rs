@@ -160,10 +160,10 @@ pub fn remove(owner: &Path) -> Result<(), FileError> {
 }
 
 fn places(shared: &Path, runtime: Option<&Path>, user: u32, owner: &Path) -> Vec<PathBuf> {
-    let hash = &digest::of_bytes(owner.as_os_str().as_encoded_bytes())[..HASH_DIGITS];
-    let usual = shared.join(format!("stack-emulator-{user}")).join(hash);
+    let hash = digest::of_bytes(owner.as_os_str().as_encoded_bytes()).first_digits(HASH_DIGITS);
+    let usual = shared.join(format!("stack-emulator-{user}")).join(&hash);
     // The base directory specification tells programs to ignore a relative path.
-    let runtime = runtime.filter(|dir| dir.is_absolute()).map(|dir| dir.join("stack-emulator").join(hash));
+    let runtime = runtime.filter(|dir| dir.is_absolute()).map(|dir| dir.join("stack-emulator").join(&hash));
     [Some(usual), runtime, Some(owner.join(INSIDE))].into_iter().flatten().collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base::digest::Sha256;
 use base::events::{Event, Reporter};
 use clap::Args;
 use image::arch::Arch;
@@ -39,7 +40,7 @@ struct View<'a> {
     current: bool,
     path: &'a Path,
     bytes: u64,
-    sha256: Option<&'a str>,
+    sha256: Option<Sha256>,
     git_sha: Option<&'a str>,
     built_at: Option<&'a str>,
     origin: Option<&'a str>,
@@ -79,7 +80,7 @@ fn view(image: &Listed) -> View<'_> {
         current: image.current,
         path: &image.path,
         bytes: image.size,
-        sha256: image.sha256.as_deref(),
+        sha256: image.sha256,
         git_sha: build.map(|build| build.git_sha.as_str()),
         built_at: build.map(|build| build.time.as_str()),
         origin: image.origin.as_deref(),
@@ -98,7 +99,7 @@ fn people(report: &Report<'_>) -> String {
             if image.current { "current" } else { "replaced" }.to_owned(),
             format!("{} MiB", image.bytes >> 20),
             or_dash(image.built_at),
-            or_dash(image.sha256.and_then(|sha256| sha256.get(..12))),
+            or_dash(image.sha256.map(|sha256| sha256.first_digits(12)).as_deref()),
             or_dash(Some(&image.instances.join(", ")).filter(|names| !names.is_empty()).map(String::as_str)),
         ]
     });

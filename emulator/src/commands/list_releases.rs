@@ -1,5 +1,6 @@
 //! `emulator list-releases`.
 
+use base::digest::Sha256;
 use clap::Args;
 use image::arch::Arch;
 use release::github::model::Release;
@@ -53,7 +54,7 @@ struct View {
 struct ImageView {
     arch: Arch,
     bytes: u64,
-    sha256: Option<String>,
+    sha256: Option<Sha256>,
 }
 
 impl Run for ListReleases {
@@ -75,7 +76,7 @@ impl Run for ListReleases {
 fn view(release: Release) -> View {
     let image = |arch: Arch| {
         let asset = release.asset(&arch.image_file())?;
-        Some(ImageView { arch, bytes: asset.size, sha256: asset.sha256().map(str::to_owned) })
+        Some(ImageView { arch, bytes: asset.size, sha256: asset.sha256 })
     };
     let images = Arch::ALL.into_iter().filter_map(image).collect();
     View { images, tag: release.tag_name, published_at: release.published_at, url: release.html_url }

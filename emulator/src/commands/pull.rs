@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base::digest::Sha256;
 use base::events::Timings;
 use clap::Args;
 use image::arch::Arch;
@@ -92,7 +93,7 @@ struct PullSource {
 struct Report<'a> {
     arch: Arch,
     image: &'a std::path::Path,
-    sha256: &'a str,
+    sha256: Sha256,
     origin: &'a str,
     /// Whether it was not here before.
     changed: bool,
@@ -116,7 +117,7 @@ impl Run for Pull {
         let Pulled { origin, sha256, changed } = order.fulfil().await?;
         let snapshot = if self.skip_snapshot { None } else { Some(capture(context, arch).await?) };
         let image = context.home.image(arch);
-        let report = Report { arch, image: &image, sha256: &sha256, origin: &origin, changed, snapshot };
+        let report = Report { arch, image: &image, sha256, origin: &origin, changed, snapshot };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
     }

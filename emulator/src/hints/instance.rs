@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn data_on_another_image_is_kept_or_dropped() {
         let name = "default".parse().unwrap();
-        let (expected, found) = ("one".to_owned(), "other".to_owned());
+        let (expected, found) = ([1; 32].into(), [2; 32].into());
         let error = InstanceError::ImageChanged { name, path: "/image".into(), expected, found };
         let hint = about(&error, &"default".parse().unwrap()).unwrap();
         assert!(hint.contains("--image FILE") && hint.contains("emulator reset"), "{hint}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use backon::BackoffBuilder;
 use base::console::Console;
+use base::digest::Sha256;
 use base::events::{Event, Phase, Reporter};
 use base::files::{FileLock, create_private_dir};
 use fetch::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
@@ -48,7 +49,7 @@ pub(crate) struct Order<'a> {
 /// An image that is here.
 pub(crate) struct Pulled {
     pub(crate) origin: String,
-    pub(crate) sha256: String,
+    pub(crate) sha256: Sha256,
     /// Whether it was not here before.
     pub(crate) changed: bool,
 }
@@ -115,7 +116,7 @@ impl Order<'_> {
             }
             let attempt = match self.receive(&github, &found).await {
                 Ok(fetched) => {
-                    let origin = Origin::new(name, pin(&found).map(str::to_owned), fetched.digest.clone());
+                    let origin = Origin::new(name, pin(&found), fetched.sha256);
                     return Ok(Obtained::New(fetched, origin));
                 }
                 Err(source) => Failed::new(found, name, source),
@@ -153,26 +154,26 @@ impl Order<'_> {
         let fetched = download::local::receive(path, &target, &phase)
             .map_err(|source| PullError::Download { origin: name.clone(), source })?;
         phase.done();
-        if let Some(known) = self.known(Some(&fetched.digest))? {
+        if let Some(known) = self.known(Some(fetched.sha256))? {
             download::discard(&target).map_err(PullError::from)?;
             return Ok(Obtained::Known(known));
         }
-        let origin = Origin::new(name, None, fetched.digest.clone());
+        let origin = Origin::new(name, None, fetched.sha256);
         Ok(Obtained::New(fetched, origin))
     }
 
     /// The image that is here, if it, or the archive that it came in, has this digest.
-    fn known(&self, digest: Option<&str>) -> Result<Option<Origin>, PullError> {
+    fn known(&self, digest: Option<Sha256>) -> Result<Option<Origin>, PullError> {
         let Some(digest) = digest.filter(|_| !self.force) else { return Ok(None) };
         let images = Images::new(self.home);
         let Some(sha256) = images.current(self.arch)? else { return Ok(None) };
         let origin = images.origin(self.arch);
         if let Some(origin) = origin
-            && (origin.transfer.as_deref() == Some(digest) || origin.sha256 == digest)
+            && (origin.transfer == Some(digest) || origin.sha256 == digest)
         {
             return Ok(Some(origin));
         }
-        let unnamed = || Origin::new("this machine".to_owned(), None, sha256.clone());
+        let unnamed = || Origin::new("this machine".to_owned(), None, sha256);
         Ok((sha256 == digest).then(unnamed))
     }
 
@@ -229,6 +230,9 @@ impl Failed {
 }
 
 /// The digest that what was found has, if that is known.
-fn pin(found: &Found) -> Option<&str> {
-    found.remote.pin.as_ref().map(Pin::hex)
+fn pin(found: &Found) -> Option<Sha256> {
+    match found.remote.pin {
+        Some(Pin::Sha256(digest)) => Some(digest),
+        _ => None,
+    }
 }

@@ -58,7 +58,7 @@ impl Hostile {
             },
         });
         let program = digest::of_file(&emulator.bin().join("qemu-system-x86_64")).unwrap();
-        let known = format!("qemu/capabilities-{}.json", &program[..16]);
+        let known = format!("qemu/capabilities-{}.json", program.first_digits(16));
         emulator.write(&known, &capabilities.to_string());
         let time = "2026-01-01T00:00:00Z";
         let image = emulator.path(IMAGE);

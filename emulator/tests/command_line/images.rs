@@ -19,13 +19,14 @@ fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
     hub.gets_newest(&new);
     let shown = hub.emulator.run(&["status", "--instance", "feature"]);
     assert!(shown.contains("state     stopped"), "{shown}");
-    let kept =
-        hub.emulator.path(&format!("images/stack-emulator-amd64-{}.qcow2", &digest::of_bytes(&old)[..16]));
+    let kept = hub
+        .emulator
+        .path(&format!("images/stack-emulator-amd64-{}.qcow2", digest::of_bytes(&old).first_digits(16)));
     assert!(fs::read(&kept).unwrap() == old);
     let named = |shown: String| {
         let name = |shown: String, bytes: &[u8], name: &str| {
             let sha256 = digest::of_bytes(bytes);
-            shown.replace(&sha256[..16], name).replace(&sha256[..12], name)
+            shown.replace(&sha256.first_digits(16), name).replace(&sha256.first_digits(12), name)
         };
         name(name(shown, &old, "[old]"), &new, "[new]")
     };
@@ -68,8 +69,9 @@ fn what_an_instance_may_need_that_cannot_be_looked_at_is_not_pruned() {
     hub.gets_newest(&old);
     hub.with_data("a");
     hub.gets_newest(&image(Arch::Amd64, "new"));
-    let kept =
-        hub.emulator.path(&format!("images/stack-emulator-amd64-{}.qcow2", &digest::of_bytes(&old)[..16]));
+    let kept = hub
+        .emulator
+        .path(&format!("images/stack-emulator-amd64-{}.qcow2", digest::of_bytes(&old).first_digits(16)));
     let snapshot = "snapshots/amd64-template-1";
     hub.emulator.write(&format!("{snapshot}/snapshot.json"), "{}");
     hub.emulator.write(&format!("{snapshot}/retired"), "of a test");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::events::Silent;
 use fake_github::{Fault, GitHub as Server, Place, Rule};
 use fetch::Credential;
@@ -24,7 +24,7 @@ const PULLS: usize = 8;
 
 /// An image built from a commit, and what publishes it.
 struct Build {
-    digest: String,
+    digest: Sha256,
     plan: Plan,
 }
 
@@ -37,7 +37,7 @@ fn build(dir: &Path, number: usize) -> Build {
     let path = dir.join(FILE);
     std::fs::write(&path, &content).unwrap();
     let digest = digest::of_bytes(&content);
-    let image = Image { path, size: content.len() as u64, sha256: digest.clone(), manifest };
+    let image = Image { path, size: content.len() as u64, sha256: digest, manifest };
     let choices = Choices { incomplete: true, ..Choices::default() };
     let plan = Plan::images(&REPO.parse().unwrap(), "dev", &dir, &[image], choices).unwrap();
     Build { digest, plan }
@@ -54,15 +54,15 @@ fn publish(server: &Server, plan: &Plan) {
 }
 
 /// Pulls, which must succeed, and gives the digest of the image.
-fn pulled(emulator: &Emulator) -> String {
+fn pulled(emulator: &Emulator) -> Sha256 {
     let shown = emulator.run(&["pull", "--skip-snapshot", "--force"]);
     assert!(shown.starts_with("exit 0\n"), "{shown}");
     digest::of_file(&emulator.path(IMAGE)).unwrap()
 }
 
 /// Publishes one image after the other for as long as somebody `pulls`, and gives their digests in that order.
-fn publications(server: &Server, dir: &Path, first: Build, pulls: &Receiver<()>) -> Vec<String> {
-    let mut digests = vec![first.digest];
+fn publications(server: &Server, dir: &Path, first: Sha256, pulls: &Receiver<()>) -> Vec<Sha256> {
+    let mut digests = vec![first];
     while pulls.try_recv() != Err(TryRecvError::Disconnected) {
         let build = build(dir, digests.len());
         publish(server, &build.plan);
@@ -72,7 +72,7 @@ fn publications(server: &Server, dir: &Path, first: Build, pulls: &Receiver<()>)
 }
 
 /// Pulls again and again while images are published; every image that comes is one of them, and none is older than the last.
-fn pulls_all_the_time(emulator: &Emulator, server: &Server, dir: &Path, first: Build) {
+fn pulls_all_the_time(emulator: &Emulator, server: &Server, dir: &Path, first: Sha256) {
     // So that there is time between any two requests of a publication, and between the questions of a pull.
     for method in ["PATCH", "DELETE"] {
         server.rule(Rule::new(Place::Api, Fault::Delay(Duration::from_millis(60))).method(method));
@@ -102,7 +102,7 @@ fn always_pulled(hub: &Hub) {
     let dir = tempfile::tempdir().unwrap();
     let first = build(dir.path(), 0);
     publish(&hub.server, &first.plan);
-    pulls_all_the_time(&hub.emulator, &hub.server, dir.path(), first);
+    pulls_all_the_time(&hub.emulator, &hub.server, dir.path(), first.digest);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use bytes::Bytes;
 
 /// Bytes that are read from a file at once.
@@ -17,7 +17,7 @@ const BLOCK: u64 = 256 << 10;
 pub struct Content {
     source: Source,
     length: u64,
-    sha256: Arc<OnceLock<String>>,
+    sha256: Arc<OnceLock<Sha256>>,
     /// Strong entity tag, quotes included.
     pub etag: String,
 }
@@ -30,7 +30,7 @@ enum Source {
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Self {
-        let etag = format!("\"{}\"", &digest::of_bytes(&bytes)[..16]);
+        let etag = format!("\"{}\"", digest::of_bytes(&bytes).first_digits(16));
         let length = bytes.len() as u64;
         Self { source: Source::Bytes(bytes.into()), length, sha256: Arc::default(), etag }
     }
@@ -52,9 +52,9 @@ impl Content {
         self.length
     }
 
-    /// SHA-256 in hexadecimal.
-    pub fn sha256(&self) -> &str {
-        self.sha256.get_or_init(|| match &self.source {
+    /// SHA-256.
+    pub fn sha256(&self) -> Sha256 {
+        *self.sha256.get_or_init(|| match &self.source {
             Source::Bytes(bytes) => digest::of_bytes(bytes),
             Source::File(path) => digest::of_file(path).expect("the file can be read"),
         })

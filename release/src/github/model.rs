@@ -1,6 +1,7 @@
 //! What the API says, as far as it is read.
 
-use serde::Deserialize;
+use base::digest::{InvalidSha256, Sha256};
+use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
 
 /// A release.
@@ -56,20 +57,15 @@ pub struct Asset {
     pub state: String,
     /// Bytes.
     pub size: u64,
-    /// `sha256:` and hexadecimal digits; none for what was uploaded before GitHub computed them.
-    #[serde(default)]
-    pub digest: Option<String>,
+    /// SHA-256, written `sha256:` and its digits; none for what was uploaded before GitHub computed them.
+    #[serde(default, rename = "digest", deserialize_with = "sha256")]
+    pub sha256: Option<Sha256>,
 }
 
 impl Asset {
     /// Whether its upload was completed.
     pub fn is_complete(&self) -> bool {
         self.state == "uploaded"
-    }
-
-    /// SHA-256 in hexadecimal, when the API knows it.
-    pub fn sha256(&self) -> Option<&str> {
-        sha256(self.digest.as_deref())
     }
 }
 
@@ -151,18 +147,39 @@ pub struct Artifact {
     pub archive_download_url: String,
     /// Whether it was kept for long enough.
     pub expired: bool,
-    /// `sha256:` and hexadecimal digits of what is downloaded; none for what old versions of the upload action have left.
-    #[serde(default)]
-    pub digest: Option<String>,
+    /// SHA-256 of what is downloaded, written `sha256:` and its digits; none for what old versions of the upload action have left.
+    #[serde(default, rename = "digest", deserialize_with = "sha256")]
+    pub sha256: Option<Sha256>,
 }
 
-impl Artifact {
-    /// SHA-256 in hexadecimal, when the API knows it.
-    pub fn sha256(&self) -> Option<&str> {
-        sha256(self.digest.as_deref())
+/// Reads a digest of the API. One by another algorithm is as good as none.
+fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sha256>, D::Error> {
+    let digest = Option::<String>::deserialize(deserializer)?;
+    let digits = digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
+    digits.map(str::parse).transpose().map_err(|error: InvalidSha256| serde::de::Error::custom(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default, rename = "digest", deserialize_with = "sha256")]
+        sha256: Option<Sha256>,
     }
-}
 
-fn sha256(digest: Option<&str>) -> Option<&str> {
-    digest?.strip_prefix("sha256:")
+    fn read(json: &str) -> Result<Option<Sha256>, serde_json::Error> {
+        serde_json::from_str(json).map(|Answer { sha256 }| sha256)
+    }
+
+    #[test]
+    fn a_digest_is_read_if_it_is_a_sha256_and_refused_if_it_is_a_broken_one() {
+        let digest = base::digest::of_bytes(b"content");
+        assert_eq!(read(&format!(r#"{{"digest": "sha256:{digest}"}}"#)).unwrap(), Some(digest));
+        for without in [r#"{"digest": "sha512:00"}"#, r#"{"digest": null}"#, "{}"] {
+            assert_eq!(read(without).unwrap(), None, "{without}");
+        }
+        assert!(read(r#"{"digest": "sha256:00"}"#).is_err());
+    }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong while a plan is carried out.
 
+use base::digest::Sha256;
 use base::files::FileError;
 
 use fetch::Refusal;
@@ -47,7 +48,7 @@ pub enum PublishError {
         /// The asset.
         name: String,
         /// The digest of the file.
-        expected: String,
+        expected: Sha256,
         /// What the API says.
         found: String,
     },
@@ -77,7 +78,7 @@ pub enum PublishError {
         /// The asset.
         name: String,
         /// The digest of the file.
-        expected: String,
+        expected: Sha256,
         /// What the API says.
         found: String,
     },

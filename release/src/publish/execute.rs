@@ -131,7 +131,7 @@ impl Publication<'_> {
                 return Err(PublishError::PublishedWithout { tag, name });
             };
             if !self.matches(&self.planned.tag, found, planned) {
-                let (expected, found) = (planned.sha256.clone(), told(found));
+                let (expected, found) = (planned.sha256, told(found));
                 return Err(PublishError::Published { tag, name, expected, found });
             }
         }
@@ -150,13 +150,13 @@ impl Publication<'_> {
         if self.matches(&tag, asset, planned) {
             return Ok(());
         }
-        Err(PublishError::Digest { tag, name, expected: planned.sha256.clone(), found: told(asset) })
+        Err(PublishError::Digest { tag, name, expected: planned.sha256, found: told(asset) })
     }
 
     /// Whether a complete asset is what is planned, by the digest that the API tells. Not every GitHub Enterprise server tells one: there
     /// it is the size, and a warning.
     fn matches(&self, tag: &str, asset: &Asset, planned: &PlannedAsset) -> bool {
-        match asset.sha256() {
+        match asset.sha256 {
             Some(found) => found == planned.sha256,
             None if asset.size == planned.size => {
                 let text = format!(
@@ -173,9 +173,9 @@ impl Publication<'_> {
 
 /// Whether an asset is complete, and known to have the content of the plan.
 pub(super) fn holds(asset: &Asset, planned: &PlannedAsset) -> bool {
-    asset.is_complete() && asset.sha256() == Some(&planned.sha256)
+    asset.is_complete() && asset.sha256 == Some(planned.sha256)
 }
 
 fn told(asset: &Asset) -> String {
-    asset.sha256().map_or_else(|| format!("unknown, of {} bytes", asset.size), str::to_owned)
+    asset.sha256.map_or_else(|| format!("unknown, of {} bytes", asset.size), String::from)
 }

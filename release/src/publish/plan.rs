@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -71,8 +71,8 @@ pub struct PlannedAsset {
     pub name: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// SHA-256.
+    pub sha256: Sha256,
     /// Where it comes from.
     #[serde(flatten)]
     pub source: Source,
@@ -95,8 +95,8 @@ pub struct Image {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256.
+    pub sha256: Sha256,
     /// What it says about itself.
     pub manifest: Manifest,
 }
@@ -297,7 +297,7 @@ impl Image {
         PlannedAsset {
             name: self.arch().image_file(),
             size: self.size,
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             source: Source::Path(self.path.clone()),
         }
     }

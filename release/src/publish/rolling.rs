@@ -100,7 +100,7 @@ const OUTGOING: &str = "outgoing";
 
 /// Where a file waits until it takes its place: `stack-emulator-amd64.incoming-<digest>.qcow2`.
 fn incoming(planned: &PlannedAsset) -> String {
-    let digest = planned.sha256.get(..12).unwrap_or(&planned.sha256);
+    let digest = planned.sha256.first_digits(12);
     let (_, extension) = split(&planned.name);
     format!("{}-{digest}.{extension}", beside(&planned.name, INCOMING))
 }

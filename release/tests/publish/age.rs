@@ -1,5 +1,6 @@
 //! The newest image of a branch is not replaced by an older one, unless that is wanted.
 
+use base::digest::Sha256;
 use fake_github::GitHub as Server;
 use release::publish::Choices;
 
@@ -8,14 +9,14 @@ use crate::fixture::{Built, NEW, OLD, REPO, seen, server, warnings_of};
 const ROLLING: &str = "emulator-dev-latest";
 
 /// The digests of what the newest release has.
-fn newest(server: &Server) -> Vec<String> {
+fn newest(server: &Server) -> Vec<Sha256> {
     let world = server.world();
     let release = world.repos[REPO].releases.values().find(|release| release.tag == ROLLING).unwrap();
-    release.assets.values().map(|asset| asset.content.sha256().to_owned()).collect()
+    release.assets.values().map(|asset| asset.content.sha256()).collect()
 }
 
-fn planned(built: &Built) -> Vec<String> {
-    built.plan.releases[0].assets.iter().map(|asset| asset.sha256.clone()).collect()
+fn planned(built: &Built) -> Vec<Sha256> {
+    built.plan.releases[0].assets.iter().map(|asset| asset.sha256).collect()
 }
 
 /// Publishes `first` and then `second`, from a branch with this history. Gives what was warned of.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::events::{Event, Reporter, Silent};
 use fake_github::{GitHub as Server, Release};
 use fetch::Credential;
@@ -145,7 +145,7 @@ struct SeenRelease {
     draft: bool,
     prerelease: bool,
     /// State and digest by name.
-    assets: Vec<(String, &'static str, String)>,
+    assets: Vec<(String, &'static str, Sha256)>,
 }
 
 pub(crate) fn seen(server: &Server) -> Seen {
@@ -157,8 +157,7 @@ pub(crate) fn seen(server: &Server) -> Seen {
 }
 
 fn seen_release(release: &Release) -> SeenRelease {
-    let asset =
-        |asset: &fake_github::Asset| (asset.name.clone(), asset.state, asset.content.sha256().to_owned());
+    let asset = |asset: &fake_github::Asset| (asset.name.clone(), asset.state, asset.content.sha256());
     let mut assets: Vec<_> = release.assets.values().map(asset).collect();
     assets.sort();
     SeenRelease {

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::events::Silent;
 use fake_github::{Fault, GitHub as Server, Place, Rule};
+use fetch::download::Pin;
 use image::arch::Arch;
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub};
@@ -17,7 +18,7 @@ fn anonymous(server: &Server) -> GitHub {
 }
 
 /// Pulls until `done` and once more; gives the digest of each image that it got.
-async fn pull_until(server: &Server, github: GitHub, done: &AtomicBool) -> Vec<String> {
+async fn pull_until(server: &Server, github: GitHub, done: &AtomicBool) -> Vec<Sha256> {
     let mut got = Vec::new();
     loop {
         let last = done.load(Ordering::Relaxed);
@@ -30,7 +31,7 @@ async fn pull_until(server: &Server, github: GitHub, done: &AtomicBool) -> Vec<S
 }
 
 /// What the newest image is. One that is replaced between the look and the download is looked for once more.
-async fn pull(github: &GitHub) -> String {
+async fn pull(github: &GitHub) -> Sha256 {
     for _ in 0..3 {
         let found = github.find(&Wanted::Branch(BRANCH.to_owned()), Arch::Amd64, &Silent).await.unwrap();
         if let Some(digest) = download(github, &found).await {
@@ -41,7 +42,7 @@ async fn pull(github: &GitHub) -> String {
 }
 
 /// The digest of what comes, if it is what was found.
-async fn download(github: &GitHub, found: &Found) -> Option<String> {
+async fn download(github: &GitHub, found: &Found) -> Option<Sha256> {
     let mut request = github.http().get(&found.remote.url).header("accept", "application/octet-stream");
     if let Some(token) = &found.remote.token {
         request = request.bearer_auth(token.secret().reveal());
@@ -51,13 +52,13 @@ async fn download(github: &GitHub, found: &Found) -> Option<String> {
         return None;
     }
     let digest = digest::of_bytes(&answer.error_for_status().unwrap().bytes().await.unwrap());
-    (found.remote.pin.as_ref().unwrap().hex() == digest).then_some(digest)
+    (found.remote.pin.as_ref().unwrap() == &Pin::Sha256(digest)).then_some(digest)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_pulls_all_the_time_never_fails() {
     let (old, new) = (Built::from(OLD), Built::from(NEW));
-    let digest = |built: &Built| built.plan.releases[0].assets[0].sha256.clone();
+    let digest = |built: &Built| built.plan.releases[0].assets[0].sha256;
     for connect in [client, anonymous] {
         let server = server();
         publish(&server, &old).await.unwrap();
@@ -89,7 +90,7 @@ async fn whenever_a_publication_is_killed_there_is_an_image_to_pull() {
         server.clear_rules();
         for github in [client(&server), anonymous(&server)] {
             let got = pull(&github).await;
-            let known = [&old, &new].map(|built| built.plan.releases[0].assets[0].sha256.clone());
+            let known = [&old, &new].map(|built| built.plan.releases[0].assets[0].sha256);
             assert!(known.contains(&got), "killed after {count} requests");
         }
         if !killed {

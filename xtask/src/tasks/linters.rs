@@ -59,7 +59,7 @@ fn workflows() -> anyhow::Result<Vec<String>> {
 async fn installed(reporter: &dyn Reporter) -> anyhow::Result<PathBuf> {
     let cache = base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")?;
     files::create_private_dir(&cache)?;
-    let key = &digest::of_bytes(REQUIREMENTS.as_bytes())[..KEY_DIGITS];
+    let key = digest::of_bytes(REQUIREMENTS.as_bytes()).first_digits(KEY_DIGITS);
     let venv = cache.join(format!("linters-{key}"));
     let bin = venv.join("bin");
     let wait = || reporter.report(&Event::Notice("another command installs the linters; waiting for it"));

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
+use base::digest;
 use base::events::{Phase, Unit};
 use base::files::FileError;
 use base::space;
@@ -11,7 +12,7 @@ use zip::ZipArchive;
 
 use super::archive::{self, ArchiveError};
 use super::part::Part;
-use super::{DownloadError, Fetched, pin};
+use super::{DownloadError, Fetched};
 use crate::local;
 
 /// Bytes that are copied at once.
@@ -72,7 +73,7 @@ impl Copying<'_> {
     ) -> Result<Fetched, DownloadError> {
         space::require(self.target.parent().unwrap_or(Path::new(".")), "the image", length)??;
         let mut to = self.part.open(0)?;
-        let mut hasher = pin::hasher(None);
+        let mut hasher = digest::Hasher::default();
         let (mut block, mut done) = (vec![0; BLOCK], 0);
         loop {
             let read = from.read(&mut block).map_err(&unreadable)?;
@@ -84,7 +85,6 @@ impl Copying<'_> {
             done += read as u64;
             self.phase.progress(done, Some(length), Unit::Bytes);
         }
-        let path = self.part.path().to_owned();
-        Ok(Fetched { path, digest: hex::encode(hasher.finalize()) })
+        Ok(Fetched { path: self.part.path().to_owned(), sha256: hasher.finish() })
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use base::files::{self, FileError, PRIVATE_FILE, write_atomic};
 use serde::{Deserialize, Serialize};
 
-use super::Remote;
 use super::error::DownloadError;
 use super::source::Known;
+use super::{Pin, Remote};
 
 /// Version of [`About`] as JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -85,7 +85,7 @@ impl Part {
         let about = About {
             schema_version: SCHEMA_VERSION,
             url: remote.url.clone(),
-            digest: remote.pin.as_ref().map(|pin| pin.hex().to_owned()),
+            digest: remote.pin.as_ref().map(Pin::to_string),
             etag: known.etag,
             total: known.total,
             compressed,
@@ -124,9 +124,8 @@ impl About {
     /// Whether bytes of this can become `remote`: what has the same digest is the same, and what has no digest is at least
     /// told apart by its tag.
     fn is_of(&self, remote: &Remote) -> bool {
-        let pin = remote.pin.as_ref().map(super::Pin::hex);
-        let same = match (&self.digest, pin) {
-            (Some(kept), Some(wanted)) => kept == wanted,
+        let same = match (&self.digest, &remote.pin) {
+            (Some(kept), Some(wanted)) => *kept == wanted.to_string(),
             (None, None) => self.url == remote.url && self.etag.is_some(),
             _ => false,
         };

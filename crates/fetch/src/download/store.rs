@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 
+use base::digest::{self, Sha256};
 use bytes::{Buf, Bytes};
 use flate2::read::DeflateDecoder;
 use tokio::sync::mpsc::Receiver;
 
 use super::archive::{ArchiveError, Entry, Method};
 use super::error::DownloadError;
-use super::pin::{Hasher, for_each_block, hasher};
+use super::pin::{Hashed, Hasher, for_each_block};
 
 /// Bytes that are copied at once out of an archive.
 const BLOCK: usize = 256 << 10;
@@ -31,12 +32,19 @@ pub(super) enum StoreError {
     Room(DownloadError),
 }
 
-/// Digests of what was stored, in hexadecimal.
+/// Digests of what was stored.
 pub(super) struct Stored {
     /// Of what came.
-    pub(super) transfer: String,
+    pub(super) transfer: Hashed,
     /// Of the file: the same, unless it came in an archive.
-    pub(super) file: String,
+    pub(super) file: Sha256,
+}
+
+impl Stored {
+    /// A file that came as it is.
+    pub(super) fn plain(hashed: Hashed) -> Self {
+        Self { file: hashed.sha256, transfer: hashed }
+    }
 }
 
 impl Blocks {
@@ -45,9 +53,9 @@ impl Blocks {
     }
 
     /// Takes the rest, and gives the digest of everything.
-    fn finish(mut self) -> String {
+    fn finish(mut self) -> Hashed {
         while self.next().is_some() {}
-        hex::encode(self.hasher.finalize())
+        self.hasher.finish()
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -91,8 +99,7 @@ pub(super) fn plain(mut blocks: Blocks, mut file: File) -> Result<Stored, StoreE
     while let Some(block) = blocks.next() {
         file.write_all(&block).map_err(StoreError::Write)?;
     }
-    let digest = blocks.finish();
-    Ok(Stored { transfer: digest.clone(), file: digest })
+    Ok(Stored::plain(blocks.finish()))
 }
 
 /// Writes what `entry` of an archive holds. The blocks begin `skip` bytes before what is still missing of it.
@@ -115,7 +122,7 @@ pub(super) fn unpack(
     if (written.length, written.crc.clone().finalize()) != (entry.size, entry.crc) {
         return Err(StoreError::Archive(ArchiveError::Damaged));
     }
-    let file = hex::encode(written.hasher.finalize());
+    let file = written.hasher.finish();
     Ok(Stored { transfer: blocks.finish(), file })
 }
 
@@ -145,7 +152,7 @@ pub(super) fn unpack_from_start(
         }
         present.push(format!("`{name}`"));
     }
-    let file = hex::encode(written.hasher.finalize());
+    let file = written.hasher.finish();
     Ok(Stored { transfer: blocks.finish(), file })
 }
 
@@ -153,13 +160,14 @@ pub(super) fn unpack_from_start(
 struct Written {
     length: u64,
     crc: crc32fast::Hasher,
-    hasher: Hasher,
+    hasher: digest::Hasher,
 }
 
 impl Written {
     /// What is there already.
     fn of(file: &mut File) -> Result<Self, StoreError> {
-        let mut written = Self { length: 0, crc: crc32fast::Hasher::new(), hasher: hasher(None) };
+        let mut written =
+            Self { length: 0, crc: crc32fast::Hasher::new(), hasher: digest::Hasher::default() };
         for_each_block(file, |block| written.add(block)).map_err(StoreError::Write)?;
         Ok(written)
     }
@@ -222,7 +230,7 @@ mod tests {
     fn blocks(bytes: Vec<u8>) -> Blocks {
         let (sender, receiver) = mpsc::channel(1);
         sender.try_send(bytes.into()).unwrap();
-        Blocks::new(receiver, hasher(None))
+        Blocks::new(receiver, Hasher::new(None))
     }
 
     /// Lets `store` write to a file, and gives how long that has become. It fails because of the archive.

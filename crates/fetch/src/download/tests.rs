@@ -10,6 +10,7 @@ use protocol::Secret;
 use time::OffsetDateTime;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
+use super::transfer::FRONT_BYTES;
 use super::*;
 use crate::Credential;
 
@@ -87,7 +88,7 @@ impl It {
 
     fn of(kindred: Kindred, bytes: Vec<u8>) -> Self {
         let server = GitHub::start();
-        let pin = Some(Pin::sha256(digest::of_bytes(&bytes)));
+        let pin = Some(Pin::Sha256(digest::of_bytes(&bytes)));
         let length = bytes.len() as u64;
         let mut world = server.world();
         world.tokens.insert(TOKEN.to_owned());
@@ -472,7 +473,7 @@ async fn what_is_left_of_another_file_is_not_gone_on_with() {
     let it = It::new(Kindred::Web);
     it.storage(Fault::CutAt(200_000));
     it.fails().await;
-    let other = Remote { pin: Some(Pin::sha256("00")), ..it.remote.clone() };
+    let other = Remote { pin: Some(Pin::Sha256(digest::of_bytes(b"another file"))), ..it.remote.clone() };
     let target = it.target();
     it.server.clear_rules();
     let error = it.downloader.fetch(&other, &target, &phase(&Silent, &target)).await.unwrap_err();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base::digest::Sha256;
 use base::files::FileError;
 use base::limits::TooLow;
 use base::refusal;
@@ -30,9 +31,9 @@ pub enum InstanceError {
         /// The image that the start would use.
         path: PathBuf,
         /// SHA-256 of the image below the overlay.
-        expected: String,
+        expected: Sha256,
         /// SHA-256 of the image that is there.
-        found: String,
+        found: Sha256,
     },
     /// The overlay is a disk of another architecture.
     #[error("instance `{name}` keeps data of a machine for {own}, not {asked}")]

@@ -347,7 +347,7 @@ mod tests {
             fs::write(dir.overlay(), "data").unwrap();
             let image = home.path().join("image");
             fs::write(&image, "image").unwrap();
-            let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
+            let image = ImageIdentity { path: image, sha256: [0; 32].into(), size: 5 };
             let session = Some(Session::new(image, None, None));
             let record = Record { session, ..Record::new(InstanceName::default()) };
             record::write(&dir.record(), &record).unwrap();

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use base::dangling::if_present;
+use base::digest::Sha256;
 use base::files::{self, FileError, PRIVATE_FILE};
 use image::arch::Arch;
 use serde::de::DeserializeOwned;
@@ -82,8 +83,8 @@ impl Session {
 pub struct ImageIdentity {
     /// Where it was, as the home [names](Home::named) it. Older programs wrote absolute paths.
     pub path: PathBuf,
-    /// SHA-256 of the file, hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -92,7 +93,7 @@ impl ImageIdentity {
     /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
     pub fn location(&self, home: &Home) -> PathBuf {
         let path = home.resolve(&self.path);
-        let kept = home::superseded(&path, &self.sha256);
+        let kept = home::superseded(&path, self.sha256);
         // Where it cannot be looked at, what lies beside it cannot either, and that is told.
         if files::present(&kept).unwrap_or(false) { kept } else { path }
     }
@@ -171,7 +172,6 @@ impl Checked for Record {
         }
         let Some(Session { image, snapshot, secrets, generation, .. }) = &self.session else { return Ok(()) };
         checked::named("the image", &image.path)?;
-        checked::digest("the image's digest", &image.sha256)?;
         snapshot.iter().try_for_each(|name| checked::entry("the snapshot", name))?;
         let secrets = secrets.iter().flatten();
         secrets.clone().try_for_each(|(name, _)| checked::label("the name of a secret", name))?;
@@ -260,7 +260,7 @@ mod tests {
             arch: Some(Arch::Amd64),
             ports: BTreeMap::from([("backend".into(), 30001)]),
             session: Some(Session {
-                image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: "ab".into(), size: 7 },
+                image: ImageIdentity { path: "/h/image.qcow2".into(), sha256: [0xab; 32].into(), size: 7 },
                 snapshot: Some("amd64-template-1".into()),
                 secrets: Some(BTreeMap::from([("key".into(), Secret::new("5ec"))])),
                 unconfirmed: false,
@@ -293,7 +293,7 @@ mod tests {
           "session": {
             "image": {
               "path": "/h/image.qcow2",
-              "sha256": "ab",
+              "sha256": "abababababababababababababababababababababababababababababababab",
               "size": 7
             },
             "snapshot": "amd64-template-1",
@@ -336,14 +336,17 @@ mod tests {
         assert_eq!(text, "the snapshot cannot be \"../../etc\"");
         let text = refused(|_, session| session.image.path = "images/../../shadow".into());
         assert_eq!(text, "the image cannot be \"images/../../shadow\"");
-        let text = refused(|_, session| session.image.sha256 = "/../../x".into());
-        assert_eq!(text, "the image's digest cannot be \"/../../x\"");
         let text = refused(|_, session| session.generation = u64::MAX);
         assert_eq!(text, format!("the generation cannot be {}", u64::MAX));
         let text = refused(|record, _| record.ports = BTreeMap::from([("a\u{1b}".into(), 1)]));
         assert!(text.starts_with("the name of a port cannot be that: \"a\\u{1b}\" is no name"), "{text}");
         let text = refused(|record, _| record.ports = BTreeMap::from([("a".into(), 0)]));
         assert_eq!(text, "a port cannot be 0");
+        // A digest becomes part of a file's name.
+        let text = serde_json::to_string(&record()).unwrap();
+        std::fs::write(&path, text.replace(&"ab".repeat(32), "/../../x")).unwrap();
+        let Err(RecordError::Invalid { source, .. }) = read::<Record>(&path) else { panic!("it was read") };
+        assert!(source.to_string().starts_with("invalid SHA-256 \"/../../x\": "), "{source}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Instance {
         };
         let identity = ImageIdentity {
             path: self.home.named(&path),
-            sha256: boot.image.sha256.clone(),
+            sha256: boot.image.sha256,
             size: boot.image.stamp.size,
         };
         if let Some(session) =
@@ -71,7 +71,7 @@ impl Instance {
             return Err(InstanceError::ImageChanged {
                 name: self.name.clone(),
                 path,
-                expected: session.image.sha256.clone(),
+                expected: session.image.sha256,
                 found: identity.sha256,
             });
         }
@@ -205,7 +205,7 @@ mod tests {
         Fabricated::put(&home.image(Arch::Amd64), &home.boot_files(Arch::Amd64), "IMAGE");
         let error = it.image(&record, None).await.err().unwrap();
         assert_eq!(error.class(), Class::VerificationFailed);
-        assert!(error.to_string().contains(&first.sha256), "{error}");
+        assert!(error.to_string().contains(&first.sha256.to_string()), "{error}");
     }
 
     #[tokio::test]

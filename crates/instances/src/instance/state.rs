@@ -345,7 +345,7 @@ pub(super) mod tests {
         }
 
         fn with_session(self, image: PathBuf) -> Self {
-            let image = ImageIdentity { path: image, sha256: String::new(), size: 5 };
+            let image = ImageIdentity { path: image, sha256: [0; 32].into(), size: 5 };
             let session = Session::new(image, None, None);
             let record = Record { session: Some(session), ..Record::new(InstanceName::default()) };
             record::write(&self.dir.record(), &record).unwrap();

@@ -1,6 +1,6 @@
 //! What a saved state fits: everything that must be the same when it is loaded.
 
-use base::digest;
+use base::digest::Sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vm::machine::Accelerator;
@@ -15,7 +15,7 @@ use super::host_cpu;
 #[serde(rename_all = "camelCase")]
 pub struct Fingerprint {
     /// SHA-256 of the image.
-    pub image: String,
+    pub image: Sha256,
     /// The QEMU.
     pub qemu: QemuIdentity,
     /// The machine.
@@ -29,7 +29,7 @@ pub struct Fingerprint {
 #[serde(rename_all = "camelCase")]
 pub struct QemuIdentity {
     /// SHA-256 of the program.
-    pub sha256: String,
+    pub sha256: Sha256,
     /// Its version.
     pub version: Version,
 }
@@ -59,10 +59,10 @@ impl HostIdentity {
 
 impl Fingerprint {
     /// The fingerprint of a machine of `topology` on `qemu`, with the image of this SHA-256.
-    pub fn of(qemu: &Qemu, topology: Topology, image: &str) -> Self {
+    pub fn of(qemu: &Qemu, topology: Topology, image: Sha256) -> Self {
         let host = HostIdentity::below(topology.accelerator);
-        let qemu = QemuIdentity { sha256: qemu.digest().to_owned(), version: qemu.version() };
-        Self { image: image.to_owned(), qemu, topology, host }
+        let qemu = QemuIdentity { sha256: qemu.digest(), version: qemu.version() };
+        Self { image, qemu, topology, host }
     }
 
     /// Every field in which `now` is another than this one, by name, with both values.
@@ -92,13 +92,9 @@ fn compare(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
 }
 
 fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text)
-            if text.len() == digest::LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit()) =>
-        {
-            format!("{}…", &text[..SHOWN_DIGITS])
-        }
-        other => other.to_string(),
+    match value.as_str().map(str::parse::<Sha256>) {
+        Some(Ok(digest)) => format!("{}…", digest.first_digits(SHOWN_DIGITS)),
+        _ => value.to_string(),
     }
 }
 
@@ -123,8 +119,8 @@ pub(crate) mod tests {
             disks: vec![vm::machine::Disk { id: "root".into(), access: Access::Write }],
             ports: vec!["org.qemu.guest_agent.0".into()],
         };
-        let qemu = QemuIdentity { sha256: "a".repeat(64), version: Version::new(10, 2, 2) };
-        Fingerprint { image: "b".repeat(64), qemu, topology, host: None }
+        let qemu = QemuIdentity { sha256: [0xaa; 32].into(), version: Version::new(10, 2, 2) };
+        Fingerprint { image: [0xbb; 32].into(), qemu, topology, host: None }
     }
 
     #[test]
@@ -151,7 +147,7 @@ pub(crate) mod tests {
         assert!(then.differences(&then).is_empty());
         let mut now = then.clone();
         now.topology.memory_mib = 4096;
-        now.qemu.sha256 = "c".repeat(64);
+        now.qemu.sha256 = [0xcc; 32].into();
         now.host = Some(HostIdentity { kernel: "6.1".into(), cpu: "some".into() });
         insta::assert_snapshot!(then.differences(&now).join("\n"), @r#"
         `host` was null and is {"cpu":"some","kernel":"6.1"}

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::files::FileError;
 use serde::{Deserialize, Serialize};
 use vm::stamp::Stamp;
@@ -20,10 +20,10 @@ pub struct Frozen {
     /// Bytes that it takes on the disk.
     pub allocated: u64,
     /// SHA-256 of small files.
-    pub sha256: Option<String>,
+    pub sha256: Option<Sha256>,
     /// SHA-256 of memory, by [`digest::of_pages`]. None for a suspended machine's, which would take longer to hash than to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pages: Option<String>,
+    pub pages: Option<Sha256>,
 }
 
 /// By what a file that has been copied can be told from a damaged one.

@@ -11,7 +11,7 @@ pub(super) fn identity() -> String {
     let field = |name: &str| info.as_ref().and_then(|info| info.get_field(0, name)).map(str::to_owned);
     let mut parts: Vec<String> = fields.into_iter().filter_map(field).collect();
     if let Some(features) = field("flags").or_else(|| field("Features")) {
-        parts.push(base::digest::of_bytes(features.as_bytes())[..16].to_owned());
+        parts.push(base::digest::of_bytes(features.as_bytes()).first_digits(16));
     }
     parts.join(" ")
 }

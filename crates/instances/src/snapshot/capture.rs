@@ -89,7 +89,7 @@ impl Capture<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(self.qemu, self.topology.clone(), &self.boot.image.sha256)
+        Fingerprint::of(self.qemu, self.topology.clone(), self.boot.image.sha256)
     }
 
     /// Makes the snapshot, or gives the one that somebody else has made meanwhile. When the future is dropped, nothing is left of

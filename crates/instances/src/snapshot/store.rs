@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::digest::Sha256;
 use base::events::{Event, Reporter};
 use base::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
 use base::refusal;
@@ -191,7 +192,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// When they cannot be listed or removed.
-    pub async fn sweep(&self, images: &BTreeSet<String>, rehearsal: bool) -> Result<Vec<PathBuf>, FileError> {
+    pub async fn sweep(&self, images: &BTreeSet<Sha256>, rehearsal: bool) -> Result<Vec<PathBuf>, FileError> {
         if !present(&self.root())? {
             return Ok(Vec::new());
         }

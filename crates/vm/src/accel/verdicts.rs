@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base::digest::Sha256;
 use base::files::{PUBLIC_FILE, create_private_dir, read_document, write_atomic};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub(super) struct Key {
     pub(super) accelerator: Accelerator,
     pub(super) host_kernel: String,
     /// SHA-256 of the QEMU program.
-    pub(super) qemu: String,
+    pub(super) qemu: Sha256,
     pub(super) cpu_model: String,
 }
 
@@ -56,13 +57,15 @@ fn read(path: &Path) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use base::digest;
+
     use super::*;
 
     fn key(qemu: &str, host_kernel: &str) -> Key {
         Key {
             accelerator: Accelerator::Kvm,
             host_kernel: host_kernel.to_owned(),
-            qemu: qemu.to_owned(),
+            qemu: digest::of_bytes(qemu.as_bytes()),
             cpu_model: "host".to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use base::digest;
+use base::digest::{self, Sha256};
 use base::files::{FileError, PUBLIC_FILE, create_private_dir, present, read_document, write_json};
 use base::io_uring;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::stamp::Stamp;
 struct Hashed {
     #[serde(flatten)]
     stamp: Stamp,
-    sha256: String,
+    sha256: Sha256,
 }
 
 /// Capabilities, and what they depend on in addition to the program.
@@ -47,23 +47,26 @@ pub fn host_kernel() -> String {
 }
 
 /// SHA-256 of the program at `path`.
-pub(super) fn digest(home: &Home, path: &Path) -> Result<String, QemuError> {
+pub(super) fn digest(home: &Home, path: &Path) -> Result<Sha256, QemuError> {
     let stamp = Stamp::of(path).map_err(FileError::of("look at", path))?;
     let cache = home.qemu_digests();
     let mut known: BTreeMap<PathBuf, Hashed> = read(&cache).unwrap_or_default();
-    let same = |hashed: &&Hashed| hashed.stamp == stamp && digest::is_one(&hashed.sha256);
-    if let Some(hashed) = known.get(path).filter(same) {
-        return Ok(hashed.sha256.clone());
+    if let Some(hashed) = known.get(path).filter(|hashed| hashed.stamp == stamp) {
+        return Ok(hashed.sha256);
     }
     let sha256 = digest::of_file(path).map_err(FileError::of("read", path))?;
     known.retain(|path, _| present(path).unwrap_or(true));
-    known.insert(path.to_owned(), Hashed { stamp, sha256: sha256.clone() });
+    known.insert(path.to_owned(), Hashed { stamp, sha256 });
     write(home, &cache, &known);
     Ok(sha256)
 }
 
 /// Capabilities of the program at `path`, whose digest is `sha256`.
-pub(super) async fn capabilities(home: &Home, path: &Path, sha256: &str) -> Result<Capabilities, QemuError> {
+pub(super) async fn capabilities(
+    home: &Home,
+    path: &Path,
+    sha256: Sha256,
+) -> Result<Capabilities, QemuError> {
     let cache = home.qemu_capabilities(sha256);
     let host_kernel = host_kernel();
     let io_uring_allowed = io_uring::is_allowed();
@@ -137,7 +140,7 @@ mod tests {
         let made = digest(&home, &program).unwrap();
         let text = std::fs::read_to_string(home.qemu_digests()).unwrap();
         for wrong in ["", "../../x", "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}"] {
-            std::fs::write(home.qemu_digests(), text.replace(&made, wrong)).unwrap();
+            std::fs::write(home.qemu_digests(), text.replace(&made.to_string(), wrong)).unwrap();
             assert_eq!(digest(&home, &program).unwrap(), made);
         }
     }

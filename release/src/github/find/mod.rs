@@ -147,7 +147,7 @@ impl GitHub {
             url: url.clone(),
             token: self.token.clone(),
             size: Some(asset.size),
-            pin: asset.sha256().map(Pin::sha256),
+            pin: asset.sha256.map(Pin::Sha256),
             may_be_zip: false,
             accept: ANY_BYTES,
         };
@@ -244,7 +244,7 @@ impl GitHub {
             url: artifact.archive_download_url.clone(),
             token: Some(token),
             size: Some(artifact.size_in_bytes),
-            pin: artifact.sha256().map(Pin::sha256),
+            pin: artifact.sha256.map(Pin::Sha256),
             may_be_zip: true,
             // An artifact is given only to who accepts the API's errors.
             accept: "application/vnd.github+json",

@@ -109,7 +109,7 @@ async fn a_tag_names_a_release_and_what_it_lacks_is_told() {
     server.release("v2", 2, &["stack-emulator-arm64.qcow2"]);
     let found = server.find(Wanted::Tag("v1".to_owned())).await.unwrap();
     let content = format!("v1 {IMAGE}");
-    assert_eq!(found.remote.pin, Some(Pin::sha256(base::digest::of_bytes(content.as_bytes()))));
+    assert_eq!(found.remote.pin, Some(Pin::Sha256(base::digest::of_bytes(content.as_bytes()))));
     assert_eq!(found.remote.size, Some(content.len() as u64));
     assert_eq!(
         server.refusal(Wanted::Tag("v2".to_owned())).await,

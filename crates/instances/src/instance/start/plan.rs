@@ -113,7 +113,7 @@ impl Instance {
         // Before anything is written down that says so.
         topology.check_size()?;
         limits::file_size("the machine's memory", size.memory_mib << 20)?;
-        let fingerprint = Fingerprint::of(&qemu, topology.clone(), &image.identity.sha256);
+        let fingerprint = Fingerprint::of(&qemu, topology.clone(), image.identity.sha256);
         let limit = options.timeout.unwrap_or(READY_LIMIT * decision.accelerator.patience());
         Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })
     }
