@@ -4,7 +4,6 @@
 //! died, the host's disk is full, the guest is silent, or time is up. The machine never outlives the wait.
 
 mod failure;
-mod tail;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -24,11 +23,11 @@ use vm::process::{Launched, VmProcessError};
 use vm::qemu::QemuError;
 use vm::qmp::{self, Qmp, QmpError};
 use vm::runtime::{self, RuntimeDirError};
+use vm::tail::Tail;
 
 use crate::host_machine::{Deadlines, HostMachine};
 use crate::seed::{Payload, SeedError};
 pub use failure::{GuestFailure, Trouble};
-use tail::Tail;
 use watch::{State, StepFailure, Watch};
 
 /// How long QEMU may take to open its monitor.

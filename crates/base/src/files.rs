@@ -108,6 +108,29 @@ pub fn entries(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(paths)
 }
 
+/// Removes the file at `path`, if there is one.
+///
+/// # Errors
+/// When it exists and cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    unless_absent(fs::remove_file(path)).map_err(FileError::of("remove", path))
+}
+
+/// Removes the directory at `path` with all that is in it, if there is one.
+///
+/// # Errors
+/// When it exists and cannot be removed.
+pub fn remove_dir_if_there(path: &Path) -> Result<(), FileError> {
+    unless_absent(fs::remove_dir_all(path)).map_err(FileError::of("remove", path))
+}
+
+fn unless_absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Replaces the file at `path` with `bytes`: temporary file beside it, fsync, rename, fsync of the directory.
 /// Readers see the old content or the new, never a part.
 ///
@@ -171,15 +194,10 @@ fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<(
 /// # Errors
 /// When the directory cannot be read, or a file in it not be removed.
 pub fn sweep_unwritten(dir: &Path) -> Result<(), FileError> {
-    let sweep = || match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        entries => entries?.try_for_each(|entry| {
-            let entry = entry?;
-            let unwritten = entry.file_name().as_encoded_bytes().starts_with(UNWRITTEN.as_bytes());
-            if unwritten { fs::remove_file(entry.path()) } else { Ok(()) }
-        }),
+    let is_unwritten = |path: &&PathBuf| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(UNWRITTEN.as_bytes()))
     };
-    sweep().map_err(FileError::of("tidy up", dir))
+    entries(dir)?.iter().filter(is_unwritten).try_for_each(|path| remove_if_there(path))
 }
 
 /// Replaces `to` with the finished file `from` on the same file system, durably.

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::digest::{self, Sha256};
-use base::files::{FileError, FileLock, PUBLIC_FILE, move_dir, read_document, write_atomic, write_json};
+use base::files::{
+    FileError, FileLock, PUBLIC_FILE, move_dir, read_document, remove_dir_if_there, write_atomic, write_json,
+};
 use fetch::local::LocalError;
 use image::arch::Arch;
 use image::manifest::{self, Manifest, ManifestError, PATH_IN_ESP};
@@ -330,12 +332,7 @@ fn unpack(image: &Path, arch: Arch, esp: &Path, to: &Path) -> Result<Manifest, B
 /// # Errors
 /// When the old one cannot be removed or the new one moved.
 pub fn replace_dir(new: &Path, dir: &Path) -> Result<(), FileError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(FileError::of("remove", dir)(error));
-        }
-        _ => {}
-    }
+    remove_dir_if_there(dir)?;
     move_dir(new, dir)
 }
 

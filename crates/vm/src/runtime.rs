@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use base::digest;
-use base::files::{FileError, create_private_dir};
+use base::files::{FileError, create_private_dir, remove_dir_if_there};
 use base::variables;
 
 use crate::error::{Class, Explain};
@@ -149,12 +149,7 @@ pub fn candidates(owner: &Path) -> Vec<PathBuf> {
 /// When it is there and cannot be removed.
 pub fn remove(owner: &Path) -> Result<(), FileError> {
     for dir in candidates(owner).iter().filter(|dir| check_private(dir).is_ok()) {
-        match std::fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(FileError::of("remove", dir)(error));
-            }
-            _ => {}
-        }
+        remove_dir_if_there(dir)?;
     }
     Ok(())
 }

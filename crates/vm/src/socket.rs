@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream as Probe};
 use std::path::{Path, PathBuf};
 
+use base::files::remove_if_there;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::net::UnixStream;
@@ -68,10 +69,7 @@ impl Inherited {
     /// # Errors
     /// When the file system takes no sockets, or none that can be connected to.
     pub fn at(path: &Path) -> io::Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(path).map_err(|error| error.source)?;
         let address = Address::of(path)?;
         let listener = UnixListener::bind(address.path())?;
         let verified = || {

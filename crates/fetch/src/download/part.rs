@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::files::{self, FileError, PRIVATE_FILE, write_atomic};
+use base::files::{self, FileError, PRIVATE_FILE, remove_if_there, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use super::error::DownloadError;
@@ -107,12 +107,12 @@ impl Part {
     /// Removes it: it is of another file.
     pub(super) fn discard(&self) -> Result<(), FileError> {
         self.forget()?;
-        remove(&self.path)
+        remove_if_there(&self.path)
     }
 
     /// Removes what is only needed to go on.
     pub(super) fn forget(&self) -> Result<(), FileError> {
-        remove(&self.about)
+        remove_if_there(&self.about)
     }
 
     pub(super) fn write_error(&self, source: io::Error) -> DownloadError {
@@ -130,12 +130,5 @@ impl About {
             _ => false,
         };
         same && self.schema_version == SCHEMA_VERSION && !self.compressed
-    }
-}
-
-fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of("remove", path)(error)),
-        _ => Ok(()),
     }
 }
