@@ -119,7 +119,7 @@ fn package_names(manager: Option<Manager>, arches: &[Arch]) -> Vec<String> {
 }
 
 async fn install(arches: &[Arch], reporter: &dyn Reporter) -> Result<(), FallbackError> {
-    let phase = Phase::start(reporter, "host-qemu", "Installing the distribution's QEMU");
+    let phase = Phase::start(reporter, "host-qemu", "Install the distribution's QEMU");
     let names = package_names(Manager::of_this_host(), arches);
     // Which releases the host's sources carry is in the lists.
     packages::fetch_lists_if_none(&phase).await?;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn backports_come_from_the_mirror_of_the_release_and_not_of_its_security_updates() {
+    fn backports_come_from_the_mirror_of_the_release_not_of_security() {
         let targets = "http://a.test/security/ bookworm-security Debian-Security\n\
                        http://a.test/debian/ bookworm Debian\nhttp://b.test/x/ bookworm Other\n";
         assert_eq!(mirror(targets, "bookworm").unwrap(), "http://a.test/debian/");

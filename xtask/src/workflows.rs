@@ -107,7 +107,9 @@ fn what_was_uploaded_is_what_is_proved_and_published() {
     let workflow = workflow(IMAGE);
     let smoke = workflow.job("smoke");
     assert_eq!(smoke.matrix("arch"), ["amd64", "arm64"]);
-    let [download] = smoke.using("actions/download-artifact@")[..] else { panic!("one artifact is proved") };
+    let [download] = smoke.using("actions/download-artifact@")[..] else {
+        panic!("one artifact is verified")
+    };
     let publish = workflow.job("publish");
     let patterns = publish.using("actions/download-artifact@");
     for arch in Arch::ALL {

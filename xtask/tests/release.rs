@@ -187,7 +187,7 @@ async fn the_rolling_release_is_left_out_by_a_variable_too() {
         let plan = command(&server, &images).env("EMULATOR_NO_ROLLING", value).output().await.unwrap();
         let plan: Value = serde_json::from_slice(&plan).unwrap();
         assert_eq!(plan["releases"].as_array().unwrap().len(), count, "{value}");
-        // It is about images, and in nobody's way else.
+        // It is about images, and has no effect elsewhere.
         let program = ["plan", "--program", program.path().to_str().unwrap()];
         command(&server, &program).env("EMULATOR_NO_ROLLING", value).output().await.unwrap();
     }

@@ -37,7 +37,7 @@ pub fn about(path: &Path, error: &io::Error) -> Option<String> {
     }
 }
 
-/// Whose it is, where it is somebody else's. Only what lies in a directory of one's own is advised to be taken over.
+/// Returns the owner, if it is another user. Taking over is advised only below the user's own home directory.
 fn denied(path: &Path) -> Option<String> {
     let user = rustix::process::geteuid().as_raw();
     let owner = |path: &Path| path.symlink_metadata().map(|data| data.uid()).ok();

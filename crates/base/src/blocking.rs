@@ -1,6 +1,6 @@
 //! Work that blocks, kept off the thread that serves signals and progress bars.
 
-/// Runs `work` where it may block, and gives what it gives. A panic in it goes on here.
+/// Runs `work` where it may block, and returns its result. A panic in it is passed on.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,

@@ -22,7 +22,7 @@ fn root_of(variable: impl Fn(&str) -> Option<OsString>, user: Option<PathBuf>) -
     if let Some(root) = set(CACHE_VARIABLE) {
         return std::path::absolute(root).ok();
     }
-    // The base directory specification tells programs to ignore relative paths in its variables.
+    // The base directory specification requires programs to ignore relative paths in its variables.
     let xdg = set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
     Some(xdg.or_else(|| user.map(|dir| dir.join(".cache")))?.join(DEFAULT))
 }

@@ -1,5 +1,5 @@
 //! Command lines whose flags have variables that stand in for them: one that is set to nothing does not, nor one whose flag is given,
-//! and one whose value cannot be used is what the error names, not a flag that nobody gave.
+//! and an error names the variable whose value is invalid, not a flag that was not given.
 
 use std::ffi::{OsStr, OsString};
 
@@ -13,7 +13,7 @@ use crate::text::{indented, is_harmless};
 /// Reads this program's arguments by `grammar`.
 ///
 /// # Errors
-/// With what is to be printed in place of working: the help that was asked for, or what is wrong.
+/// With what is to be printed instead: the help that was asked for, or what is wrong.
 pub fn parse<P: FromArgMatches>(grammar: Command) -> Result<P, Error> {
     let args: Vec<_> = std::env::args_os().collect();
     let (grammar, set) = with_what_counts(grammar, &args);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_blamed_on_the_variable_that_it_came_from() {
+    fn an_unusable_value_is_blamed_on_the_variable_that_it_came_from() {
         let number = || clap::value_parser!(u32);
         let text = complaint("PATH", number(), &["start"]).unwrap();
         assert!(text.contains("for 'PATH': invalid digit found in string"), "{text}");

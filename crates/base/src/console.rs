@@ -54,7 +54,7 @@ impl Console {
         }
     }
 
-    /// Prints one line. A closed stderr is not an error: the command's work goes on.
+    /// Prints one line. A closed stderr is not an error: the command continues.
     pub fn line(&self, text: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr(), "{text}");

@@ -23,7 +23,7 @@ pub enum Event<'a> {
     Started {
         /// Short stable name, kebab-case; key of the timings in JSON.
         phase: &'a str,
-        /// What people read: "Compiling QEMU".
+        /// What people read: "Compile QEMU".
         title: &'a str,
     },
     /// A phase got further.
@@ -106,7 +106,7 @@ impl<'a> Phase<'a> {
         self.reporter.report(&Event::Notice(text));
     }
 
-    /// Reports success and gives the time taken.
+    /// Reports success and returns the time taken.
     pub fn done(mut self) -> Duration {
         self.end(true)
     }

@@ -48,11 +48,11 @@ impl FileError {
 /// Longest document of ours in bytes: records, manifests and what is known about programs are far shorter.
 pub const DOCUMENT_LIMIT: u64 = 1 << 20;
 
-/// Reads a document of ours, which is a file of at most [`DOCUMENT_LIMIT`] bytes, so that whatever lies in its place can neither be
-/// waited for without end nor fill the memory.
+/// Reads a document of ours, a regular file of at most [`DOCUMENT_LIMIT`] bytes: anything else at its path could block the reader or
+/// fill the memory.
 ///
 /// # Errors
-/// When it cannot be read, is no file or too long.
+/// When it cannot be read, is not a regular file, or is too long.
 pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_file(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes)?;
@@ -65,13 +65,13 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a file for reading, and nothing else that may lie in its place: to open a pipe would wait for its other end.
+/// Opens a regular file for reading, and refuses anything else at its path: opening a pipe would wait for its other end.
 ///
 /// # Errors
 /// When it cannot be opened, or is not a file ([`io::ErrorKind::InvalidData`]).
 pub fn open_file(path: &Path) -> io::Result<File> {
     let is_file = |data: fs::Metadata| {
-        let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no file");
+        let other = || io::Error::new(io::ErrorKind::InvalidData, "it is not a file");
         data.is_file().then_some(()).ok_or_else(other)
     };
     is_file(fs::metadata(path)?)?;
@@ -96,7 +96,7 @@ pub fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Paths of what is in the directory `dir`, by name; nothing when there is no such directory.
+/// Lists the paths in the directory `dir`, sorted by name; none if it does not exist.
 ///
 /// # Errors
 /// When it cannot be listed.
@@ -143,7 +143,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
 /// [`write_atomic`] of `value` as JSON for people and programs.
 ///
 /// # Errors
-/// As [`write_atomic`], and when `value` has something that JSON cannot say, such as a path that is no text.
+/// As [`write_atomic`], and when `value` has something that JSON cannot say, such as a path that is not UTF-8.
 pub fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<(), FileError> {
     let mut text =
         serde_json::to_vec_pretty(value).map_err(io::Error::from).map_err(FileError::of("write", path))?;
@@ -160,7 +160,7 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// As [`write_atomic`], for a file of somebody else's: it belongs to `owner` from the moment in which it is there.
+/// As [`write_atomic`], for a file of another user: it belongs to `owner` from the moment it exists.
 ///
 /// # Errors
 /// As [`write_atomic`], and when files may not be given away.
@@ -188,8 +188,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<(
     write().map_err(FileError::of("write", path))
 }
 
-/// Removes what killed programs have left of their writes to files in `dir`; nothing when there is no such directory. To be called
-/// while nobody writes there.
+/// Removes the unfinished writes of killed programs from `dir`, if it exists. To be called while no process writes there.
 ///
 /// # Errors
 /// When the directory cannot be read, or a file in it not be removed.
@@ -226,8 +225,8 @@ pub fn publish_tree(from: &Path, to: &Path) -> Result<(), FileError> {
 
 /// Gives the directory `from`, with all that is in it, the name `to`, where there is nothing yet or an empty directory.
 ///
-/// A file system may refuse to rename a directory that it would rename a file in place of: overlayfs does so with those of a lower
-/// layer, as every directory of a container's image is. It is copied then, and is at `to` as a whole or not at all.
+/// A file system may refuse to rename a directory though it renames files: overlayfs does so with directories of a lower layer, as
+/// all directories of a container's image are. Then the directory is copied, and appears at `to` atomically.
 ///
 /// # Errors
 /// When it can be neither renamed nor copied, or the original of the copy cannot be removed.
@@ -245,7 +244,7 @@ fn copy_over(from: &Path, to: &Path) -> Result<(), FileError> {
     let copy = copy.map_err(FileError::of("create a directory in", parent))?;
     copy_tree(from, copy.path())?;
     publish_tree(copy.path(), to)?;
-    // Under its new name it is nobody's to remove.
+    // It has its final name: it must not be removed on drop.
     let _ = copy.keep();
     fs::remove_dir_all(from).map_err(FileError::of("remove", from))
 }
@@ -324,7 +323,7 @@ pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
 pub struct FileLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
 impl FileLock {
-    /// Takes the lock at `path` (created when missing), or gives `None` when another process holds it.
+    /// Takes the lock at `path` (created when missing), or returns `None` when another process holds it.
     ///
     /// # Errors
     /// When the lock file cannot be opened.
@@ -364,8 +363,8 @@ impl FileLock {
         Self::wait(path, File::try_lock, on_wait).await
     }
 
-    /// Takes the lock at `path` together with others that take it in this way, waiting for whoever has it alone; `on_wait` is called
-    /// once if somebody does.
+    /// Takes the lock at `path` shared with others, waiting for a process that holds it exclusively; `on_wait` is called once if there
+    /// is one.
     ///
     /// # Errors
     /// When the lock file cannot be opened or locked.
@@ -443,11 +442,11 @@ mod tests {
         assert_eq!(read_document(&path).unwrap().len(), limit);
         fs::write(&path, vec![b' '; limit + 1]).unwrap();
         assert_eq!(read_document(&path).unwrap_err().to_string(), "it has more than 1048576 bytes");
-        assert_eq!(read_document(Path::new("/dev/zero")).unwrap_err().to_string(), "it is no file");
-        assert_eq!(read_document(dir.path()).unwrap_err().to_string(), "it is no file");
+        assert_eq!(read_document(Path::new("/dev/zero")).unwrap_err().to_string(), "it is not a file");
+        assert_eq!(read_document(dir.path()).unwrap_err().to_string(), "it is not a file");
         let socket = dir.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert_eq!(open_file(&socket).unwrap_err().to_string(), "it is no file");
+        assert_eq!(open_file(&socket).unwrap_err().to_string(), "it is not a file");
         assert_eq!(read_document(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -538,7 +537,7 @@ mod tests {
     async fn a_lock_is_held_by_several_who_share_it_or_by_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let shared = async || FileLock::shared(&path, || panic!("nobody has it alone")).await.unwrap();
+        let shared = async || FileLock::shared(&path, || panic!("it is not held exclusively")).await.unwrap();
         let (first, second) = (shared().await, shared().await);
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop((first, second));

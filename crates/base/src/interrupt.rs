@@ -19,11 +19,11 @@ fn name(signal: i32) -> &'static str {
     }
 }
 
-/// Whether whoever started this program wants the signal to be ignored: `nohup` does with SIGHUP, and a shell without job control
-/// with SIGINT for what runs in the background.
+/// Whether the process that started this program wants the signal to be ignored: `nohup` does so with SIGHUP, and a shell without job
+/// control with SIGINT for background jobs.
 fn is_ignored(number: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: there is no new action, the old one is written to memory of its type, and all zeroes is one too.
+    // SAFETY: there is no new action, the old one is written to memory of its type, and all zeroes is a valid value of it.
     #[expect(unsafe_code, reason = "the standard library has no call for it")]
     let (asked, action) =
         unsafe { (libc::sigaction(number, std::ptr::null(), action.as_mut_ptr()), action.assume_init()) };

@@ -14,7 +14,7 @@ pub fn is_allowed() -> bool {
     #[expect(unsafe_code, reason = "the standard library has no call for it")]
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, ENTRIES, params.as_mut_ptr()) };
     let Some(number) = i32::try_from(ring).ok().filter(|number| *number >= 0) else { return false };
-    // SAFETY: the descriptor was made right above, and nobody else knows of it.
+    // SAFETY: the descriptor was made right above, and nothing else uses it.
     #[expect(unsafe_code, reason = "the system call gives a number")]
     drop(unsafe { OwnedFd::from_raw_fd(number) });
     true

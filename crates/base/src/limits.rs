@@ -11,7 +11,7 @@ const MACHINE_FILES: u64 = 256;
 /// Processor time that a machine needs at least, in seconds: it boots, and serves for some hours.
 const MACHINE_TIME: u64 = 3600;
 
-/// Counts below this are told where something has failed. Every system sets some limit to them, so that it need not be the cause.
+/// Limits of counts are reported after a failure only if they are below this: every system sets some limit to them.
 const FEW: u64 = 1024;
 
 /// Lets this process, and what it starts from here on, have as much as the hard limits allow, where the soft ones are lower: of open
@@ -27,7 +27,7 @@ pub fn raise() {
     let _ = setrlimit(Resource::Cpu, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// The soft limit in place of a lower one. No limit is `None` in `limit`.
+/// Returns the soft limit that replaces a lower one. No limit is `None` in `limit`.
 fn raised(limit: Rlimit) -> Option<u64> {
     let wanted = limit.maximum.map_or(OPEN_FILES, |hard| hard.min(OPEN_FILES));
     limit.current.filter(|&soft| soft < wanted).map(|_| wanted)
@@ -116,8 +116,8 @@ fn described_of(limit: impl Fn(Resource) -> Option<u64>) -> Option<String> {
         Some(format!("`ulimit {flag}` is {few}"))
     });
     let time = limit(Resource::Cpu).map(|seconds| format!("`ulimit -t` is {seconds} s"));
-    let told: Vec<String> = sizes.chain(counts).chain(time).collect();
-    (!told.is_empty()).then(|| told.join(", "))
+    let described: Vec<String> = sizes.chain(counts).chain(time).collect();
+    (!described.is_empty()).then(|| described.join(", "))
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_too_low_is_told_with_both_sizes() {
+    fn a_limit_that_is_too_low_is_reported_with_both_sizes() {
         let within =
             |needed, limit| within(needed, limit, |limit| TooLow::FileSize { what: "memory", needed, limit });
         within(1 << 30, None).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_may_have_met_is_told_and_what_every_system_sets_is_not() {
+    fn limits_that_every_system_sets_are_not_reported() {
         let usual = |resource| match resource {
             Resource::Nofile => Some(65_536),
             Resource::Nproc => Some(30_000),
@@ -160,7 +160,7 @@ mod tests {
             Resource::Cpu => Some(1),
             _ => None,
         };
-        let told = "`ulimit -v` is 64 MiB, `ulimit -n` is 40, `ulimit -u` is 10, `ulimit -t` is 1 s";
-        assert_eq!(described_of(low).unwrap(), told);
+        let expected = "`ulimit -v` is 64 MiB, `ulimit -n` is 40, `ulimit -u` is 10, `ulimit -t` is 1 s";
+        assert_eq!(described_of(low).unwrap(), expected);
     }
 }

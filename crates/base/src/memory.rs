@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Bytes of memory of this machine, where that can be told.
+/// Returns the bytes of memory of this machine, where that is known.
 pub fn total() -> Option<u64> {
     platform::total()
 }

@@ -163,9 +163,9 @@ impl Cmd {
         self
     }
 
-    /// When the wait is dropped, tells the child alone by SIGINT, and gives it this long to finish what cannot be left half-done before
-    /// SIGKILL; under [`Cmd::logged`] what it prints meanwhile gets into the log. For package managers, which break off a
-    /// download then but no installation.
+    /// When the wait is dropped, sends SIGINT to the child alone, and gives it this long before SIGKILL to finish what must not be left
+    /// half done; under [`Cmd::logged`] what it prints meanwhile is logged. For package managers, which cancel a download then, but not
+    /// an installation.
     #[must_use]
     pub fn finish_within(mut self, limit: Duration) -> Self {
         self.ending = Ending::Finish(limit);
@@ -190,7 +190,7 @@ impl Cmd {
         line
     }
 
-    /// Runs to the end and gives what the child wrote to stdout.
+    /// Runs to the end and returns what the child wrote to stdout.
     ///
     /// # Errors
     /// When it cannot be started or does not exit with status 0.
@@ -403,7 +403,7 @@ struct Group {
     child: Child,
     done: bool,
     ending: Ending,
-    /// What it prints, and the log for it when nobody else reads that any more.
+    /// What it prints, and the log for it once the caller has stopped reading.
     rest: Option<(PipeReader, PathBuf)>,
 }
 
@@ -432,7 +432,7 @@ impl Drop for Group {
                 if let Some((pipe, log)) = self.rest.take() {
                     std::thread::spawn(move || drain(pipe, &log));
                 }
-                // One that has become another user may not be told; it ends when it is done.
+                // One that has changed its user cannot be signalled; it ends when it is done.
                 let _ = kill_process(pid, Signal::INT);
                 if wait_at_most(pid, limit) {
                     return;
@@ -443,7 +443,7 @@ impl Drop for Group {
     }
 }
 
-/// Adds to the log what still comes: a child that nobody reads from stands still.
+/// Adds to the log what the child still prints: without a reader it would block.
 fn drain(mut pipe: PipeReader, log: &Path) -> std::io::Result<()> {
     // The runtime has made it non-blocking.
     rustix::io::ioctl_fionbio(&pipe, false)?;
@@ -451,8 +451,8 @@ fn drain(mut pipe: PipeReader, log: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Blocks until the child has ended, which it tells, or `limit` has passed. The child stays a zombie, so that its pid and its group
-/// belong to nobody else yet.
+/// Blocks until the child has ended or `limit` has passed, and returns whether it has ended. The child stays a zombie, so that its
+/// pid and its group are not reused yet.
 fn wait_at_most(pid: Pid, limit: Duration) -> bool {
     let (ended, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -587,14 +587,14 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_has_to_finish_is_not_killed_and_what_it_prints_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let [ready, told, finished, log] =
-            ["ready", "told", "finished", "log"].map(|name| dir.path().join(name));
-        // More than a pipe holds, when nobody waits any more.
+        let [ready, asked, finished, log] =
+            ["ready", "asked", "finished", "log"].map(|name| dir.path().join(name));
+        // More than a pipe holds, after the wait was dropped.
         let script = format!(
             "trap '' INT; : > {}; while [ ! -e {} ]; do sleep 0.01; done; \
              head -c 300000 /dev/zero | tr '\\0' x; echo; echo the end; : > {}",
             ready.display(),
-            told.display(),
+            asked.display(),
             finished.display()
         );
         let command = sh(&script).finish_within(Duration::from_secs(20));
@@ -602,7 +602,7 @@ mod tests {
             result = command.logged(&log, |_| {}) => panic!("ended by itself: {result:?}"),
             () = async {
                 while !ready.exists() { tokio::task::yield_now().await }
-                std::fs::write(&told, "").unwrap();
+                std::fs::write(&asked, "").unwrap();
             } => {}
         }
         assert!(finished.exists());

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_recognised_in_what_a_program_says_unless_it_may_be_of_its_state() {
+    fn a_refusal_is_recognised_unless_it_may_be_about_the_saved_state() {
         for (errno, words) in REFUSALS {
             let said = io::Error::from(errno).to_string();
             assert_eq!(is_said(&format!("qemu-system-x86_64: Could not open 'x': {said}")), words.is_some());
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_gets_no_memory_is_told_from_one_that_gets_a_damaged_state() {
+    fn a_lack_of_memory_is_not_taken_for_a_damaged_state() {
         assert!(is_said("qemu-system-x86_64: cannot set up guest memory 'ram': Cannot allocate memory"));
         assert!(is_said("qemu_thread_create: Resource temporarily unavailable"));
         assert!(!is_said("qemu-system-x86_64: load of migration failed: Operation not permitted"));

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-/// Makes a write beyond the limit on file sizes fail, in this program and in those that it starts, in place of ending it without a
-/// word: SIGXFSZ is ignored.
+/// Ignores SIGXFSZ, so that a write beyond the limit on file sizes fails with an error, here and in child processes, instead of
+/// ending the program without a message.
 pub fn outlive_file_size_limit() {
     // SAFETY: no handler is installed, and nothing else in this program changes what becomes of this signal.
     #[expect(unsafe_code, reason = "the standard library has no call for it")]
@@ -22,7 +22,7 @@ pub fn keep_descriptors() {
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
         // SAFETY: marking a descriptor reads and writes no memory, and one that is closed by now is refused.
-        #[expect(unsafe_code, reason = "the descriptors are nobody's here, and known by their numbers only")]
+        #[expect(unsafe_code, reason = "the descriptors have no owner here, only their numbers")]
         unsafe {
             libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` with visible escapes (`\u{1b}`) in place of all that a terminal would obey or that hides or reorders what is
+/// Returns `text` with visible escapes (`\u{1b}`) instead of everything that a terminal would obey or that hides or reorders what is
 /// read: control characters other than line break and tab, marks of direction, and invisible separators.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {
@@ -26,7 +26,7 @@ pub fn indented<'a>(text: &'a str, indent: &str) -> Cow<'a, str> {
     if text.contains('\n') { Cow::Owned(text.replace('\n', &format!("\n{indent}"))) } else { text }
 }
 
-/// The JSON document `text`, which means the same and has JSON's escapes in place of what a terminal would obey.
+/// Returns the JSON document `text` with JSON's escapes instead of what a terminal would obey; it means the same.
 pub fn harmless_json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {
         return Cow::Borrowed(text);

@@ -10,24 +10,24 @@ use std::path::PathBuf;
 /// Variable that names the directory for temporary files.
 pub const TEMPORARY_VARIABLE: &str = "TMPDIR";
 
-/// The value of the variable `name`, as it is.
+/// Returns the value of the variable `name`, as it is.
 #[expect(clippy::disallowed_methods, reason = "the place that they are read in")]
 pub fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Whether the variable `name` is there, and set to nothing: for who tells that it is not set.
+/// Whether the variable `name` exists and is empty: for messages that say that it is not set.
 #[expect(clippy::disallowed_methods, reason = "the place that they are read in")]
 pub fn is_set_to_nothing(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
-/// The value as text. What is no text in it is replaced by a character that no value has, for whoever reads it to refuse.
+/// Returns the value as text. Bytes that are not UTF-8 become a replacement character, which every reader of a value refuses.
 pub fn text(name: &str) -> Option<String> {
     raw(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The value as a path.
+/// Returns the value as a path.
 pub fn path(name: &str) -> Option<PathBuf> {
     raw(name).map(PathBuf::from)
 }

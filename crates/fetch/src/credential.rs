@@ -1,4 +1,4 @@
-//! What a server lets somebody in for.
+//! What a client proves its identity with.
 
 use protocol::Secret;
 

@@ -40,7 +40,7 @@ pub enum ClientError {
         reason: String,
     },
     /// A proxy's address is none.
-    #[error("`{variable}` is no address of a proxy")]
+    #[error("`{variable}` is not a valid address of a proxy")]
     Proxy {
         /// The variable that has it.
         variable: String,
@@ -50,7 +50,7 @@ pub enum ClientError {
     },
     /// A proxy speaks something else than HTTP. Its address is not repeated: there may be a password in it.
     #[error(
-        "`{variable}` is no address of a proxy that can be used: it begins with neither `http://` nor `https://`"
+        "`{variable}` is not a supported address of a proxy: it begins with neither `http://` nor `https://`"
     )]
     OtherProxy {
         /// The variable that has it.
@@ -81,8 +81,8 @@ impl ClientError {
     }
 }
 
-/// An HTTP client with this module's deadlines. TLS is rustls with the platform's trust store, in place of which come the
-/// certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`; proxies come from the usual variables, and loopback is never proxied.
+/// Makes an HTTP client with this module's deadlines. TLS is rustls with the platform's trust store, or the certificates of
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` instead; proxies come from the usual variables, and loopback is never proxied.
 ///
 /// # Errors
 /// When TLS cannot be set up, or a variable leads to nothing.
@@ -90,13 +90,13 @@ pub fn client() -> Result<Client, ClientError> {
     client_with(STALL_TIMEOUT)
 }
 
-/// As [`client`], with another limit for transfers that stand still.
+/// As [`client`], with its own limit for stalled transfers.
 pub(crate) fn client_with(stall: Duration) -> Result<Client, ClientError> {
     Ok(builder(stall)?.build()?)
 }
 
-/// As [`client`], with another limit for transfers that stand still, for what changes something: it follows no answer that leads elsewhere. A POST that is answered 301 would be
-/// a GET there, as in browsers, whose answer means something else.
+/// As [`client`], for requests that change something, with its own limit for stalled transfers: it follows no redirects. A POST that
+/// is answered 301 would become a GET, as in browsers, whose answer means something else.
 ///
 /// # Errors
 /// When TLS cannot be set up, or a variable leads to nothing.
@@ -120,7 +120,7 @@ fn builder(stall: Duration) -> Result<ClientBuilder, ClientError> {
     Ok(builder)
 }
 
-/// The certificates that are trusted in place of the platform's: not every platform's own store heeds the variables.
+/// Reads the certificates that are trusted instead of the platform's: not every platform's own store heeds the variables.
 fn certificates(file: Option<&Path>, dir: Option<&Path>) -> Result<Option<Vec<Certificate>>, ClientError> {
     if file.is_none() && dir.is_none() {
         return Ok(None);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_private_authority_is_trusted_when_the_variable_names_it_and_only_then() {
+    async fn a_private_authority_is_trusted_only_if_the_variable_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let (address, file) = tls_server(dir.path()).await;
         let trusting = |file: &Path| {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_no_certificate_is_an_error_also_beside_a_directory_that_has_some() {
+    fn a_file_without_certificates_is_an_error_beside_any_directory() {
         let dir = tempfile::tempdir().unwrap();
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         std::fs::write(dir.path().join("authority.pem"), own.cert.pem()).unwrap();

@@ -1,4 +1,4 @@
-//! Fetches big files over HTTP: resumed where they stopped, verified before they get a name. Files that are on this machine already
+//! Fetches large files over HTTP: interrupted downloads resume, and a file gets its name only after it has been verified. Local files
 //! are taken in the same way.
 
 pub mod credential;

@@ -1,5 +1,5 @@
-//! What a person names as an image on this machine: the file itself, or the directory of artifacts that it is in. What is neither is
-//! told by what it is.
+//! What a person names as an image on this machine: the file itself, or the directory of artifacts that it is in. An error says what
+//! anything else is.
 
 use std::fs::{self, File, FileType};
 use std::io::Read as _;
@@ -45,7 +45,7 @@ pub enum LocalError {
         /// Where they are.
         found: Vec<String>,
     },
-    /// What a browser has saved in place of a download.
+    /// What a browser has saved instead of a download.
     #[error("`{}` is a web page, not an image", .0.display())]
     WebPage(PathBuf),
     /// It cannot be looked at.
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_found_in_the_directories_that_artifacts_are_downloaded_into() {
+    fn an_image_is_found_in_directories_of_downloaded_artifacts() {
         let dir = tempfile::tempdir().unwrap();
         let refusal = |path: &Path| image(path, WANTED).unwrap_err().to_string();
         assert!(refusal(dir.path()).ends_with("in it: it is empty"));

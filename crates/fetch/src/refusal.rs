@@ -1,4 +1,4 @@
-//! Why a server does not serve whoever asks.
+//! Why a server refuses a client.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};

@@ -312,7 +312,7 @@ fn a_repository_has_to_be_named() {
     --- stdout
 
     --- stderr
-    error: invalid value 'https://github.com/a/b' for '--repo <OWNER/NAME>': `https://github.com/a/b` is no repository: write `owner/name`
+    error: invalid value 'https://github.com/a/b' for '--repo <OWNER/NAME>': `https://github.com/a/b` is not a valid repository: write `owner/name`
 
     For more information, try '--help'.
     ");

@@ -42,8 +42,8 @@ struct NoRecord {
 
 const NO_RECORDS: [NoRecord; 3] = [
     NoRecord { reason: "it has more than 1048576 bytes", put: |path| File::create(path)?.set_len(100 << 20) },
-    NoRecord { reason: "it is no file", put: |path| std::fs::create_dir_all(path.join("below")) },
-    NoRecord { reason: "it is no file", put: |path| UnixListener::bind(path).map(drop) },
+    NoRecord { reason: "it is not a file", put: |path| std::fs::create_dir_all(path.join("below")) },
+    NoRecord { reason: "it is not a file", put: |path| UnixListener::bind(path).map(drop) },
 ];
 
 #[test]

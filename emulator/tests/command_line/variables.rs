@@ -74,7 +74,7 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
     --- stdout
 
     --- stderr
-    error: invalid value 'nowhere' for 'EMULATOR_REPO': `nowhere` is no repository: write `owner/name`
+    error: invalid value 'nowhere' for 'EMULATOR_REPO': `nowhere` is not a valid repository: write `owner/name`
 
     For more information, try '--help'.
     ");
@@ -96,7 +96,7 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
     --- stdout
 
     --- stderr
-    error: `HTTPS_PROXY` is no address of a proxy
+    error: `HTTPS_PROXY` is not a valid address of a proxy
       cause: builder error
       cause: builder error
       cause: invalid IPv6 address

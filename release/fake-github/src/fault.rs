@@ -38,7 +38,7 @@ pub enum Fault {
         status: u16,
         /// Until then.
         reset_in: Duration,
-        /// Whether it is told by `Retry-After`, as for secondary limits, or by `X-RateLimit-Reset`.
+        /// Whether it is announced by `Retry-After`, as for secondary limits, or by `X-RateLimit-Reset`.
         retry_after: bool,
     },
     /// The answer never comes.
@@ -49,7 +49,7 @@ pub enum Fault {
     CutAt(u64),
     /// The content stops coming at this byte, and the connection stays; of what is uploaded, no more is taken.
     HangAt(u64),
-    /// The content is shorter than it was, and nobody says so.
+    /// The content is shorter than it was, without a notice.
     TruncateTo(u64),
     /// This byte of the content is another one.
     WrongByte(u64),
@@ -138,7 +138,7 @@ async fn pass(shared: &Shared, place: Place, mut request: HttpRequest, next: Nex
     let mut unanswered = false;
     for fault in shared.arrive(noted(place, &request)) {
         match fault {
-            Fault::Status(status) => return message(status, "it was told to fail").into_response(),
+            Fault::Status(status) => return message(status, "it was set to fail").into_response(),
             Fault::Moved(status, location) => {
                 let location = [(LOCATION, location)];
                 return (location, message(status, "Moved Permanently")).into_response();

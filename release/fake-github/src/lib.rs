@@ -2,7 +2,7 @@
 //! storage on another host that both redirect to. For tests only.
 //!
 //! Its answers have the shape of GitHub's published `OpenAPI` description, as far as they are read here. What it knows is a
-//! [`state::World`], which tests fill and look at; what goes wrong is told by [`fault::Rule`]s.
+//! [`state::World`], which tests fill and look at; what goes wrong is set by [`fault::Rule`]s.
 
 #![expect(clippy::missing_panics_doc, reason = "what a test server cannot do fails the test")]
 
@@ -39,7 +39,7 @@ pub struct Request {
     pub method: String,
     /// Path and query, without the path that the API itself has.
     pub path: String,
-    /// `Authorization`, which nobody but the API may see.
+    /// `Authorization`, which only the API may see.
     pub authorization: Option<String>,
     /// `Range`.
     pub range: Option<String>,
@@ -100,7 +100,7 @@ impl Shared {
     }
 }
 
-/// The world while nobody else changes it.
+/// The world, locked against other changes.
 pub struct Guard<'a>(MutexGuard<'a, Inner>);
 
 impl std::ops::Deref for Guard<'_> {

@@ -48,7 +48,7 @@ pub struct Repo {
     pub tags: BTreeMap<String, String>,
     /// Commits of the default branch, the first one first.
     pub history: Vec<String>,
-    /// Commits that change workflows: whoever names one has to be allowed to write these, which nobody is here.
+    /// Commits that change workflows: a client that names one needs the permission to write these, which none has here.
     pub workflow_commits: BTreeSet<String>,
 }
 
@@ -82,7 +82,7 @@ pub struct Asset {
     pub content: Content,
     /// `uploaded`, or `starter` while its upload is not complete.
     pub state: &'static str,
-    /// Whether the API tells its digest; GitHub does not for what was uploaded before June 2025.
+    /// Whether the API reports its digest; GitHub does not for what was uploaded before June 2025.
     pub has_digest: bool,
 }
 
@@ -135,7 +135,7 @@ pub struct Artifact {
     pub content: Content,
     /// Whether it is too old to be downloaded.
     pub expired: bool,
-    /// Whether the API tells its digest.
+    /// Whether the API reports its digest.
     pub has_digest: bool,
     /// When it was uploaded.
     pub created_at: OffsetDateTime,

@@ -133,7 +133,7 @@ async fn stop(next: Next) -> Option<(io::Result<Bytes>, Next)> {
         Next::Cut => {
             // Gives the server a turn in which it sends what it has.
             tokio::task::yield_now().await;
-            Some((Err(io::Error::other("cut, as told")), Next::End))
+            Some((Err(io::Error::other("cut, as ordered")), Next::End))
         }
         Next::Hang => future::pending().await,
         Next::Read(_) | Next::End => None,

@@ -22,11 +22,11 @@ pub struct Address {
     web: String,
 }
 
-/// The text is no address of an API.
+/// The text is not a valid address of an API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAddress {
     /// It is something else.
-    #[error("`{API_VARIABLE}` is `{0}`, which is no address of an API: write `https://HOST/api/v3`")]
+    #[error("`{API_VARIABLE}` is `{0}`, which is not a valid address of an API: write `https://HOST/api/v3`")]
     Other(String),
     /// Somebody is named in it. It is not repeated: there may be a password in it. Nothing would be sent of it.
     #[error(
@@ -51,7 +51,7 @@ impl Address {
     /// cloud at `api.` before it.
     ///
     /// # Errors
-    /// When that is no address.
+    /// When that is not a valid address.
     pub fn of(api: &str) -> Result<Self, NoAddress> {
         let api = api.trim_end_matches('/');
         // No host and no path of an API has one.

@@ -1,4 +1,4 @@
-//! What the API may answer instead, told apart: each has another way out.
+//! What else the API may answer: each kind of answer has its own way out.
 
 use std::error::Error;
 
@@ -25,7 +25,7 @@ pub enum ApiError {
     /// It is about who asks: no token, a wrong one, or too many requests.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It is not there, or hidden from whoever asks.
+    /// It does not exist, or is hidden from this client.
     #[error("`{url}` answered 404: it does not exist{}", hidden(*anonymous))]
     NotFound {
         /// The address.
@@ -51,7 +51,7 @@ pub enum ApiError {
         /// Where it leads.
         location: Option<String>,
     },
-    /// Any other answer that is no success.
+    /// Any other answer that is not a success.
     #[error("`{url}` answered {status}{}", said(message))]
     Status {
         /// The address.
@@ -99,7 +99,7 @@ impl ApiError {
         Self::of(url, head.status, &head.headers, said, token)
     }
 
-    /// The meaning of an answer that is no success.
+    /// Returns the meaning of an answer that is not a success.
     pub(crate) fn of(
         url: String,
         status: StatusCode,
@@ -161,7 +161,7 @@ impl ApiError {
     }
 }
 
-/// What to do where GitHub knows nobody.
+/// What to do without a valid token.
 const SIGN_IN: &str = "set `GITHUB_TOKEN`, or sign in with `gh auth login`";
 
 /// What to do about a refusal of GitHub's.

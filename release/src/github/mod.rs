@@ -63,7 +63,7 @@ impl fmt::Display for Repo {
 
 /// The text names no repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no repository: write `owner/name`")]
+#[error("`{0}` is not a valid repository: write `owner/name`")]
 pub struct NoRepo(String);
 
 impl FromStr for Repo {
@@ -188,7 +188,7 @@ impl GitHub {
         (location.origin() == api.origin()).then_some(path)
     }
 
-    /// What the repository at `path` is called, if the API tells.
+    /// Returns the name of the repository at `path`, if the API reports it.
     async fn name_at(&self, path: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Named {
@@ -245,13 +245,13 @@ fn api(address: &Address, token: Option<&Credential>, http: reqwest::Client) -> 
 fn location(url: &str, head: &http::response::Parts) -> Option<reqwest::Url> {
     let location = head.headers.get(http::header::LOCATION)?.to_str().ok()?;
     let mut location = reqwest::Url::parse(url).ok()?.join(location).ok()?;
-    // It is shown, and nothing is sent to whoever may be named in it.
+    // It is only shown: nothing is sent to a host that it may name.
     location.set_username("").ok()?;
     location.set_password(None).ok()?;
     Some(location)
 }
 
-/// A tag, or whatever else somebody has typed, as one segment of a path.
+/// A tag, or anything else that was typed, as one segment of a path.
 pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, RESERVED)
 }

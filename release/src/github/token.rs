@@ -57,7 +57,7 @@ fn checked(value: &str, source: &'static str) -> Result<Credential, NoToken> {
 /// The token of the environment, else the one that `gh` has for this GitHub; `None` when there is neither.
 ///
 /// # Errors
-/// When what is there is no token.
+/// When what is there is not a valid token.
 pub async fn find(address: &Address) -> Result<Option<Credential>, NoToken> {
     for source in VARIABLES {
         let value = variables::text(source).filter(|value| !value.trim().is_empty());

@@ -10,7 +10,7 @@ use super::plan::PlannedRelease;
 use crate::github::model::{Asset, Release};
 use crate::github::{ApiError, GitHub, missing_as_none, segment};
 
-/// What is told about a release.
+/// What a request says about a release.
 #[derive(Debug, Serialize)]
 struct Properties<'a> {
     tag_name: &'a str,

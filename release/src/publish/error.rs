@@ -7,7 +7,7 @@ use fetch::Refusal;
 
 use crate::github::ApiError;
 
-/// Why a plan was not carried out to its end. Doing it again goes on from there.
+/// Why a plan was not carried out to its end. The next attempt resumes there.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The API refused, or did not answer.
@@ -53,7 +53,7 @@ pub enum PublishError {
         found: String,
     },
     /// An asset that was there is gone.
-    #[error("`{name}` of release `{tag}` was removed by somebody else")]
+    #[error("`{name}` of release `{tag}` was removed by another process")]
     Missing {
         /// The release.
         tag: String,
@@ -109,10 +109,10 @@ impl PublishError {
                     .to_owned(),
             ),
             Self::BrokenOff { .. } | Self::Stalled { .. } | Self::Digest { .. } | Self::Missing { .. } => {
-                Some("publish again: it goes on where it stopped".to_owned())
+                Some("publish again: it resumes where it stopped".to_owned())
             }
             Self::Published { .. } | Self::PublishedWithout { .. } => {
-                Some("publish an image of another commit, or delete that release if nobody uses it".to_owned())
+                Some("publish an image of another commit, or delete that release if it is unused".to_owned())
             }
             Self::File(_) => None,
         }

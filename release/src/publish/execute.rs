@@ -13,7 +13,7 @@ use crate::github::{GitHub, backoff};
 /// tried again. Gives the releases that are what the plan says: all but a rolling one that has something newer, which stays.
 ///
 /// # Errors
-/// When a release cannot be made. What was done stays, and the next try goes on from there.
+/// When a release cannot be made. What was done stays, and the next attempt resumes there.
 pub async fn carry_out<'a>(
     plan: &'a Plan,
     github: &GitHub,
@@ -43,7 +43,7 @@ pub(super) struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    /// Makes the release, and tells whether it did: one that has something newer stays.
+    /// Makes the release, and returns whether it did: one that has something newer stays.
     async fn once(&self) -> Result<bool, PublishError> {
         let found = api::find(self.github, &self.planned.tag).await?;
         let release = match found {
@@ -131,7 +131,7 @@ impl Publication<'_> {
                 return Err(PublishError::PublishedWithout { tag, name });
             };
             if !self.matches(&self.planned.tag, found, planned) {
-                let (expected, found) = (planned.sha256, told(found));
+                let (expected, found) = (planned.sha256, shown(found));
                 return Err(PublishError::Published { tag, name, expected, found });
             }
         }
@@ -150,17 +150,17 @@ impl Publication<'_> {
         if self.matches(&tag, asset, planned) {
             return Ok(());
         }
-        Err(PublishError::Digest { tag, name, expected: planned.sha256, found: told(asset) })
+        Err(PublishError::Digest { tag, name, expected: planned.sha256, found: shown(asset) })
     }
 
-    /// Whether a complete asset is what is planned, by the digest that the API tells. Not every GitHub Enterprise server tells one: there
-    /// it is the size, and a warning.
+    /// Whether a complete asset is what is planned, by the digest that the API reports. Not every GitHub Enterprise server reports one:
+    /// then the size is compared, with a warning.
     fn matches(&self, tag: &str, asset: &Asset, planned: &PlannedAsset) -> bool {
         match asset.sha256 {
             Some(found) => found == planned.sha256,
             None if asset.size == planned.size => {
                 let text = format!(
-                    "the API tells no digest of `{}` in release `{tag}`: only its size was compared",
+                    "the API reports no digest of `{}` in release `{tag}`: only its size was compared",
                     asset.name
                 );
                 self.reporter.report(&Event::Warning(&text));
@@ -176,6 +176,6 @@ pub(super) fn holds(asset: &Asset, planned: &PlannedAsset) -> bool {
     asset.is_complete() && asset.sha256 == Some(planned.sha256)
 }
 
-fn told(asset: &Asset) -> String {
+fn shown(asset: &Asset) -> String {
     asset.sha256.map_or_else(|| format!("unknown, of {} bytes", asset.size), String::from)
 }

@@ -14,7 +14,7 @@ use crate::program::{self, Archive};
 /// Version of the benchmark's JSON that is read here.
 const BENCH_SCHEMA: u32 = 1;
 
-/// The starts that are told of, by their names in the benchmark's JSON.
+/// The starts that the notes report, by their names in the benchmark's JSON.
 const STARTS: [(&str, &str); 4] = [
     ("template", "New session from the snapshot, with fresh secrets"),
     ("template_no_rotation", "The same without rotation"),
@@ -22,7 +22,7 @@ const STARTS: [(&str, &str); 4] = [
     ("cold", "A boot"),
 ];
 
-/// What a benchmark has measured of the image: the JSON of `cargo xtask bench`, as far as it is told of.
+/// What a benchmark has measured of the image: the JSON of `cargo xtask bench`, as far as the notes report it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Figures {
     host: Host,
@@ -50,7 +50,7 @@ struct Seconds {
     runs: Vec<f64>,
 }
 
-/// Why the figures cannot be told of.
+/// Why the figures cannot be reported.
 #[derive(Debug, thiserror::Error)]
 pub enum FiguresError {
     /// Not what the benchmark writes.
@@ -112,16 +112,16 @@ pub(super) fn built(notes: &str) -> Option<Built> {
 }
 
 fn starts(text: &mut String, Figures { host, scenarios }: &Figures) {
-    let told: Vec<_> =
+    let reported: Vec<_> =
         STARTS.iter().filter_map(|(name, what)| Some((what, &scenarios.get(*name)?.seconds))).collect();
-    let Some(runs) = told.iter().map(|(_, seconds)| seconds.runs.len()).max() else { return };
+    let Some(runs) = reported.iter().map(|(_, seconds)| seconds.runs.len()).max() else { return };
     let cpu = host.cpu.as_deref().unwrap_or("unknown processor");
     let _ = writeln!(
         text,
         "\n## Starts\n\nMedians of {runs} runs on {} CPUs ({cpu}), QEMU {} with {}.\n\n| What | Median | Range |\n| --- | --- | --- |",
         host.cpus, host.qemu, host.accelerator,
     );
-    for (what, Seconds { median, min, max, .. }) in told {
+    for (what, Seconds { median, min, max, .. }) in reported {
         let _ = writeln!(text, "| {what} | {median:.2} s | {min:.2} to {max:.2} s |");
     }
 }

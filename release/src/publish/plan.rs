@@ -156,7 +156,7 @@ pub enum PlanError {
         other: String,
     },
     /// A manifest says no time that can be read.
-    #[error("`{}` was built at `{time}`, which is no time", path.display())]
+    #[error("`{}` was built at `{time}`, which is not a valid time", path.display())]
     NoTime {
         /// The image.
         path: PathBuf,

@@ -38,7 +38,7 @@ pub(super) async fn upload(
     reporter: &dyn Reporter,
 ) -> Result<Asset, PublishError> {
     let url = address(&release.upload_url, name)?;
-    let phase = Phase::start(reporter, "upload", &format!("Uploading {name} to {}", release.tag_name));
+    let phase = Phase::start(reporter, "upload", &format!("Upload {name} to {}", release.tag_name));
     let sent = Arc::new(AtomicU64::new(0));
     let request = Client::post(&client_for_changes(LIMIT).map_err(ApiError::from)?, url.clone())
         .bearer_auth(github.token().ok_or(PublishError::NoToken)?.secret().reveal())
@@ -74,7 +74,7 @@ fn address(template: &str, name: &str) -> Result<Url, ApiError> {
     let plain = template.split('{').next().unwrap_or(template);
     let mut url = Url::parse(plain).map_err(|_| ApiError::Unexpected {
         url: template.to_owned(),
-        source: serde::de::Error::custom("`upload_url` is no address"),
+        source: serde::de::Error::custom("`upload_url` is not a valid address"),
     })?;
     url.query_pairs_mut().append_pair("name", name);
     Ok(url)

@@ -55,12 +55,12 @@ async fn always_converges(before: Option<&Built>, new: &Built) {
 }
 
 #[tokio::test]
-async fn a_first_publication_that_is_killed_after_any_request_is_made_good_by_the_next() {
+async fn a_first_publication_killed_after_any_request_is_repaired_next_time() {
     always_converges(None, &Built::from(NEW)).await;
 }
 
 #[tokio::test]
-async fn a_replacement_that_is_killed_after_any_request_is_made_good_by_the_next() {
+async fn a_replacement_killed_after_any_request_is_repaired_next_time() {
     always_converges(Some(&Built::from(OLD)), &Built::from(NEW)).await;
 }
 
@@ -98,13 +98,13 @@ async fn publishing_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn where_the_api_tells_no_digests_sizes_are_compared_and_a_warning_says_so() {
+async fn without_digests_sizes_are_compared_and_a_warning_says_so() {
     let (old, new) = (Built::from(OLD), Built::from(NEW));
     let server = server();
     server.world().hides_digests = true;
     for built in [&old, &new] {
         let warnings = warnings_of(&server, built).await;
-        let says = |text: &String| text.starts_with("the API tells no digest of `stack-emulator-a");
+        let says = |text: &String| text.starts_with("the API reports no digest of `stack-emulator-a");
         assert!(warnings.len() == 4 && warnings.iter().all(says), "{warnings:?}");
     }
     assert_eq!(seen(&server), end(Some(&old), &new).await);

@@ -1,4 +1,4 @@
-//! Whoever pulls while a publication replaces the newest image gets an image: the old one or the new one.
+//! A pull during a publication that replaces the newest image gets an image: the old one or the new one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

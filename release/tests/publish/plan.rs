@@ -120,7 +120,7 @@ fn images_that_do_not_come_from_one_commit_are_refused() {
 }
 
 #[test]
-fn a_build_is_published_for_every_architecture_unless_one_is_left_out_on_purpose() {
+fn a_build_is_for_every_architecture_unless_one_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let images = [image(dir.path(), Arch::Amd64, NEW)];
     let error = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap_err();

@@ -94,14 +94,14 @@ async fn the_token_does_not_follow_an_answer_to_another_host() {
 }
 
 #[tokio::test]
-async fn a_commit_that_changes_workflows_is_published_by_a_token_that_may_not_write_them() {
+async fn a_commit_that_changes_workflows_needs_no_right_to_write_them() {
     let server = server();
     let built = Built::from(NEW);
     server.world().repo(REPO).workflow_commits.insert(NEW.to_owned());
     let warnings = warnings_of(&server, &built).await;
-    let told = warnings.iter().map(|text| text.split(", and cannot be put there").next().unwrap());
+    let shown = warnings.iter().map(|text| text.split(", and cannot be put there").next().unwrap());
     let tags = ["emulator-dev-20260309-bbbbbbbb", "emulator-dev-latest"];
-    assert!(told.eq(tags.map(|tag| format!("the tag `{tag}` is not on {NEW}"))), "{warnings:?}");
+    assert!(shown.eq(tags.map(|tag| format!("the tag `{tag}` is not on {NEW}"))), "{warnings:?}");
     let world = server.world();
     let repo = &world.repos[REPO];
     assert!(tags.iter().all(|tag| repo.tags[*tag] == "main"));
@@ -109,7 +109,7 @@ async fn a_commit_that_changes_workflows_is_published_by_a_token_that_may_not_wr
 }
 
 #[tokio::test]
-async fn where_the_tag_is_there_nobody_is_told_where_to_make_it() {
+async fn an_existing_tag_is_not_made_again() {
     let server = server();
     let built = Built::from(NEW);
     let mut world = server.world();

@@ -53,7 +53,7 @@ impl StartAnswer {
             return Err(format!("it was booted, since {because}"));
         }
         if self.started_by != kind.by {
-            return Err(format!("it was started by {:?} in place of {:?}", self.started_by, kind.by));
+            return Err(format!("it was started by {:?} instead of {:?}", self.started_by, kind.by));
         }
         if self.rotated != kind.rotated {
             let text = if self.rotated { "secrets of its own" } else { "the image's placeholders" };
@@ -137,7 +137,7 @@ mod tests {
             started(&[("phases", capture)]).check(&TEMPLATE),
         ];
         insta::assert_snapshot!(refusals.map(Result::unwrap_err).join("\n"), @r"
-        it was started by Snapshot in place of Cold
+        it was started by Snapshot instead of Cold
         it ran already
         it was booted, since the guest hangs
         it has the image's placeholders

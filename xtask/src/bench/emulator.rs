@@ -58,7 +58,7 @@ impl<'a> Emulator<'a> {
         &self.home
     }
 
-    /// `start` on the default ports, as a user has it; on any free ones while somebody else has one of those.
+    /// `start` on the default ports, as a user has it; on any free ones while another process has one of those.
     ///
     /// # Errors
     /// When it fails, or was not the start that was to be measured.
@@ -88,7 +88,7 @@ impl<'a> Emulator<'a> {
         self.run(["stop".to_owned()], suspended).await
     }
 
-    /// `capture` with `strategy`, in place of the snapshot that there is.
+    /// `capture` with `strategy`, replacing the snapshot that there is.
     ///
     /// # Errors
     /// When it fails.
@@ -145,7 +145,7 @@ impl<'a> Emulator<'a> {
 }
 
 /// Leaves the machine alone for a moment, with nothing to write: what a command has left to the kernel to do, such as the end of
-/// a machine that was killed, is no part of the next one.
+/// a machine that was killed, does not count in the next one.
 async fn settle() {
     blocking::run(rustix::fs::sync).await;
     tokio::time::sleep(PAUSE).await;

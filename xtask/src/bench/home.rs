@@ -54,7 +54,7 @@ impl<'a> BenchHome<'a> {
         Instance::new(&self.home, InstanceName::default_for(self.arch))
     }
 
-    /// Puts all logs where they outlive this home, in place of those of an earlier failure. Gives none where there are none.
+    /// Moves all logs to where they outlive this home, replacing those of an earlier failure. Returns none if there are none.
     pub(crate) fn keep_logs(&self) -> Option<PathBuf> {
         let instance = self.instance();
         let logs = [

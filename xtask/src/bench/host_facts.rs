@@ -9,7 +9,7 @@ use vm::machine::Accelerator;
 /// Load above which other work than the benchmark's counts in its figures.
 const QUIET: f64 = 0.5;
 
-/// The machine that the figures are of. What it does not tell is `null`.
+/// The machine that the figures are of. What it does not report is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HostFacts {
@@ -89,7 +89,7 @@ pub(crate) fn warning(load: Option<f64>) -> Option<String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A machine that is nobody's.
+    /// An invented machine.
     pub(crate) fn sample() -> HostFacts {
         HostFacts {
             cpu: Some("Example CPU 9000".into()),

@@ -18,7 +18,7 @@ pub(crate) struct MemoryUse {
 /// The memory of the process `pid`.
 ///
 /// # Errors
-/// When it is gone or the operating system does not tell.
+/// When it is gone or the operating system does not report it.
 #[cfg(target_os = "linux")]
 pub(super) fn of(pid: i32) -> anyhow::Result<Option<MemoryUse>> {
     use anyhow::Context as _;
@@ -45,7 +45,7 @@ pub(super) fn of(_: i32) -> anyhow::Result<Option<MemoryUse>> {
     Ok(None)
 }
 
-/// The most memory that the process `pid` has ever had at once, in bytes; none where that is not told, or it is gone.
+/// Returns the peak memory of the process `pid` in bytes; none if that is not reported, or it is gone.
 #[cfg(target_os = "linux")]
 pub(super) fn peak(pid: i32) -> Option<u64> {
     Some(procfs::process::Process::new(pid).ok()?.status().ok()?.vmhwm? << 10)

@@ -88,7 +88,7 @@ pub(crate) mod tests {
     use super::super::host_facts::tests::sample as host;
     use super::*;
 
-    /// A report that nobody has measured.
+    /// An invented report.
     pub(crate) fn sample() -> Report {
         Report::new(host(), measured(), [])
     }

@@ -50,7 +50,7 @@ pub(crate) struct Rounds<'a> {
     pub(crate) contestants: &'a [Contestant<'a>],
     /// How many rounds count.
     pub(crate) count: usize,
-    /// Where progress is told.
+    /// Where progress is reported.
     pub(crate) console: &'a dyn Reporter,
 }
 

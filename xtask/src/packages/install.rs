@@ -135,7 +135,7 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for `manager`; `command` is what people are told to run when there is no way to become root.
+    /// A runner for `manager`; `command` is what a message asks people to run when there is no way to become root.
     async fn of(manager: Manager, command: &[String], phase: &'a Phase<'a>) -> Result<Self, InstallError> {
         let sudo = manager.wants_root() && !rustix::process::geteuid().is_root();
         if sudo && Cmd::new("sudo").args(["-n", "true"]).output().await.is_err() {
@@ -160,7 +160,7 @@ impl<'a> Runner<'a> {
             run = run.finish_within(patience);
         }
         let running = pin!(run.logged(&self.log, |line| self.phase.detail(line)));
-        // Declared after what it tells about, so dropped before it.
+        // Declared after what it reports on, so dropped before it.
         let unfinished = self.patience.map(|_| Unfinished { phase: self.phase, task });
         let result = running.await;
         std::mem::forget(unfinished);
@@ -200,11 +200,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_interrupted_package_manager_ends_what_it_has_begun_and_people_are_told() {
+    async fn an_interrupted_package_manager_finishes_and_that_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let [begun, ended, log] = ["begun", "ended", "log"].map(|name| dir.path().join(name));
         let notices = Notices::default();
-        let phase = Phase::start(&notices, "setup", "Installing");
+        let phase = Phase::start(&notices, "setup", "Install");
         let runner = Runner { phase: &phase, log, sudo: false, patience: Some(PATIENCE) };
         let script = format!("trap '' INT; : > {}; sleep 0.1; : > {}", begun.display(), ended.display());
         let command = ["sh", "-c", script.as_str()].map(str::to_owned);

@@ -35,7 +35,7 @@ pub(crate) enum Feature {
     Test,
     /// Running the tests that boot virtual machines.
     VmTest,
-    /// Running the one of them that proves an image.
+    /// Running the one of them that verifies an image.
     Smoke,
     /// Building the program for other machines than this.
     Dist,
@@ -150,7 +150,7 @@ pub(crate) async fn ensure(features: &[Feature], reporter: &dyn Reporter) -> Res
     }
     let names: Vec<&str> = fixable.iter().map(|missing| missing.name.as_str()).collect();
     let phase =
-        Phase::start(reporter, "setup", &format!("Installing what this host lacks: {}", names.join(", ")));
+        Phase::start(reporter, "setup", &format!("Install what this host lacks: {}", names.join(", ")));
     let mut packages = Vec::new();
     let mut crates = Vec::new();
     for missing in &fixable {

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_feature_can_be_had_under_every_manager_that_does_not_say_otherwise() {
+    fn every_feature_is_available_unless_a_manager_says_otherwise() {
         for feature in Feature::ALL {
             for manager in Manager::ALL {
                 let wanted: Vec<_> =

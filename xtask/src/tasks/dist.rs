@@ -54,7 +54,7 @@ async fn install_target(target: &str, reporter: &dyn Reporter) -> anyhow::Result
     if library.is_dir() {
         return Ok(());
     }
-    let phase = Phase::start(reporter, "target", &format!("Installing Rust's standard library for {target}"));
+    let phase = Phase::start(reporter, "target", &format!("Install Rust's standard library for {target}"));
     Cmd::new("rustup").args(["target", "add", target]).output().await?;
     phase.done();
     Ok(())

@@ -26,12 +26,12 @@ pub(crate) async fn open_to_everybody(reporter: &dyn Reporter) -> anyhow::Result
         reporter.report(&Event::Warning(&text));
         return Ok(());
     }
-    let phase = Phase::start(reporter, "kvm", &format!("Opening `{DEVICE}` to every user"));
+    let phase = Phase::start(reporter, "kvm", &format!("Open `{DEVICE}` to every user"));
     as_root(["tee", RULE_FILE]).stdin(RULE).output().await?;
     as_root(["udevadm", "control", "--reload-rules"]).output().await?;
     as_root(["udevadm", "trigger", "--name-match=kvm"]).output().await?;
     as_root(["udevadm", "settle"]).output().await?;
-    // Opened, since mode bits do not tell all.
+    // Opened, since mode bits do not decide alone.
     opens().with_context(|| format!("`{DEVICE}` does not open, in spite of `{RULE_FILE}`"))?;
     phase.done();
     Ok(())

@@ -67,7 +67,7 @@ async fn installed(reporter: &dyn Reporter) -> anyhow::Result<PathBuf> {
     if venv.join(COMPLETE).exists() {
         return Ok(bin);
     }
-    let phase = Phase::start(reporter, "linters", "Installing actionlint and zizmor");
+    let phase = Phase::start(reporter, "linters", "Install actionlint and zizmor");
     let log = cache.join("linters.log");
     let logged = |cmd: Cmd| {
         let (log, phase) = (&log, &phase);

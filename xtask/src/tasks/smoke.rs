@@ -1,4 +1,4 @@
-//! `cargo xtask smoke`: proves an image through the built program.
+//! `cargo xtask smoke`: verifies an image through the built program.
 
 use std::path::PathBuf;
 

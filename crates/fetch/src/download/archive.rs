@@ -24,7 +24,7 @@ pub enum ArchiveError {
     /// It is not as zips are.
     #[error("it is not a valid zip")]
     Zip(#[source] zip::result::ZipError),
-    /// Something that leads out of the directory that it would be unpacked in: nobody packs that by accident.
+    /// An entry that leads out of the directory that it would be unpacked in, which is never an accident.
     #[error("it has an entry `{0}`, which leads elsewhere")]
     Outside(String),
     /// The file is not in it.

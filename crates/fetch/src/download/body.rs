@@ -15,7 +15,7 @@ use super::error::DownloadError;
 use super::source::{Answer, Source};
 use super::{Manner, Pauses};
 
-/// How often progress is told.
+/// How often progress is reported.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A file's bytes from somewhere on.
@@ -36,8 +36,8 @@ impl Body {
         Self { source: Arc::clone(source), manner, received: Arc::default() }
     }
 
-    /// Sends the bytes from `from` on to `out`, and tells `progress` how many are here and how many there are. Ends when all
-    /// were sent, or nobody takes them any more.
+    /// Sends the bytes from `from` on to `out`, and reports to `progress` how many have arrived and how many there are. Ends when all
+    /// have been sent, or the receiver is closed.
     ///
     /// # Errors
     /// When they cannot be had. What had come by then was sent.
@@ -48,7 +48,7 @@ impl Body {
         progress: impl Fn(u64, Option<u64>),
     ) -> Result<(), DownloadError> {
         self.received.store(from, Ordering::Relaxed);
-        let tell = || {
+        let report = || {
             progress(self.received.load(Ordering::Relaxed), self.source.known().total);
         };
         let work = self.pass_on(from, out);
@@ -57,10 +57,10 @@ impl Body {
         let outcome = loop {
             tokio::select! {
                 outcome = &mut work => break outcome,
-                _ = ticks.tick() => tell(),
+                _ = ticks.tick() => report(),
             }
         };
-        tell();
+        report();
         outcome
     }
 
@@ -93,7 +93,7 @@ impl Body {
                 received: Arc::clone(&self.received),
             };
             let filling = filling.fill(opened.take(), self.manner.pauses());
-            // A task of its own goes on while the piece before it is being stored.
+            // A task of its own continues while the piece before it is being stored.
             async { AbortOnDropHandle::new(tokio::spawn(filling)).await.expect("filling does not panic") }
         });
         let mut pieces = stream::iter(tasks).buffered(self.manner.parallel);
@@ -145,7 +145,7 @@ struct Filling {
 }
 
 impl Filling {
-    /// Receives it, going on where it breaks off. `opened` has begun to answer with it.
+    /// Receives it, and resumes where it breaks off. `opened` has begun to answer with it.
     async fn fill(mut self, mut opened: Option<Response>, mut pauses: Pauses) -> Filled {
         loop {
             let Err(error) = self.once(opened.take()).await else {

@@ -56,11 +56,11 @@ pub enum DownloadError {
         /// The answer.
         status: StatusCode,
     },
-    /// The server does not serve whoever asks.
+    /// The server refuses this client.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The address that the first one has led to is not good any more.
-    #[error("the address that `{url}` has led to is not valid any more: it answered {status}")]
+    /// The address that the first one redirected to is no longer valid.
+    #[error("the address that `{url}` redirected to is no longer valid: it answered {status}")]
     Expired {
         /// The first address.
         url: String,
@@ -68,7 +68,7 @@ pub enum DownloadError {
         status: StatusCode,
     },
     /// The transfer broke off.
-    #[error("the transfer of `{url}` broke off after {received} bytes; it goes on there next time")]
+    #[error("the transfer of `{url}` broke off after {received} bytes; the next attempt resumes there")]
     BrokenOff {
         /// The address.
         url: String,
@@ -113,7 +113,7 @@ pub enum DownloadError {
         #[source]
         source: ArchiveError,
     },
-    /// What was named as a file is none, or none that could be an image.
+    /// What was named is not a file, or not one that could be an image.
     #[error(transparent)]
     Local(#[from] LocalError),
     /// There is too little room for the file.
@@ -177,7 +177,7 @@ impl DownloadError {
             Self::NoSpace(source) => format!("free some space in `{}`", source.path.display()),
             Self::Write { source, path } if source.kind() == io::ErrorKind::StorageFull => {
                 format!(
-                    "free some space where `{}` is; the download goes on where it stopped",
+                    "free some space where `{}` is; the download resumes where it stopped",
                     path.display()
                 )
             }

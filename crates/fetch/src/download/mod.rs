@@ -1,9 +1,9 @@
 //! Downloads that resume and are verified.
 //!
-//! Data goes to a stable `<name>.part` beside the target, so that an interrupted download goes on where it stopped; it is always
-//! the beginning of the file, without gaps. Several pieces are under way at once. The file gets its name only when its digest
-//! is the pinned one; anything else is deleted. An archive is unpacked while it comes. Callers hold a lock of their own per
-//! target: two downloads into one `.part` would spoil it.
+//! Data goes to a stable `<name>.part` beside the target, so that an interrupted download resumes; it is always the beginning of the
+//! file, without gaps. Several pieces are fetched at once. The file gets its name only if its digest is the pinned one; anything else
+//! is deleted. An archive is unpacked while it arrives. Callers hold a lock of their own per target: two downloads into one `.part`
+//! would corrupt it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,13 +38,13 @@ const PIECE: u64 = 2 << 20;
 /// Pieces that are under way at once. Each is kept in memory until those before it are written.
 const PARALLEL: usize = 6;
 
-/// Pause before a broken transfer is taken up again; it doubles each time.
+/// Pause before a broken transfer is resumed; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a piece that broke off is taken up again.
+/// How often a piece that broke off is resumed.
 const RESUMPTIONS: usize = 4;
 
-/// How often a file that has changed meanwhile is begun anew.
+/// How often a file that has changed meanwhile is fetched from its beginning.
 const RESTARTS: usize = 2;
 
 /// The pauses between the tries of one piece.
@@ -100,11 +100,11 @@ impl Downloader {
         Self { client, manner }
     }
 
-    /// Fetches `remote` to `target`, going on from an earlier attempt's [`part_of`] it where the server allows it. Broken
-    /// transfers are taken up again a few times; an address that was never reached fails at once.
+    /// Fetches `remote` to `target`, and resumes an earlier attempt's [`part_of`] it where the server allows it. Broken transfers are
+    /// resumed a few times; an address that was never reached fails at once.
     ///
     /// # Errors
-    /// When the file cannot be had; what was received stays for the next attempt, except when its digest is wrong.
+    /// When the file cannot be fetched; what was received is kept for the next attempt, unless its digest is wrong.
     pub async fn fetch(
         &self,
         remote: &Remote,
@@ -138,7 +138,7 @@ impl Downloader {
                 Err(error) => error,
             };
             match error {
-                // What was resumed was of another file; only a fresh copy can tell whose fault it is.
+                // The part may have been of another file; only a fresh copy shows whether the server is at fault.
                 DownloadError::Digest { .. } | DownloadError::Archive { .. } if resumed => part.discard()?,
                 DownloadError::Changed { .. } if restarts < RESTARTS => {
                     part.discard()?;
@@ -181,7 +181,7 @@ pub fn forget(target: &Path) -> Result<(), FileError> {
 /// Starts the phase that a download reports to: named `download`, titled with the file's name.
 pub fn phase<'a>(reporter: &'a dyn Reporter, target: &Path) -> Phase<'a> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    Phase::start(reporter, "download", &format!("Downloading {name}"))
+    Phase::start(reporter, "download", &format!("Download {name}"))
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Part {
         remove_if_there(&self.path)
     }
 
-    /// Removes what is only needed to go on.
+    /// Removes what is only needed to resume.
     pub(super) fn forget(&self) -> Result<(), FileError> {
         remove_if_there(&self.about)
     }
@@ -121,8 +121,8 @@ impl Part {
 }
 
 impl About {
-    /// Whether bytes of this can become `remote`: what has the same digest is the same, and what has no digest is at least
-    /// told apart by its tag.
+    /// Whether bytes of this can become `remote`: what has the same digest is the same file; without digests, the entity tag
+    /// distinguishes files.
     fn is_of(&self, remote: &Remote) -> bool {
         let same = match (&self.digest, &remote.pin) {
             (Some(kept), Some(wanted)) => *kept == wanted.to_string(),

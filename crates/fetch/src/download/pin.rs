@@ -63,7 +63,7 @@ pub(super) struct Hashed {
 }
 
 impl Hasher {
-    /// A hasher that can tell whether the file is the pinned one.
+    /// Makes a hasher whose result shows whether the file is the pinned one.
     pub(super) fn new(pin: Option<&Pin>) -> Self {
         let sha512 = matches!(pin, Some(Pin::Sha512(_))).then(Sha512::new);
         Self { sha256: digest::Hasher::default(), sha512 }

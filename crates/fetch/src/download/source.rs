@@ -13,7 +13,7 @@ use super::error::DownloadError;
 use super::{Pauses, Remote};
 use crate::Refusal;
 
-/// Longest wait for a limit of requests to be lifted; whoever must wait longer is told until when.
+/// Longest wait for a limit of requests to be lifted; if it takes longer, the error says until when.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// What is known of a file before any of it is asked for.
@@ -97,8 +97,8 @@ impl Source {
         }
     }
 
-    /// Asks for a range that is kept in memory, patiently, and gives the length of the whole with it. From a server without
-    /// ranges comes as much as it gives at once, and no length.
+    /// Asks for a range that is kept in memory, with retries, and returns the length of the whole file with it. A server without
+    /// ranges sends as much as it does at once, and no length.
     pub(super) async fn small(
         &self,
         range: Range<u64>,
@@ -231,7 +231,7 @@ impl Source {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with it")
+        self.state.lock().expect("no holder panics")
     }
 }
 

@@ -52,7 +52,7 @@ impl Blocks {
         Self { receiver, current: Bytes::new(), hasher }
     }
 
-    /// Takes the rest, and gives the digest of everything.
+    /// Takes the rest, and returns the digest of everything.
     fn finish(mut self) -> Hashed {
         while self.next().is_some() {}
         self.hasher.finish()
@@ -145,7 +145,7 @@ pub(super) fn unpack_from_start(
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let Some(path) = path else { return Err(StoreError::Archive(ArchiveError::Outside(name))) };
         if path.file_name().is_some_and(|name| name == wanted) {
-            // It gives no more than it says.
+            // The reader returns no more than the entry says.
             room(entry.size()).map_err(StoreError::Room)?;
             copy(&mut entry, &mut written, &mut file)?;
             break;
@@ -233,7 +233,7 @@ mod tests {
         Blocks::new(receiver, Hasher::new(None))
     }
 
-    /// Lets `store` write to a file, and gives how long that has become. It fails because of the archive.
+    /// Lets `store` write to a file, and returns how long that has become. It fails because of the archive.
     fn refused_after(store: impl FnOnce(Blocks, File) -> Result<Stored, StoreError>) -> u64 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);

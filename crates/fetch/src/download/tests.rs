@@ -155,7 +155,7 @@ impl It {
         result
     }
 
-    /// The download succeeds, and leaves the file and nothing else. Nobody but the API has seen the token.
+    /// The download succeeds, and leaves the file and nothing else. Only the API has seen the token.
     async fn succeeds(&self) {
         self.fetch().await.unwrap();
         assert_eq!(fs::read(self.target()).unwrap(), content());
@@ -331,7 +331,7 @@ async fn an_address_that_has_expired_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_waited_for_when_it_is_short_and_told_when_it_is_long() {
+async fn a_short_limit_of_requests_is_waited_for_and_a_long_one_reported() {
     for place in [Place::Api, Place::Storage] {
         for status in [403, 429] {
             for retry_after in [true, false] {
@@ -414,7 +414,7 @@ async fn a_server_that_is_not_there_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_archive_that_would_write_elsewhere_or_holds_something_else_is_refused() {
+async fn an_archive_that_leads_elsewhere_or_lacks_the_file_is_refused() {
     let stored = zip::CompressionMethod::Stored;
     let bytes = content();
     let refusals = [
@@ -554,7 +554,7 @@ async fn more_than_there_is_room_for_is_refused_before_anything_comes() {
 }
 
 #[tokio::test]
-async fn the_server_is_asked_for_a_length_that_nobody_has_told() {
+async fn the_server_is_asked_for_an_unknown_length() {
     let dir = tempfile::tempdir().unwrap();
     let large = dir.path().join("large");
     fs::File::create(&large).unwrap().set_len(4 << 40).unwrap();

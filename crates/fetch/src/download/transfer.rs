@@ -82,14 +82,14 @@ impl Transfer<'_> {
         let total = source.known().total.or(self.remote.size);
         let stored = if have > 0 && total == Some(have) {
             if self.remote.pin.is_none() {
-                // Only the server knows whether it is still the same file: it tells with a byte of it.
+                // Only the server knows whether it is still the same file: it says so with a byte of it.
                 source.small(have - 1..have, self.downloader.manner.pauses()).await?;
             }
             Stored::plain(hasher.finish())
         } else {
             let size = match total {
                 Some(size) => Some(size),
-                // Nobody has told: the server does, with a byte of it.
+                // Unknown so far: the server says it with a byte of the file.
                 None => source.small(have..have + 1, self.downloader.manner.pauses()).await?.1,
             };
             self.require_space(size, have)?;
@@ -156,7 +156,7 @@ impl Transfer<'_> {
         let body = Body::new(source, self.downloader.manner);
         let described = std::cell::Cell::new(source.known().etag.is_some());
         let progress = |done, total| {
-            // The first answer says which file it is; from then on what comes can be gone on with.
+            // The first answer says which file it is; from then on the transfer can be resumed.
             if !described.get() && source.known().etag.is_some() {
                 described.set(self.part.describe(self.remote, source.known(), compressed).is_ok());
             }

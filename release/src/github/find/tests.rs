@@ -77,7 +77,7 @@ async fn the_rolling_release_is_the_newest_one() {
 }
 
 #[tokio::test]
-async fn without_an_image_in_the_rolling_release_the_newest_of_that_very_branch_is_taken() {
+async fn without_a_rolling_image_the_newest_of_that_very_branch_is_taken() {
     let server = Server::new();
     server.release("emulator-dev-latest", 9, &["stack-emulator-amd64.qcow2.new"]);
     server.release("emulator-dev-20260101-00000001", 1, &[IMAGE]);
@@ -132,7 +132,7 @@ async fn whatever_is_typed_as_a_tag_is_only_a_tag() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_address_is_one_that_needs_no_api_also_when_its_limit_is_used_up() {
+async fn without_a_token_a_used_up_limit_leads_to_an_address_without_api() {
     let server = Server::new();
     server.release("emulator-dev-latest", 1, &[IMAGE]);
     let web = format!("{}/stack/emulator/releases/download/emulator-dev-latest/{IMAGE}", server.0.web_url());
@@ -168,7 +168,7 @@ async fn a_pull_request_is_found_by_its_commit_and_a_fork_is_told() {
 }
 
 #[tokio::test]
-async fn a_build_that_runs_one_that_failed_and_an_expired_one_are_different_things() {
+async fn running_failed_and_expired_builds_have_messages_of_their_own() {
     let server = Server::new();
     server.pull(REPO);
     let failed = server.run(|run| run.conclusion = Some("failure"));
@@ -231,7 +231,7 @@ async fn what_the_api_refuses_is_told_apart() {
 
     server.0.rule(Rule::new(Place::Api, Fault::Status(403)));
     let text = server.refusal(Wanted::Run(1)).await;
-    assert!(text.ends_with("answered 403: it was told to fail"), "{text}");
+    assert!(text.ends_with("answered 403: it was set to fail"), "{text}");
     server.0.clear_rules();
 
     let private = server.find_as(None, Wanted::Run(99)).await.unwrap_err();

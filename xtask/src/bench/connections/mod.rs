@@ -62,7 +62,7 @@ pub(crate) struct Connections<'a> {
     pub(crate) contestants: &'a [Contestant<'a>],
     /// How many rounds there are.
     pub(crate) count: usize,
-    /// Where progress is told.
+    /// Where progress is reported.
     pub(crate) console: &'a dyn Reporter,
 }
 

@@ -1,4 +1,4 @@
-//! One machine that goes on from a snapshot, runs for a while, and is kept again.
+//! One machine that is resumed from a snapshot, runs for a while, and is saved again.
 
 use std::fs::{self, File};
 use std::io;
@@ -42,7 +42,7 @@ pub(crate) struct Source<'a> {
 /// One run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sample {
-    /// Seconds from the first copy to the moment in which the machine goes on.
+    /// Seconds from the first copy to the moment in which the machine resumes.
     pub(super) resume: f64,
     /// Seconds until the guest answers: until then it has touched memory that may have to be read first.
     pub(super) answer: f64,
@@ -59,7 +59,7 @@ struct Placed {
     memory: Memory,
     /// Where it has to be copied from, when it is kept.
     held: Option<HeldMemory>,
-    /// Whoever is filling it, and has it open until QEMU has it too.
+    /// The process that fills it and keeps it open until QEMU has opened it.
     filling: Option<JoinHandle<io::Result<SharedMemory>>>,
     /// What is to be mapped, open until QEMU has it too.
     open: Option<SavedMemory>,
@@ -203,7 +203,7 @@ async fn written_back_in(idle: Option<Duration>) -> anyhow::Result<Option<u64>> 
     Ok(before.zip(after).map(|(before, after)| after - before))
 }
 
-/// Bytes that the kernel has written back to disks since it was booted, whoever has written them.
+/// Bytes that the kernel has written back to disks since it was booted, by any process.
 #[cfg(target_os = "linux")]
 fn written_back() -> anyhow::Result<Option<u64>> {
     let pages = procfs::vmstat()?.get("nr_written").copied();
@@ -222,7 +222,7 @@ struct Sockets(PathBuf);
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        // Empty sockets in a private directory harm nobody.
+        // Empty sockets in a private directory are harmless.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

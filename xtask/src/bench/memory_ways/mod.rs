@@ -1,4 +1,4 @@
-//! Ways to hold a guest's memory, compared below the program: how soon a machine goes on, what it costs to keep it again, and what
+//! Ways to hold a guest's memory, compared below the program: how soon a machine resumes, what it costs to save it again, and what
 //! the disk has to do meanwhile. `docs/snapshots.md` has the figures.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(crate) use machine::Source;
 /// What people should know about one of the figures.
 const WRITTEN_BACK: &str = "`written back` is what the whole system wrote to its disks while a guest was idle, other programs' share too";
 
-/// What holds the memory of a machine that goes on from a snapshot.
+/// What holds the memory of a machine that is resumed from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     /// A private map of the snapshot's file, whose pages are read when they are touched; read out of QEMU and stored to a sparse
@@ -54,7 +54,7 @@ pub(crate) struct Comparison<'a> {
     pub(crate) count: usize,
     /// How long each machine runs before it is kept, for what is written back meanwhile.
     pub(crate) idle: Option<Duration>,
-    /// Where progress is told.
+    /// Where progress is reported.
     pub(crate) console: &'a dyn Reporter,
 }
 
