@@ -5,15 +5,15 @@ use clap::Parser;
 
 use crate::tasks::Task;
 
-/// Maintainers' commands: build QEMU and the image, test, publish.
+/// Maintainers' commands: build QEMU and the image, test, publish
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// Shows warnings and errors only.
+    /// Show warnings and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Shows every line that the steps print.
+    /// Show every line that the steps print
     #[arg(long, short, global = true)]
     verbose: bool,
 

@@ -78,7 +78,7 @@ pub(crate) async fn ensure(arches: &[Arch], reporter: &dyn Reporter) -> Result<H
     if version < OLDEST {
         return Err(FallbackError::TooOld { found: version });
     }
-    reporter.report(&Event::Notice(&format!("going on with this host's QEMU {version}")));
+    reporter.report(&Event::Notice(&format!("continuing with this host's QEMU {version}")));
     Ok(HostQemu { version })
 }
 

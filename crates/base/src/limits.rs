@@ -84,8 +84,8 @@ pub fn file_size(what: &'static str, needed: u64) -> Result<(), TooLow> {
     within(needed, getrlimit(Resource::Fsize).current, |limit| TooLow::FileSize { what, needed, limit })
 }
 
-/// Checks that a machine may have as many files open and work for as long as it needs, which a machine that has gone on
-/// already would be ended by.
+/// Checks that a machine may have as many files open and use as much processor time as it needs: a limit that is reached later would
+/// end a machine in use.
 ///
 /// # Errors
 /// When this process, and so those that it starts, may not.

@@ -39,7 +39,7 @@ impl Backoff {
     }
 }
 
-/// Polls `probe` until it gives a value.
+/// Polls `probe` until it returns a value.
 ///
 /// # Errors
 /// When `limit` passes first.

@@ -1,4 +1,4 @@
-//! What a client proves its identity with.
+//! What a client identifies itself with.
 
 use protocol::Secret;
 

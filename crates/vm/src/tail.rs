@@ -53,7 +53,7 @@ impl Tail {
             Err(error) => return Err(error),
         };
         let len = file.metadata()?.len();
-        // One that had become too long begins anew.
+        // A log that had become too long was truncated: it is read from its beginning.
         if len < self.offset {
             self.offset = 0;
         }

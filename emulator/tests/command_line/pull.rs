@@ -20,7 +20,7 @@ fn the_newest_release_is_pulled_and_a_second_pull_does_nothing_and_says_so() {
     the image for amd64 is release `emulator-dev-latest` of `stack/emulator`; it is in `[root]/home/images/stack-emulator-amd64.qcow2`
     --- stderr
     pulling release `emulator-dev-latest` of `stack/emulator`
-    ok Downloading stack-emulator-amd64.qcow2 ([time])
+    ok Download stack-emulator-amd64.qcow2 ([time])
     ok Look into the image ([time])
     ");
     hub.has(&bytes);

@@ -120,7 +120,7 @@ fn the_old_image_stays(source: Source) {
     let middle = case.length / 2;
     case.fails(7, "cause: ", [storage(Fault::WrongByte(middle))], &old);
     case.fails(7, "cause: ", [storage(Fault::TruncateTo(case.length - 1000))], &old);
-    case.fails(1, "is not valid any more: it answered 403", [storage(Fault::Expired)], &old);
+    case.fails(1, "is no longer valid: it answered 403", [storage(Fault::Expired)], &old);
     case.fails(1, "answered 500", [storage(Fault::Status(500))], &old);
     let (place, path) = case.door();
     case.fails(1, "answered 404", [Rule::new(place, Fault::Status(404)).path(path)], &old);

@@ -57,7 +57,7 @@ pub enum Fault {
     ETag(String),
     /// `Range` is ignored.
     NoRanges,
-    /// The signed address is not valid any more.
+    /// The signed address is no longer valid.
     Expired,
     /// Every answer comes so much later.
     Delay(Duration),

@@ -91,7 +91,7 @@ impl Shared {
         std::future::pending().await
     }
 
-    /// Notes a request and gives the faults that it meets.
+    /// Notes a request and returns the faults that it meets.
     fn arrive(&self, request: Request) -> Vec<Fault> {
         let mut inner = self.inner.lock().expect("no handler panics");
         let faults = inner.rules.iter_mut().filter_map(|rule| rule.strike(&request)).collect();

@@ -153,7 +153,7 @@ impl World {
         self.last_id
     }
 
-    /// Adds a release and gives its id.
+    /// Adds a release and returns its id.
     pub fn add_release(&mut self, repo: &str, release: Release) -> u64 {
         let id = self.next_id();
         let repo = self.repo(repo);
@@ -164,7 +164,7 @@ impl World {
         id
     }
 
-    /// Adds a file to a release and gives the asset's id.
+    /// Adds a file to a release and returns the asset's id.
     pub fn add_asset(&mut self, repo: &str, release: u64, name: &str, content: Content) -> u64 {
         let id = self.next_id();
         let asset = Asset { name: name.to_owned(), content, state: "uploaded", has_digest: true };
@@ -172,14 +172,14 @@ impl World {
         id
     }
 
-    /// Adds a run and gives its id.
+    /// Adds a run and returns its id.
     pub fn add_run(&mut self, repo: &str, run: Run) -> u64 {
         let id = self.next_id();
         self.repo(repo).runs.insert(id, run);
         id
     }
 
-    /// Adds an artifact to a run and gives its id.
+    /// Adds an artifact to a run and returns its id.
     pub fn add_artifact(&mut self, repo: &str, run: u64, name: &str, content: Content) -> u64 {
         let id = self.next_id();
         let artifact = Artifact {

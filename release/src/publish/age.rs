@@ -6,7 +6,7 @@ use crate::github::model::Release;
 use crate::github::{ApiError, GitHub};
 
 /// The commit of what `release` has, if that is newer than what is planned: a later commit, or a later build where the history does not
-/// tell. Notes that say nothing are no reason to keep it.
+/// tell. Notes without a commit do not keep it.
 pub(super) async fn newer(
     github: &GitHub,
     planned: &PlannedRelease,

@@ -30,7 +30,7 @@ async fn killed_by(rule: Rule, before: Option<&Built>, new: &Built) -> (bool, Se
     (killed, seen(&server))
 }
 
-/// Kills at every single request that `rule` is about, and gives their number.
+/// Kills at every single request that `rule` is about, and returns their number.
 async fn killed_at_each(rule: &Rule, before: Option<&Built>, new: &Built) -> u32 {
     let expected = end(before, new).await;
     let mut count = 0;

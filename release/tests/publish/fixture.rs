@@ -95,7 +95,7 @@ pub(crate) async fn publish(server: &Server, built: &Built) -> Result<(), Publis
     carry_out(&built.plan, &client(server), &Silent).await.map(drop)
 }
 
-/// Publishes, and gives what it warned of.
+/// Publishes, and returns what it warned of.
 pub(crate) async fn warnings_of(server: &Server, built: &Built) -> Vec<String> {
     let warnings = Warnings::default();
     carry_out(&built.plan, &client(server), &warnings).await.unwrap();

@@ -17,7 +17,7 @@ fn anonymous(server: &Server) -> GitHub {
     GitHub::new(Address::of(&server.api_url()).unwrap(), repo(), None).unwrap()
 }
 
-/// Pulls until `done` and once more; gives the digest of each image that it got.
+/// Pulls until `done` and once more; returns the digest of each image that it got.
 async fn pull_until(server: &Server, github: GitHub, done: &AtomicBool) -> Vec<Sha256> {
     let mut got = Vec::new();
     loop {

@@ -55,7 +55,7 @@ pub(crate) struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Measures everything, and gives what each of the programs took.
+    /// Measures everything, and returns what each of the programs took.
     ///
     /// # Errors
     /// When a command fails or does something else than what was to be measured. Nothing is left running.

@@ -76,7 +76,7 @@ impl Manager {
         (self == Self::Apt).then(|| arguments.iter().chain(options).cloned().collect())
     }
 
-    /// Command that ends what an interrupted installation has left half-done, for managers that refuse to go on before that.
+    /// Command that ends what an interrupted installation has left half-done, for managers that refuse to continue before that.
     pub(super) fn repair(self) -> Option<Vec<String>> {
         let command = ["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--configure", "-a"];
         (self == Self::Apt).then(|| command.map(str::to_owned).into())

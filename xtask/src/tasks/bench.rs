@@ -32,9 +32,9 @@ use crate::bench::report::Report;
 use crate::bench::rounds::Rounds;
 use crate::bench::{plot, table};
 
-/// Measures how long `emulator` takes to start, stop and capture, as a user runs it.
+/// Measure how long `emulator` takes to start, stop and capture, as a user runs it
 ///
-/// Image and QEMU are built or found as in every other task; instances and snapshots are the benchmark's own and go with it.
+/// Image and QEMU are built or found as in every other task; instances and snapshots are the benchmark's own and are removed with it.
 /// `docs/bench.md` says what is measured, and how to read it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -46,7 +46,7 @@ use crate::bench::{plot, table};
   cargo xtask bench --memory --idle 30s
   cargo xtask bench --download --rounds 3")]
 pub(crate) struct Bench {
-    /// How often everything is measured.
+    /// How often everything is measured
     #[arg(long, value_name = "N", default_value = "10")]
     rounds: NonZeroUsize,
 
@@ -54,39 +54,39 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "amd64|arm64")]
     arch: Option<Arch>,
 
-    /// Image to measure, in place of the one that this checkout builds.
+    /// Image to measure instead of the one that this checkout builds
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     image: Option<PathBuf>,
 
-    /// File for every figure as JSON.
+    /// File for every figure as JSON
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     json: Option<PathBuf>,
 
-    /// File for a picture of the figures as SVG.
+    /// File for a picture of the figures as SVG
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     plot: Option<PathBuf>,
 
-    /// Another `emulator` to measure in turns with this checkout's; may be given more than once.
+    /// Another `emulator` to measure in turns with this checkout's; may be given more than once
     #[arg(long, value_name = "FILE", value_parser = absolute_path, conflicts_with_all = ["memory", "download"])]
     peer: Vec<PathBuf>,
 
-    /// Image of the peers, for those that cannot read this checkout's.
+    /// Image of the peers, for those that cannot read this checkout's
     #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "peer")]
     peer_image: Option<PathBuf>,
 
-    /// Compares ways to hold the memory of a guest instead: how soon it goes on, and what keeping it costs.
+    /// Compare ways to hold the memory of a guest instead: how soon it resumes, and what saving it costs
     #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
     memory: bool,
 
-    /// Measures clients that come at the same time instead: 200 requests and 50 sign-ins at once through a forwarded port.
+    /// Measure simultaneous clients instead: 200 requests and 50 sign-ins at once through a forwarded port
     #[arg(long, conflicts_with_all = ["plot", "memory", "download"], help_heading = "Connections")]
     connections: bool,
 
-    /// Measures pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`. Takes 10 GB of the disk for a while.
+    /// Measure pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`; needs 10 GB of the disk for a while
     #[arg(long, conflicts_with_all = ["json", "plot", "memory"], help_heading = "Downloads")]
     download: bool,
 
-    /// How long each guest is left idle, to see what the whole system writes to its disks meanwhile, "30s".
+    /// How long each guest is left idle, to see what the whole system writes to its disks meanwhile, "30s"
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "memory", help_heading = "Memory")]
     idle: Option<Duration>,
 }

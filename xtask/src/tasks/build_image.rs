@@ -17,7 +17,7 @@ use vm::home::Home;
 use super::arguments::{Arches, absolute_path};
 use crate::packages::{self, Feature};
 
-/// Builds the image: base system, provisioning in a virtual machine, compressed disk.
+/// Build the image: base system, provisioning in a virtual machine, compressed disk
 ///
 /// What an image is made from has a key: with nothing changed this ends in seconds. The base system is kept in the cache by its
 /// content. A failed or interrupted build leaves its logs, and the image that was there before.
@@ -34,47 +34,47 @@ pub(crate) struct BuildImage {
     #[arg(value_name = "amd64|arm64|both")]
     arch: Arches,
 
-    /// What the base system is made from: packages, installed natively, or Debian's cloud image.
+    /// What the base system is made from: packages, installed natively, or Debian's cloud image
     #[arg(long, value_enum, default_value_t, help_heading = "Base")]
     base: BaseKind,
 
-    /// Cloud image to take in place of the pinned address: a file, or another address of it.
+    /// Cloud image to use instead of the pinned address: a file, or another address of it
     #[arg(long, value_name = "FILE|URL", value_parser = cloud_image, help_heading = "Base")]
     cloud_image: Option<Origin>,
 
-    /// SHA-512 of `--cloud-image` where it is not the pinned image.
+    /// SHA-512 of `--cloud-image` if it is not the pinned image
     #[arg(long, value_name = "DIGEST", requires = "cloud_image", help_heading = "Base")]
     cloud_sha512: Option<String>,
 
-    /// Finishes the base of another architecture in a virtual machine, even where this machine's kernel could run its programs.
+    /// Finish the base of another architecture in a virtual machine, even where this machine's kernel could run its programs
     #[arg(long, help_heading = "Base")]
     no_binfmt: bool,
 
-    /// Makes the base again even if it is in the cache, and so takes the newest packages.
+    /// Make the base again even if it is in the cache, and so get the newest packages
     #[arg(long, help_heading = "Base")]
     refresh_base: bool,
 
-    /// Directory with the description of another stack: `stack.toml`, and `services` and `files` of its own.
+    /// Directory with the description of another stack: `stack.toml`, and `services` and `files` of its own
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
     stack: Option<PathBuf>,
 
-    /// Builds even if nothing has changed.
+    /// Build even if nothing has changed
     #[arg(long)]
     force: bool,
 
-    /// Directory for the image, in place of the emulator's home.
+    /// Directory for the image instead of the emulator's home
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
     output: Option<PathBuf>,
 
-    /// Prints the outcome as one line of JSON on stdout.
+    /// Print the outcome as one line of JSON on stdout
     #[arg(long)]
     json: bool,
 
-    /// Memory of the virtual machine in MiB, in place of the stack's own.
+    /// Memory of the virtual machine in MiB instead of the stack's own
     #[arg(long, value_name = "MIB", help_heading = "Virtual machine")]
     memory: Option<u64>,
 
-    /// CPUs of the virtual machine, in place of the stack's own.
+    /// CPUs of the virtual machine instead of the stack's own
     #[arg(long, value_name = "N", help_heading = "Virtual machine")]
     cpus: Option<u32>,
 
@@ -90,10 +90,10 @@ pub(crate) struct BuildImage {
 /// What a base system is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum BaseKind {
-    /// Packages, installed natively by mmdebstrap.
+    /// Packages, installed natively by mmdebstrap
     #[default]
     Bootstrap,
-    /// Debian's official cloud image; packages are installed in a virtual machine.
+    /// Debian's official cloud image; packages are installed in a virtual machine
     Cloud,
 }
 
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_without_bootstrap_tools_takes_the_cloud_image_and_needs_none_of_them() {
+    fn a_host_without_bootstrap_tools_takes_the_cloud_image() {
         assert_eq!(kind_without(&[]), BaseKind::Bootstrap);
         let kind = kind_without(&["mmdebstrap"]);
         assert_eq!(base(kind, None, None).unwrap(), Base::Cloud(None));

@@ -16,30 +16,30 @@ use super::arguments::absolute_path;
 use crate::host_qemu;
 use crate::packages::{self, Feature};
 
-/// Builds the pinned QEMU from source, into a prefix of its own.
+/// Build the pinned QEMU from source, into a prefix of its own
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask build-qemu
   cargo xtask build-qemu --source ~/Downloads/qemu-10.2.2.tar.xz
   cargo xtask build-qemu --print-cache-key")]
 pub(crate) struct BuildQemu {
-    /// Takes this tarball instead of fetching one; it must be one of the pinned ones.
+    /// Use this tarball instead of fetching one; it must be one of the pinned ones
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     source: Option<PathBuf>,
 
-    /// Builds from the beginning, even if there is a working result or an unfinished build.
+    /// Build from the beginning, even if there is a working result or an unfinished build
     #[arg(long)]
     force: bool,
 
-    /// Prints the key of the result for this host, for CI caches, and does nothing else.
+    /// Print the key of the result for this host, for CI caches, and do nothing else
     #[arg(long, conflicts_with_all = ["source", "force", "jobs", "prefix_root"])]
     print_cache_key: bool,
 
-    /// Compilers that run at once [default: one a processor].
+    /// Compilers that run at once [default: one a processor]
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
-    /// Directory that the prefix is made in [default: `qemu` in the emulator's home].
+    /// Directory that the prefix is made in [default: `qemu` in the emulator's home]
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
     prefix_root: Option<PathBuf>,
 }

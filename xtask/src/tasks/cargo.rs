@@ -49,7 +49,7 @@ pub(crate) async fn run_openly<'a>(
     blocking::run(run).await
 }
 
-/// Builds the `emulator` program in release mode and gives its path.
+/// Builds the `emulator` program in release mode and returns its path.
 ///
 /// # Errors
 /// When the build fails.
@@ -57,9 +57,9 @@ pub(crate) async fn emulator_binary() -> anyhow::Result<PathBuf> {
     built("emulator", &["--quiet", "--release"], []).await
 }
 
-/// Builds this very program and gives its path.
+/// Builds this very program and returns its path.
 ///
-/// The path that the program was started from is no substitute: a build of the whole workspace replaces the file, and the
+/// The path that the program was started from does not do: a build of the whole workspace replaces the file, and the
 /// running program then has a path that is gone.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub(crate) async fn xtask_binary() -> anyhow::Result<PathBuf> {
     built("xtask", &["--quiet"], []).await
 }
 
-/// Builds program `name` of the package that is called like it, and gives the path that cargo names: variables and cargo's configuration
+/// Builds program `name` of the package that is called like it, and returns the path that cargo names: variables and cargo's configuration
 /// can lead it anywhere.
 ///
 /// # Errors

@@ -15,17 +15,17 @@ use super::arguments::absolute_path;
 use super::cargo::built;
 use crate::packages::{self, Feature};
 
-/// Builds the program for one platform and packs it as releases carry it. Prints the archive's path.
+/// Build the program for one platform, pack it as releases carry it, and print the archive's path
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask dist
   cargo xtask dist --target x86_64-unknown-linux-musl --output target/dist")]
 pub(crate) struct Dist {
-    /// Platform, as rustc calls it [default: this machine's].
+    /// Platform, as rustc calls it [default: this machine's]
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
 
-    /// Directory for the archive.
+    /// Directory for the archive
     #[arg(long, value_name = "DIR", value_parser = absolute_path, default_value = "target/dist")]
     output: PathBuf,
 }
@@ -48,7 +48,7 @@ impl Dist {
     }
 }
 
-/// Has the standard library for `target`.
+/// Installs the standard library for `target` unless it is there.
 async fn install_target(target: &str, reporter: &dyn Reporter) -> anyhow::Result<()> {
     let library = PathBuf::from(rustc(&["--print", "target-libdir", "--target", target]).await?);
     if library.is_dir() {

@@ -9,19 +9,19 @@ use image::arch::Arch;
 use super::vm_tier::VmTier;
 use crate::packages::{self, Feature};
 
-/// Sends random and concurrent requests to a machine's API and dashboard.
+/// Send random and concurrent requests to a machine's API and dashboard
 ///
-/// `test` does so for 20 seconds. Fails with the requests that were answered as none may be, and with the seed that repeats them.
+/// `test` does so for 20 seconds. A failure names the requests whose answers are never allowed, and the seed that repeats them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask fuzz-api
   cargo xtask fuzz-api --minutes 60 --seed 42")]
 pub(crate) struct FuzzApi {
-    /// How long.
+    /// How long
     #[arg(long, value_name = "N", default_value_t = 10)]
     minutes: u64,
 
-    /// What the requests follow from, in place of a number that nobody chose.
+    /// Seed of the requests [default: a random one]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 }

@@ -15,7 +15,7 @@ const RULE_FILE: &str = "/etc/udev/rules.d/99-stack-emulator-kvm.rules";
 
 const RULE: &str = "KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"\n";
 
-/// Lets everybody open `/dev/kvm`, by a rule: a mode that is merely changed is changed back by udev's next event. Comes after
+/// Lets every user open `/dev/kvm`, by a rule: a mode that is merely changed is changed back by udev's next event. Comes after
 /// packages are installed, which is such an event. Without a `/dev/kvm` there is nothing to do.
 ///
 /// # Errors

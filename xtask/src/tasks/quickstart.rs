@@ -14,10 +14,10 @@ use xshell::{Shell, cmd};
 use super::cargo::emulator_binary;
 use super::{build_image, build_qemu};
 
-/// Goes from a fresh clone to a running, healthy emulator.
+/// Go from a fresh clone to a running, healthy emulator
 ///
 /// Installs what the host lacks, builds or finds QEMU, builds the image, starts it, and prints the addresses, how to stop
-/// it, and how long each part took. What is there already is not done again.
+/// it, and how long each part took. Finished parts are not repeated.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask quickstart

@@ -27,7 +27,7 @@ use vm::qemu::find_img;
 
 use super::arguments::absolute_path;
 
-/// Publishes images, or the program, as releases on GitHub.
+/// Publish images, or the program, as releases on GitHub
 #[derive(Debug, Args)]
 pub(crate) struct Release {
     #[command(subcommand)]
@@ -37,11 +37,11 @@ pub(crate) struct Release {
 /// What is done about a release.
 #[derive(Debug, Subcommand)]
 enum ReleaseStep {
-    /// Prints as JSON what would be published: releases, notes, and every file with size and digest.
+    /// Print as JSON what would be published: releases, notes, and every file with size and digest
     Plan(ReleaseOptions),
-    /// Prints the notes of the release.
+    /// Print the notes of the release
     Notes(ReleaseOptions),
-    /// Prints the plan and carries it out. Doing it again after a failure goes on where it stopped.
+    /// Print the plan and carry it out; after a failure, the same command resumes where it stopped
     #[command(after_help = "Examples:
   cargo xtask release publish --repo OWNER/NAME --branch dev --dry-run
   cargo xtask release publish --images target/dist --bench target/dist/bench.json
@@ -52,7 +52,7 @@ The token is that of `GITHUB_TOKEN`, `GH_TOKEN` or `gh auth token`; it has to be
         #[command(flatten)]
         options: ReleaseOptions,
 
-        /// Prints the plan, and does nothing else.
+        /// Print the plan, and do nothing else
         #[arg(long)]
         dry_run: bool,
     },
@@ -61,35 +61,35 @@ The token is that of `GITHUB_TOKEN`, `GH_TOKEN` or `gh auth token`; it has to be
 /// What is published, and where.
 #[derive(Debug, Args)]
 struct ReleaseOptions {
-    /// Repository, "owner/name".
+    /// Repository, "owner/name"
     #[arg(long, value_name = "REPO", env = "GITHUB_REPOSITORY")]
     repo: Repo,
 
-    /// Branch that the images are of, or tag of the program's release [default: the checkout's, or that of the version].
+    /// Branch that the images are of, or tag of the program's release [default: the checkout's, or that of the version]
     #[arg(long = "branch", visible_alias = "tag", value_name = "NAME", env = "GITHUB_REF_NAME")]
     git_ref: Option<String>,
 
-    /// Directory with the images [default: that of the emulator's home].
+    /// Directory with the images [default: that of the emulator's home]
     #[arg(long, value_name = "DIR", value_parser = absolute_path)]
     images: Option<PathBuf>,
 
-    /// Figures for the notes, as `cargo xtask bench --json` writes them.
+    /// Figures for the notes, as `cargo xtask bench --json` writes them
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     bench: Option<PathBuf>,
 
-    /// Leaves the branch's rolling release alone, as where GitHub is told to make releases immutable.
+    /// Leave the branch's rolling release alone, for repositories whose releases are immutable
     #[arg(long, env = "EMULATOR_NO_ROLLING", value_parser = FalseyValueParser::new())]
     no_rolling: bool,
 
-    /// Replaces the branch's rolling release also when the images in it are newer.
+    /// Replace the branch's rolling release even if the images in it are newer
     #[arg(long)]
     replace_newer: bool,
 
-    /// Leaves out an architecture of which there is no image. It cannot be added to this build's release later.
+    /// Leave out an architecture without an image; it cannot be added to this build's release later
     #[arg(long)]
     incomplete: bool,
 
-    /// Publishes the program instead, whose archives are in this directory.
+    /// Publish the program instead, whose archives are in this directory
     #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "replace_newer", "incomplete"])]
     program: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::kvm;
 use crate::packages::{self, Feature};
 
-/// Installs what this host lacks for building and testing; every other task does its part of this by itself.
+/// Install what this host lacks for building and testing; every other task does its part of this by itself
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask setup
@@ -17,15 +17,15 @@ use crate::packages::{self, Feature};
   cargo xtask setup --for build-qemu --for test
   cargo xtask setup --kvm")]
 pub(crate) struct Setup {
-    /// Only prints what is missing, and fails if anything is.
+    /// Only print what is missing, and fail if anything is
     #[arg(long)]
     check: bool,
 
-    /// Looks at this part of the work only; may be given more than once.
+    /// Look at this part of the work only; may be given more than once
     #[arg(long = "for", value_name = "FEATURE", value_enum, default_value = "all")]
     features: Vec<SetupFeature>,
 
-    /// Lets every user of this host open `/dev/kvm`, afterwards and for good, by a udev rule; for CI runners.
+    /// Let every user of this host open `/dev/kvm`, permanently, by a udev rule; for CI runners
     #[arg(long, conflicts_with = "check")]
     kvm: bool,
 }
@@ -33,21 +33,21 @@ pub(crate) struct Setup {
 /// A part of the work that needs something from the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SetupFeature {
-    /// Compiling QEMU.
+    /// Compile QEMU
     BuildQemu,
-    /// Making the base of an image from Debian's archive.
+    /// Make the base of an image from Debian's archive
     Bootstrap,
-    /// Making an image from a base.
+    /// Make an image from a base
     Provision,
-    /// Running the checks, and the tests without virtual machines.
+    /// Run the checks, and the tests without virtual machines
     Test,
-    /// Running the tests that boot virtual machines.
+    /// Run the tests that boot virtual machines
     VmTest,
-    /// Proving an image.
+    /// Verify an image
     Smoke,
-    /// Building the program for other machines than this.
+    /// Build the program for other machines than this
     Dist,
-    /// All of these.
+    /// All of these
     All,
 }
 

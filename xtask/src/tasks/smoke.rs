@@ -10,27 +10,17 @@ use super::arguments::absolute_path;
 use super::vm_tier::VmTier;
 use crate::packages::{self, Feature};
 
-/// Goes from a fresh clone to a running, healthy emulator.
-///
-/// Installs what the host lacks, builds or finds QEMU, builds the image, starts it, and prints the addresses, how to stop
-/// it, and how long each part took. What is there already is not done again.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  cargo xtask quickstart
-  STACK_EMULATOR_HOME=/tmp/try cargo xtask quickstart")]
-pub(crate) struct Quickstart {}
-
-/// Proves an image through the built `emulator`: start, status, HTTP checks, sign-in, keys, stop, nothing left running.
+/// Verify an image through the built `emulator`: start, status, HTTP checks, sign-in, keys, stop, nothing left running
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask smoke amd64
   cargo xtask smoke arm64
   cargo xtask smoke amd64 --image stack-emulator-amd64.qcow2")]
 pub(crate) struct Smoke {
-    /// Architecture of the image; it is built when it is missing.
+    /// Architecture of the image; it is built when it is missing
     arch: Arch,
 
-    /// Image to prove, in place of the one that this checkout builds.
+    /// Image to verify instead of the one that this checkout builds
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     image: Option<PathBuf>,
 }

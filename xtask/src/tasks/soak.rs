@@ -11,23 +11,23 @@ use super::arguments::absolute_path;
 use super::vm_tier::VmTier;
 use crate::packages::{self, Feature};
 
-/// Kills, suspends and starves one machine again and again, and proves after each time that nothing is lost or left over.
+/// Kill, suspend and starve one machine again and again, and check after each time that nothing is lost or left over
 ///
-/// Ends at the first loss, and says where its logs are. Takes root, for a small disk.
+/// It ends at the first loss, and says where its logs are. It needs root, for a small disk.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask soak
   cargo xtask soak --cycles 100 --seed 7")]
 pub(crate) struct Soak {
-    /// How often.
+    /// How often
     #[arg(long, value_name = "N", default_value = "1000")]
     cycles: NonZeroUsize,
 
-    /// What the cycles are drawn by [default: another one each time, which is printed].
+    /// Seed of the cycles [default: another one each time, which is printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// File for every figure as JSON.
+    /// File for every figure as JSON
     #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     json: Option<PathBuf>,
 }

@@ -11,7 +11,7 @@ use super::linters;
 use super::vm_tier::{VmTier, images_for};
 use crate::packages::{self, Feature};
 
-/// Runs every check and every test, those with virtual machines included.
+/// Run every check and every test, those with virtual machines included
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask test
@@ -19,19 +19,19 @@ use crate::packages::{self, Feature};
   cargo xtask test --only-vm -- kill
   cargo xtask test --only-vm --arch arm64")]
 pub(crate) struct Test {
-    /// Leaves out the tests that boot virtual machines.
+    /// Leave out the tests that boot virtual machines
     #[arg(long, conflicts_with = "only_vm")]
     no_vm: bool,
 
-    /// Runs nothing but the tests that boot virtual machines.
+    /// Run nothing but the tests that boot virtual machines
     #[arg(long)]
     only_vm: bool,
 
-    /// Architectures whose virtual machines are tested; their images are built if need be.
+    /// Architectures whose virtual machines are tested; their images are built if need be
     #[arg(long, value_name = "amd64|arm64|both", default_value = "amd64", conflicts_with = "no_vm")]
     arch: Arches,
 
-    /// Runs only the tests whose names contain one of these.
+    /// Run only the tests whose names contain one of these
     #[arg(last = true)]
     names: Vec<String>,
 }

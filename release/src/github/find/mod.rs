@@ -38,8 +38,8 @@ pub struct Found {
     pub remote: Remote,
     /// Whose code is in it, when that is not the repository's own.
     pub fork: Option<Fork>,
-    /// Why the API could not be asked, if so: the address is then one that needs no API, size and digest are not known, and nobody
-    /// knows whether there is such a file.
+    /// Why the API could not be asked, if so: the address is then one that needs no API, size and digest are not known, nor is it
+    /// known whether there is such a file.
     pub unasked: Option<Arc<ApiError>>,
 }
 

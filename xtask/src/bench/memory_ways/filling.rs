@@ -23,7 +23,7 @@ pub(super) fn fill(memory: &SharedMemory, path: &Path) -> io::Result<()> {
     let portions = usize::try_from(len.div_ceil(PORTION)).map_err(io::Error::other)?;
     let next = AtomicUsize::new(0);
     let work = || -> io::Result<()> {
-        // Opened anew: threads must not share a position.
+        // Opened again: threads must not share a position.
         let (from, to) = (File::open(path)?, File::options().write(true).open(memory.path())?);
         loop {
             let portion = next.fetch_add(1, Ordering::Relaxed);

@@ -29,7 +29,7 @@ use super::filling::fill;
 /// How long each step may take: only a broken machine needs so long.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// What the machines go on from.
+/// What the machines are resumed from.
 pub(crate) struct Source<'a> {
     home: &'a Home,
     qemu: &'a Qemu,
@@ -187,7 +187,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Waits until a file is on the disk, and gives the bytes that it takes there.
+/// Waits until a file is on the disk, and returns the bytes that it takes there.
 fn synced(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
     file.sync_all()?;

@@ -48,7 +48,7 @@ impl Way {
 
 /// A comparison.
 pub(crate) struct Comparison<'a> {
-    /// What the machines go on from.
+    /// What the machines are resumed from.
     pub(crate) source: Source<'a>,
     /// How often each way is measured.
     pub(crate) count: usize,
@@ -59,10 +59,10 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Measures every way, in an order that is another in each round, and gives a table.
+    /// Measures every way, in an order that is another in each round, and returns a table.
     ///
     /// # Errors
-    /// When a machine does not go on or cannot be kept. Nothing is left running.
+    /// When a machine does not resume or cannot be saved. Nothing is left running.
     pub(crate) async fn table(&self) -> anyhow::Result<String> {
         let mut samples = BTreeMap::<Way, Vec<Sample>>::new();
         // The first round is not counted: the files have to be read from the disk in it.
