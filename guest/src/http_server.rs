@@ -42,7 +42,7 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// How much and how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Connections at a time. Each holds a few KiB and a descriptor.
     connections: usize,
     /// So many more are told to come back. Whoever comes beyond them waits in the kernel's queue.
@@ -69,19 +69,15 @@ impl Default for Limits {
 
 /// What answers.
 #[derive(Clone)]
-pub(crate) struct Service {
-    pub(crate) router: Router,
+pub struct Service {
+    /// The answers to requests.
+    pub router: Router,
     /// The answer to a connection for which there is no room.
-    pub(crate) busy: fn() -> Response,
+    pub busy: fn() -> Response,
 }
 
 /// Answers until `stop` is true, and then until what is under way has ended.
-pub(crate) async fn run(
-    listener: TcpListener,
-    service: Service,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn run(listener: TcpListener, service: Service, limits: Limits, mut stop: watch::Receiver<bool>) {
     let rooms = Rooms::new(&limits);
     let mut connections = JoinSet::new();
     loop {

@@ -30,7 +30,7 @@ const NO_STEP: &str = "provision";
 
 /// What `stackd provision` is told.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Provision {
+pub struct Provision {
     /// Directory with the steps.
     #[arg(default_value = "/usr/lib/stack/steps.d")]
     steps: PathBuf,

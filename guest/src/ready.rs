@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::Method;
+use futures_util::future::try_join_all;
+use protocol::services::Services;
 
+use crate::agent::orders;
 use crate::http_client::{HttpClient, Parts};
 use crate::service;
-use crate::settings::{CurrentSettings, Settings};
 
 /// How long a single answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -18,25 +20,20 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long the services may take in all. The recovery of a database after a crash is long over by then.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// What the host asks the dashboard.
-const DASHBOARD: &str = "/handler/sign-in";
-
-/// Waits for backend and dashboard.
+/// Waits for every service.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let settings = CurrentSettings::load()?.get();
-    service::run(services_answer(&settings))?
+    let services = orders::load()?;
+    service::run(services_answer(&services))?
 }
 
-/// Waits until both have answered with success.
-pub(crate) async fn services_answer(settings: &Settings) -> anyhow::Result<()> {
-    tokio::try_join!(
-        answers(settings.local_backend(), "/health?db=1"),
-        answers(settings.local_dashboard(), DASHBOARD),
-    )?;
-    Ok(())
+/// Waits until every port with a health path has answered with success.
+pub(crate) async fn services_answer(services: &Services) -> anyhow::Result<()> {
+    let answering = services.ports().filter_map(|port| Some(answers(port.guest, port.health.as_deref()?)));
+    try_join_all(answering).await.map(drop)
 }
 
-async fn answers(base: String, path: &str) -> anyhow::Result<()> {
+async fn answers(port: u16, path: &str) -> anyhow::Result<()> {
+    let base = format!("http://127.0.0.1:{port}");
     let what = format!("{base}{path}");
     let client = HttpClient::new(base, ANSWER_LIMIT);
     let probe = async || {

@@ -9,13 +9,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
-    control::{Call, Order, Socket},
+    control::{Call, Socket},
     http_server::{self, Limits, Service},
-    settings::CurrentSettings,
-    store::report,
 };
 
 /// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
@@ -27,7 +25,7 @@ const BACKLOG: u32 = 4096;
 
 /// Logs as plain `level target: message key=value` lines on stdout. The journal adds the time, the unit and the priority of
 /// stdout, so none of them is here.
-pub(crate) fn start_logging() {
+pub fn start_logging() {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stdout)
         .without_time()
@@ -41,7 +39,10 @@ pub(crate) fn start_logging() {
 
 /// Runs a program on one thread: its work is waiting for PostgreSQL and Redis, the passwords' hashes run on blocking threads,
 /// and one thread starts sooner and leaves less memory behind in a snapshot than a pool.
-pub(crate) fn run<F: Future>(program: F) -> anyhow::Result<F::Output> {
+///
+/// # Errors
+/// When the runtime cannot be started.
+pub fn run<F: Future>(program: F) -> anyhow::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,7 +52,10 @@ pub(crate) fn run<F: Future>(program: F) -> anyhow::Result<F::Output> {
 
 /// Binds `port` on every address of the virtual machine: QEMU's user network forwards to the address of the network card, not
 /// to the loopback. Only 127.0.0.1 of the host leads there.
-pub(crate) fn bind(port: u16) -> anyhow::Result<TcpListener> {
+///
+/// # Errors
+/// When the port is taken.
+pub fn bind(port: u16) -> anyhow::Result<TcpListener> {
     let bound = || {
         let socket = TcpSocket::new_v4()?;
         // A restart must not wait for the connections of the service before it.
@@ -62,12 +66,17 @@ pub(crate) fn bind(port: u16) -> anyhow::Result<TcpListener> {
     bound().with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Serves `service` until SIGTERM or SIGINT. `renew` carries orders out, and answers whether that went well.
-pub(crate) async fn serve(
+/// Serves `service` until SIGTERM or SIGINT. `reload` reads the settings again, and answers whether that went well; `carry_out` does
+/// what an order asks for, and answers it.
+///
+/// # Errors
+/// When the control socket cannot be listened on, or the server dies.
+pub async fn serve(
     listener: TcpListener,
     service: Service,
     control: Socket,
-    mut renew: impl AsyncFnMut(Order) -> bool,
+    mut reload: impl AsyncFnMut() -> bool,
+    mut carry_out: impl AsyncFnMut(Call),
 ) -> anyhow::Result<()> {
     let mut events = Events::new(control)?;
     let (stop, stopped) = watch::channel(false);
@@ -77,11 +86,8 @@ pub(crate) async fn serve(
         tokio::select! {
             result = &mut server => return result.context("the server's task died"),
             event = events.next() => match event {
-                Event::Hangup => announce_reload(async || renew(Order::Reload).await).await,
-                Event::Call(call) => {
-                    let done = renew(call.order).await;
-                    call.answer(done).await;
-                }
+                Event::Hangup => announce_reload(&mut reload).await,
+                Event::Call(call) => carry_out(call).await,
                 Event::Stop => break,
             },
         }
@@ -96,18 +102,13 @@ pub(crate) async fn serve(
 }
 
 /// Tells systemd that the service is up (`Type=notify` or `notify-reload`).
-pub(crate) fn ready() {
+pub fn ready() {
     notify(&[NotifyState::Ready]);
     info!("ready");
 }
 
-/// Takes changed settings in, and answers whether they could be read.
-pub(crate) fn read_again(settings: &CurrentSettings) -> bool {
-    settings.reload().inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
-}
-
 /// Reloads between the two messages that `systemctl reload` waits for with `Type=notify-reload`.
-pub(crate) async fn announce_reload(reload: impl AsyncFnOnce() -> bool) {
+pub async fn announce_reload(reload: impl AsyncFnOnce() -> bool) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => warn!("cannot read the monotonic clock: {error}"),
@@ -125,8 +126,8 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// What is asked of a service.
-pub(crate) enum Event {
-    /// SIGHUP: [`Order::Reload`], with systemd as the one who waits.
+pub enum Event {
+    /// SIGHUP: [`crate::control::Order::Reload`], with systemd as the one who waits.
     Hangup,
     /// An order over the control socket.
     Call(Call),
@@ -135,7 +136,7 @@ pub(crate) enum Event {
 }
 
 /// All that is asked of a service besides its requests.
-pub(crate) struct Events {
+pub struct Events {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
@@ -143,7 +144,11 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(control: Socket) -> anyhow::Result<Self> {
+    /// Listens for all of them.
+    ///
+    /// # Errors
+    /// When a signal or the control socket cannot be listened for.
+    pub fn new(control: Socket) -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("cannot install a signal handler");
         Ok(Self {
             hangup: on(SignalKind::hangup())?,
@@ -154,7 +159,7 @@ impl Events {
     }
 
     /// Waits for the next one. Dropping the future loses none.
-    pub(crate) async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Event {
         tokio::select! {
             _ = self.hangup.recv() => Event::Hangup,
             _ = self.terminate.recv() => Event::Stop,

@@ -8,13 +8,12 @@ mod clock;
 mod conversation;
 mod entropy;
 mod hooks;
-mod keys;
 mod lock;
 mod memory;
+pub(crate) mod orders;
 mod port;
 mod prepare;
 mod resume;
-mod services;
 mod session_env;
 mod steps;
 
@@ -29,12 +28,11 @@ use tracing::warn;
 
 use self::{
     conversation::Line,
-    keys::Keys,
+    orders::Orders,
     port::Port,
-    services::Rehearsal,
     steps::{Failure, Steps},
 };
-use crate::{service, settings::CurrentSettings, store::report};
+use crate::{report, service};
 
 /// Where `/init`, or else udev, names the ports.
 const PORTS: &str = "/dev/virtio-ports";
@@ -49,7 +47,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     service::run(async move {
         let path = Path::new(PORTS).join(protocol::names::ports::AGENT);
         let mut port = Port::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-        agent.keys.connect_in_background();
         loop {
             let line = port.line().await.context("cannot wait for the port")?;
             if let Some(answer) = agent.answer(&line).await {
@@ -79,16 +76,13 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
 
 /// What stays from one request to the next.
 struct Agent {
-    keys: Keys,
+    orders: Orders,
     session: session_env::Place,
-    rehearsal: Rehearsal,
 }
 
 impl Agent {
     fn new() -> anyhow::Result<Self> {
-        let settings = CurrentSettings::load()?.get();
-        let keys = Keys::new(&settings.database_url)?;
-        Ok(Self { keys, session: session_env::Place::find()?, rehearsal: Rehearsal::default() })
+        Ok(Self { orders: Orders::load()?, session: session_env::Place::find()? })
     }
 
     async fn answer(&self, line: &str) -> Option<Answer> {
@@ -107,10 +101,10 @@ impl Agent {
         let mut steps = Steps::default();
         let result = match request.command {
             Command::Hello => Ok(()),
-            Command::Ready => prepare::ready(&mut steps).await,
-            Command::Prepare => prepare::prepare(&self.keys, &self.rehearsal, &mut steps).await,
+            Command::Ready => prepare::ready(&self.orders, &mut steps).await,
+            Command::Prepare => prepare::prepare(&self.orders, &mut steps).await,
             Command::Resume(message) => {
-                resume::resume(&self.keys, &self.session, &self.rehearsal, *message, &mut steps).await
+                resume::resume(&self.orders, &self.session, *message, &mut steps).await
             }
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,

@@ -2,28 +2,26 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
 use protocol::Resume;
 
 use super::{
     clock,
     entropy::Entropy,
     hooks::{self, Plan},
-    keys::{Keys, NewKeys},
-    services::{self, Rehearsal},
+    orders::Orders,
     session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
-use crate::control::Order;
+use crate::control::Secrets;
 
 /// Everything is looked at before anything is changed.
 struct Checked {
     time: u64,
     entropy: Entropy,
-    keys: NewKeys,
+    secrets: Secrets,
     env: SessionEnv,
     hooks: Plan,
-    /// None came: this is a suspended session, and not a copy.
-    same_secrets: bool,
 }
 
 impl Checked {
@@ -31,44 +29,62 @@ impl Checked {
         Ok(Self {
             time: message.time,
             entropy: Entropy::parse(&message.entropy).map_err(Failure::of("entropy"))?,
-            keys: NewKeys::of(&message.secrets).map_err(Failure::of("secrets"))?,
+            secrets: well_formed(&message.secrets).map_err(Failure::of("secrets"))?,
             env: SessionEnv::of(&message.env).map_err(Failure::of("env"))?,
             hooks: Plan::of(&message.hooks, &message.secrets).map_err(Failure::of("hooks"))?,
-            same_secrets: message.secrets.is_empty(),
         })
     }
+
+    /// Whether no secrets came: this is a suspended session, and not a copy.
+    fn has_same_secrets(&self) -> bool {
+        self.secrets.is_empty()
+    }
+}
+
+/// The secrets, each of which is 32 bytes in hexadecimal digits (the format `hex64` of a stack's description).
+fn well_formed(secrets: &Secrets) -> anyhow::Result<Secrets> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    for (name, value) in secrets {
+        ensure!(
+            value.reveal().len() == 64 && value.reveal().bytes().all(is_digit),
+            "the secret `{}` is not 64 lower-case hex digits",
+            name.escape_debug()
+        );
+    }
+    Ok(secrets.clone())
 }
 
 /// Does all that `message` asks for.
 pub(super) async fn resume(
-    keys: &Keys,
+    orders: &Orders,
     session: &Place,
-    rehearsal: &Rehearsal,
     message: Resume,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
     // Nothing random is drawn for it, so this may come before the generator is fed.
-    rehearsal.begin(Path::new(services::RUN));
+    orders.begin_rehearsal();
     let checked = Checked::of(&message)?;
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.
     steps.run("entropy", async { checked.entropy.feed() }).await?;
-    // PostgreSQL has a processor of its own to replace the keys on, meanwhile.
+    // What keeps the secrets has a processor of its own to replace them on, meanwhile.
     let services = async {
         // Before the services are told to read it; one that starts meanwhile reads it anyway.
         let (changed, env) = timed("env", async { checked.env.write(session) }).await?;
-        // A process of PostgreSQL's keeps a random generator, which is the same in every copy: none may be used any more. The pools
-        // of a suspended session are its own.
+        // What a service keeps connections to may draw random numbers, which are the same in every copy: none may be used any more.
+        // The pools of a suspended session are its own.
         let reload = async {
-            if checked.same_secrets && !changed {
+            if checked.has_same_secrets() && !changed {
                 return Ok(());
             }
-            services::tell_all(Path::new(services::RUN), Order::Reload).await
+            orders.reload().await
         };
         let ((), reload) = timed("reload", reload).await?;
         Ok::<_, Failure>([env, reload])
     };
-    let (secrets, services) = tokio::join!(timed("secrets", keys.replace(&checked.keys)), services);
+    let renewal =
+        async { if checked.has_same_secrets() { Ok(()) } else { orders.renew(&checked.secrets).await } };
+    let (secrets, services) = tokio::join!(timed("secrets", renewal), services);
     let (((), secrets), [env, reload]) = (secrets?, services?);
     for step in [secrets, env, reload] {
         steps.note(step);
@@ -95,6 +111,15 @@ mod tests {
             secrets: BTreeMap::from([("secret_server_key".to_owned(), key())]),
             env: BTreeMap::from([("CRON_SECRET".to_owned(), key())]),
             hooks: Hooks::default(),
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_format_is_refused_and_not_shown() {
+        for value in ["", "hunter2", &"A".repeat(64), &"1".repeat(63)] {
+            let secrets = Secrets::from([("cron_secret".to_owned(), Secret::new(value))]);
+            let error = well_formed(&secrets).unwrap_err().to_string();
+            assert_eq!(error, "the secret `cron_secret` is not 64 lower-case hex digits");
         }
     }
 

@@ -14,7 +14,7 @@ use base::files::{Owner, PRIVATE_FILE};
 use protocol::Secret;
 
 use super::accounts;
-use crate::settings::session_env_file;
+use crate::environment::session_file;
 
 /// The services' user: the only one that reads it.
 const READER: &str = "stack";
@@ -27,7 +27,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn find() -> anyhow::Result<Self> {
-        let path = session_env_file();
+        let path = session_file();
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         }

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use axum::http::{Method, StatusCode};
+use guest::{
+    control::{Order, Progress, Socket},
+    http_client::{HttpClient, Parts},
+    service::{self, Event, Events},
+};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{
-    control::{Order, Socket},
-    http_client::{HttpClient, Parts},
-    service::{self, Event, Events},
-    settings::{CurrentSettings, Settings},
-};
+use crate::settings::{CurrentSettings, Settings};
 
 /// How long a task may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -64,19 +64,19 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                 }
                 // A round with the old secret proves nothing, and one in a machine that is captured holds a connection.
                 running.shutdown().await;
-                match event {
-                    Event::Call(call) if call.order == Order::Reload => {
-                        ticks.reset_after(AFTER_RELOAD);
-                        call.answer(service::read_again(&settings)).await;
-                    }
-                    Event::Call(call) => {
-                        ticks.reset();
-                        call.answer(true).await;
-                    }
-                    _ => {
-                        ticks.reset_after(AFTER_RELOAD);
-                        service::announce_reload(async || service::read_again(&settings)).await;
-                    }
+                ticks.reset_after(AFTER_RELOAD);
+                if let Event::Call(call) = event {
+                    let result = match call.order {
+                        Order::Reload => settings.reload().map(|()| Progress::Done).map_err(Into::into),
+                        Order::Drain => {
+                            ticks.reset();
+                            Ok(Progress::Done)
+                        }
+                        order => Err(anyhow!("`{order}` is for other services")),
+                    };
+                    call.answer(result).await;
+                } else {
+                    service::announce_reload(async || settings.read_again()).await;
                 }
             },
             _ = ticks.tick(), if running.is_empty() => {

@@ -11,6 +11,7 @@ mod status;
 mod times;
 mod users;
 
+use anyhow::anyhow;
 use axum::{
     Router,
     extract::{Request, State},
@@ -19,14 +20,17 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
+use guest::{
+    control::{Call, Order, Progress, Socket},
+    http_server::Service,
+    service,
+};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::error::PageError;
 use crate::{
-    control::{Order, Socket},
     guard::{self, Foreign},
-    http_server::Service,
-    request, service,
+    request,
     settings::CurrentSettings,
     store::Store,
 };
@@ -64,28 +68,32 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let dashboard = Dashboard { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let renew = async |order| renew(order, &dashboard);
+        let reload = async || reload(&dashboard);
+        let carry_out = async |call| carry_out(call, &dashboard).await;
         let service =
             Service { router: router(dashboard.clone()), busy: || PageError::TooBusy.into_response() };
-        service::serve(listener, service, control, renew).await
+        service::serve(listener, service, control, reload, carry_out).await
     })?
 }
 
-/// Forgets pooled connections; for a reload, takes changed settings in as well. New connections wait for somebody who needs them:
-/// made now, they would take from the backend's, which a start waits for.
-fn renew(order: Order, dashboard: &Dashboard) -> bool {
-    match order {
+/// Takes changed settings in, and forgets pooled connections. New ones wait for a request that needs them: made now, they would take
+/// from the backend's, which a start waits for.
+fn reload(dashboard: &Dashboard) -> bool {
+    dashboard.store.drain();
+    dashboard.settings.read_again()
+}
+
+async fn carry_out(call: Call, dashboard: &Dashboard) {
+    let result = match call.order {
+        Order::Reload if reload(dashboard) => Ok(Progress::Done),
+        Order::Reload => Err(anyhow!("the settings cannot be read")),
         Order::Drain => {
             dashboard.store.drain();
-            true
+            Ok(Progress::Done)
         }
-        Order::Reload => {
-            dashboard.store.drain();
-            service::read_again(&dashboard.settings)
-        }
-        // Its sign-in page asks nobody.
-        Order::Rehearse => true,
-    }
+        order => Err(anyhow!("`{order}` is for other services")),
+    };
+    call.answer(result).await;
 }
 
 fn router(dashboard: Dashboard) -> Router {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use guest::report;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use super::{StoreError, redis::Redis, report};
+use super::{StoreError, redis::Redis};
 
 /// So many attempts in a row may fail for one address …
 pub(crate) const ATTEMPTS: i64 = 10;

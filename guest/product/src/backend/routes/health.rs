@@ -6,13 +6,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use guest::report;
 use serde::{Deserialize, Serialize};
 
 use super::super::{Backend, error::RETRY_AFTER_SECONDS, extract::Query};
-use crate::store::{
-    probe::{self, Probe},
-    report,
-};
+use crate::store::probe::{self, Probe};
 
 #[derive(Deserialize)]
 pub(super) struct Options {

@@ -6,13 +6,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use guest::report;
 use serde::Serialize;
 use thiserror::Error;
 use tracing::error;
 
 use crate::{
     request::Unanswered,
-    store::{Parent, StoreError, keys::AccessType, passwords, report, text},
+    store::{Parent, StoreError, keys::AccessType, passwords, text},
 };
 
 /// When to come back after what passes by itself.

@@ -3,11 +3,12 @@
 
 use anyhow::{Context as _, ensure};
 use base::variables;
+use guest::service;
 use protocol::Secret;
 use tracing::info;
 
 use crate::{
-    local_admin, service,
+    local_admin,
     settings::CurrentSettings,
     store::{Store, keys::KeySet, passwords, projects, tokens, users},
 };

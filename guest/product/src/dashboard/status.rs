@@ -9,6 +9,10 @@ use axum::{
     http::{HeaderMap, Method, StatusCode},
     response::Html,
 };
+use guest::{
+    http_client::{HttpClient, Parts},
+    report,
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
@@ -19,12 +23,11 @@ use super::{
 };
 use crate::{
     cron,
-    http_client::{HttpClient, Parts},
     store::{
         StoreError,
         cron_tasks::{self, LastRun},
         probe::{self, Probe},
-        projects, report, sessions,
+        projects, sessions,
     },
 };
 

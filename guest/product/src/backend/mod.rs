@@ -7,6 +7,7 @@ mod routes;
 
 use std::time::Duration;
 
+use anyhow::anyhow;
 use axum::{
     Router,
     extract::{Request, State},
@@ -14,16 +15,20 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use guest::{
+    control::{Call, Order, Progress, Socket},
+    http_server::Service,
+    service,
+};
 use tower_http::cors::{Any, CorsLayer};
 
 use self::error::ApiError;
 use crate::{
-    control::{Order, Socket},
     guard::{self, Foreign},
-    http_server::Service,
-    request, service,
+    request,
     settings::CurrentSettings,
     store::{Store, keys::AccessType, probe},
+    warm_up,
 };
 
 /// No request of this API carries more than a few hundred bytes.
@@ -48,31 +53,42 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let renew = async |order| renew(order, &backend);
+        let reload = async || reload(&backend);
+        let carry_out = async |call| carry_out(call, &backend).await;
         let service = Service { router: router(backend.clone()), busy: || ApiError::TooBusy.into_response() };
-        service::serve(listener, service, control, renew).await
+        service::serve(listener, service, control, reload, carry_out).await
     })?
 }
 
-/// Forgets pooled connections; for a reload, takes changed settings in as well. The first health check after that makes a connection
-/// anew, once it has its own answer: a start waits for that.
-fn renew(order: Order, backend: &Backend) -> bool {
-    match order {
+/// Takes changed settings in, and forgets pooled connections. The first health check after that makes a connection anew, once it has
+/// its own answer: a start waits for that.
+fn reload(backend: &Backend) -> bool {
+    backend.store.renew();
+    backend.settings.read_again()
+}
+
+async fn carry_out(call: Call, backend: &Backend) {
+    let result = match call.order {
+        Order::Reload if reload(backend) => Ok(Progress::Done),
+        Order::Reload => Err(anyhow!("the settings cannot be read")),
         Order::Drain => {
             backend.store.drain();
-            true
-        }
-        Order::Reload => {
-            backend.store.renew();
-            service::read_again(&backend.settings)
+            Ok(Progress::Done)
         }
         Order::Rehearse => {
             let store = backend.store.clone();
             // What is wrong is for the health check to say.
             tokio::spawn(async move { tokio::join!(probe::postgres(&store), probe::redis(&store)) });
-            true
+            Ok(Progress::Done)
         }
-    }
+        // Requests to this very service, which has to go on answering.
+        Order::WarmUp => {
+            tokio::spawn(async move { call.answer(warm_up::quietly().await.map(|()| Progress::Done)).await });
+            return;
+        }
+        order @ (Order::Renew | Order::Flush) => Err(anyhow!("`{order}` is for other services")),
+    };
+    call.answer(result).await;
 }
 
 fn router(backend: Backend) -> Router {

@@ -1,9 +1,8 @@
 //! The smoke test from inside the machine: what should work works, and what must be refused is refused.
 
-use crate::{
-    checks::{Outcome, Services, api, dashboard},
-    service,
-};
+use guest::service;
+
+use crate::checks::{Outcome, Services, api, dashboard};
 
 /// Checks everything, and fails with the names of the checks that did.
 pub(crate) fn run() -> anyhow::Result<()> {

@@ -1,18 +1,28 @@
-//! The agent's own connection to PostgreSQL, over which a resume replaces the keys of the project `internal`.
+//! `stackd keys`: the resident service that replaces the keys of the project `internal` when the machine is resumed.
 //!
-//! It is opened, and its statement prepared, before it is needed, so that a resume costs one round trip. Its process in PostgreSQL
-//! is in every copy of a snapshot, which does no harm: nothing random is drawn in it.
+//! Its connection to PostgreSQL is opened, and its statement prepared, before it is needed, so that a resume costs one round trip.
+//! Its process in PostgreSQL is in every copy of a snapshot, which does no harm: nothing random is drawn in it. Beside the backend
+//! and not in it, so that keys are replaced while the backend makes its first connections.
 
-use std::{collections::BTreeMap, error::Error as _, fs, io, sync::Arc, time::Duration};
+use std::{error::Error as _, fs, io, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use base::wait::Backoff;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use guest::{
+    control::{Call, Order, Progress, Secrets, Socket},
+    report,
+    service::{self, Event, Events},
+};
 use protocol::Secret;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};
 use tracing::warn;
 
-use crate::store::{database::PROBE, projects, report, tokens};
+use crate::{
+    settings::CurrentSettings,
+    store::{database::PROBE, projects, tokens},
+};
 
 /// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
 /// again. A generic plan is made once and for all. The limit is for a lock that nobody releases, and long enough for a checkpoint.
@@ -37,27 +47,54 @@ const UPDATE: &str = r#"UPDATE "ApiKeySet"
     WHERE "projectId" = $1"#;
 
 /// All processes of PostgreSQL's but the one that starts the others; and of these the ones that are connected to a database, which
-/// are clients and workers of the autovacuum, without this agent and the probe. Their kinds are not shown to this role.
+/// are clients and workers of the autovacuum, without this service and the probe. Their kinds are not shown to this role.
 const PROCESSES: &str =
     "SELECT count(*), count(datid) FILTER (WHERE application_name NOT IN ($1, $2)) FROM pg_stat_activity";
 
 /// What PostgreSQL knows this connection by.
-const AGENT: &str = "stack-agent";
+const KEYS: &str = "stack-keys";
 
 /// The same processes as the kernel counts them, which goes on until they have ended.
 const CGROUP: &str = "/sys/fs/cgroup/system.slice/stack-postgres.service/cgroup.procs";
 
+/// Runs the service until it is told to stop.
+pub(crate) fn run() -> anyhow::Result<()> {
+    service::start_logging();
+    let control = Socket::bind()?;
+    let keys = Keys::new(&CurrentSettings::load()?.get().database_url)?;
+    service::run(serve(keys, control))?
+}
+
+async fn serve(keys: Keys, control: Socket) -> anyhow::Result<()> {
+    let mut events = Events::new(control)?;
+    keys.connect_in_background();
+    service::ready();
+    // Beside each other: what waits for a database that is starting keeps nothing else waiting.
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Event::Stop => return Ok(()),
+                // Its settings are where the database is, which no session changes.
+                Event::Hangup => service::announce_reload(async || true).await,
+                Event::Call(call) => under_way.push(keys.answer(call)),
+            },
+            Some(()) = under_way.next(), if !under_way.is_empty() => {}
+        }
+    }
+}
+
 /// New keys of the project `internal`; those that are not given stay.
 #[derive(Debug, Default)]
-pub(super) struct NewKeys {
+struct NewKeys {
     publishable_client: Option<Secret>,
     secret_server: Option<Secret>,
     super_secret_admin: Option<Secret>,
 }
 
 impl NewKeys {
-    /// Takes those out of `secrets` that are keys. The others take effect elsewhere, or belong to another stack.
-    pub(super) fn of(secrets: &BTreeMap<String, Secret>) -> anyhow::Result<Self> {
+    /// Takes those out of `secrets` that are keys. The others take effect elsewhere.
+    fn of(secrets: &Secrets) -> anyhow::Result<Self> {
         for (name, value) in secrets {
             ensure!(
                 tokens::is_well_formed(value.reveal()),
@@ -80,7 +117,7 @@ impl NewKeys {
 
 /// The connection, as soon as there is one.
 #[derive(Clone)]
-pub(super) struct Keys {
+struct Keys {
     config: Config,
     session: Arc<Mutex<Option<Session>>>,
 }
@@ -92,15 +129,15 @@ struct Session {
 }
 
 impl Keys {
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+    fn new(url: &str) -> anyhow::Result<Self> {
         let mut config: Config =
             url.parse().context("`DATABASE_URL` is not a PostgreSQL connection string")?;
-        config.options(OPTIONS).application_name(AGENT).connect_timeout(CONNECT_LIMIT);
+        config.options(OPTIONS).application_name(KEYS).connect_timeout(CONNECT_LIMIT);
         Ok(Self { config, session: Arc::default() })
     }
 
     /// Opens the connection as soon as PostgreSQL is up.
-    pub(super) fn connect_in_background(&self) {
+    fn connect_in_background(&self) {
         let keys = self.clone();
         tokio::spawn(async move {
             if let Err(error) = keys.with_session(async |_| Ok(())).await {
@@ -109,14 +146,29 @@ impl Keys {
         });
     }
 
-    /// Replaces the keys that are given, in one transaction.
-    pub(super) async fn replace(&self, keys: &NewKeys) -> anyhow::Result<()> {
-        if keys.is_empty() { Ok(()) } else { self.update(keys).await }
+    async fn answer(&self, call: Call) {
+        let result = self.carry_out(&call).await;
+        call.answer(result).await;
     }
 
-    /// Makes sure of the connection, and that the next update finds all that it needs.
-    pub(super) async fn rehearse(&self) -> anyhow::Result<()> {
-        self.update(&NewKeys::default()).await
+    async fn carry_out(&self, call: &Call) -> anyhow::Result<Progress> {
+        match call.order {
+            Order::Renew => self.renew(&call.secrets).await.map(|()| Progress::Done),
+            Order::Drain => {
+                self.is_alone().await.map(|alone| if alone { Progress::Done } else { Progress::Busy })
+            }
+            Order::Flush => self.checkpoint().await.map(|()| Progress::Done),
+            order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => {
+                bail!("`{order}` is for other services")
+            }
+        }
+    }
+
+    /// Replaces the keys that are given, in one transaction. Without any secret, only makes sure of the connection, and that the
+    /// next update finds all that it needs.
+    async fn renew(&self, secrets: &Secrets) -> anyhow::Result<()> {
+        let keys = NewKeys::of(secrets)?;
+        if keys.is_empty() && !secrets.is_empty() { Ok(()) } else { self.update(&keys).await }
     }
 
     async fn update(&self, keys: &NewKeys) -> anyhow::Result<()> {
@@ -137,18 +189,18 @@ impl Keys {
     }
 
     /// Writes all of PostgreSQL's memory to its files, so that a start after a crash has nothing to recover.
-    pub(super) async fn checkpoint(&self) -> anyhow::Result<()> {
+    async fn checkpoint(&self) -> anyhow::Result<()> {
         self.with_session(async |session| session.client.batch_execute("CHECKPOINT").await)
             .await
             .context("PostgreSQL made no checkpoint")
     }
 
-    /// Whether nobody but this agent and the probe is at work in PostgreSQL. A process that has said good-bye counts until it has ended: the
-    /// rest of its work would be done in every copy of the machine.
-    pub(super) async fn is_alone(&self) -> anyhow::Result<bool> {
+    /// Whether only this service and the probe are at work in PostgreSQL. A process that has said good-bye counts until it has ended:
+    /// the rest of its work would be done in every copy of the machine.
+    async fn is_alone(&self) -> anyhow::Result<bool> {
         let (processes, connected) = self
             .with_session(async |session| {
-                let row = session.client.query_one(PROCESSES, &[&AGENT, &PROBE]).await?;
+                let row = session.client.query_one(PROCESSES, &[&KEYS, &PROBE]).await?;
                 Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?))
             })
             .await
@@ -220,7 +272,7 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn secrets(pairs: &[(&str, &str)]) -> BTreeMap<String, Secret> {
+    fn secrets(pairs: &[(&str, &str)]) -> Secrets {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect()
     }
 
@@ -247,14 +299,14 @@ mod tests {
     async fn a_database_that_never_comes_up_ends_the_wait() {
         let keys = Keys::new("host=/nonexistent user=stack").unwrap();
         let started = Instant::now();
-        let error = format!("{:#}", keys.rehearse().await.unwrap_err());
+        let error = format!("{:#}", keys.renew(&Secrets::new()).await.unwrap_err());
         assert!(started.elapsed() >= LIMIT, "it may still be starting");
         assert!(error.starts_with("the keys of the internal project cannot be replaced"), "{error}");
     }
 
     #[tokio::test]
-    async fn no_keys_need_no_database() {
+    async fn secrets_that_are_not_keys_need_no_database() {
         let keys = Keys::new("host=/nonexistent user=stack").unwrap();
-        keys.replace(&NewKeys::default()).await.unwrap();
+        keys.renew(&secrets(&[("cron_secret", &"1".repeat(64))])).await.unwrap();
     }
 }

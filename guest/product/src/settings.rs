@@ -2,18 +2,16 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
+use guest::{
+    environment::{self, EnvironmentError},
+    report,
+};
 use protocol::Secret;
 use thiserror::Error;
-
-/// Variables in this file override the process's own environment, and unlike that they can change: a program reads the file
-/// at its start and again when it is told to reload. Nothing has to be there.
-const SESSION_ENV_FILE: &str = "/run/stack/session.env";
-/// Names another file than [`SESSION_ENV_FILE`].
-const SESSION_ENV_FILE_VARIABLE: &str = "STACK_SESSION_ENV_FILE";
+use tracing::error;
 
 /// The settings of every service; each reads what it needs.
 #[derive(Debug)]
@@ -55,18 +53,15 @@ impl Default for Settings {
 /// Why the settings cannot be read.
 #[derive(Debug, Error)]
 pub(crate) enum SettingsError {
-    #[error("cannot read the environment file `{}`", path.display())]
-    File { path: PathBuf, source: dotenvy::Error },
-    // Without the line itself, which may hold a secret.
-    #[error("the environment file `{}` has a line that is no variable", path.display())]
-    Line { path: PathBuf },
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     #[error("the environment variable `{name}` is `{value}`, which is not a port")]
     Port { name: &'static str, value: String, source: std::num::ParseIntError },
 }
 
 impl Settings {
     fn load() -> Result<Self, SettingsError> {
-        Self::from_variables(&variables(std::env::vars(), &session_env_file())?)
+        Self::from_variables(&environment::variables()?)
     }
 
     fn from_variables(variables: &HashMap<String, String>) -> Result<Self, SettingsError> {
@@ -101,34 +96,6 @@ impl Settings {
     }
 }
 
-/// Where the session file is.
-pub(crate) fn session_env_file() -> PathBuf {
-    base::variables::path(SESSION_ENV_FILE_VARIABLE).unwrap_or_else(|| SESSION_ENV_FILE.into())
-}
-
-/// The environment with the session file's variables laid over it.
-fn variables(
-    environment: impl Iterator<Item = (String, String)>,
-    session_file: &Path,
-) -> Result<HashMap<String, String>, SettingsError> {
-    let mut variables: HashMap<_, _> = environment.collect();
-    let unreadable = |source| match source {
-        dotenvy::Error::LineParse(..) => SettingsError::Line { path: session_file.to_owned() },
-        source => SettingsError::File { path: session_file.to_owned(), source },
-    };
-    match dotenvy::from_path_iter(session_file) {
-        Ok(lines) => {
-            for line in lines {
-                let (name, value) = line.map_err(unreadable)?;
-                variables.insert(name, value);
-            }
-        }
-        Err(error) if error.not_found() => {}
-        Err(error) => return Err(unreadable(error)),
-    }
-    Ok(variables)
-}
-
 /// The settings as they are now: everything that may change while a service runs is asked for here, at the moment of use.
 #[derive(Clone)]
 pub(crate) struct CurrentSettings(Arc<RwLock<Arc<Settings>>>);
@@ -156,11 +123,18 @@ impl CurrentSettings {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
     }
+
+    /// Reads them again, reports what is wrong in the journal, and answers whether they could be read.
+    pub(crate) fn read_again(&self) -> bool {
+        self.reload().inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use guest::environment::overlaid;
 
     use super::*;
 
@@ -200,21 +174,12 @@ mod tests {
         let path = directory.path().join("session.env");
         let environment = || variables_of(&[("CRON_SECRET", "old"), ("REDIS_URL", "unix:///r")]).into_iter();
 
-        let before = Settings::from_variables(&variables(environment(), &path).unwrap()).unwrap();
+        let before = Settings::from_variables(&overlaid(environment(), &path).unwrap()).unwrap();
         assert!(before.cron_secret.unwrap().matches("old"));
 
         std::fs::File::create(&path).unwrap().write_all(b"CRON_SECRET=new\n").unwrap();
-        let after = Settings::from_variables(&variables(environment(), &path).unwrap()).unwrap();
+        let after = Settings::from_variables(&overlaid(environment(), &path).unwrap()).unwrap();
         assert!(after.cron_secret.unwrap().matches("new"));
         assert_eq!(after.redis_url, "unix:///r");
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_read_is_not_shown() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("session.env");
-        std::fs::write(&path, "CRON_SECRET=\"open sesame\n").unwrap();
-        let error = variables(std::iter::empty(), &path).unwrap_err();
-        assert!(!crate::store::report(&error).contains("sesame"), "{error}");
     }
 }

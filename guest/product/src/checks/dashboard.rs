@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, ensure};
 use axum::http::{Method, StatusCode, header};
+use guest::http_client::Parts;
 
 use super::{Outcome, Project, Services, api};
-use crate::{http_client::Parts, local_admin};
+use crate::local_admin;
 
 const SIGN_IN: &str = "/handler/sign-in";
 /// Another than the API's, so that both can be called at once.

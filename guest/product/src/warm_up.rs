@@ -1,10 +1,9 @@
 //! Calls every endpoint once, so that code is in memory, connections are made and caches are warm. Like every visitor it finds
 //! broken what is broken, and fails then.
 
-use crate::{
-    checks::{Outcome, Services, api, dashboard},
-    service,
-};
+use guest::service;
+
+use crate::checks::{Outcome, Services, api, dashboard};
 
 /// Warms up.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -13,8 +12,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     service::run(async { call_everything(&Services::find().await?, outcomes).await.conclude() })?
 }
 
+/// Warms up within a service; only failures are logged.
+pub(crate) async fn quietly() -> anyhow::Result<()> {
+    let outcomes = [Outcome::quiet(), Outcome::quiet()];
+    call_everything(&Services::find().await?, outcomes).await.conclude()
+}
+
 /// Calls everything, the API beside the dashboard: there are two processors, and most of the time goes into passwords.
-pub(crate) async fn call_everything(services: &Services, [mut outcome, mut pages]: [Outcome; 2]) -> Outcome {
+async fn call_everything(services: &Services, [mut outcome, mut pages]: [Outcome; 2]) -> Outcome {
     tokio::join!(api::every_endpoint(services, &mut outcome), dashboard::every_page(services, &mut pages));
     outcome.add(pages);
     // It shows when the periodic tasks have run last, which is among the endpoints.

@@ -1,11 +1,12 @@
 //! Brings the schema up to date: the files of `guest/migrations`, in order, each once.
 
 use anyhow::Context as _;
+use guest::{report, service};
 use refinery::embed_migrations;
 use tokio_postgres::{Client, NoTls};
 use tracing::{info, warn};
 
-use crate::{service, settings::CurrentSettings, store::report};
+use crate::settings::CurrentSettings;
 
 embed_migrations!("migrations");
 

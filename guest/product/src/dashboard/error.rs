@@ -5,14 +5,12 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use guest::report;
 use thiserror::Error;
 use tracing::error;
 
 use super::frame::Frame;
-use crate::{
-    request::Unanswered,
-    store::{StoreError, report},
-};
+use crate::{request::Unanswered, store::StoreError};
 
 /// When to come back after what passes by itself.
 const RETRY_AFTER_SECONDS: u64 = 2;

@@ -2,14 +2,12 @@
 
 use anyhow::{Context as _, ensure};
 use axum::http::{Method, StatusCode};
+use guest::http_client::{Answer, Parts};
 use protocol::Secret;
 use serde_json::{Value, json};
 
 use super::{Outcome, Project, Services};
-use crate::{
-    http_client::{Answer, Parts},
-    store::keys::{AccessType, KeySet},
-};
+use crate::store::keys::{AccessType, KeySet};
 
 /// A path that no developer has, for a project that is deleted in the end.
 const CONFIG_FILE: &str = "/var/lib/stack/checks/stack.config.json";

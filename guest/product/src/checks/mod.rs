@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::http::{Method, StatusCode};
+use guest::http_client::{Answer, HttpClient, Parts};
 use protocol::Secret;
 use tracing::{error, info};
 
 use crate::{
-    http_client::{Answer, HttpClient, Parts},
     settings::CurrentSettings,
     store::{
         Store,

@@ -74,7 +74,7 @@ mod tests {
         writable(directory.path()).unwrap();
         let error = writable(&directory.path().join("gone")).unwrap_err();
         assert_eq!(
-            crate::store::report(&error),
+            guest::report(&error),
             "the disk cannot be written: No such file or directory (os error 2)"
         );
     }

@@ -1,0 +1,196 @@
+//! The resident services of this machine, and what the agent orders them to do.
+
+use std::{
+    cell::Cell,
+    fs,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use base::wait;
+use futures_util::future::join_all;
+use protocol::services::{self, Order, Services};
+use tracing::info;
+
+use crate::control::{Reply, Secrets, begin, send, socket_of};
+
+/// Where systemd makes the runtime directories of units.
+const RUN: &str = "/run";
+
+/// How long connections may take to end, and what works on behind them.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// The services of this machine.
+pub(super) struct Orders {
+    run: PathBuf,
+    services: Services,
+    rehearsal: Cell<Vec<UnixStream>>,
+}
+
+impl Orders {
+    /// Reads which services there are.
+    pub(super) fn load() -> anyhow::Result<Self> {
+        Ok(Self::of(load()?, RUN.into()))
+    }
+
+    fn of(services: Services, run: PathBuf) -> Self {
+        Self { run, services, rehearsal: Cell::default() }
+    }
+
+    /// What the services are.
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Has every service that keeps secrets take these, each in one transaction. Without any, all that it needs for that is
+    /// brought into memory.
+    pub(super) async fn renew(&self, secrets: &Secrets) -> anyhow::Result<()> {
+        self.all(Order::Renew, secrets).await.map(drop)
+    }
+
+    /// Has every service read its settings again.
+    pub(super) async fn reload(&self) -> anyhow::Result<()> {
+        self.all(Order::Reload, &Secrets::new()).await.map(drop)
+    }
+
+    /// Has everything called once.
+    pub(super) async fn warm_up(&self) -> anyhow::Result<()> {
+        self.all(Order::WarmUp, &Secrets::new()).await.map(drop)
+    }
+
+    /// Has everything written that a start after a crash would have to recover.
+    pub(super) async fn flush(&self) -> anyhow::Result<()> {
+        self.all(Order::Flush, &Secrets::new()).await.map(drop)
+    }
+
+    /// Empties the services' pools, and waits until nothing is at work behind them any more.
+    pub(super) async fn drain(&self) -> anyhow::Result<()> {
+        // To all of them every time: a connection that was just being made goes into the pool after it was emptied.
+        let drained = async || match self.all(Order::Drain, &Secrets::new()).await {
+            Ok(replies) if replies.contains(&Reply::Busy) => None,
+            result => Some(result.map(drop)),
+        };
+        wait::until(DRAIN_LIMIT, drained).await.context("the services do not come to rest")?
+    }
+
+    /// Has services ask their databases what the host is going to have them ask, on the processor that has nothing to do yet: in a
+    /// machine that was just resumed the first time of everything takes several times as long as the second, most of all under
+    /// software emulation.
+    ///
+    /// The answers are not waited for, and the connections are held until the next time: the services would report that the sender
+    /// is gone. A service that does not run has nothing to do.
+    pub(super) fn begin_rehearsal(&self) {
+        let services = self.services.taking(Order::Rehearse);
+        let begun = services.filter_map(|service| begin(&self.socket(&service.name), Order::Rehearse).ok());
+        self.rehearsal.set(begun.collect());
+    }
+
+    /// Sends `order` to every service that takes it at once, and waits until each has carried it out.
+    async fn all(&self, order: Order, secrets: &Secrets) -> anyhow::Result<Vec<Reply>> {
+        let results = join_all(self.services.taking(order).map(async |service| {
+            let reply = send(&self.socket(&service.name), order, secrets).await?;
+            if reply == Reply::NotRunning {
+                info!("{} is not running", service.name);
+            }
+            anyhow::Ok(reply)
+        }));
+        let (replies, failures): (Vec<_>, Vec<_>) = results.await.into_iter().partition(Result::is_ok);
+        if failures.is_empty() {
+            return Ok(replies.into_iter().flatten().collect());
+        }
+        let reasons: Vec<_> =
+            failures.into_iter().filter_map(|failure| Some(failure.err()?.to_string())).collect();
+        Err(anyhow!(reasons.join("; ")))
+    }
+
+    fn socket(&self, service: &str) -> PathBuf {
+        socket_of(&self.run, service)
+    }
+}
+
+/// Reads what the image build has written about the services.
+///
+/// # Errors
+/// When the file is not there or not valid.
+pub(crate) fn load() -> anyhow::Result<Services> {
+    let path = Path::new(services::FILE);
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Services::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixListener;
+
+    use protocol::services::Service;
+
+    use super::*;
+
+    fn orders(run: &Path) -> Orders {
+        let service = |name: &str, orders: &[Order]| Service {
+            name: name.to_owned(),
+            unit: format!("stack-{name}.service"),
+            orders: orders.to_vec(),
+            ports: Vec::new(),
+        };
+        let services = vec![
+            service("api", &[Order::Rehearse, Order::Reload, Order::Drain]),
+            service("pages", &[Order::Reload, Order::Drain]),
+        ];
+        Orders::of(Services { name: "shop".to_owned(), services }, run.to_owned())
+    }
+
+    fn bound(run: &Path, service: &str) -> UnixListener {
+        let socket = socket_of(run, service);
+        fs::create_dir(socket.parent().unwrap()).unwrap();
+        UnixListener::bind(&socket).unwrap()
+    }
+
+    #[test]
+    fn only_a_service_that_runs_and_takes_the_order_rehearses() {
+        let run = tempfile::tempdir().unwrap();
+        let orders = orders(run.path());
+        orders.begin_rehearsal();
+        assert!(orders.rehearsal.take().is_empty());
+        let (api, _pages) = (bound(run.path(), "api"), bound(run.path(), "pages"));
+        orders.begin_rehearsal();
+        let mut order = [0; 9];
+        api.accept().unwrap().0.read_exact(&mut order).unwrap();
+        assert_eq!(&order, b"rehearse\n");
+        assert_eq!(orders.rehearsal.take().len(), 1, "the answer finds its reader");
+    }
+
+    #[tokio::test]
+    async fn services_that_are_not_running_hold_nothing_up() {
+        let run = tempfile::tempdir().unwrap();
+        orders(run.path()).reload().await.unwrap();
+        orders(run.path()).drain().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_answer_is_named() {
+        let run = tempfile::tempdir().unwrap();
+        let _bound = bound(run.path(), "pages");
+        let error = orders(run.path()).reload().await.unwrap_err().to_string();
+        assert!(error.contains("stack-pages/control` did not answer to `reload`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_busy_service_is_asked_again() {
+        use std::io::Write as _;
+        let run = tempfile::tempdir().unwrap();
+        let api = bound(run.path(), "api");
+        let service = std::thread::spawn(move || {
+            for answer in ["busy\n", "ok\n"] {
+                let mut stream = api.accept().unwrap().0;
+                stream.read_exact(&mut [0; 6]).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        orders(run.path()).drain().await.unwrap();
+        service.join().unwrap();
+    }
+}
