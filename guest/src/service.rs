@@ -37,8 +37,7 @@ pub fn start_logging() {
     }
 }
 
-/// Runs a program on one thread: its work is waiting for PostgreSQL and Redis, the passwords' hashes run on blocking threads,
-/// and one thread starts sooner and leaves less memory behind in a snapshot than a pool.
+/// Runs a program on one thread: its work is waiting, what computes for long goes to blocking threads, and one thread starts sooner and leaves less memory behind in a snapshot than a pool.
 ///
 /// # Errors
 /// When the runtime cannot be started.

@@ -15,7 +15,10 @@ use guest::{
     service::{self, Event, Events},
 };
 use protocol::Secret;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};
 use tracing::warn;
 
@@ -35,7 +38,10 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// How long it may take to answer to a new connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// In a cold boot the agent is there before PostgreSQL, and every attempt takes a little from it.
+/// How long an answer to `drain` may take: less than its sender waits for one.
+const REST_LIMIT: Duration = Duration::from_secs(4);
+
+/// In a cold boot this service is there before PostgreSQL, and every attempt takes a little from it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -154,9 +160,7 @@ impl Keys {
     async fn carry_out(&self, call: &Call) -> anyhow::Result<Progress> {
         match call.order {
             Order::Renew => self.renew(&call.secrets).await.map(|()| Progress::Done),
-            Order::Drain => {
-                self.is_alone().await.map(|alone| if alone { Progress::Done } else { Progress::Busy })
-            }
+            Order::Drain => self.is_at_rest().await,
             Order::Flush => self.checkpoint().await.map(|()| Progress::Done),
             order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => {
                 bail!("`{order}` is for other services")
@@ -193,6 +197,15 @@ impl Keys {
         self.with_session(async |session| session.client.batch_execute("CHECKPOINT").await)
             .await
             .context("PostgreSQL made no checkpoint")
+    }
+
+    /// Answers whether PostgreSQL has come to rest. A connection that has to be made again takes too long for one answer.
+    async fn is_at_rest(&self) -> anyhow::Result<Progress> {
+        match timeout(REST_LIMIT, self.is_alone()).await {
+            Ok(Ok(true)) => Ok(Progress::Done),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(false)) | Err(_) => Ok(Progress::Busy),
+        }
     }
 
     /// Whether only this service and the probe are at work in PostgreSQL. A process that has said good-bye counts until it has ended:
@@ -302,6 +315,12 @@ mod tests {
         let error = format!("{:#}", keys.renew(&Secrets::new()).await.unwrap_err());
         assert!(started.elapsed() >= LIMIT, "it may still be starting");
         assert!(error.starts_with("the keys of the internal project cannot be replaced"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_does_not_answer_is_busy() {
+        let keys = Keys::new("host=/nonexistent user=stack").unwrap();
+        assert_eq!(keys.is_at_rest().await.unwrap(), Progress::Busy);
     }
 
     #[tokio::test]

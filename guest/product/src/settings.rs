@@ -59,6 +59,13 @@ pub(crate) enum SettingsError {
     Port { name: &'static str, value: String, source: std::num::ParseIntError },
 }
 
+impl SettingsError {
+    /// Reports in the journal that the old settings stay.
+    pub(crate) fn log(&self) {
+        error!("the old settings stay: {}", report(self));
+    }
+}
+
 impl Settings {
     fn load() -> Result<Self, SettingsError> {
         Self::from_variables(&environment::variables()?)
@@ -122,11 +129,6 @@ impl CurrentSettings {
         let settings = Arc::new(Settings::load()?);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
-    }
-
-    /// Reads them again, reports what is wrong in the journal, and answers whether they could be read.
-    pub(crate) fn read_again(&self) -> bool {
-        self.reload().inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
     }
 }
 

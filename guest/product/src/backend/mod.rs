@@ -26,7 +26,7 @@ use self::error::ApiError;
 use crate::{
     guard::{self, Foreign},
     request,
-    settings::CurrentSettings,
+    settings::{CurrentSettings, SettingsError},
     store::{Store, keys::AccessType, probe},
     warm_up,
 };
@@ -53,7 +53,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let reload = async || reload(&backend);
+        let reload = async || reload(&backend).inspect_err(SettingsError::log).is_ok();
         let carry_out = async |call| carry_out(call, &backend).await;
         let service = Service { router: router(backend.clone()), busy: || ApiError::TooBusy.into_response() };
         service::serve(listener, service, control, reload, carry_out).await
@@ -62,15 +62,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 /// Takes changed settings in, and forgets pooled connections. The first health check after that makes a connection anew, once it has
 /// its own answer: a start waits for that.
-fn reload(backend: &Backend) -> bool {
+fn reload(backend: &Backend) -> Result<(), SettingsError> {
     backend.store.renew();
-    backend.settings.read_again()
+    backend.settings.reload()
 }
 
 async fn carry_out(call: Call, backend: &Backend) {
     let result = match call.order {
-        Order::Reload if reload(backend) => Ok(Progress::Done),
-        Order::Reload => Err(anyhow!("the settings cannot be read")),
+        Order::Reload => reload(backend).map(|()| Progress::Done).map_err(Into::into),
         Order::Drain => {
             backend.store.drain();
             Ok(Progress::Done)

@@ -31,7 +31,7 @@ use self::error::PageError;
 use crate::{
     guard::{self, Foreign},
     request,
-    settings::CurrentSettings,
+    settings::{CurrentSettings, SettingsError},
     store::Store,
 };
 
@@ -68,7 +68,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let dashboard = Dashboard { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let reload = async || reload(&dashboard);
+        let reload = async || reload(&dashboard).inspect_err(SettingsError::log).is_ok();
         let carry_out = async |call| carry_out(call, &dashboard).await;
         let service =
             Service { router: router(dashboard.clone()), busy: || PageError::TooBusy.into_response() };
@@ -78,15 +78,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 /// Takes changed settings in, and forgets pooled connections. New ones wait for a request that needs them: made now, they would take
 /// from the backend's, which a start waits for.
-fn reload(dashboard: &Dashboard) -> bool {
+fn reload(dashboard: &Dashboard) -> Result<(), SettingsError> {
     dashboard.store.drain();
-    dashboard.settings.read_again()
+    dashboard.settings.reload()
 }
 
 async fn carry_out(call: Call, dashboard: &Dashboard) {
     let result = match call.order {
-        Order::Reload if reload(dashboard) => Ok(Progress::Done),
-        Order::Reload => Err(anyhow!("the settings cannot be read")),
+        Order::Reload => reload(dashboard).map(|()| Progress::Done).map_err(Into::into),
         Order::Drain => {
             dashboard.store.drain();
             Ok(Progress::Done)
