@@ -24,6 +24,7 @@ use crate::inputs;
 use crate::job::Job;
 use crate::place::Place;
 use crate::source::Source;
+use crate::stackd::Recipe;
 use crate::toolchain::Toolchain;
 use crate::{commit, leftovers, stackd};
 
@@ -45,7 +46,7 @@ const LOGS_KEPT: usize = 10;
 pub struct Request {
     /// Architecture of the image.
     pub arch: Arch,
-    /// The checkout, whose package `guest` is built.
+    /// The checkout, whose package `guest` or `product` is built.
     pub workspace: PathBuf,
     /// Directory with the description of the platform, and of the services that stacks share.
     pub platform: PathBuf,
@@ -170,7 +171,7 @@ async fn inputs(
         ("base", request.base.key(request.arch, source, layout)?),
         ("builder", inputs::builder(&request.workspace)?),
         ("cloud-init", source.key()?),
-        ("stackd", stackd::key(toolchain, &request.workspace).await?),
+        ("stackd", stackd::key(toolchain, &request.workspace, Recipe::of(source.described.product)).await?),
     ];
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())
 }

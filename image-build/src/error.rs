@@ -125,7 +125,7 @@ impl Explain for BuildError {
                 full.path.display()
             )),
             Self::Stackd(StackdError::Cargo(_)) => {
-                Some("run `cargo build --release -p guest` to see the whole output".to_owned())
+                Some("run `cargo build --release -p guest -p product` to see the whole output".to_owned())
             }
             Self::Base(source) => base_hint(source),
             Self::Provision(source) => provision_hint(source),

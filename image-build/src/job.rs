@@ -28,7 +28,7 @@ use crate::place::Place;
 use crate::provision::Run;
 use crate::seed::Payload;
 use crate::source::Source;
-use crate::stackd::Program;
+use crate::stackd::{Program, Recipe};
 use crate::toolchain::Toolchain;
 use crate::{esp, ext4, guest_files};
 
@@ -76,7 +76,9 @@ impl Job<'_> {
             .map_err(FileError::of("create a directory in", &place.dir))?;
         let work = work.path();
 
-        let program = Program::new(self.toolchain, &request.workspace, logs.join("cargo.log"), reporter);
+        let recipe = Recipe::of(source.described.product);
+        let program =
+            Program::new(self.toolchain, &request.workspace, recipe, logs.join("cargo.log"), reporter);
         let maker = Maker {
             arch: request.arch,
             source,

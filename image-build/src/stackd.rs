@@ -10,11 +10,26 @@ use tokio::sync::OnceCell;
 use crate::inputs::{InputError, Key};
 use crate::toolchain::Toolchain;
 
-/// Cargo package that holds the program.
-const PACKAGE: &str = "guest";
+/// Name of the program in the guest.
+const NAME: &str = "stackd";
 
-/// Name of the program.
-pub const PROGRAM: &str = "stackd";
+/// What cargo builds as the guest's program. It is one, so that all services share its code in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    package: &'static str,
+    program: &'static str,
+}
+
+impl Recipe {
+    /// The platform, with the built-in product if a service is a program of it.
+    pub fn of(product: bool) -> Self {
+        if product {
+            Self { package: "product", program: "stackd-product" }
+        } else {
+            Self { package: "guest", program: NAME }
+        }
+    }
+}
 
 /// Why the guest's program could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +38,7 @@ pub enum StackdError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// cargo failed, or is not there.
-    #[error("cannot build the guest's program `{PROGRAM}`")]
+    #[error("cannot build the guest's program `{NAME}`")]
     Cargo(#[source] ProcessError),
     /// cargo describes the workspace in a way that this program does not know.
     #[error("the answer of `cargo metadata` makes no sense")]
@@ -36,10 +51,11 @@ pub enum StackdError {
 ///
 /// # Errors
 /// When a source cannot be read, or cargo or the compiler fails.
-pub async fn key(toolchain: &Toolchain, workspace: &Path) -> Result<String, StackdError> {
+pub async fn key(toolchain: &Toolchain, workspace: &Path, recipe: Recipe) -> Result<String, StackdError> {
     let run = |cmd: Cmd| async move { cmd.current_dir(workspace).text().await.map_err(StackdError::Cargo) };
     let rustc = toolchain.version(workspace).await.map_err(StackdError::Cargo)?;
-    let tree = Cmd::new("cargo").args(["tree", "--locked", "--package", PACKAGE, "--edges", "normal,build"]);
+    let tree =
+        Cmd::new("cargo").args(["tree", "--locked", "--package", recipe.package, "--edges", "normal,build"]);
     let tree =
         run(tree.args(["--prefix", "none", "--format", "{p} {f}", "--target", &toolchain.target()])).await?;
     let metadata =
@@ -97,6 +113,7 @@ fn release_profile(manifest: &Path) -> Result<String, StackdError> {
 pub struct Program<'a> {
     toolchain: &'a Toolchain,
     workspace: &'a Path,
+    recipe: Recipe,
     log: PathBuf,
     reporter: &'a dyn Reporter,
     path: PathBuf,
@@ -108,11 +125,12 @@ impl<'a> Program<'a> {
     pub fn new(
         toolchain: &'a Toolchain,
         workspace: &'a Path,
+        recipe: Recipe,
         log: PathBuf,
         reporter: &'a dyn Reporter,
     ) -> Self {
-        let path = toolchain.built(workspace, PROGRAM);
-        Self { toolchain, workspace, log, reporter, path, built: OnceCell::new() }
+        let path = toolchain.built(workspace, recipe.program);
+        Self { toolchain, workspace, recipe, log, reporter, path, built: OnceCell::new() }
     }
 
     /// The program as a file, built by now. Whoever asks meanwhile waits.
@@ -125,11 +143,14 @@ impl<'a> Program<'a> {
     }
 
     async fn build(&self) -> Result<(), ProcessError> {
-        let Self { toolchain, workspace, log, .. } = self;
+        let Self { toolchain, workspace, recipe, log, .. } = self;
         let title = format!("Building the guest's program with {}", toolchain.name());
         let phase = Phase::start(self.reporter, "stackd", &title);
         toolchain.fetch(workspace, log, &phase).await?;
-        toolchain.cargo(workspace, PACKAGE, PROGRAM).logged(log, |line| phase.detail(line)).await?;
+        toolchain
+            .cargo(workspace, recipe.package, recipe.program)
+            .logged(log, |line| phase.detail(line))
+            .await?;
         phase.done();
         Ok(())
     }
@@ -173,7 +194,7 @@ mod tests {
         let dir = workspace();
         let host = Arch::host().unwrap();
         let toolchain = Toolchain::choose(host, dir.path(), dir.path(), &Silent).await.unwrap();
-        let key = async || key(&toolchain, dir.path()).await.unwrap();
+        let key = async || key(&toolchain, dir.path(), Recipe::of(false)).await.unwrap();
         let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
         let first = key().await;
 

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod moved;
 mod namespaces;
+mod other_stack;
 mod pull;
 mod races;
 mod reach;

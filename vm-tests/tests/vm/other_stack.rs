@@ -1,0 +1,84 @@
+//! A stack other than this repository's, without PostgreSQL and without the product: a script that serves the secret that it has read,
+//! once, from a file.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use base::process::Cmd;
+use image::arch::Arch;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use vm::home::HOME_VARIABLE;
+use vm_tests::emulator::{Emulator, Started, finished};
+use vm_tests::home::TestHome;
+use vm_tests::{XTASK_VARIABLE, path_from_env};
+
+/// Its secret.
+const SECRET: &str = "web_password";
+
+/// A start of its machine that a program reads, on a port that no other machine has.
+const START: [&str; 5] = ["start", "-o", "json", "--port", "web=auto"];
+
+#[tokio::test]
+async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
+    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image());
+    build(&emulator).await;
+    let manifest = emulator.home().manifest();
+    assert_eq!(manifest.stack.name, "tiny");
+    for package in ["postgresql-17", "redis-server"] {
+        assert!(!manifest.debian.packages.contains_key(package), "{package} is in the image");
+    }
+
+    let first = start(&emulator).await.by("snapshot");
+    assert_ne!(first.secret(SECRET), emulator.placeholder(SECRET));
+    assert_eq!(served(&first).await, json!(first.secret(SECRET)));
+    emulator.run(&["rotate"]).await.expect(0);
+    let renewed = emulator.secrets().await[SECRET].clone();
+    assert_ne!(renewed, first.secret(SECRET));
+    assert_eq!(served(&first).await, json!(renewed));
+
+    emulator.finish().await;
+    let again = start(&emulator).await.by("suspended");
+    assert_eq!(again.secret(SECRET), renewed);
+    assert_eq!(served(&again).await, json!(renewed));
+    let logs = emulator.run(&["logs", "web"]).await.expect(0).stdout;
+    assert!(logs.contains("Started web.service"), "{logs}");
+
+    emulator.finish().await;
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    let other = start(&emulator).await.by("snapshot");
+    assert_ne!(other.secret(SECRET), renewed);
+    assert_eq!(served(&other).await, json!(other.secret(SECRET)));
+    emulator.stop(&["--shutdown"], "stopped").await;
+
+    let list = async || emulator.run(&["list", "-o", "json"]).await.expect(0).json()["instances"].clone();
+    let listed = list().await;
+    assert_eq!((&listed[0]["state"], &listed[0]["arch"]), (&json!("stopped"), &json!("amd64")), "{listed}");
+    emulator.run(&["delete", "--yes"]).await.expect(0);
+    assert_eq!(list().await, json!([]));
+    emulator.assert_tidy().await;
+}
+
+/// Builds the image of a copy of the stack beside this file into the home.
+async fn build(emulator: &Emulator) {
+    let dir = tempfile::Builder::new().prefix("vm-test-stack-").tempdir().unwrap();
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/other_stack/.");
+    Cmd::new("cp").arg("-a").arg(stack).arg(dir.path()).output().await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
+    let mut command = Command::new(path_from_env(XTASK_VARIABLE));
+    command.args(["build-image", "amd64", "--stack"]).arg(dir.path());
+    command.env(HOME_VARIABLE, emulator.home().home().root());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    finished(command.spawn().unwrap()).await.expect(0);
+}
+
+async fn start(emulator: &Emulator) -> Started {
+    emulator.started(emulator.run(&START).await).await
+}
+
+/// The secret that the service shows.
+async fn served(started: &Started) -> Value {
+    let answer = started.api("web").get("/").await;
+    assert_eq!(answer.status, 200);
+    answer.body["password"].clone()
+}
