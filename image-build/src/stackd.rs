@@ -189,6 +189,12 @@ mod tests {
         dir
     }
 
+    #[test]
+    fn a_stack_without_programs_of_the_product_gets_the_platform_alone() {
+        assert_eq!(Recipe::of(false), Recipe { package: "guest", program: "stackd" });
+        assert_eq!(Recipe::of(true), Recipe { package: "product", program: "stackd-product" });
+    }
+
     #[tokio::test]
     async fn the_key_follows_what_goes_into_the_program_and_nothing_else() {
         let dir = workspace();
