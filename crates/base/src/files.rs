@@ -1,14 +1,19 @@
 //! Files that survive a crash at any moment: atomic replacement, private directories, locks between processes.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::dangling::if_present;
-use crate::sparse::Range;
+
+mod lock;
+mod tree;
+
+pub use lock::FileLock;
+pub use tree::{move_dir, publish_tree};
 
 /// Mode of files that only their owner may read.
 pub const PRIVATE_FILE: u32 = 0o600;
@@ -126,7 +131,7 @@ pub fn remove_dir_if_there(path: &Path) -> Result<(), FileError> {
 
 fn unless_absent(removed: io::Result<()>) -> io::Result<()> {
     match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if is_absence(&error) => Ok(()),
         removed => removed,
     }
 }
@@ -213,83 +218,6 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FileError> {
     publish().map_err(FileError::of("replace", to))
 }
 
-/// Gives the finished directory `from`, with all that is in it, the name `to` on the same file system, durably. There is nothing
-/// of that name yet, or an empty directory.
-///
-/// # Errors
-/// When it cannot be synced or renamed; there is nothing at `to` then, or all of it.
-pub fn publish_tree(from: &Path, to: &Path) -> Result<(), FileError> {
-    File::open(from).and_then(|dir| sync_file_system(&dir)).map_err(FileError::of("write", from))?;
-    publish(from, to)
-}
-
-/// Gives the directory `from`, with all that is in it, the name `to`, where there is nothing yet or an empty directory.
-///
-/// A file system may refuse to rename a directory though it renames files: overlayfs does so with directories of a lower layer, as
-/// all directories of a container's image are. Then the directory is copied, and appears at `to` atomically.
-///
-/// # Errors
-/// When it can be neither renamed nor copied, or the original of the copy cannot be removed.
-pub fn move_dir(from: &Path, to: &Path) -> Result<(), FileError> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_over(from, to),
-        renamed => renamed.map_err(FileError::of("rename", from)),
-    }
-}
-
-/// [`move_dir`] by a copy beside `to`.
-fn copy_over(from: &Path, to: &Path) -> Result<(), FileError> {
-    let parent = to.parent().unwrap_or(Path::new("."));
-    let copy = tempfile::Builder::new().prefix(UNWRITTEN).tempdir_in(parent);
-    let copy = copy.map_err(FileError::of("create a directory in", parent))?;
-    copy_tree(from, copy.path())?;
-    publish_tree(copy.path(), to)?;
-    // It has its final name: it must not be removed on drop.
-    let _ = copy.keep();
-    fs::remove_dir_all(from).map_err(FileError::of("remove", from))
-}
-
-/// Copies what is in the directory `from` to the directory `to`, with modes and holes.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), FileError> {
-    let read = FileError::of("read", from);
-    let entries = fs::read_dir(from).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(read)?;
-    for entry in entries {
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(FileError::of("look at", &path))?;
-        if kind.is_dir() {
-            fs::create_dir(&copy).map_err(FileError::of("create", &copy))?;
-            copy_tree(&path, &copy)?;
-        } else if kind.is_symlink() {
-            let linked = fs::read_link(&path).and_then(|target| std::os::unix::fs::symlink(target, &copy));
-            linked.map_err(FileError::of("copy", &path))?;
-        } else {
-            copy_file(&path, &copy).map_err(FileError::of("copy", &path))?;
-        }
-    }
-    let mode = fs::metadata(from).map_err(FileError::of("look at", from))?.permissions();
-    fs::set_permissions(to, mode).map_err(FileError::of("write", to))
-}
-
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (File::open(from)?, File::create_new(to)?);
-    let data = from.metadata()?;
-    crate::sparse::copy(&from, Range { start: 0, len: data.len() }, &to, 0)?;
-    to.set_len(data.len())?;
-    to.set_permissions(data.permissions())
-}
-
-/// Writes everything that waits for the disk of `file`: for a tree of thousands of files the quicker way.
-#[cfg(target_os = "linux")]
-fn sync_file_system(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(file)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync_file_system(_: &File) -> io::Result<()> {
-    rustix::fs::sync();
-    Ok(())
-}
-
 /// Creates the file at `path`, or empties it, readable and writable by its owner only.
 ///
 /// # Errors
@@ -318,109 +246,9 @@ pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
     }
 }
 
-/// A lock between processes, held until dropped or until the process ends, however it ends.
-#[derive(Debug)]
-pub struct FileLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
-
-impl FileLock {
-    /// Takes the lock at `path` (created when missing), or returns `None` when another process holds it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be opened.
-    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
-        Self::attempt(path, File::try_lock)
-    }
-
-    fn attempt(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>, FileError> {
-        loop {
-            let file = Self::open(path)?;
-            let error = |source| FileError { action: "lock", path: path.to_owned(), source };
-            match lock(&file) {
-                Ok(()) if is_removed(&file, path).map_err(error)? => {}
-                Ok(()) => return Ok(Some(Self(file))),
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(source)) => return Err(error(source)),
-            }
-        }
-    }
-
-    /// Removes the lock's file at `path`, and releases it. Who waits for it takes a new one.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub fn remove(self, path: &Path) -> Result<(), FileError> {
-        match fs::remove_file(path) {
-            Err(error) if !is_absence(&error) => Err(FileError::of("remove", path)(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the lock at `path`, waiting for its holder; `on_wait` is called once if there is one.
-    ///
-    /// # Errors
-    /// When the lock file cannot be opened or locked.
-    pub async fn acquire(path: &Path, on_wait: impl FnOnce()) -> Result<Self, FileError> {
-        Self::wait(path, File::try_lock, on_wait).await
-    }
-
-    /// Takes the lock at `path` shared with others, waiting for a process that holds it exclusively; `on_wait` is called once if there
-    /// is one.
-    ///
-    /// # Errors
-    /// When the lock file cannot be opened or locked.
-    pub async fn shared(path: &Path, on_wait: impl FnOnce()) -> Result<Self, FileError> {
-        Self::wait(path, File::try_lock_shared, on_wait).await
-    }
-
-    async fn wait(
-        path: &Path,
-        lock: fn(&File) -> Result<(), TryLockError>,
-        on_wait: impl FnOnce(),
-    ) -> Result<Self, FileError> {
-        if let Some(lock) = Self::attempt(path, lock)? {
-            return Ok(lock);
-        }
-        on_wait();
-        let mut backoff = crate::wait::Backoff::default();
-        loop {
-            if let Some(lock) = Self::attempt(path, lock)? {
-                return Ok(lock);
-            }
-            backoff.pause().await;
-        }
-    }
-
-    fn open(path: &Path) -> Result<File, FileError> {
-        let mut options = File::options();
-        options.create(true).truncate(false).read(true).write(true);
-        options.open(path).map_err(FileError::of("open", path))
-    }
-}
-
-/// Whether the file of a lock was removed by its last holder, so that the next command would take another one.
-fn is_removed(file: &File, path: &Path) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() == 0 || fs::symlink_metadata(path).is_err_and(|error| is_absence(&error)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lock_that_was_removed_is_not_the_next_ones() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let held = FileLock::try_acquire(&path).unwrap().expect("it is free");
-        let opened = FileLock::open(&path).unwrap();
-        assert!(!is_removed(&opened, &path).unwrap());
-        held.remove(&path).unwrap();
-        assert!(is_removed(&opened, &path).unwrap() && !path.exists());
-        opened.try_lock().unwrap();
-        let next = FileLock::try_acquire(&path).unwrap().expect("it is another file");
-        assert!(is_removed(&opened, &path).unwrap() && path.exists());
-        assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        drop(next);
-    }
 
     #[test]
     fn an_atomic_write_replaces_content_and_sets_the_mode() {
@@ -462,19 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_published_with_all_that_is_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join(".new"), dir.path().join("tree"));
-        fs::create_dir_all(from.join("usr/bin")).unwrap();
-        fs::write(from.join("usr/bin/cc"), "x").unwrap();
-        publish_tree(&from, &to).unwrap();
-        assert_eq!(fs::read(to.join("usr/bin/cc")).unwrap(), b"x");
-        assert!(!from.exists());
-        let error = publish_tree(&from, &to).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot write `{}`", from.display()));
-    }
-
-    #[test]
     fn what_json_cannot_say_is_an_error_and_no_file() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
@@ -486,25 +301,6 @@ mod tests {
         assert!(!fs::exists(&path).unwrap());
         write_json(&path, &Path::new("caf\u{e9}"), PUBLIC_FILE).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "\"caf\u{e9}\"\n");
-    }
-
-    #[test]
-    fn a_directory_moves_to_another_file_system_too() {
-        // The first is on one of its own wherever there is one.
-        let (memory, disk) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
-        for moved in [move_dir, copy_over] {
-            let (from, to) = (memory.path().join("from"), disk.path().join("to"));
-            fs::create_dir_all(from.join("inner")).unwrap();
-            fs::write(from.join("inner/secret"), "data").unwrap();
-            fs::set_permissions(from.join("inner/secret"), fs::Permissions::from_mode(0o400)).unwrap();
-            std::os::unix::fs::symlink("inner/secret", from.join("link")).unwrap();
-            moved(&from, &to).unwrap();
-            assert_eq!(fs::read(to.join("link")).unwrap(), b"data");
-            assert_eq!(fs::metadata(to.join("inner/secret")).unwrap().permissions().mode() & 0o777, 0o400);
-            assert!(!fs::exists(&from).unwrap());
-            assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing half-made is left");
-            fs::remove_dir_all(&to).unwrap();
-        }
     }
 
     #[test]
@@ -531,29 +327,5 @@ mod tests {
     fn a_failed_write_names_the_path() {
         let error = write_atomic(Path::new("/no/such/dir/file"), b"", PUBLIC_FILE).unwrap_err();
         assert_eq!(error.to_string(), "cannot write `/no/such/dir/file`");
-    }
-
-    #[tokio::test]
-    async fn a_lock_is_held_by_several_who_share_it_or_by_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let shared = async || FileLock::shared(&path, || panic!("it is not held exclusively")).await.unwrap();
-        let (first, second) = (shared().await, shared().await);
-        assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        drop((first, second));
-        assert!(FileLock::try_acquire(&path).unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_lock_is_exclusive_until_dropped() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let held = FileLock::try_acquire(&path).unwrap().unwrap();
-        assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        let mut waited = false;
-        let second = FileLock::acquire(&path, || waited = true);
-        let (second, ()) = tokio::join!(second, async { drop(held) });
-        second.unwrap();
-        assert!(waited);
     }
 }
