@@ -241,7 +241,7 @@ impl Emulator {
     /// # Panics
     /// When it is in another, or something is.
     pub async fn stop(&self, more: &[&str], state: &str) -> Run {
-        let process = self.live().and_then(|live| live.process).expect("it runs");
+        let process = self.live().and_then(|live| live.machine.process).expect("it runs");
         let run = self.run(&[&["stop", "-o", "json"], more].concat()).await.expect(0);
         assert_eq!(run.json()["state"], state, "{}", run.stderr);
         assert!(!process.is_alive().expect("the process table can be read"), "QEMU outlived `stop`");
@@ -256,7 +256,7 @@ impl Emulator {
     /// # Panics
     /// When it does not run.
     pub async fn kill_qemu(&self) {
-        let process = self.live().and_then(|live| live.process).expect("it runs");
+        let process = self.live().and_then(|live| live.machine.process).expect("it runs");
         processes::send(process.pid, Signal::KILL);
         process.gone(GONE_LIMIT).await.expect("a killed process ends");
     }
@@ -286,7 +286,7 @@ impl Emulator {
     /// Kills QEMU if one runs.
     pub(crate) fn end_machine(&self) {
         let live = record::read::<Live>(&self.dir().live()).ok().flatten();
-        let process = live.and_then(|live| live.process);
+        let process = live.and_then(|live| live.machine.process);
         if let Some(process) = process.filter(|process| process.is_alive().is_ok_and(|alive| alive)) {
             processes::send(process.pid, Signal::KILL);
         }

@@ -51,7 +51,7 @@ impl Guest {
     }
 
     async fn output(&self, exec: &Exec, what: &str) -> String {
-        let mut qga = Qga::new(&self.live.qga);
+        let mut qga = Qga::new(&self.live.machine.qga);
         qga.ready(LIMIT).await.expect("the guest agent answers");
         let completed = qga.exec(exec, LIMIT).await.unwrap_or_else(|error| panic!("`{what}`: {error:?}"));
         let stdout = completed.success().unwrap_or_else(|error| panic!("`{what}`: {error}"));
@@ -60,7 +60,7 @@ impl Guest {
 
     /// Runs a short shell script in a guest that may be paused before it has answered.
     pub(crate) async fn try_sh(&self, script: &str) {
-        let mut qga = Qga::new(&self.live.qga);
+        let mut qga = Qga::new(&self.live.machine.qga);
         if qga.ready(LIMIT).await.is_ok() {
             let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
         }
@@ -71,11 +71,11 @@ impl Guest {
     /// # Panics
     /// When the agent still answers after a while.
     pub async fn cut_off(&self, script: &str) {
-        let mut qga = Qga::new(&self.live.qga);
+        let mut qga = Qga::new(&self.live.machine.qga);
         qga.ready(LIMIT).await.expect("the guest agent answers");
         // The answer is lost with the agent that should give it.
         let _ = qga.exec(&Exec::new("/bin/sh").args(["-c", script]), SOON).await;
-        let silent = async || Qga::new(&self.live.qga).ready(SOON).await.is_err().then_some(());
+        let silent = async || Qga::new(&self.live.machine.qga).ready(SOON).await.is_err().then_some(());
         wait::until(LIMIT, silent).await.expect("the guest agent goes");
     }
 
@@ -107,7 +107,7 @@ impl Guest {
     /// # Panics
     /// When there is nothing to connect to.
     pub async fn agent(&self) -> Agent {
-        Agent::connect(&self.live.agent, LIMIT).await.expect("QEMU listens for the agent")
+        Agent::connect(&self.live.machine.agent, LIMIT).await.expect("QEMU listens for the agent")
     }
 
     /// The monitor of its QEMU.
@@ -115,6 +115,6 @@ impl Guest {
     /// # Panics
     /// When it does not greet.
     pub async fn monitor(&self) -> Qmp {
-        Qmp::connect(&self.live.qmp, LIMIT).await.expect("QEMU's monitor greets")
+        Qmp::connect(&self.live.machine.qmp, LIMIT).await.expect("QEMU's monitor greets")
     }
 }

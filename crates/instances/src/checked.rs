@@ -6,8 +6,12 @@ use std::path::{Component, Path};
 use base::events::Timing;
 use base::text::beginning;
 use image::stack::{CPUS_LIMIT, MEMORY_MIB_LIMIT, check};
+use serde::de::DeserializeOwned;
 use vm::machine::Topology;
 use vm::process::ProcessIdentity;
+
+/// Version of the format of records that say no other.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Most entries of a list or a map.
 const ENTRIES_LIMIT: usize = 256;
@@ -31,6 +35,21 @@ pub struct Impossible {
 
 /// What is checked where it is read.
 pub trait Checked {
+    /// Version of the format that this program writes.
+    const VERSION: u32 = SCHEMA_VERSION;
+
+    /// Reads `bytes`, which a program wrote in the format of `version`: this one's, or an older one.
+    ///
+    /// # Errors
+    /// When they are something else.
+    fn parse(version: u32, bytes: &[u8]) -> serde_json::Result<Self>
+    where
+        Self: DeserializeOwned,
+    {
+        let _ = version;
+        serde_json::from_slice(bytes)
+    }
+
     /// Whether every value can be right.
     ///
     /// # Errors

@@ -117,17 +117,17 @@ impl Summary {
         let suspension = || record::read::<Suspension>(&dir.suspension()).ok().flatten();
         Self {
             name: instance.name().clone(),
-            arch: live.as_ref().map(|live| live.arch).or_else(|| record.as_ref()?.arch),
+            arch: live.as_ref().map(|live| live.topology().arch).or_else(|| record.as_ref()?.arch),
             state,
             reasons,
             ports: ports(live.as_ref(), record.as_ref()),
             memory_mib: match &live {
-                Some(live) => Some(live.memory_mib),
+                Some(live) => Some(live.topology().memory_mib),
                 None => suspension().map(|suspension| suspension.state.fingerprint.topology.memory_mib),
             },
             disk_bytes: space::used(dir.root()),
             created_at: record.as_ref().map(|record| record.created_at),
-            started_at: live.as_ref().map(|live| live.started_at),
+            started_at: live.as_ref().map(|live| live.run.started_at),
         }
     }
 }
@@ -148,7 +148,7 @@ fn reasons(instance: &Instance, state: &State) -> Vec<String> {
 
 fn ports(live: Option<&Live>, record: Option<&Record>) -> Vec<(String, u16)> {
     match (live, record) {
-        (Some(live), _) => live.ports.iter().map(|port| (port.name.clone(), port.host)).collect(),
+        (Some(live), _) => live.stack.ports.iter().map(|port| (port.name.clone(), port.host)).collect(),
         (None, Some(record)) => record.ports.clone().into_iter().collect(),
         (None, None) => Vec::new(),
     }

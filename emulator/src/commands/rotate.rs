@@ -32,7 +32,7 @@ impl Run for Rotate {
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let live = context.instance().rotate(context.console).await?;
-        let renewed = live.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        let renewed = live.stack.secrets.iter().map(|secret| secret.name.as_str()).collect();
         let report = Report { instance: context.name.as_str(), renewed };
         let people = |report: &Report<'_>| {
             format!(

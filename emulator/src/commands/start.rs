@@ -10,7 +10,6 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use image::arch::Arch;
 use instances::instance::error::InstanceError;
-use instances::instance::live::StartedBy;
 use instances::instance::ports::PortRequest;
 use instances::instance::start::{StartOptions, Started, Wish};
 use instances::instance::state::State;
@@ -18,7 +17,6 @@ use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
 use serde::Serialize;
-use vm::machine::Accelerator;
 use vm::saving::Strategy;
 
 use super::machine::{Machine, duration};
@@ -29,7 +27,7 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
 use crate::pull::{Order, PullError, Source};
-use crate::views::{PortView, addresses, port_views};
+use crate::views::{InstanceView, MachineView, RunView, addresses};
 
 /// Start the machine and wait until every service answers
 #[derive(Debug, Args)]
@@ -93,19 +91,10 @@ struct Report<'a> {
     instance: &'a str,
     state: &'static str,
     already_running: bool,
-    started_by: StartedBy,
-    /// Why it was booted, where it should have gone on from saved memory.
-    cold_because: Option<&'a str>,
-    /// Whether the services have secrets of this session, or the image's placeholders.
-    rotated: bool,
-    arch: Arch,
-    accelerator: Accelerator,
-    accelerator_fallback: Option<&'a str>,
-    cpus: u32,
-    memory_mib: u64,
-    image: &'a std::path::Path,
-    pid: Option<i32>,
-    ports: Vec<PortView<'a>>,
+    #[serde(flatten)]
+    run: RunView<'a>,
+    #[serde(flatten)]
+    machine: MachineView<'a>,
     /// What the start was spent on, and in all; of the start that made it run, when it ran already.
     phases: &'a [Timing],
     seconds: Option<f64>,
@@ -138,7 +127,7 @@ impl Run for Start {
         }
         // Also beside a machine that ran already: what watched it may have been killed. One that is there stays the only one.
         watch::spawn(context);
-        if !live.rotated && !live.secrets.is_empty() {
+        if !live.run.rotated && !live.stack.secrets.is_empty() {
             let text = format!(
                 "the secrets are the image's placeholders, which everybody knows: `emulator reset{}` and a start without \
                  `--no-rotation` give the next session its own",
@@ -146,23 +135,15 @@ impl Run for Start {
             );
             context.console.report(&Event::Warning(&text));
         }
+        let InstanceView { run, machine } = InstanceView::of(Some(&live));
         let report = Report {
             instance: context.name.as_str(),
             state: "running",
             already_running,
-            started_by: live.started_by,
-            cold_because: live.cold_because.as_deref(),
-            rotated: live.rotated,
-            arch: live.arch,
-            accelerator: live.accelerator,
-            accelerator_fallback: live.fallback.as_deref(),
-            cpus: live.cpus,
-            memory_mib: live.memory_mib,
-            image: &live.image,
-            pid: live.process.map(|process| process.pid),
-            ports: port_views(&live.ports),
-            phases: live.ready.as_ref().map_or(&[], |ready| &ready.phases),
-            seconds: live.ready.as_ref().map(|ready| ready.seconds),
+            run,
+            machine,
+            phases: live.run.ready.as_ref().map_or(&[], |ready| &ready.phases),
+            seconds: live.run.ready.as_ref().map(|ready| ready.seconds),
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
@@ -218,9 +199,10 @@ fn people(report: &Report<'_>) -> String {
     let head = match (report.already_running, report.seconds) {
         (false, Some(taken)) => {
             let taken = seconds(Duration::try_from_secs_f64(taken).unwrap_or_default());
-            format!("`{}` is ready on `{}` ({taken})", report.instance, report.accelerator)
+            let accelerator = report.machine.accelerator.map(|on| format!(" on `{on}`")).unwrap_or_default();
+            format!("`{}` is ready{accelerator} ({taken})", report.instance)
         }
         _ => format!("`{}` runs already", report.instance),
     };
-    format!("{head}\n{}", addresses(&report.ports))
+    format!("{head}\n{}", addresses(&report.machine.ports))
 }

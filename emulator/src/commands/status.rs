@@ -1,11 +1,9 @@
 //! `emulator status`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base::events::{Event, Reporter};
 use clap::Args;
-use image::arch::Arch;
 use image::stack;
 use instances::instance::concern::Concern;
 use instances::instance::health::{self, Health};
@@ -16,7 +14,6 @@ use instances::instance::state::State;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vm::machine::Accelerator;
 
 use super::Run;
 use crate::context::{Context, HomeUse};
@@ -24,7 +21,7 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
 use crate::printer::{properties, table};
-use crate::views::{PortView, port_views};
+use crate::views::{InstanceView, MachineView, RunView};
 
 /// Show what runs, where, and how it is
 #[derive(Debug, Args)]
@@ -52,21 +49,13 @@ struct Report<'a> {
     /// Whether every service is; null when nothing runs.
     healthy: Option<bool>,
     reasons: Vec<String>,
-    started_by: Option<StartedBy>,
-    cold_because: Option<&'a str>,
-    /// Whether the services have secrets of this session, or the image's placeholders; null when nothing runs.
-    rotated: Option<bool>,
+    #[serde(flatten)]
+    run: RunView<'a>,
     secrets: Vec<SecretView<'a>>,
     #[serde(with = "time::serde::rfc3339::option")]
     started_at: Option<OffsetDateTime>,
-    arch: Option<Arch>,
-    accelerator: Option<Accelerator>,
-    accelerator_fallback: Option<&'a str>,
-    cpus: Option<u32>,
-    memory_mib: Option<u64>,
-    image: Option<&'a Path>,
-    pid: Option<i32>,
-    ports: Vec<PortView<'a>>,
+    #[serde(flatten)]
+    machine: MachineView<'a>,
     services: Vec<Health>,
 }
 
@@ -108,14 +97,14 @@ impl Status {
     fn secrets<'a>(&self, live: &'a Live, values: Option<&Secrets>) -> Vec<SecretView<'a>> {
         let own = |secret: &stack::Secret| Some(values?.get(&secret.name)?.reveal().to_owned());
         let value = |secret: &stack::Secret| {
-            if live.rotated { own(secret) } else { Some(secret.placeholder.clone()) }
+            if live.run.rotated { own(secret) } else { Some(secret.placeholder.clone()) }
         };
         let view = |secret: &'a stack::Secret| SecretView {
             name: &secret.name,
             env: &secret.env,
             value: value(secret).filter(|_| self.show_secrets),
         };
-        live.secrets.iter().map(view).collect()
+        live.stack.secrets.iter().map(view).collect()
     }
 }
 
@@ -145,17 +134,19 @@ async fn tell(
     }));
     let services = match live {
         Some(live) if live.is_in_other_network() => health::unasked(
-            &live.ports,
+            &live.stack.ports,
             "is in another network namespace: its port cannot be reached from here",
         ),
-        Some(live) => health::check(&live.ports, ANSWER_LIMIT * live.accelerator.patience()).await,
+        Some(live) => {
+            health::check(&live.stack.ports, ANSWER_LIMIT * live.topology().accelerator.patience()).await
+        }
         None => Vec::new(),
     };
     if let Some(live) = live.filter(|live| live.has_lost_monitor()) {
         let flag = hints::flag(&context.name);
         reasons.push(format!(
             "its socket `{}` is not there: `emulator stop{flag}`, then `emulator start{flag}`",
-            live.qmp.display()
+            live.machine.qmp.display()
         ));
     }
     // Whoever answers does not stand still.
@@ -183,24 +174,16 @@ fn report<'a>(
     reasons: Vec<String>,
     services: Vec<Health>,
 ) -> Report<'a> {
+    let InstanceView { run, machine } = InstanceView::of(live);
     Report {
         instance,
         state,
         healthy: live.map(|_| reasons.is_empty()),
         reasons,
-        started_by: live.map(|live| live.started_by),
-        cold_because: live.and_then(|live| live.cold_because.as_deref()),
-        rotated: live.map(|live| live.rotated),
+        run,
         secrets: Vec::new(),
-        started_at: live.map(|live| live.started_at),
-        arch: live.map(|live| live.arch),
-        accelerator: live.map(|live| live.accelerator),
-        accelerator_fallback: live.and_then(|live| live.fallback.as_deref()),
-        cpus: live.map(|live| live.cpus),
-        memory_mib: live.map(|live| live.memory_mib),
-        image: live.map(|live| live.image.as_path()),
-        pid: live.and_then(|live| live.process).map(|process| process.pid),
-        ports: live.map_or_else(Vec::new, |live| port_views(&live.ports)),
+        started_at: live.map(|live| live.run.started_at),
+        machine,
         services,
     }
 }
@@ -223,28 +206,28 @@ fn people(report: &Report<'_>) -> String {
     let mut rows = vec![("instance", report.instance.to_owned()), ("state", state)];
     rows.extend(report.reasons.iter().map(|reason| ("reason", reason.clone())));
     if let (Some(accelerator), Some(cpus), Some(memory)) =
-        (report.accelerator, report.cpus, report.memory_mib)
+        (report.machine.accelerator, report.machine.cpus, report.machine.memory_mib)
     {
-        let because = report.accelerator_fallback.map(|why| format!(" ({why})")).unwrap_or_default();
+        let because = report.machine.accelerator_fallback.map(|why| format!(" ({why})")).unwrap_or_default();
         rows.push(("accelerator", format!("{accelerator}{because}")));
         rows.push(("machine", format!("{cpus} CPUs, {memory} MiB")));
     }
     if let Some(at) = report.started_at.and_then(|at| at.truncate_to_second().format(&Rfc3339).ok()) {
         rows.push(("started", at));
     }
-    if let Some(by) = report.started_by {
-        rows.push(("began", began(by, report.cold_because)));
+    if let Some(by) = report.run.started_by {
+        rows.push(("began", began(by, report.run.cold_because)));
     }
-    match report.rotated {
+    match report.run.rotated {
         Some(true) => rows.push(("secrets", "this session's own".to_owned())),
         Some(false) => rows.push(("secrets", "the image's placeholders, which everybody knows".to_owned())),
         None => {}
     }
-    if let Some(pid) = report.pid {
+    if let Some(pid) = report.machine.pid {
         rows.push(("pid", pid.to_string()));
     }
     let head = properties(rows);
-    if report.ports.is_empty() {
+    if report.machine.ports.is_empty() {
         return head;
     }
     let shown: Vec<_> = report
@@ -260,6 +243,7 @@ fn people(report: &Report<'_>) -> String {
         None => "",
     };
     let ports = report
+        .machine
         .ports
         .iter()
         .map(|port| [port.name.to_owned(), port.url.clone(), health(port.name).to_owned()]);

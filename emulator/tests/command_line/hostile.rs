@@ -83,18 +83,18 @@ impl Hostile {
         let mut live: Value = serde_json::from_str(include_str!("live.json")).unwrap();
         let port =
             json!({ "name": "backend", "guest": 1, "host": 1, "variable": "PORT", "health": "/health" });
-        live["ports"] = json!([port]);
-        live["services"] = json!([{ "name": "redis", "unit": "redis.service" }]);
-        live["secrets"] = serde_json::to_value(&manifest.stack.secrets).unwrap();
-        live["process"] = json!({ "pid": i32::MAX, "started": 1 });
-        live["coldBecause"] = json!("of a test");
+        live["stack"]["ports"] = json!([port]);
+        live["stack"]["services"] = json!([{ "name": "redis", "unit": "redis.service" }]);
+        live["stack"]["secrets"] = serde_json::to_value(&manifest.stack.secrets).unwrap();
+        live["machine"]["process"] = json!({ "pid": i32::MAX, "started": 1 });
+        live["run"]["coldBecause"] = json!("of a test");
         let frozen = json!({ "size": 1, "inode": 1, "modified": 1, "allocated": 1, "sha256": null });
         let suspended = json!({
             "schemaVersion": 1,
             "at": time,
             "generation": 1,
             "strategy": "template",
-            "fingerprint": live["fingerprint"],
+            "fingerprint": live["machine"]["fingerprint"],
             "config": "instances/default/config.img",
             "rotated": true,
             "disk": { "size": 1, "inode": 1, "modified": 1 },

@@ -37,7 +37,7 @@ fn home() -> Emulator {
         "at": "2026-01-01T00:00:00Z",
         "generation": 1,
         "strategy": "template",
-        "fingerprint": live["fingerprint"],
+        "fingerprint": live["machine"]["fingerprint"],
         "config": "instances/asleep/config.img",
         "rotated": true,
         "disk": { "size": 1, "inode": 1, "modified": 1 },
@@ -50,8 +50,8 @@ fn home() -> Emulator {
 
     // This process stands for the machine.
     let process = ProcessIdentity::of(std::process::id().try_into().unwrap()).unwrap();
-    live["process"] = serde_json::to_value(process).unwrap();
-    live["ports"] =
+    live["machine"]["process"] = serde_json::to_value(process).unwrap();
+    live["stack"]["ports"] =
         json!([{ "name": "backend", "guest": 1, "host": 30_003, "variable": "PORT", "health": "/health" }]);
     emulator.write("instances/awake/instance.json", include_str!("instance.json"));
     emulator.write("instances/awake/live.json", &live.to_string());

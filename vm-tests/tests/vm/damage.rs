@@ -76,7 +76,7 @@ async fn every_command_says_what_is_damaged_and_what_to_do() {
         for command in COMMANDS {
             put_back(&emulator, &whole).await;
             emulator.start(&[]).await.by("suspended");
-            let process = emulator.live().and_then(|live| live.process).unwrap();
+            let process = emulator.live().and_then(|live| live.machine.process).unwrap();
             damage(&emulator);
             add(&mut table, &emulator, name, command).await;
             process.kill().await.unwrap();
@@ -116,7 +116,7 @@ async fn add(table: &mut String, emulator: &Emulator, name: &str, command: &[&st
         let _ = writeln!(table, "    {}", line.trim());
     }
     let live = record::read::<Live>(&emulator.dir().live()).ok().flatten();
-    if let Some(process) = live.and_then(|live| live.process) {
+    if let Some(process) = live.and_then(|live| live.machine.process) {
         process.kill().await.unwrap();
     }
 }

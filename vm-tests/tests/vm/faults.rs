@@ -302,7 +302,7 @@ async fn a_full_tmpfs_may_end_a_resuming_machine_and_costs_no_data() {
     emulator.guest().sh(uses).await;
     let filler = disk.path().join("filler");
     fs::write(&filler, vec![1; 640 << 20]).unwrap_err();
-    let process = emulator.live().and_then(|live| live.process).expect("it runs");
+    let process = emulator.live().and_then(|live| live.machine.process).expect("it runs");
     // The guest may come to write its disk first.
     let stopped = async || {
         let ended = !process.is_alive().unwrap();

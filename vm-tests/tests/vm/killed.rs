@@ -35,7 +35,7 @@ async fn a_new_session_starts_after_a_program_killed_at_any_phase() {
     // The last one is over too soon to be met for sure: it is made longer below, where the guest can be changed before.
     for phase in &PHASES[..4] {
         kill_start_at(&emulator, phase).await;
-        let orphan = emulator.live().and_then(|live| live.process);
+        let orphan = emulator.live().and_then(|live| live.machine.process);
 
         emulator.start(&[]).await.by("snapshot");
         if let Some(orphan) = orphan {
@@ -89,7 +89,7 @@ async fn a_qemu_killed_at_any_phase_of_a_resume_leads_to_a_boot_with_data() {
         emulator.finish().await;
         let mut start = Followed::spawn(&emulator, &START);
         start.until(phase).await;
-        let launched = async || emulator.live().and_then(|live| live.process);
+        let launched = async || emulator.live().and_then(|live| live.machine.process);
         wait::until(LIMIT, launched).await.expect("QEMU is recorded");
         emulator.kill_qemu().await;
         let booted = emulator.started(start.finished().await).await.by("cold");

@@ -180,7 +180,7 @@ async fn start_without_io_uring(emulator: &Emulator) {
 
 /// How QEMU reads and writes the disk.
 fn disk_access(emulator: &Emulator) -> &'static str {
-    let pid = emulator.live().and_then(|live| live.process).expect("it runs").pid;
+    let pid = emulator.live().and_then(|live| live.machine.process).expect("it runs").pid;
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
     if String::from_utf8_lossy(&arguments).contains("io_uring") { "io_uring" } else { "threads" }
 }

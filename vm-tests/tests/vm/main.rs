@@ -18,6 +18,7 @@ mod hooks;
 mod image;
 mod inside;
 mod killed;
+mod last_version;
 mod lifecycle;
 mod limits;
 mod moved;

@@ -83,7 +83,7 @@ async fn a_machine_that_ended_with_its_namespace_is_booted_with_its_data() {
 
     let mut command = emulator.command_within(&HELD_PIDS, &START);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    let ready = async || emulator.live()?.ready.map(drop);
+    let ready = async || emulator.live()?.run.ready.map(drop);
     wait::until(START_LIMIT, ready).await.expect("it starts in there");
     assert_elsewhere(&emulator, &[]).await;
     // Processes in there can use it. The input of the first process of the namespace ends, and it with all others.

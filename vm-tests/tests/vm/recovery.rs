@@ -19,7 +19,7 @@ async fn a_killed_qemu_is_reported_and_booted_with_data_and_secrets() {
 pub(crate) async fn kill_of_qemu(emulator: Emulator) {
     let started = emulator.start(&[]).await;
     sign_up(&started, "kept@example.com").await;
-    let process = emulator.live().and_then(|live| live.process).expect("it runs");
+    let process = emulator.live().and_then(|live| live.machine.process).expect("it runs");
     emulator.kill_qemu().await;
 
     let status = emulator.run(&["status"]).await.expect(1);
@@ -43,7 +43,7 @@ async fn a_start_boots_while_a_killed_qemu_is_still_ending() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, "kept@example.com").await;
-    let process = emulator.live().and_then(|live| live.process).expect("it runs");
+    let process = emulator.live().and_then(|live| live.machine.process).expect("it runs");
     processes::send(process.pid, Signal::KILL);
     let again = emulator.start(&[]).await.by("cold");
     assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
@@ -71,7 +71,7 @@ async fn a_read_only_file_system_in_the_guest_turns_health_and_status() {
 async fn ctrl_c_during_start_leaves_nothing_running() {
     let emulator = Emulator::for_amd64();
     let child = emulator.spawn(&[&START[..], &["--no-snapshot"]].concat());
-    let launched = async || emulator.live().and_then(|live| live.process);
+    let launched = async || emulator.live().and_then(|live| live.machine.process);
     let process = wait::until(LAUNCH_LIMIT, launched).await.expect("QEMU is started");
     processes::send(child.id().and_then(|pid| i32::try_from(pid).ok()).expect("it runs"), Signal::INT);
     let run = finished(child).await.expect(130);

@@ -46,6 +46,6 @@ async fn a_machine_without_its_sockets_is_still_reached_and_loses_nothing() {
 /// Removes the directory of this machine; those of other tests are next to it.
 fn remove_sockets(emulator: &Emulator) {
     let live = emulator.live().expect("it runs");
-    fs::remove_dir_all(live.qga.parent().unwrap()).unwrap();
-    assert!(live.qmp.starts_with(emulator.dir().root()), "the monitor's is in the home");
+    fs::remove_dir_all(live.machine.qga.parent().unwrap()).unwrap();
+    assert!(live.machine.qmp.starts_with(emulator.dir().root()), "the monitor's is in the home");
 }

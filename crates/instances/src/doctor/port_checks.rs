@@ -16,7 +16,7 @@ const NAME: &str = "ports";
 pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>, hint: Hint<'_>) -> Check {
     let recorded = match instance.state() {
         Ok(State::Running(live) | State::Starting(live)) => {
-            let held: Vec<String> = live.ports.iter().map(|port| port.host.to_string()).collect();
+            let held: Vec<String> = live.stack.ports.iter().map(|port| port.host.to_string()).collect();
             let text = format!("{} belong to `{}`, which runs", held.join(", "), instance.name());
             return Check::ok(NAME, text);
         }

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use base::events::Timing;
 use base::files;
-use image::arch::Arch;
 use image::stack::{self, Service, check};
 use protocol::Hooks;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use vm::machine::Accelerator;
+use vm::machine::Topology;
 use vm::memory::HeldMemory;
 use vm::process::{ProcessIdentity, VmProcessError};
 
@@ -22,6 +21,10 @@ use super::ports::PublishedPort;
 use crate::checked::{self, Checked, Impossible, described};
 use crate::place::{Place, Sight, Traces};
 use crate::snapshot::Fingerprint;
+
+mod flat;
+
+use flat::Flat;
 
 /// How a running instance came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,19 +38,32 @@ pub enum StartedBy {
     Suspended,
 }
 
+/// Version of the live record's format that this program writes. It reads the one before too: see [`flat`].
+pub const LIVE_VERSION: u32 = 2;
+
 /// What runs now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Live {
-    /// [`super::record::SCHEMA_VERSION`] of the writer.
+    /// [`LIVE_VERSION`] of the writer.
     pub schema_version: u32,
+    /// What runs the guest.
+    pub machine: RunningMachine,
+    /// What runs in the guest.
+    pub stack: RunningStack,
+    /// How it came to run.
+    pub run: Run,
+}
+
+/// The machine of a live record: its process, how it is reached, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningMachine {
     /// The QEMU process; none while it is being started.
     pub process: Option<ProcessIdentity>,
     /// Where it was started; none when an earlier version has.
-    #[serde(default)]
     pub place: Option<Place>,
     /// Inode of the disk that it was started on, which a copy of this record has not beside it; none in records of earlier versions.
-    #[serde(default)]
     pub disk_inode: Option<u64>,
     /// Socket of the monitor.
     pub qmp: PathBuf,
@@ -55,42 +71,46 @@ pub struct Live {
     pub qga: PathBuf,
     /// Socket of the guest's own agent.
     pub agent: PathBuf,
-    /// Architecture of the guest.
-    pub arch: Arch,
-    /// What runs the guest's instructions.
-    pub accelerator: Accelerator,
-    /// Why it is not a faster one, where that would have been preferred.
+    /// Why its accelerator is not a faster one, where that would have been preferred.
     pub fallback: Option<String>,
-    /// Virtual CPUs.
-    pub cpus: u32,
-    /// Memory in MiB.
-    pub memory_mib: u64,
     /// The image below the overlay.
     pub image: PathBuf,
-    /// Where the services are found.
-    pub ports: Vec<PublishedPort>,
-    /// The services whose journals can be read.
-    pub services: Vec<Service>,
-    /// The stack's secrets, as the manifest describes them.
-    pub secrets: Vec<stack::Secret>,
-    /// What has to be done for daemons that cannot take secrets while they run.
-    pub hooks: Hooks,
-    /// Whether the services have secrets of this session, or the image's placeholders.
-    pub rotated: bool,
+    /// The volume with settings that the guest has mounted.
+    pub config: PathBuf,
     /// What a suspended machine has to find again.
     pub fingerprint: Fingerprint,
     /// Where the guest's memory is; none where only QEMU knows.
     pub memory: Option<HeldMemory>,
     /// Whether QEMU can write memory that it has for itself.
     pub can_map_memory: bool,
-    /// The volume with settings that the guest has mounted.
-    pub config: PathBuf,
-    /// How it was started.
+}
+
+/// The stack of a live record, as the manifest describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningStack {
+    /// Where the services are found.
+    pub ports: Vec<PublishedPort>,
+    /// The services whose journals can be read.
+    pub services: Vec<Service>,
+    /// The stack's secrets.
+    pub secrets: Vec<stack::Secret>,
+    /// What has to be done for daemons that cannot take secrets while they run.
+    pub hooks: Hooks,
+}
+
+/// The start that a live record is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// How the machine was started.
     pub started_by: StartedBy,
-    /// Why it was booted, where it should have gone on from saved memory.
+    /// Why it was booted, where saved memory should have been resumed.
     pub cold_because: Option<String>,
     /// Whether this start made the overlay, so that it goes again if the start fails.
     pub new_session: bool,
+    /// Whether the services have secrets of this session, or the image's placeholders.
+    pub rotated: bool,
     /// When the start began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
@@ -99,19 +119,25 @@ pub struct Live {
 }
 
 impl Live {
+    /// The machine's architecture, accelerator and size.
+    pub fn topology(&self) -> &Topology {
+        &self.machine.fingerprint.topology
+    }
+
     /// Whether its ports are of another network namespace, where this program cannot reach them.
     pub fn is_in_other_network(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
+        self.machine.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
     }
 
     /// Whether the monitor's socket is not there any more, if it was once. The other ones can be made again through it.
     pub fn has_lost_monitor(&self) -> bool {
-        self.ready.is_some() && is_missing(&self.qmp)
+        self.run.ready.is_some() && is_missing(&self.machine.qmp)
     }
 
     /// What it says of its process.
     pub(super) fn noted(&self) -> Noted {
-        Noted { process: self.process, place: self.place.clone(), disk_inode: self.disk_inode }
+        let RunningMachine { process, place, disk_inode, .. } = &self.machine;
+        Noted { process: *process, place: place.clone(), disk_inode: *disk_inode }
     }
 }
 
@@ -121,24 +147,35 @@ pub(super) fn is_missing(path: &Path) -> bool {
 }
 
 impl Checked for Live {
+    const VERSION: u32 = LIVE_VERSION;
+
+    fn parse(version: u32, bytes: &[u8]) -> serde_json::Result<Self> {
+        if version < LIVE_VERSION {
+            Ok(serde_json::from_slice::<Flat>(bytes)?.into())
+        } else {
+            serde_json::from_slice(bytes)
+        }
+    }
+
     fn check(&self) -> Result<(), Impossible> {
-        self.process.map_or(Ok(()), checked::process)?;
+        let Self { machine, stack, run, .. } = self;
+        machine.process.map_or(Ok(()), checked::process)?;
         for (what, path) in [
-            ("the monitor's socket", &self.qmp),
-            ("the guest agent's socket", &self.qga),
-            ("the agent's socket", &self.agent),
-            ("the image", &self.image),
-            ("the volume with settings", &self.config),
+            ("the monitor's socket", &machine.qmp),
+            ("the guest agent's socket", &machine.qga),
+            ("the agent's socket", &machine.agent),
+            ("the image", &machine.image),
+            ("the volume with settings", &machine.config),
         ] {
             checked::absolute(what, path)?;
         }
-        checked::few("the number of ports", self.ports.len())?;
-        self.ports.iter().try_for_each(PublishedPort::check)?;
-        described("the services", check::services(&self.services))?;
-        described("the secrets", check::secrets(&self.secrets))?;
-        described("the hooks", check::hooks(&self.hooks, &self.secrets))?;
-        self.fingerprint.topology.check()?;
-        let Some(Ready { seconds, phases, .. }) = &self.ready else { return Ok(()) };
+        checked::few("the number of ports", stack.ports.len())?;
+        stack.ports.iter().try_for_each(PublishedPort::check)?;
+        described("the services", check::services(&stack.services))?;
+        described("the secrets", check::secrets(&stack.secrets))?;
+        described("the hooks", check::hooks(&stack.hooks, &stack.secrets))?;
+        self.topology().check()?;
+        let Some(Ready { seconds, phases, .. }) = &run.ready else { return Ok(()) };
         checked::seconds("the time of the start", *seconds)?;
         checked::timings(phases)
     }
@@ -146,22 +183,26 @@ impl Checked for Live {
 
 /// What a live record says of its process.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Noted {
     /// The process; none while it was being started.
     pub(super) process: Option<ProcessIdentity>,
     /// Where it was started.
-    #[serde(default)]
     place: Option<Place>,
     /// Inode of its disk.
-    #[serde(default)]
     disk_inode: Option<u64>,
 }
 
 impl Noted {
     /// That of the live record at `path`, whatever else is in it.
     pub(super) fn read(path: &Path) -> Self {
-        let noted = || serde_json::from_slice(&files::read_document(path).ok()?).ok();
-        let noted: Self = noted().unwrap_or_default();
+        #[derive(Deserialize)]
+        struct Nested {
+            machine: Noted,
+        }
+        let bytes = files::read_document(path).unwrap_or_default();
+        let nested = serde_json::from_slice(&bytes).map(|nested: Nested| nested.machine);
+        let noted: Self = nested.or_else(|_| serde_json::from_slice(&bytes)).unwrap_or_default();
         let process = noted.process.filter(|process| checked::process(*process).is_ok());
         Self { process, ..noted }
     }
@@ -195,4 +236,59 @@ pub struct Ready {
     pub seconds: f64,
     /// What it was spent on.
     pub phases: Vec<Timing>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A live record of no real machine: the one that all tests begin with.
+    pub(in crate::instance) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let machine = RunningMachine {
+            process,
+            place: None,
+            disk_inode: None,
+            qmp: "/run/qmp".into(),
+            qga: "/run/qga".into(),
+            agent: "/run/agent".into(),
+            fallback: None,
+            image: "/image".into(),
+            config: "/config".into(),
+            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            memory: None,
+            can_map_memory: false,
+        };
+        let stack = RunningStack {
+            ports: Vec::new(),
+            services: Vec::new(),
+            secrets: Vec::new(),
+            hooks: Hooks::default(),
+        };
+        let run = Run {
+            started_by: StartedBy::Cold,
+            cold_because: None,
+            new_session: false,
+            rotated: true,
+            started_at: at,
+            ready: ready.then(|| Ready { at, seconds: 1.0, phases: Vec::new() }),
+        };
+        Live { schema_version: LIVE_VERSION, machine, stack, run }
+    }
+
+    #[test]
+    fn a_process_is_found_in_a_record_that_makes_no_other_sense() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live.json");
+        let process = ProcessIdentity { pid: 7, started: 9 };
+        for text in [
+            r#"{"schemaVersion": 1, "process": {"pid": 7, "started": 9}, "diskInode": 3}"#,
+            r#"{"schemaVersion": 2, "machine": {"process": {"pid": 7, "started": 9}, "diskInode": 3, "qmp": 1}}"#,
+            r#"{"schemaVersion": 99, "machine": {"process": {"pid": 7, "started": 9}, "diskInode": 3}}"#,
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let noted = Noted::read(&path);
+            assert_eq!((noted.process, noted.disk_inode), (Some(process), Some(3)), "{text}");
+        }
+    }
 }

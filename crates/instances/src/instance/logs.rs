@@ -85,7 +85,7 @@ impl Instance {
                     self.mend_sockets(live).await?;
                     self.journal(live, &services, query, &mut take).await
                 };
-                let Some(process) = live.process else { return shown.await };
+                let Some(process) = live.machine.process else { return shown.await };
                 match meanwhile::unless_gone(process, shown).await? {
                     Some(()) => Ok(()),
                     None if query.follow => Ok(()),
@@ -101,13 +101,14 @@ impl Instance {
         match (name, live) {
             (Some(QEMU), _) => Ok(Source::File { name: QEMU, path: self.dir.qemu_log() }),
             // While it starts there is no agent yet, and the console shows what it waits for.
-            (None, Some(live)) if live.ready.is_some() => {
-                Ok(Source::Journal { live, services: live.services.clone() })
+            (None, Some(live)) if live.run.ready.is_some() => {
+                Ok(Source::Journal { live, services: live.stack.services.clone() })
             }
             (Some(SERIAL) | None, _) => Ok(console),
-            (Some(name), Some(live)) => match live.services.iter().find(|service| service.name == name) {
+            (Some(name), Some(live)) => match live.stack.services.iter().find(|service| service.name == name)
+            {
                 Some(service) => Ok(Source::Journal { live, services: vec![service.clone()] }),
-                None => Err(unknown(name, &live.services)),
+                None => Err(unknown(name, &live.stack.services)),
             },
             // Which services there are is known from what runs.
             (Some(_), None) => Err(InstanceError::NotRunning(self.name.clone())),
@@ -159,7 +160,7 @@ impl Instance {
         query: LogQuery<'_>,
         take: &mut impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
-        let mut journal = Journal::new(Qga::new(&live.qga), services);
+        let mut journal = Journal::new(Qga::new(&live.machine.qga), services);
         let mut pace = tokio::time::interval(JOURNAL_PACE);
         let mut failing: Option<Instant> = None;
         loop {
@@ -209,9 +210,9 @@ mod tests {
     use vm::home::Home;
     use vm::process::{Launched, Signal};
 
+    use super::super::live::tests::live;
     use super::super::name::InstanceName;
     use super::super::record;
-    use super::super::state::tests::live;
     use super::*;
 
     #[tokio::test]

@@ -150,7 +150,7 @@ impl Instance {
             {
                 // A machine that has begun to go on cannot do so again.
                 let live = record::read::<Live>(&self.dir.live())?;
-                let used_up = live.is_some_and(|live| live.started_by == StartedBy::Suspended)
+                let used_up = live.is_some_and(|live| live.run.started_by == StartedBy::Suspended)
                     && !present(&self.dir.suspension())?;
                 self.clean_up().await?;
                 let undone = "the start was undone: nothing is left running";
@@ -162,7 +162,7 @@ impl Instance {
                 reporter.report(&Event::Notice(&text));
             }
             State::Running(live) => {
-                let Some(process) = live.process else { return Ok(()) };
+                let Some(process) = live.machine.process else { return Ok(()) };
                 // Of one that ends meanwhile the next command tidies up.
                 meanwhile::unless_gone(process, self.unpause(&live, reporter)).await?;
             }
@@ -178,6 +178,7 @@ impl Instance {
         let lock = FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?;
         // It may hold secrets.
         files::sweep_unwritten(self.dir.root())?;
+        record::renew::<Live>(&self.dir.live())?;
         Ok(lock)
     }
 
@@ -200,11 +201,11 @@ impl Instance {
                 return self.clear_live();
             }
         };
-        self.end(&live.noted(), &live.qmp).await?;
-        if live.new_session && live.ready.is_none() {
+        self.end(&live.noted(), &live.machine.qmp).await?;
+        if live.run.new_session && live.run.ready.is_none() {
             self.discard_session()?;
             let record = record::read::<Record>(&self.dir.record())?;
-            if record.is_some_and(|record| record.created_at >= live.started_at) {
+            if record.is_some_and(|record| record.created_at >= live.run.started_at) {
                 remove(&self.dir.record())?;
             }
         }
@@ -321,13 +322,11 @@ mod tests {
     use base::events::Silent;
     use base::process::Cmd;
     use fake_monitor::{Server, answer_with, monitor_opening};
-    use image::arch::Arch;
-    use time::OffsetDateTime;
     use vm::error::{Class, Explain};
-    use vm::machine::Accelerator;
     use vm::process::{Launched, ProcessIdentity};
 
-    use super::record::{ImageIdentity, SCHEMA_VERSION};
+    use super::live::tests::live;
+    use super::record::ImageIdentity;
     use super::*;
     #[cfg(target_os = "linux")]
     use crate::place::Place;
@@ -351,35 +350,12 @@ mod tests {
             let session = Some(Session::new(image, None, None));
             let record = Record { session, ..Record::new(InstanceName::default()) };
             record::write(&dir.record(), &record).unwrap();
-            let live = Live {
-                schema_version: SCHEMA_VERSION,
-                process,
-                place: None,
-                disk_inode: None,
-                qmp: home.path().join("qmp"),
-                qga: home.path().join("qga"),
-                agent: home.path().join("agent"),
-                arch: Arch::Amd64,
-                accelerator: Accelerator::Tcg,
-                fallback: None,
-                cpus: 2,
-                memory_mib: 2048,
-                image: "/image".into(),
-                ports: Vec::new(),
-                services: Vec::new(),
-                secrets: Vec::new(),
-                hooks: protocol::Hooks::default(),
-                rotated: true,
-                fingerprint: crate::snapshot::fingerprint::tests::sample(),
-                memory: None,
-                can_map_memory: false,
-                config: home.path().join("config"),
-                started_by: StartedBy::Cold,
-                cold_because: None,
-                new_session,
-                started_at: OffsetDateTime::UNIX_EPOCH,
-                ready: None,
-            };
+            let mut live = live(process, false);
+            live.machine.qmp = home.path().join("qmp");
+            live.machine.qga = home.path().join("qga");
+            live.machine.agent = home.path().join("agent");
+            live.machine.config = home.path().join("config");
+            live.run.new_session = new_session;
             record::write(&dir.live(), &live).unwrap();
             Self { home, instance }
         }
@@ -435,8 +411,9 @@ mod tests {
         for (started_by, used_up) in [(StartedBy::Cold, false), (StartedBy::Suspended, true)] {
             let it = CutShort::new(None, false);
             let path = it.instance.dir.live();
-            let live = record::read::<Live>(&path).unwrap().unwrap();
-            record::write(&path, &Live { started_by, ..live }).unwrap();
+            let mut live = record::read::<Live>(&path).unwrap().unwrap();
+            live.run.started_by = started_by;
+            record::write(&path, &live).unwrap();
             // What an earlier start has left says nothing of this one.
             create_private_dir(&it.instance.dir.spent()).unwrap();
             let notices = Notices::default();
@@ -493,18 +470,18 @@ mod tests {
         let qemu = sleeper(logs.path());
         let it = CutShort::new(Some(qemu.identity()), false);
         let dir = &it.instance.dir;
-        let live: Live = record::read(&dir.live()).unwrap().unwrap();
-        let ready = live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() };
-        record::write(&dir.live(), &Live { ready: Some(ready), ..live.clone() }).unwrap();
+        let mut live: Live = record::read(&dir.live()).unwrap().unwrap();
+        live.run.ready = Some(live::Ready { at: live.run.started_at, seconds: 1.0, phases: Vec::new() });
+        record::write(&dir.live(), &live).unwrap();
         let mut record: Record = record::read(&dir.record()).unwrap().unwrap();
         record.session.as_mut().unwrap().secrets = Some(record::Secrets::new());
         record::write(&dir.record(), &record).unwrap();
         // The monitor is not asked, but it is there.
-        fs::write(&live.qmp, "").unwrap();
+        fs::write(&live.machine.qmp, "").unwrap();
         // Both agents hang up.
         let (agent, qga) = (Server::start(vec![Vec::new()]), Server::start(vec![Vec::new()]));
-        std::os::unix::fs::symlink(agent.path(), live.agent).unwrap();
-        std::os::unix::fs::symlink(qga.path(), live.qga).unwrap();
+        std::os::unix::fs::symlink(agent.path(), live.machine.agent).unwrap();
+        std::os::unix::fs::symlink(qga.path(), live.machine.qga).unwrap();
 
         let error = it.instance.rotate(&Silent).await.unwrap_err();
         assert!(matches!(error, InstanceError::Unconfirmed { .. }), "{error}");
@@ -520,7 +497,7 @@ mod tests {
         let it = CutShort::new(Some(qemu.identity()), false);
         let live = it.instance.dir.live();
         let newer =
-            fs::read_to_string(&live).unwrap().replace("\"schemaVersion\": 1", "\"schemaVersion\": 99");
+            fs::read_to_string(&live).unwrap().replace("\"schemaVersion\": 2", "\"schemaVersion\": 99");
         fs::write(&live, newer).unwrap();
 
         let error = it.instance.stop(stop::How::Suspend, &Silent).await.unwrap_err();
@@ -549,10 +526,10 @@ mod tests {
     /// Says of the machine that it was ready, and started in another container.
     #[cfg(target_os = "linux")]
     fn move_elsewhere(instance: &Instance) {
-        let live: Live = record::read(&instance.dir.live()).unwrap().unwrap();
-        let place = Some(Place { pid_namespace: Some(1), ..Place::here() });
-        let ready = Some(live::Ready { at: live.started_at, seconds: 1.0, phases: Vec::new() });
-        record::write(&instance.dir.live(), &Live { place, ready, ..live }).unwrap();
+        let mut live: Live = record::read(&instance.dir.live()).unwrap().unwrap();
+        live.machine.place = Some(Place { pid_namespace: Some(1), ..Place::here() });
+        live.run.ready = Some(live::Ready { at: live.run.started_at, seconds: 1.0, phases: Vec::new() });
+        record::write(&instance.dir.live(), &live).unwrap();
     }
 
     #[tokio::test]

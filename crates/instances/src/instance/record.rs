@@ -14,11 +14,9 @@ use time::OffsetDateTime;
 use vm::home::{self, Home};
 
 use super::name::InstanceName;
+pub use crate::checked::SCHEMA_VERSION;
 use crate::checked::{self, Checked, Impossible};
 pub use crate::secrets::Secrets;
-
-/// Version of the records' format that this program writes and reads.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// What outlives a stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,12 +136,14 @@ pub enum RecordError {
         source: Impossible,
     },
     /// A newer program wrote it.
-    #[error("`{}` has schema version {found}, this program reads up to {SCHEMA_VERSION}", path.display())]
+    #[error("`{}` has schema version {found}, this program reads up to {known}", path.display())]
     Newer {
         /// The record.
         path: PathBuf,
         /// The version that it claims.
         found: u32,
+        /// The newest that can be read.
+        known: u32,
     },
 }
 
@@ -185,11 +185,6 @@ impl Checked for Record {
 /// # Errors
 /// When it cannot be read, is no record, has a value that cannot be right, or is a newer program's.
 pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, RecordError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        schema_version: u32,
-    }
     let bytes = match if_present(path, files::read_document(path)) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
@@ -199,13 +194,38 @@ pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, Rec
         Err(error) => return Err(FileError::of("read", path)(error).into()),
     };
     let invalid = |source| RecordError::Invalid { path: path.to_owned(), source };
-    let Version { schema_version } = serde_json::from_slice(&bytes).map_err(invalid)?;
-    if schema_version > SCHEMA_VERSION {
-        return Err(RecordError::Newer { path: path.to_owned(), found: schema_version });
+    let version = version(&bytes).map_err(invalid)?;
+    if version > T::VERSION {
+        return Err(RecordError::Newer { path: path.to_owned(), found: version, known: T::VERSION });
     }
-    let record: T = serde_json::from_slice(&bytes).map_err(invalid)?;
+    let record = T::parse(version, &bytes).map_err(invalid)?;
     record.check().map_err(|source| RecordError::Impossible { path: path.to_owned(), source })?;
     Ok(Some(record))
+}
+
+/// The version that the record in `bytes` claims.
+fn version(bytes: &[u8]) -> serde_json::Result<u32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        schema_version: u32,
+    }
+    Ok(serde_json::from_slice::<Version>(bytes)?.schema_version)
+}
+
+/// Rewrites the record at `path` in this program's format, if an older one wrote it. One that cannot be used is left as it is, for
+/// the command that needs it to say so.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn renew<T: Serialize + DeserializeOwned + Checked>(path: &Path) -> Result<(), FileError> {
+    let Ok(bytes) = files::read_document(path) else { return Ok(()) };
+    if version(&bytes).is_ok_and(|version| version < T::VERSION)
+        && let Ok(Some(record)) = read::<T>(path)
+    {
+        write(path, &record)?;
+    }
+    Ok(())
 }
 
 /// Replaces the record at `path`, readable by its owner only.
@@ -222,8 +242,8 @@ mod tests {
     use protocol::Secret;
     use vm::stamp::Stamp;
 
+    use super::super::live::tests::live;
     use super::super::live::{Live, Noted};
-    use super::super::state::tests::live;
     use super::super::suspension::Suspension;
     use super::*;
 

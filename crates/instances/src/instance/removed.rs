@@ -100,7 +100,7 @@ impl Instance {
         removed: &RemovedDisk,
         reporter: &dyn Reporter,
     ) -> Result<Option<Ending>, InstanceError> {
-        let Ok(qmp) = Qmp::reach(&live.qmp, MONITOR_LIMIT).await else { return Ok(None) };
+        let Ok(qmp) = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await else { return Ok(None) };
         self.hold(&qmp, live, reporter).await?;
         match removed.copy().await {
             Ok(copy) => {

@@ -43,21 +43,21 @@ impl Instance {
         let Some(session) = renewed.session.as_mut().filter(|session| session.secrets.is_some()) else {
             return Err(InstanceError::NotRotated(self.name.clone()));
         };
-        let fresh = secrets::fresh(&live.secrets).map_err(InstanceError::Random)?;
+        let fresh = secrets::fresh(&live.stack.secrets).map_err(InstanceError::Random)?;
         session.secrets = Some(fresh.clone());
         session.unconfirmed = true;
         // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
         record::write(&self.dir.record(), &renewed)?;
         let message = Message {
             name: &self.name,
-            ports: &live.ports,
-            described: &live.secrets,
-            hooks: &live.hooks,
+            ports: &live.stack.ports,
+            described: &live.stack.secrets,
+            hooks: &live.stack.hooks,
             secrets: Some(&fresh),
         };
         let in_doubt = |cause| InstanceError::Unconfirmed { name: self.name.clone(), cause: Box::new(cause) };
         let renewed_in_guest = async { renew(&live, &message).await.map_err(in_doubt) };
-        let process = live.process.ok_or_else(not_running)?;
+        let process = live.machine.process.ok_or_else(not_running)?;
         // The next start puts the noted ones in place.
         meanwhile::unless_gone(process, renewed_in_guest).await?.ok_or_else(not_running)?;
         self.confirm(renewed)?;
@@ -79,9 +79,9 @@ impl Instance {
 }
 
 async fn renew(live: &Live, message: &Message<'_>) -> Result<(), InstanceError> {
-    let limit = AGENT_LIMIT * live.accelerator.patience();
-    let fallback = Fallback { qga: &live.qga, limit, after: |_| true };
-    let own = async |command| Agent::reach(&live.agent, limit).await?.call(command, limit).await;
+    let limit = AGENT_LIMIT * live.topology().accelerator.patience();
+    let fallback = Fallback { qga: &live.machine.qga, limit, after: |_| true };
+    let own = async |command| Agent::reach(&live.machine.agent, limit).await?.call(command, limit).await;
     let command = || message.command(true).map_err(InstanceError::Random);
     fallback.deliver(own, command, |_| ()).await.map(drop)
 }

@@ -25,16 +25,16 @@ impl Instance {
     pub(super) async fn mend_sockets(&self, live: &Live) -> Result<(), InstanceError> {
         let gone = |path: PathBuf| Err(InstanceError::SocketGone { name: self.name.clone(), path });
         if live.has_lost_monitor() {
-            return gone(live.qmp.clone());
+            return gone(live.machine.qmp.clone());
         }
         if lost(live).next().is_none() {
             return Ok(());
         }
-        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        let qmp = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await?;
         // Looked at again: another command may have had it done while this one waited for the monitor.
         let again: Vec<_> = lost(live).collect();
         for (port, path) in again {
-            let number = live.fingerprint.topology.ports.iter().position(|name| name == port);
+            let number = live.machine.fingerprint.topology.ports.iter().position(|name| name == port);
             let Some(number) = number else { return gone(path.to_owned()) };
             runtime::restore(path.parent().unwrap_or(path))?;
             qmp.listen_again(&port_chardev(number), path).await?;
@@ -48,8 +48,8 @@ impl Instance {
 
 /// The ports whose sockets are not there, by their names.
 fn lost(live: &Live) -> impl Iterator<Item = (&'static str, &Path)> {
-    let ends = [(ports::QGA, live.qga.as_path()), (ports::AGENT, live.agent.as_path())];
-    ends.into_iter().filter(|(_, path)| live.ready.is_some() && super::live::is_missing(path))
+    let ends = [(ports::QGA, live.machine.qga.as_path()), (ports::AGENT, live.machine.agent.as_path())];
+    ends.into_iter().filter(|(_, path)| live.run.ready.is_some() && super::live::is_missing(path))
 }
 
 #[cfg(test)]
@@ -61,8 +61,8 @@ mod tests {
     use serde_json::Value;
     use vm::home::Home;
 
+    use super::super::live::tests::live;
     use super::super::name::InstanceName;
-    use super::super::state::tests::live;
     use super::*;
 
     struct Case {
@@ -76,27 +76,26 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let sockets = dir.path().join("run/sockets");
-            let live = Live {
-                qmp: dir.path().join("qmp"),
-                qga: sockets.join("qga"),
-                agent: sockets.join("agent"),
-                ..live(None, true)
-            };
-            fs::write(&live.qmp, "").unwrap();
+            let mut live = live(None, true);
+            live.machine.qmp = dir.path().join("qmp");
+            live.machine.qga = sockets.join("qga");
+            live.machine.agent = sockets.join("agent");
+            fs::write(&live.machine.qmp, "").unwrap();
             let instance = Instance::new(&Home::new(dir.path()), InstanceName::default());
             Self { dir, instance, live }
         }
 
         fn knows_ports(mut self) -> Self {
-            self.live.fingerprint.topology.ports = vec![ports::QGA.to_owned(), ports::AGENT.to_owned()];
+            self.live.machine.fingerprint.topology.ports =
+                vec![ports::QGA.to_owned(), ports::AGENT.to_owned()];
             self
         }
 
         /// Puts a monitor in its place that follows `steps`.
         fn monitor(&self, steps: Vec<Step>) -> Server {
             let server = Server::start(vec![monitor_opening().into_iter().chain(steps).collect()]);
-            fs::remove_file(&self.live.qmp).unwrap();
-            std::os::unix::fs::symlink(server.path(), &self.live.qmp).unwrap();
+            fs::remove_file(&self.live.machine.qmp).unwrap();
+            std::os::unix::fs::symlink(server.path(), &self.live.machine.qmp).unwrap();
             server
         }
 
@@ -124,7 +123,7 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let _monitor = it.monitor((2..6).map(|id| change(id, &seen)).collect());
         it.mend().await.unwrap();
-        assert!(it.live.qga.exists() && it.live.agent.exists());
+        assert!(it.live.machine.qga.exists() && it.live.machine.agent.exists());
         // Nothing is missing any more, so that nobody is asked.
         it.mend().await.unwrap();
         let seen = seen.lock().unwrap();
@@ -140,8 +139,8 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_is_there_is_left_to_whoever_uses_it() {
         let it = Case::new().knows_ports();
-        runtime::restore(it.live.qga.parent().unwrap()).unwrap();
-        fs::write(&it.live.qga, "").unwrap();
+        runtime::restore(it.live.machine.qga.parent().unwrap()).unwrap();
+        fs::write(&it.live.machine.qga, "").unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let _monitor = it.monitor((2..4).map(|id| change(id, &seen)).collect());
         it.mend().await.unwrap();
@@ -151,12 +150,16 @@ mod tests {
     #[tokio::test]
     async fn without_its_monitor_a_machine_cannot_be_talked_to_and_that_is_told_at_once() {
         let it = Case::new().knows_ports();
-        fs::remove_file(&it.live.qmp).unwrap();
+        fs::remove_file(&it.live.machine.qmp).unwrap();
         let error = it.mend().await.unwrap_err();
-        assert!(matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.qmp), "{error}");
+        assert!(
+            matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.machine.qmp),
+            "{error}"
+        );
         assert!(error.to_string().ends_with("qmp` is not there"), "{error}");
         assert!(it.live.has_lost_monitor());
-        let starting = Live { ready: None, ..it.live.clone() };
+        let mut starting = it.live.clone();
+        starting.run.ready = None;
         assert!(!starting.has_lost_monitor(), "it has not been there yet");
     }
 
@@ -168,7 +171,10 @@ mod tests {
             |id| answer_with("chardev-change", move |_| format!(r#"{{"return": {{}}, "id": {id}}}"#));
         let _monitor = it.monitor((2..6).map(nowhere).collect());
         let error = it.mend().await.unwrap_err();
-        assert!(matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.qga), "{error}");
+        assert!(
+            matches!(&error, InstanceError::SocketGone { path, .. } if *path == it.live.machine.qga),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -63,7 +63,7 @@ impl Standstill {
 
     /// Why the machine of `live` stands still. `None` also when its monitor does not tell, as while another command talks to it.
     pub async fn look(live: &Live) -> Option<Self> {
-        Self::of(&Qmp::reach(&live.qmp, LOOK_LIMIT).await.ok()?).await.ok()?
+        Self::of(&Qmp::reach(&live.machine.qmp, LOOK_LIMIT).await.ok()?).await.ok()?
     }
 }
 
@@ -89,7 +89,7 @@ impl Instance {
         live: &Live,
         reporter: &dyn Reporter,
     ) -> Result<Option<Released>, InstanceError> {
-        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        let qmp = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await?;
         let Some(because) = Standstill::of(&qmp).await? else { return Ok(None) };
         reporter.report(&Report::Notice(&format!("`{}` stands still ({because}): it goes on", self.name())));
         qmp.cancel_save(CANCEL_LIMIT).await?;
@@ -108,9 +108,9 @@ impl Instance {
 /// # Errors
 /// When QEMU refuses, is gone, or stops the machine again because the host's disk still fails.
 pub(super) async fn go_on(qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
-    let limit = AGENT_LIMIT * live.accelerator.patience();
+    let limit = AGENT_LIMIT * live.topology().accelerator.patience();
     let set_clock = async || {
-        let mut agent = Agent::reach(&live.agent, limit).await?;
+        let mut agent = Agent::reach(&live.machine.agent, limit).await?;
         agent.call(Command::Clock { time: agent::now() }, limit).await?;
         agent.call(Command::Clock { time: agent::now() }, limit).await
     };

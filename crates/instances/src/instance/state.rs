@@ -180,14 +180,14 @@ pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError>
 }
 
 fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, InspectError> {
-    let sight = live.noted().look(dir, &live.qmp)?;
-    let alive = live.process.filter(|_| matches!(sight, Sight::Alive));
-    if live.ready.is_some() && alive.is_some() {
+    let sight = live.noted().look(dir, &live.machine.qmp)?;
+    let alive = live.machine.process.filter(|_| matches!(sight, Sight::Alive));
+    if live.run.ready.is_some() && alive.is_some() {
         return Ok(State::Running(live));
     }
     // Half-made is what another command is working on, and broken what nobody does.
     let worked_on = viewer == Viewer::Bystander && FileLock::try_acquire(dir.lock())?.is_none();
-    Ok(match (worked_on, live.ready.is_some(), live.process) {
+    Ok(match (worked_on, live.run.ready.is_some(), live.machine.process) {
         (true, false, _) => State::Starting(live),
         (true, true, _) => State::Stopping(live),
         (false, ..) if let Sight::Elsewhere(elsewhere) = sight => State::Elsewhere(elsewhere),
@@ -277,16 +277,14 @@ fn size(path: &Path) -> Result<Option<u64>, FileError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::path::PathBuf;
 
-    use time::OffsetDateTime;
     use vm::home::Home;
-    use vm::machine::Accelerator;
 
-    use super::super::live::{Ready, StartedBy};
+    use super::super::live::tests::live;
     use super::super::name::InstanceName;
-    use super::super::record::{ImageIdentity, SCHEMA_VERSION, Session};
+    use super::super::record::{ImageIdentity, Session};
     use super::*;
 
     struct Fabricated {
@@ -299,39 +297,6 @@ pub(super) mod tests {
         let dir = InstanceDir::new(&Home::new(home.path()), &InstanceName::default());
         std::fs::create_dir_all(dir.root()).unwrap();
         Fabricated { _home: home, dir }
-    }
-
-    pub(in crate::instance) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
-        let at = OffsetDateTime::UNIX_EPOCH;
-        Live {
-            schema_version: SCHEMA_VERSION,
-            process,
-            place: None,
-            disk_inode: None,
-            qmp: "/run/qmp".into(),
-            qga: "/run/qga".into(),
-            agent: "/run/agent".into(),
-            arch: image::arch::Arch::Amd64,
-            accelerator: Accelerator::Tcg,
-            fallback: None,
-            cpus: 2,
-            memory_mib: 2048,
-            image: "/image".into(),
-            ports: Vec::new(),
-            services: Vec::new(),
-            secrets: Vec::new(),
-            hooks: protocol::Hooks::default(),
-            rotated: true,
-            fingerprint: crate::snapshot::fingerprint::tests::sample(),
-            memory: None,
-            can_map_memory: false,
-            config: "/config".into(),
-            cold_because: None,
-            started_by: StartedBy::Cold,
-            new_session: false,
-            started_at: at,
-            ready: ready.then(|| Ready { at, seconds: 1.0, phases: Vec::new() }),
-        }
     }
 
     fn myself() -> ProcessIdentity {
@@ -393,13 +358,15 @@ pub(super) mod tests {
     fn a_copy_of_what_runs_does_not_run_and_says_so() {
         let it = fabricated();
         std::fs::write(it.dir.overlay(), "").unwrap();
-        let copied = Live { disk_inode: Some(1), ..live(Some(myself()), true) };
+        let mut copied = live(Some(myself()), true);
+        copied.machine.disk_inode = Some(1);
         record::write(&it.dir.live(), &copied).unwrap();
         let State::Broken(faults) = it.state() else { panic!("not broken") };
         assert!(faults[0].heals());
         let text = it.faults();
         assert!(text.starts_with("it is a copy of an instance that runs (QEMU's pid is "), "{text}");
-        let own = Live { disk_inode: crate::place::inode(&it.dir.overlay()), ..copied };
+        let mut own = copied;
+        own.machine.disk_inode = crate::place::inode(&it.dir.overlay());
         record::write(&it.dir.live(), &own).unwrap();
         assert!(matches!(it.state(), State::Running(_)));
     }

@@ -182,7 +182,7 @@ impl Instance {
         let _lock = self.lock(reporter).await?;
         let ending = match inspect(&self.dir, Viewer::Holder)? {
             State::Running(live) => {
-                let Some(process) = live.process else { return Ok(ended(Ending::WasStopped)) };
+                let Some(process) = live.machine.process else { return Ok(ended(Ending::WasStopped)) };
                 let ending = match how {
                     How::Suspend => match self.suspended(&live, process, reporter).await? {
                         Some(ending) => ending,
@@ -219,7 +219,7 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<Option<Ending>, InstanceError> {
         if live.has_lost_monitor() {
-            let socket = live.qmp.display();
+            let socket = live.machine.qmp.display();
             let text = format!("cannot keep the memory (the socket `{socket}` is not there): powering off");
             reporter.report(&Event::Warning(&text));
             // The guest may not be reached in any other way.
@@ -227,7 +227,7 @@ impl Instance {
             return Ok(None);
         }
         // A limit of this shell's is no reason to give the memory up.
-        limits::file_size("the machine's memory", live.memory_mib << 20)?;
+        limits::file_size("the machine's memory", live.topology().memory_mib << 20)?;
         let phase = Phase::start(reporter, "suspend", "Suspend");
         let Err(error) = self.suspend(live, process, reporter).await else {
             phase.done();
@@ -237,7 +237,7 @@ impl Instance {
         let reason = one_line(&error);
         let (text, ending) = if !meanwhile::is_ending(process).await {
             (format!("cannot suspend ({reason}): powering off"), None)
-        } else if !end::in_order(&live.qmp) {
+        } else if !end::in_order(&live.machine.qmp) {
             let text = format!("QEMU crashed or was killed ({reason}): the next start boots from the disk");
             (text, Some(Ending::Crashed))
         } else {
@@ -266,8 +266,8 @@ impl Instance {
         {
             return Ok(ending);
         }
-        let limits = Limits::scaled(live.accelerator.patience());
-        let ladder = Ladder { process, qmp: &live.qmp, qga: &live.qga, limits };
+        let limits = Limits::scaled(live.topology().accelerator.patience());
+        let ladder = Ladder { process, qmp: &live.machine.qmp, qga: &live.machine.qga, limits };
         let phase = Phase::start(reporter, "stop", "Power off");
         let ending = ladder.descend(reporter).await?;
         if let Some(removed) = removed {

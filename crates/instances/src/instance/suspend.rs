@@ -56,7 +56,7 @@ impl Instance {
         let way = way(live, process)?;
         // It takes one client at a time.
         let _ = self.mend_sockets(live).await;
-        let qmp = Qmp::reach(&live.qmp, MONITOR_LIMIT).await?;
+        let qmp = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await?;
         self.hold(&qmp, live, reporter).await?;
         let at = OffsetDateTime::now_utc();
         let saved = async {
@@ -114,10 +114,12 @@ impl Instance {
     /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
     /// answer is suspended all the same.
     pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
-        let limit = SYNC_LIMIT * live.accelerator.patience();
+        let limit = SYNC_LIMIT * live.topology().accelerator.patience();
         let after = |error: &AgentError| matches!(error, AgentError::Io { .. });
-        let fallback = Fallback { qga: &live.qga, limit, after };
-        let own = async |command| Agent::reach(&live.agent, MONITOR_LIMIT).await?.call(command, limit).await;
+        let fallback = Fallback { qga: &live.machine.qga, limit, after };
+        let own = async |command| {
+            Agent::reach(&live.machine.agent, MONITOR_LIMIT).await?.call(command, limit).await
+        };
         let synced = fallback.deliver(own, || Ok::<_, AgentError>(Command::Sync), |_| ()).await;
         if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
@@ -130,7 +132,7 @@ impl Instance {
         way.complete(&files).await?;
         // To hash the memory would take longer than to write it.
         let files = files.freeze(strategy, Proof::Time)?;
-        Ok(SavedState { strategy, fingerprint: live.fingerprint.clone(), files })
+        Ok(SavedState { strategy, fingerprint: live.machine.fingerprint.clone(), files })
     }
 
     /// Says that the machine is suspended. QEMU must have ended: only then is the overlay what it will be.
@@ -149,8 +151,8 @@ impl Instance {
             schema_version: SCHEMA_VERSION,
             at,
             generation,
-            config: self.home.named(&live.config),
-            rotated: live.rotated,
+            config: self.home.named(&live.machine.config),
+            rotated: live.run.rotated,
             disk: disk.map_err(FileError::of("sync", &overlay))?,
             state,
         };
@@ -172,9 +174,9 @@ pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), 
 
 /// The better way to save the state that is possible. A host may refuse that a process looks at another one's memory.
 fn way(live: &Live, process: ProcessIdentity) -> Result<Way, InstanceError> {
-    match live.memory.map(|held| StoppedMemory::of(process, held)) {
+    match live.machine.memory.map(|held| StoppedMemory::of(process, held)) {
         Some(Ok(memory)) => Ok(Way::Read(memory)),
-        _ if live.can_map_memory => Ok(Way::ByQemu),
+        _ if live.machine.can_map_memory => Ok(Way::ByQemu),
         Some(Err(error)) => Err(error.into()),
         None => Err(InstanceError::CannotSuspend),
     }

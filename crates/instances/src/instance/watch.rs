@@ -32,7 +32,7 @@ impl Instance {
         }
         let Some(_lock) = FileLock::try_acquire(&self.dir.watch_lock())? else { return Ok(()) };
         let State::Running(live) = inspect(&self.dir, Viewer::Bystander)? else { return Ok(()) };
-        let Some(process) = live.process else { return Ok(()) };
+        let Some(process) = live.machine.process else { return Ok(()) };
         remove_dir(&self.dir.spent())?;
         let mut jumps = Jumps::new();
         let follow = async {
@@ -65,8 +65,8 @@ impl Instance {
 }
 
 async fn set_clock(live: &Live) -> Result<(), AgentError> {
-    let limit = AGENT_LIMIT * live.accelerator.patience();
-    let mut agent = Agent::reach(&live.agent, limit).await?;
+    let limit = AGENT_LIMIT * live.topology().accelerator.patience();
+    let mut agent = Agent::reach(&live.machine.agent, limit).await?;
     // Asked first, so that a guest that has to wake up for it is not told a time that has passed.
     agent.call(Command::Hello, limit).await?;
     agent.call(Command::Clock { time: agent::now() }, limit).await.map(drop)

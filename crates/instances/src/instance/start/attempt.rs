@@ -21,8 +21,8 @@ use vm::tail::Tail;
 
 use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
-use super::super::live::{Live, Ready};
-use super::super::record::{self, Record, SCHEMA_VERSION, Session};
+use super::super::live::{LIVE_VERSION, Live, Ready, Run, RunningMachine, RunningStack};
+use super::super::record::{self, Record, Session};
 use super::super::standstill::unless_disk_fails;
 use super::super::{Instance, ready, room, suspension};
 use super::origin::Origin;
@@ -169,12 +169,12 @@ impl<'a> Attempt<'a> {
         // In the home, where nobody tidies up. A file system that takes no sockets does without.
         let listening = Inherited::at(&dir.monitor()).ok();
         if listening.is_some() {
-            live.qmp = dir.monitor();
+            live.machine.qmp = dir.monitor();
         }
         record::write(&dir.live(), &live)?;
         self.instance.keep_previous_logs()?;
         let session =
-            self.instance.prepare_session(record.session.take(), self.plan, origin, live.rotated).await?;
+            self.instance.prepare_session(record.session.take(), self.plan, origin, live.run.rotated).await?;
         record.session = Some(session.clone());
         record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
         if matches!(origin, Origin::Cold) {
@@ -192,8 +192,8 @@ impl<'a> Attempt<'a> {
 
         let phase = Phase::start(self.timings, "launch", "Launch QEMU");
         let qemu = Launched::start(&self.plan.machine.qemu.command(&machine), &dir.qemu_log())?;
-        live.process = Some(qemu.identity());
-        live.disk_inode = place::inode(&dir.overlay());
+        live.machine.process = Some(qemu.identity());
+        live.machine.disk_inode = place::inode(&dir.overlay());
         record::write(&dir.live(), &live)?;
         Ok(Launching { live, record, session, saved, memory, qemu, phase })
     }
@@ -207,9 +207,9 @@ impl<'a> Attempt<'a> {
     ) -> Result<Live, InstanceError> {
         let Launching { live, record, session, saved, memory, mut qemu, phase } = launching;
         let instance = self.instance;
-        let connected = async { Ok(Qmp::connect(&live.qmp, MONITOR_LIMIT).await?) };
+        let connected = async { Ok(Qmp::connect(&live.machine.qmp, MONITOR_LIMIT).await?) };
         let qmp = instance.unless_ended(&mut qemu, connected).await?;
-        let connected = async { Ok(Agent::connect(&live.agent, MONITOR_LIMIT).await?) };
+        let connected = async { Ok(Agent::connect(&live.machine.agent, MONITOR_LIMIT).await?) };
         let mut agent = instance.unless_ended(&mut qemu, connected).await?;
         drop(memory);
         phase.done();
@@ -263,7 +263,7 @@ impl<'a> Attempt<'a> {
         memory: Option<HeldMemory>,
     ) -> Result<Live, InstanceError> {
         let Plan { machine, ports } = self.plan;
-        let MachinePlan { image, decision, topology, fingerprint, .. } = machine;
+        let MachinePlan { image, decision, fingerprint, .. } = machine;
         let sockets = runtime::ensure(self.instance.dir.root())?;
         let manifest = &image.boot.manifest;
         let rotated = match (origin, &record.session) {
@@ -271,35 +271,35 @@ impl<'a> Attempt<'a> {
             (_, Some(session)) => session.secrets.is_some(),
             (_, None) => self.options.rotate && !manifest.stack.secrets.is_empty(),
         };
-        Ok(Live {
-            schema_version: SCHEMA_VERSION,
+        let running = RunningMachine {
             process: None,
             place: Some(Place::here()),
             disk_inode: None,
             qmp: sockets.join(runtime::QMP),
             qga: sockets.join("qga"),
             agent: sockets.join("agent"),
-            arch: manifest.arch,
-            accelerator: decision.accelerator,
             fallback: decision.fallback.as_ref().map(ToString::to_string),
-            cpus: topology.cpus,
-            memory_mib: topology.memory_mib,
             image: image.boot.file.path().to_owned(),
+            config: origin.config(&self.instance.dir),
+            fingerprint: fingerprint.clone(),
+            memory,
+            can_map_memory: Strategy::MappedRam.is_possible(machine.qemu.capabilities()),
+        };
+        let stack = RunningStack {
             ports: ports.clone(),
             services: manifest.stack.services.clone(),
             secrets: manifest.stack.secrets.clone(),
             hooks: manifest.stack.hooks.clone(),
-            rotated,
-            fingerprint: fingerprint.clone(),
-            memory,
-            can_map_memory: Strategy::MappedRam.is_possible(self.plan.machine.qemu.capabilities()),
-            config: origin.config(&self.instance.dir),
+        };
+        let run = Run {
             started_by: origin.started_by(),
             cold_because: because,
             new_session: record.session.is_none(),
+            rotated,
             started_at: self.begun.at,
             ready: None,
-        })
+        };
+        Ok(Live { schema_version: LIVE_VERSION, machine: running, stack, run })
     }
 
     fn machine(
@@ -312,13 +312,13 @@ impl<'a> Attempt<'a> {
         let dir = &self.instance.dir;
         let files = Files {
             root: self.instance.root_disk(session, &self.plan.machine.image.boot.file),
-            config: live.config.clone(),
+            config: live.machine.config.clone(),
             console: dir.serial_log(),
-            qmp: live.qmp.clone(),
-            qga: live.qga.clone(),
-            agent: live.agent.clone(),
+            qmp: live.machine.qmp.clone(),
+            qga: live.machine.qga.clone(),
+            agent: live.machine.agent.clone(),
         };
-        let memory = match live.memory {
+        let memory = match live.machine.memory {
             Some(HeldMemory::Shared(number)) => Memory::Shared(inherited(number)),
             Some(HeldMemory::Private(number)) => Memory::Private(inherited(number)),
             None => Memory::Anonymous,
@@ -390,9 +390,9 @@ impl<'a> Attempt<'a> {
         let phase = Phase::start(self.timings, "guest", "Set clock, randomness and secrets in the guest");
         let message = Message {
             name: &self.instance.name,
-            ports: &live.ports,
-            described: &live.secrets,
-            hooks: &live.hooks,
+            ports: &live.stack.ports,
+            described: &live.stack.secrets,
+            hooks: &live.stack.hooks,
             secrets: session.secrets.as_ref(),
         };
         // What was suspended has them already, unless nobody knows. A boot may come after a crash that lost them.
@@ -403,7 +403,7 @@ impl<'a> Attempt<'a> {
         // The agent of a guest that was booted has answered already.
         let after =
             if matches!(origin, Origin::Cold) { |_: &AgentError| false } else { |_: &AgentError| true };
-        let fallback = Fallback { qga: &live.qga, limit: QGA_LIMIT * patience, after };
+        let fallback = Fallback { qga: &live.machine.qga, limit: QGA_LIMIT * patience, after };
         let own = async |command| agent.call(command, limit).await;
         let command = || message.command(renew).map_err(InstanceError::Random);
         let failed = |error: &AgentError| phase.detail(&format!("{error}: asking QEMU's guest agent"));
@@ -434,7 +434,7 @@ impl<'a> Attempt<'a> {
         };
         let console = Tail::from_now_on(&self.instance.dir.serial_log());
         let console = console.map_err(FileError::of("read", &self.instance.dir.serial_log()))?;
-        ready::wait(&live.ports, console, limit, phase).await
+        ready::wait(&live.stack.ports, console, limit, phase).await
     }
 
     /// Opens the host's ports into the guest.
@@ -445,7 +445,7 @@ impl<'a> Attempt<'a> {
         held: Vec<TcpSocket>,
         phase: &Phase<'_>,
     ) -> Result<(), InstanceError> {
-        for (port, held) in live.ports.iter().zip(held) {
+        for (port, held) in live.stack.ports.iter().zip(held) {
             // Not sooner: somebody else could take it.
             drop(held);
             if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
@@ -455,8 +455,8 @@ impl<'a> Attempt<'a> {
             }
         }
         // Here, where QEMU is still a child of this process. The ports work without, for clients that come one after the other.
-        if let Some(process) = live.process
-            && let Err(error) = backlog::widen(process.pid, live.ports.iter().map(|port| port.host))
+        if let Some(process) = live.machine.process
+            && let Err(error) = backlog::widen(process.pid, live.stack.ports.iter().map(|port| port.host))
         {
             phase.detail(&format!("few connections at once are answered at a port: {error}"));
         }
@@ -466,7 +466,7 @@ impl<'a> Attempt<'a> {
     fn finish(&self, mut live: Live, qemu: Launched) -> Result<Live, InstanceError> {
         let Begun { instant, .. } = self.begun;
         let (at, seconds) = (time::OffsetDateTime::now_utc(), instant.elapsed().as_secs_f64());
-        live.ready = Some(Ready { at, seconds, phases: self.timings.taken() });
+        live.run.ready = Some(Ready { at, seconds, phases: self.timings.taken() });
         record::write(&self.instance.dir.live(), &live)?;
         qemu.detach();
         Ok(live)

@@ -42,7 +42,7 @@ impl Instance {
         if live.is_in_other_network() {
             return Err(InstanceError::OtherNetwork(self.name.clone()));
         }
-        let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.accelerator.patience());
+        let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.topology().accelerator.patience());
         let phase = Phase::start(reporter, "services", "Ask the services");
         // A stall that it has survived, as of a laptop that slept, is no news.
         let console = self.dir.serial_log();
@@ -54,7 +54,7 @@ impl Instance {
             }
         };
         tokio::select! {
-            ready = ready::wait(&live.ports, console, limit, &phase) => ready?,
+            ready = ready::wait(&live.stack.ports, console, limit, &phase) => ready?,
             error = fails => return Err(error),
         }
         phase.done();
@@ -68,18 +68,18 @@ fn unmet(live: &Live, options: &StartOptions<'_>) -> Vec<Wish> {
     let port_differs = |wish: &&PortRequest| match wish.choice {
         PortChoice::Auto => false,
         PortChoice::Fixed(port) => {
-            live.ports.iter().all(|known| known.name != wish.name || known.host != port)
+            live.stack.ports.iter().all(|known| known.name != wish.name || known.host != port)
         }
     };
     let wishes = [
         (
             Wish::Accelerator,
-            matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.accelerator),
+            matches!(machine.accel, Choice::Only(accelerator) if accelerator != live.topology().accelerator),
         ),
-        (Wish::Arch, machine.arch.is_some_and(|arch| arch != live.arch)),
-        (Wish::Cpus, machine.cpus.is_some_and(|cpus| cpus != live.cpus)),
-        (Wish::Memory, machine.memory_mib.is_some_and(|memory| memory != live.memory_mib)),
-        (Wish::Image, machine.image.as_ref().is_some_and(|image| *image != live.image)),
+        (Wish::Arch, machine.arch.is_some_and(|arch| arch != live.topology().arch)),
+        (Wish::Cpus, machine.cpus.is_some_and(|cpus| cpus != live.topology().cpus)),
+        (Wish::Memory, machine.memory_mib.is_some_and(|memory| memory != live.topology().memory_mib)),
+        (Wish::Image, machine.image.as_ref().is_some_and(|image| *image != live.machine.image)),
     ];
     let ports = options.ports.iter().filter(port_differs).map(|wish| Wish::Port(wish.name.clone()));
     wishes.into_iter().filter_map(|(wish, differs)| differs.then_some(wish)).chain(ports).collect()

@@ -92,7 +92,7 @@ impl Instance {
         let _images = Images::new(&self.home).keep(reporter).await?;
         let mut state = self.settled(reporter).await?;
         if let State::Running(live) = &state
-            && let Some(process) = live.process
+            && let Some(process) = live.machine.process
         {
             let joined = Box::pin(self.join(live.clone(), options, reporter));
             match meanwhile::unless_gone(process, joined).await? {
