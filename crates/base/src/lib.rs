@@ -14,6 +14,7 @@ pub mod events;
 pub mod files;
 pub mod interrupt;
 pub mod io_uring;
+pub mod jumps;
 pub mod limits;
 pub mod memory;
 pub mod process;

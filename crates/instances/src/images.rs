@@ -22,12 +22,12 @@ use vm::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
 use vm::disk::QemuImg;
 use vm::home::{self, Home};
 
-use crate::disk_lock;
 use crate::instance::name::InstanceName;
 use crate::instance::needs::Needs;
 use crate::instance::record::SCHEMA_VERSION;
 use crate::registry::Registry;
 use crate::snapshot::store::Store;
+use vm::disk_lock;
 
 /// What the boot files of an image that is not in its place yet are called, before its architecture.
 const INCOMING: &str = ".incoming-";
@@ -419,13 +419,13 @@ mod tests {
 
         images.keep_old(Arch::Amd64).unwrap();
         assert!(!kept.exists());
-        let held = disk_lock::hold(&image);
+        let held = fake_image::hold(&image);
         images.keep_old(Arch::Amd64).unwrap();
         assert!(kept.exists());
         let snapshot = SnapshotDir::of(&home, "amd64-template-1");
         fs::create_dir_all(snapshot.root()).unwrap();
         fs::write(snapshot.disk(), "disk").unwrap();
-        let held_too = disk_lock::hold(&snapshot.disk());
+        let held_too = fake_image::hold(&snapshot.disk());
 
         assert_eq!(images.prune(false, &Silent).await.unwrap(), []);
         drop((held, held_too));

@@ -2,17 +2,13 @@
 //!
 //! Never prints: what happens is reported as [`base::events`].
 
-mod backlog;
 pub mod checked;
-mod clock;
-mod disk_lock;
 pub mod doctor;
 pub mod failure;
 mod guest_link;
 pub mod images;
 pub mod instance;
 pub mod name;
-pub mod place;
 pub mod ports;
 pub mod registry;
 pub mod saved;

@@ -4,13 +4,16 @@
 
 pub mod accel;
 pub mod agent;
+pub mod backlog;
 pub mod boot_files;
 pub mod console;
 pub mod disk;
+pub mod disk_lock;
 pub mod error;
 pub mod home;
 pub mod machine;
 pub mod memory;
+pub mod place;
 pub mod process;
 pub mod proven;
 pub mod qcow2;

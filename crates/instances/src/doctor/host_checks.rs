@@ -8,7 +8,7 @@ use vm::home::Home;
 use vm::runtime;
 
 use super::Check;
-use crate::backlog;
+use vm::backlog;
 
 /// Free space below which a start is not worth trying, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
 const SPACE_NEEDED: u64 = 1 << 30;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use qapi::qmp::ShutdownCause;
 use vm::qmp::{Event, Events, Qmp, QmpError};
 
+use super::ending::Ending;
 use super::standstill::{Standstill, disk_failure};
-use super::stop::Ending;
 
 /// How long the last words of a process that has ended may take to be read.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);

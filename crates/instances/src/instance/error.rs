@@ -18,7 +18,7 @@ use super::ports::PortError;
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
 use crate::failure::Error;
-use crate::place::Elsewhere;
+use vm::place::Elsewhere;
 
 /// Why an instance does not do what a command asked of it.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use vm::qga::{Exec, Qga};
 
 use super::error::InstanceError;
-use super::logs::Line;
+use super::line::Line;
 
 /// Where systemd has it on Debian.
 const JOURNALCTL: &str = "/usr/bin/journalctl";

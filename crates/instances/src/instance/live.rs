@@ -19,8 +19,8 @@ use vm::process::{ProcessIdentity, VmProcessError};
 use super::dir::InstanceDir;
 use super::ports::PublishedPort;
 use crate::checked::{self, Checked, Impossible, described};
-use crate::place::{Place, Sight, Traces};
 use crate::snapshot::Fingerprint;
+use vm::place::{Place, Sight, Traces};
 
 mod flat;
 

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use base::files::{FileError, present};
 use base::wait::Backoff;
 use image::stack::Service;
-use serde::Serialize;
-use time::OffsetDateTime;
 use vm::qga::Qga;
 use vm::tail::Tail;
 
 use super::error::InstanceError;
 use super::journal::Journal;
+pub use super::line::Line;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
 use super::{Instance, meanwhile};
@@ -29,19 +28,6 @@ const JOURNAL_PACE: Duration = Duration::from_millis(500);
 
 /// How long the guest agent may fail while its journal is followed.
 const SILENCE_LIMIT: Duration = Duration::from_mins(1);
-
-/// One line of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Line {
-    /// Where it comes from: a service's name, [`SERIAL`] or [`QEMU`].
-    pub source: String,
-    /// When it was written, where that is known.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub time: Option<OffsetDateTime>,
-    /// The line, without control characters.
-    pub text: String,
-}
 
 /// What to show.
 #[derive(Debug, Clone, Copy)]

@@ -11,17 +11,20 @@ use std::time::Duration;
 use base::events::{Event, Reporter};
 use base::files::{self, FileError, FileLock, create_private_dir, present};
 
-use crate::disk_lock;
-use crate::place::{Elsewhere, Sight};
+use vm::disk_lock;
+use vm::place::{Elsewhere, Sight};
 
 pub mod capture;
 pub mod concern;
 pub(crate) mod delete;
 pub mod dir;
 mod end;
+mod ending;
 pub mod error;
 pub mod health;
+mod hold;
 mod journal;
+mod line;
 pub mod live;
 mod log_limit;
 pub mod logs;
@@ -329,7 +332,7 @@ mod tests {
     use super::record::ImageIdentity;
     use super::*;
     #[cfg(target_os = "linux")]
-    use crate::place::Place;
+    use vm::place::Place;
 
     /// An instance with an overlay whose start was cut short.
     struct CutShort {
@@ -541,7 +544,7 @@ mod tests {
         let it = CutShort::new(Some(stranger.identity()), false);
         let (instance, dir) = (&it.instance, &it.instance.dir);
         move_elsewhere(instance);
-        let held = disk_lock::hold(&dir.overlay());
+        let held = fake_image::hold(&dir.overlay());
 
         assert!(matches!(instance.state().unwrap(), State::Elsewhere(Elsewhere::Runs { .. })));
         let query = |source| logs::LogQuery { source, lines: 1, follow: false };
@@ -582,7 +585,7 @@ mod tests {
     async fn a_disk_that_is_in_use_is_not_thrown_away_even_if_no_record_says_by_whom() {
         let it = CutShort::new(None, false);
         fs::remove_file(it.instance.dir.live()).unwrap();
-        let held = disk_lock::hold(&it.instance.dir.overlay());
+        let held = fake_image::hold(&it.instance.dir.overlay());
         let error = it.instance.reset(&Silent).await.unwrap_err();
         assert!(matches!(error, InstanceError::Elsewhere(Elsewhere::DiskInUse(_))), "{error}");
         assert!(error.hint().unwrap().contains("`fuser -v "), "{error}");

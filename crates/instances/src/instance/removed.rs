@@ -10,11 +10,11 @@ use vm::process::ProcessIdentity;
 use vm::qmp::Qmp;
 
 use super::Instance;
+use super::ending::Ending;
 use super::error::InstanceError;
+use super::hold::{MONITOR_LIMIT, end_held};
 use super::live::Live;
 use super::standstill;
-use super::stop::Ending;
-use super::suspend::{self, MONITOR_LIMIT};
 
 /// A disk without a name, kept alive by this value.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Instance {
         match removed.copy().await {
             Ok(copy) => {
                 self.put_back(copy, reporter)?;
-                suspend::end_held(&qmp, process).await?;
+                end_held(&qmp, process).await?;
                 Ok(Some(Ending::Terminated))
             }
             Err(error) => {

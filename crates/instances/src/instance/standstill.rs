@@ -12,11 +12,13 @@ use vm::qmp::{Event, Events, Qmp, QmpError, RunState};
 use super::Instance;
 use super::error::InstanceError;
 use super::live::Live;
-use super::suspend::CANCEL_LIMIT;
 use super::suspension;
 
 /// How long the monitor of a running machine may take to greet.
 const MONITOR_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long QEMU may take to give up saving.
+pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long it may take when all that is wanted is a reason.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);

@@ -12,8 +12,8 @@ use super::dir::InstanceDir;
 use super::live::Live;
 use super::record::{self, Record, RecordError};
 use super::suspension::Suspension;
-use crate::disk_lock;
-use crate::place::{Elsewhere, Sight};
+use vm::disk_lock;
+use vm::place::{Elsewhere, Sight};
 
 /// The state of an instance.
 #[derive(Debug)]
@@ -366,7 +366,7 @@ mod tests {
         let text = it.faults();
         assert!(text.starts_with("it is a copy of an instance that runs (QEMU's pid is "), "{text}");
         let mut own = copied;
-        own.machine.disk_inode = crate::place::inode(&it.dir.overlay());
+        own.machine.disk_inode = vm::place::inode(&it.dir.overlay());
         record::write(&it.dir.live(), &own).unwrap();
         assert!(matches!(it.state(), State::Running(_)));
     }

@@ -3,42 +3,28 @@
 use std::fs;
 use std::time::Duration;
 
-use base::events::{Event, Reporter};
+use base::events::Reporter;
 use base::files::FileError;
-use protocol::Command;
 use time::OffsetDateTime;
-use vm::agent::{Agent, AgentError};
 use vm::memory::StoppedMemory;
 use vm::process::ProcessIdentity;
-use vm::qmp::{Qmp, RunState};
+use vm::qmp::Qmp;
 use vm::stamp::Stamp;
 
 use super::Instance;
 use super::error::InstanceError;
+use super::hold::{MONITOR_LIMIT, end_held};
 use super::live::Live;
 use super::record::{self, Record, SCHEMA_VERSION};
 use super::removed::RemovedDisk;
-use super::standstill;
+use super::standstill::{self, CANCEL_LIMIT};
 use super::suspension::{self, Suspension};
-use crate::guest_link::deliver::Fallback;
 use crate::saved::SavedState;
 use crate::saved::frozen::Proof;
 use crate::saved::save::Way;
 
-/// How long the guest may take to write its disk, on hardware acceleration.
-const SYNC_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long the monitor may take to greet.
-pub(super) const MONITOR_LIMIT: Duration = Duration::from_secs(5);
-
 /// How long memory and devices may take to be saved.
 const SAVE_LIMIT: Duration = Duration::from_mins(1);
-
-/// How long QEMU may take to give up saving.
-pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long QEMU may take to close its disks and end.
-const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Instance {
     /// Keeps the running machine's memory and devices, and ends QEMU. The machine goes on if that fails.
@@ -94,38 +80,6 @@ impl Instance {
         }
     }
 
-    /// Stops the machine, whose guest writes its disk before; one that stands still already cannot. QEMU has written all that it knows
-    /// then.
-    ///
-    /// # Errors
-    /// When the monitor gives no answer.
-    pub(super) async fn hold(
-        &self,
-        qmp: &Qmp,
-        live: &Live,
-        reporter: &dyn Reporter,
-    ) -> Result<(), InstanceError> {
-        if qmp.status().await? == RunState::running {
-            self.sync(live, reporter).await;
-        }
-        Ok(qmp.stop().await?)
-    }
-
-    /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
-    /// answer is suspended all the same.
-    pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
-        let limit = SYNC_LIMIT * live.topology().accelerator.patience();
-        let after = |error: &AgentError| matches!(error, AgentError::Io { .. });
-        let fallback = Fallback { qga: &live.machine.qga, limit, after };
-        let own = async |command| {
-            Agent::reach(&live.machine.agent, MONITOR_LIMIT).await?.call(command, limit).await
-        };
-        let synced = fallback.deliver(own, || Ok::<_, AgentError>(Command::Sync), |_| ()).await;
-        if let Err(error) = synced {
-            reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));
-        }
-    }
-
     async fn save(&self, live: &Live, qmp: &Qmp, way: Way) -> Result<SavedState, InstanceError> {
         let (files, strategy) = (self.dir.state_files(), way.strategy());
         way.save(qmp, &files, SAVE_LIMIT).await?;
@@ -160,18 +114,6 @@ impl Instance {
     }
 }
 
-/// Ends a machine that was held and whose state is kept: with QEMU's help, or else without, for it must not go on.
-pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), InstanceError> {
-    let ended = async {
-        qmp.quit().await?;
-        Ok::<_, InstanceError>(process.gone(QUIT_LIMIT).await?)
-    };
-    if ended.await.is_err() {
-        process.kill().await?;
-    }
-    Ok(())
-}
-
 /// The better way to save the state that is possible. A host may refuse that a process looks at another one's memory.
 fn way(live: &Live, process: ProcessIdentity) -> Result<Way, InstanceError> {
     match live.machine.memory.map(|held| StoppedMemory::of(process, held)) {
@@ -179,27 +121,5 @@ fn way(live: &Live, process: ProcessIdentity) -> Result<Way, InstanceError> {
         _ if live.machine.can_map_memory => Ok(Way::ByQemu),
         Some(Err(error)) => Err(error.into()),
         None => Err(InstanceError::CannotSuspend),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use base::process::Cmd;
-    use fake_monitor::{Server, answer, monitor_opening};
-    use vm::process::Launched;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_machine_whose_state_is_kept_does_not_go_on_when_its_monitor_refuses_to_end_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let cmd = Cmd::new("sh").args(["-c", "exec sleep 600"]);
-        let launched = Launched::start(&cmd, &dir.path().join("log")).unwrap();
-        let refusal = answer("quit", r#"{"error": {"class": "GenericError", "desc": "not now"}, "id": 2}"#);
-        let server = Server::start(vec![monitor_opening().into_iter().chain([refusal]).collect()]);
-        let qmp = Qmp::reach(&server.path(), MONITOR_LIMIT).await.unwrap();
-        let process = launched.identity();
-        end_held(&qmp, process).await.unwrap();
-        assert!(!process.is_alive().unwrap());
     }
 }

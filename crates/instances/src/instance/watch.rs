@@ -12,7 +12,7 @@ use super::error::InstanceError;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
 use super::{Instance, log_limit, remove_dir};
-use crate::clock::Jumps;
+use base::jumps::Jumps;
 
 /// The clock is also set when so much time has passed: an emulated clock drifts.
 const PACE: Duration = Duration::from_mins(1);
@@ -34,7 +34,7 @@ impl Instance {
         let State::Running(live) = inspect(&self.dir, Viewer::Bystander)? else { return Ok(()) };
         let Some(process) = live.machine.process else { return Ok(()) };
         remove_dir(&self.dir.spent())?;
-        let mut jumps = Jumps::new();
+        let mut jumps = Jumps::from_now();
         let follow = async {
             loop {
                 // A guest that does not answer is what health is for; its clock is set the next time.

@@ -32,15 +32,15 @@ use super::manifest::{FORMAT_VERSION, SnapshotManifest};
 use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
 use super::{Fingerprint, Snapshot, SnapshotDir};
 use crate::checked;
-use crate::disk_lock;
 use crate::guest_link::message::Message;
 use crate::guest_link::settings;
 use crate::name::InstanceName;
-use crate::place::{self, Place, Sight, Traces};
 use crate::ports::PublishedPort;
 use crate::saved::SavedState;
 use crate::saved::frozen::{Frozen, Proof};
 use crate::saved::save::Way;
+use vm::disk_lock;
+use vm::place::{self, Place, Sight, Traces};
 
 /// How long QEMU may take to open its monitor.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);
@@ -440,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_capture_in_another_container_works_on_stays_until_it_has_ended() {
         let left = Left::new().noted_elsewhere();
-        let held = disk_lock::hold(&left.dir.disk());
+        let held = fake_image::hold(&left.dir.disk());
         assert!(!left.is_swept().await);
         drop(held);
         assert!(left.is_swept().await);
@@ -449,7 +449,7 @@ mod tests {
     #[tokio::test]
     async fn a_machine_that_nobody_had_time_to_note_keeps_its_files_for_as_long_as_it_has_them_open() {
         let left = Left::new();
-        let held = disk_lock::hold(&left.dir.disk());
+        let held = fake_image::hold(&left.dir.disk());
         assert!(!left.is_swept().await);
         drop(held);
         assert!(left.is_swept().await);

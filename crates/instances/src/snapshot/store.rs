@@ -15,9 +15,9 @@ use vm::saving::Strategy;
 
 use super::manifest::Unusable;
 use super::{Fingerprint, Snapshot, SnapshotDir};
-use crate::disk_lock;
 use crate::instance::needs::Needs;
 use crate::registry::Registry;
+use vm::disk_lock;
 
 /// Prefix of a directory in which a snapshot is being made.
 pub(super) const UNFINISHED: &str = ".capture-";

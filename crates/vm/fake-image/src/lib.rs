@@ -121,3 +121,23 @@ pub fn image(manifest: &Manifest, kernel: &str) -> Vec<u8> {
     write(&path, &manifest.to_json(), kernel);
     fs::read(path).expect("it was written")
 }
+
+/// Opens the disk at `path` and locks it as QEMU does, until the file is dropped.
+#[cfg(target_os = "linux")]
+pub fn hold(path: &Path) -> File {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+
+    let kind = |value| libc::c_short::try_from(value).expect("the kinds of locks are small numbers");
+    let file = File::open(path).expect("a test has made the disk");
+    // A byte of those that `vm::disk_lock` looks at.
+    let lock = libc::flock {
+        l_type: kind(libc::F_RDLCK),
+        l_whence: kind(libc::SEEK_SET),
+        l_start: 101,
+        l_len: 1,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).expect("nobody else locks the disk of a test");
+    file
+}

@@ -11,7 +11,7 @@ use vm::process::ProcessIdentity;
 
 use super::{LIVE_VERSION, Live, Ready, Run, RunningMachine, RunningStack, StartedBy};
 use crate::instance::ports::PublishedPort;
-use crate::place::Place;
+use vm::place::Place;
 use crate::snapshot::Fingerprint;
 
 /// Version 1. Architecture, accelerator and size are read out of the fingerprint.

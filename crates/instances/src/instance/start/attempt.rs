@@ -28,14 +28,14 @@ use super::super::{Instance, ready, room, suspension};
 use super::origin::Origin;
 use super::plan::{MachinePlan, Plan};
 use super::{Begun, StartOptions};
-use crate::backlog;
 use crate::failure::Error;
 use crate::guest_link::deliver::Fallback;
 use crate::guest_link::message::Message;
 use crate::guest_link::settings;
-use crate::place::{self, Place};
 use crate::ports;
 use crate::saved::load::Loadable;
+use vm::backlog;
+use vm::place::{self, Place};
 
 /// How long QEMU may take to open its monitor: its files may have to be read from a slow disk first.
 const MONITOR_LIMIT: Duration = Duration::from_secs(30);

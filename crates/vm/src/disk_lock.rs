@@ -19,7 +19,7 @@ const COUNT: i64 = 164;
 /// # Errors
 /// When the file is there and cannot be looked at.
 #[cfg(target_os = "linux")]
-pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+pub fn is_held(path: &Path) -> io::Result<bool> {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
@@ -49,7 +49,7 @@ pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether a process has the image at `path` open, or that cannot be told: then it must not be removed.
-pub(crate) fn may_be_held(path: &Path) -> bool {
+pub fn may_be_held(path: &Path) -> bool {
     is_held(path).unwrap_or(true)
 }
 
@@ -64,27 +64,8 @@ fn kind(constant: i32) -> i16 {
 /// Never.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
-pub(crate) fn is_held(_path: &Path) -> io::Result<bool> {
+pub fn is_held(_path: &Path) -> io::Result<bool> {
     Ok(false)
-}
-
-/// A lock like QEMU's, for tests.
-#[cfg(test)]
-#[cfg(target_os = "linux")]
-pub(crate) fn hold(path: &Path) -> std::fs::File {
-    use nix::fcntl::{FcntlArg, fcntl};
-    use nix::libc;
-
-    let file = std::fs::File::open(path).unwrap();
-    let lock = libc::flock {
-        l_type: kind(libc::F_RDLCK),
-        l_whence: kind(libc::SEEK_SET),
-        l_start: FIRST + 1,
-        l_len: 1,
-        l_pid: 0,
-    };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
-    file
 }
 
 #[cfg(test)]
@@ -99,7 +80,7 @@ mod tests {
         assert!(!is_held(&disk).unwrap());
         std::fs::write(&disk, "data").unwrap();
         assert!(!is_held(&disk).unwrap());
-        let held = hold(&disk);
+        let held = fake_image::hold(&disk);
         assert!(is_held(&disk).unwrap());
         drop(held);
         assert!(!is_held(&disk).unwrap());

@@ -5,11 +5,11 @@
 //! another one that it could trace.
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{is_possible, widen};
+pub use linux::{is_possible, widen};
 
 /// Why the ports keep the backlog that libslirp has given them.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BacklogError {
+pub enum BacklogError {
     /// The operating system refused a step.
     #[cfg(target_os = "linux")]
     #[error("cannot {action}: {reason}")]
@@ -35,7 +35,7 @@ pub(crate) enum BacklogError {
 
 impl BacklogError {
     /// What helps, in doctor.
-    pub(crate) fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             #[cfg(target_os = "linux")]
             Self::Scope(_) => "set it to 1 (3 stays until the next boot), or let clients try again",
@@ -86,7 +86,7 @@ mod linux {
     ///
     /// # Errors
     /// When this is not allowed here, as in a container without `CAP_SYS_PTRACE`, or a port has no listener there.
-    pub(crate) fn widen(pid: i32, ports: impl IntoIterator<Item = u16>) -> Result<(), BacklogError> {
+    pub fn widen(pid: i32, ports: impl IntoIterator<Item = u16>) -> Result<(), BacklogError> {
         let mut missing: BTreeSet<u16> = ports.into_iter().collect();
         let process = open(Pid::from_raw(pid).ok_or_else(|| refused(OPEN)(Errno::SRCH))?)?;
         for number in sockets(pid)? {
@@ -108,7 +108,7 @@ mod linux {
     ///
     /// # Errors
     /// When they do not.
-    pub(crate) fn is_possible() -> Result<(), BacklogError> {
+    pub fn is_possible() -> Result<(), BacklogError> {
         let file = std::fs::File::open("/dev/null")
             .map_err(|reason| BacklogError::Refused { action: "open `/dev/null`", reason })?;
         let own = open(getpid())?;
@@ -166,7 +166,7 @@ mod linux {
         use base::process::Cmd;
 
         use super::*;
-        use vm::process::Launched;
+        use crate::process::Launched;
 
         /// How long a connection may take that nobody lets wait.
         const SOON: Duration = Duration::from_millis(200);
@@ -214,12 +214,12 @@ mod linux {
 
 /// See the one for Linux.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn widen(_pid: i32, _ports: impl IntoIterator<Item = u16>) -> Result<(), BacklogError> {
+pub fn widen(_pid: i32, _ports: impl IntoIterator<Item = u16>) -> Result<(), BacklogError> {
     Err(BacklogError::Platform)
 }
 
 /// See the one for Linux.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn is_possible() -> Result<(), BacklogError> {
+pub fn is_possible() -> Result<(), BacklogError> {
     Err(BacklogError::Platform)
 }

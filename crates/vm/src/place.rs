@@ -4,10 +4,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::error::Explain;
+use crate::process::{ProcessIdentity, VmProcessError};
+use crate::socket;
 use serde::{Deserialize, Serialize};
-use vm::error::Explain;
-use vm::process::{ProcessIdentity, VmProcessError};
-use vm::socket;
 
 use crate::disk_lock;
 
@@ -81,19 +81,19 @@ impl Explain for Elsewhere {
 
 /// What a record says of a process, and where else it shows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Traces<'a> {
+pub struct Traces<'a> {
     /// The process, if it was noted.
-    pub(crate) process: Option<ProcessIdentity>,
+    pub process: Option<ProcessIdentity>,
     /// Where it was started; none in records of earlier versions.
-    pub(crate) place: Option<&'a Place>,
+    pub place: Option<&'a Place>,
     /// The disk that it writes to.
-    pub(crate) disk: &'a Path,
+    pub disk: &'a Path,
     /// What [`inode`] of that disk was, if it was noted.
-    pub(crate) inode: Option<u64>,
+    pub inode: Option<u64>,
     /// The monitor's socket.
-    pub(crate) qmp: Option<&'a Path>,
+    pub qmp: Option<&'a Path>,
     /// The record.
-    pub(crate) record: &'a Path,
+    pub record: &'a Path,
 }
 
 impl Traces<'_> {
@@ -101,7 +101,7 @@ impl Traces<'_> {
     ///
     /// # Errors
     /// When the operating system refuses to tell.
-    pub(crate) fn look(&self) -> Result<Sight, VmProcessError> {
+    pub fn look(&self) -> Result<Sight, VmProcessError> {
         self.seen_from(&Place::here())
     }
 
@@ -153,7 +153,7 @@ impl Traces<'_> {
 }
 
 /// The number by which the file system knows the file at `path`, which a copy of it does not have.
-pub(crate) fn inode(path: &Path) -> Option<u64> {
+pub fn inode(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|data| data.ino())
 }
 
@@ -329,7 +329,7 @@ mod tests {
     fn a_pid_is_proof_only_where_the_process_was_started() {
         let it = Case::new();
         assert!(matches!(it.look(Some(&it.here), &it.disk()), Sight::Gone));
-        let _held = disk_lock::hold(&it.disk());
+        let _held = fake_image::hold(&it.disk());
         assert!(matches!(it.look(Some(&it.here), &it.disk()), Sight::Gone));
         let Sight::Elsewhere(seen) = it.look(Some(&it.in_container()), &it.disk()) else {
             panic!("not seen")
@@ -356,7 +356,7 @@ mod tests {
     fn what_an_earlier_boot_of_this_host_has_started_is_gone_unless_the_disk_is_in_use() {
         let it = Case::new();
         assert!(matches!(it.look(Some(&it.of_other_boot()), &it.disk()), Sight::Gone));
-        let _held = disk_lock::hold(&it.disk());
+        let _held = fake_image::hold(&it.disk());
         let seen = it.look(Some(&it.of_other_boot()), &it.disk());
         assert!(matches!(seen, Sight::Elsewhere(Elsewhere::Runs { .. })), "{seen:?}");
     }
@@ -379,7 +379,7 @@ mod tests {
     fn a_record_of_an_earlier_version_is_believed_unless_the_disk_is_in_use() {
         let it = Case::new();
         assert!(matches!(it.look(None, &it.disk()), Sight::Gone));
-        let _held = disk_lock::hold(&it.disk());
+        let _held = fake_image::hold(&it.disk());
         let seen = it.look(None, &it.disk());
         assert!(matches!(seen, Sight::Elsewhere(Elsewhere::DiskInUse(_))), "{seen:?}");
     }
@@ -401,7 +401,7 @@ mod tests {
         assert!(matches!(look(&copy, &it.here), Sight::Copied));
         assert!(matches!(look(&disk, &it.in_container()), Sight::Elsewhere(Elsewhere::Runs { .. })));
         assert!(matches!(look(&copy, &it.in_container()), Sight::Gone));
-        let _held = disk_lock::hold(&copy);
+        let _held = fake_image::hold(&copy);
         assert!(matches!(look(&copy, &it.here), Sight::Alive), "a file system may give out other numbers");
     }
 

@@ -1,9 +1,9 @@
 //! Jumps of the host's clock: it was set, or the host has slept.
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use polled::Jumps;
+pub use polled::Jumps;
 #[cfg(target_os = "linux")]
-pub(crate) use timer::Jumps;
+pub use timer::Jumps;
 
 #[cfg(target_os = "linux")]
 mod timer {
@@ -23,16 +23,16 @@ mod timer {
     /// Waits for jumps. The kernel tells: a timer at a wall-clock time is cancelled when that clock is set, which it also is when the
     /// machine wakes up (`timerfd_create(2)`, `TFD_TIMER_CANCEL_ON_SET`).
     #[derive(Debug)]
-    pub(crate) struct Jumps(Option<AsyncFd<OwnedFd>>);
+    pub struct Jumps(Option<AsyncFd<OwnedFd>>);
 
     impl Jumps {
         /// From now on. Where the kernel has no such timer, no jump is seen.
-        pub(crate) fn new() -> Self {
+        pub fn from_now() -> Self {
             Self(armed().ok())
         }
 
         /// The next one. Safe to drop and call again.
-        pub(crate) async fn next(&mut self) {
+        pub async fn next(&mut self) {
             let Some(timer) = &self.0 else { return std::future::pending().await };
             loop {
                 let Ok(mut ready) = timer.readable().await else { return std::future::pending().await };
@@ -51,7 +51,7 @@ mod timer {
         let never = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: NEVER };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         timerfd_settime(&timer, flags, &never)?;
-        base::readiness::readable(timer)
+        crate::readiness::readable(timer)
     }
 }
 
@@ -67,26 +67,26 @@ mod polled {
 
     /// Waits for jumps: the wall clock is compared with one that nobody sets and that stands still while the host sleeps.
     #[derive(Debug)]
-    pub(crate) struct Jumps {
+    pub struct Jumps {
         wall: SystemTime,
         steady: Instant,
     }
 
     impl Jumps {
         /// From now on.
-        pub(crate) fn new() -> Self {
+        pub fn from_now() -> Self {
             Self { wall: SystemTime::now(), steady: Instant::now() }
         }
 
         /// The next one. Safe to drop and call again.
-        pub(crate) async fn next(&mut self) {
+        pub async fn next(&mut self) {
             loop {
                 tokio::time::sleep(PACE).await;
                 let expected = self.wall + self.steady.elapsed();
                 let now = SystemTime::now();
                 let off = now.duration_since(expected).unwrap_or_else(|error| error.duration());
                 if off > JUMP {
-                    *self = Self::new();
+                    *self = Self::from_now();
                     return;
                 }
             }
