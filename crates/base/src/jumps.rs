@@ -62,10 +62,10 @@ mod polled {
     /// Pause between two looks.
     const PACE: Duration = Duration::from_secs(5);
 
-    /// A difference that is no drift.
+    /// A larger difference than drift makes.
     const JUMP: Duration = Duration::from_millis(500);
 
-    /// Waits for jumps: the wall clock is compared with one that nobody sets and that stands still while the host sleeps.
+    /// Waits for jumps: the wall clock is compared with one that cannot be set and that stands still while the host sleeps.
     #[derive(Debug)]
     pub struct Jumps {
         wall: SystemTime,

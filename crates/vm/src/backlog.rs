@@ -27,7 +27,7 @@ pub enum BacklogError {
     #[cfg(target_os = "linux")]
     #[error("QEMU does not listen on port {0}")]
     NotFound(u16),
-    /// There is no way to another process's sockets.
+    /// The system has no way to another process's sockets.
     #[cfg(not(target_os = "linux"))]
     #[error("this operating system gives no access to the sockets of QEMU")]
     Platform,
@@ -75,14 +75,14 @@ mod linux {
     /// Only who has [`SYS_PTRACE`] may trace a process that is another one.
     const ADMIN_ONLY: u8 = 2;
 
-    /// Nobody may.
-    const NOBODY: u8 = 3;
+    /// No process may.
+    const NONE: u8 = 3;
 
     /// The bit of `CAP_SYS_PTRACE` among the capabilities (`capabilities(7)`).
     const SYS_PTRACE: u64 = 1 << 19;
 
     /// Gives the listeners of the process `pid` on `ports` a long queue. Do this while the process is a child that has not been
-    /// waited for: `pid` is no other's then, and Yama lets parents have their children's descriptors.
+    /// waited for: `pid` is still its own then, and Yama lets parents have their children's descriptors.
     ///
     /// # Errors
     /// When this is not allowed here, as in a container without `CAP_SYS_PTRACE`, or a port has no listener there.
@@ -115,7 +115,7 @@ mod linux {
         pidfd_getfd(own, file.as_raw_fd(), PidfdGetfdFlags::empty())
             .map(drop)
             .map_err(refused("get a descriptor of another process"))?;
-        // The process itself is no other one to Yama.
+        // Yama does not count the process itself.
         let scope = std::fs::read_to_string(PTRACE_SCOPE).ok().and_then(|text| text.trim().parse().ok());
         let capable =
             || Process::myself().and_then(|own| own.status()).is_ok_and(|own| own.capeff & SYS_PTRACE != 0);
@@ -127,7 +127,7 @@ mod linux {
 
     /// Whether Yama's rule keeps a parent that is `capable` or not from its children.
     fn is_forbidden(scope: u8, capable: impl FnOnce() -> bool) -> bool {
-        scope >= NOBODY || (scope == ADMIN_ONLY && !capable())
+        scope >= NONE || (scope == ADMIN_ONLY && !capable())
     }
 
     fn open(pid: Pid) -> Result<OwnedFd, BacklogError> {
@@ -168,25 +168,25 @@ mod linux {
         use super::*;
         use crate::process::Launched;
 
-        /// How long a connection may take that nobody lets wait.
+        /// How long a connection may take that is not made to wait.
         const SOON: Duration = Duration::from_millis(200);
 
         /// Connections that are made at once.
         const MANY: usize = 100;
 
-        /// How many of [`MANY`] connections are made while nobody takes any.
+        /// How many of [`MANY`] connections are made while none is accepted.
         fn made(address: SocketAddr) -> usize {
             let connect = |_| TcpStream::connect_timeout(&address, SOON);
             (0..MANY).map_while(|number| connect(number).ok()).collect::<Vec<_>>().len()
         }
 
         #[test]
-        fn a_listener_that_lets_one_connection_wait_lets_hundreds_wait_when_it_was_widened() {
+        fn a_widened_listener_lets_hundreds_of_connections_wait() {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let address = listener.local_addr().unwrap();
             listen(&listener, 1).unwrap();
             let pid = getpid().as_raw_nonzero().get();
-            assert!(made(address) < 10, "the kernel has let more wait than it was told");
+            assert!(made(address) < 10, "the kernel has let more wait than it was allowed");
             widen(pid, [address.port()]).unwrap();
             // Those that were made and closed above wait as well.
             assert_eq!(made(address), MANY);

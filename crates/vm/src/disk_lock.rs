@@ -14,7 +14,7 @@ const FIRST: i64 = 100;
 #[cfg(target_os = "linux")]
 const COUNT: i64 = 164;
 
-/// Whether a process has the image at `path` open, in whatever namespace it is. Where there are no such locks, none is found.
+/// Whether a process has the image at `path` open, in whatever namespace it is. On systems without such locks, none is found.
 ///
 /// # Errors
 /// When the file is there and cannot be looked at.
@@ -48,7 +48,7 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a process has the image at `path` open, or that cannot be told: then it must not be removed.
+/// Whether a process has the image at `path` open, or that is unknown: then it must not be removed.
 pub fn may_be_held(path: &Path) -> bool {
     is_held(path).unwrap_or(true)
 }

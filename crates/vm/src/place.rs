@@ -54,8 +54,8 @@ pub enum Elsewhere {
     /// Nothing is known of it but that it has the disk.
     #[error("another program has the disk `{}` open", .0.display())]
     DiskInUse(PathBuf),
-    /// It was started in another place, and whether it runs cannot be told.
-    #[error("whether the machine that was started {origin} still runs cannot be told from here")]
+    /// It was started in another place, and whether it runs is unknown.
+    #[error("whether the machine that was started {origin} still runs is unknown here")]
     Unknown {
         /// The other place, in words.
         origin: String,
@@ -307,7 +307,7 @@ mod tests {
             self.dir.path().join("disk")
         }
 
-        /// What is seen of a process with a pid that nobody has here.
+        /// What is seen of a process with a pid that no process has here.
         fn look(&self, place: Option<&Place>, disk: &Path) -> Sight {
             let qmp = self.dir.path().join("qmp");
             let process = Some(ProcessIdentity { pid: i32::MAX, started: 1 });
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn another_container_whose_disk_nobody_has_open_and_whose_monitor_is_gone_has_ended() {
+    fn a_container_without_an_open_disk_and_a_monitor_has_ended() {
         let it = Case::new();
         assert!(matches!(it.look(Some(&it.in_container()), &it.disk()), Sight::Gone));
     }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_boot_of_this_host_has_started_is_gone_unless_the_disk_is_in_use() {
+    fn a_process_of_an_earlier_boot_is_gone_unless_the_disk_is_in_use() {
         let it = Case::new();
         assert!(matches!(it.look(Some(&it.of_other_boot()), &it.disk()), Sight::Gone));
         let _held = fake_image::hold(&it.disk());
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_another_host_runs_a_machine_on_a_shared_file_system_is_not_guessed() {
+    fn whether_another_host_runs_a_machine_is_not_guessed() {
         let it = Case::new();
         let place = Place { host: "other".to_owned(), ..it.of_other_boot() };
         // Its file system is none of those that only one kernel has mounted.
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_copied_with_its_disk_does_not_speak_of_the_process_that_the_original_has() {
+    fn a_copied_record_is_not_about_the_process_of_the_original() {
         let it = Case::new();
         let process = ProcessIdentity::of(std::process::id().try_into().unwrap()).unwrap();
         let (disk, copy) = (it.disk(), it.dir.path().join("copy"));

@@ -138,6 +138,6 @@ pub fn hold(path: &Path) -> File {
         l_len: 1,
         l_pid: 0,
     };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).expect("nobody else locks the disk of a test");
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).expect("only one test locks its disk");
     file
 }
