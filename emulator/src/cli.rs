@@ -6,7 +6,7 @@ use base::command_line;
 use base::console::Verbosity;
 use clap::{Args, CommandFactory, Parser};
 use image::arch::Arch;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 
 use crate::commands::{Command, GROUPS};
 use crate::printer::Format;

@@ -5,7 +5,7 @@ use base::console::Console;
 use base::events::{Event, Reporter as _};
 use image::arch::Arch;
 use instances::instance::Instance;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use vm::home::{HOME_VARIABLE, Home};
 
 use crate::cli::Cli;

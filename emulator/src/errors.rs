@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use base::advice;
 use base::interrupt::Interrupted;
 use instances::instance::error::InstanceError;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use vm::error::{Class, Explain};
 use vm::home::HomeError;
 

@@ -11,7 +11,7 @@ use base::advice;
 use fetch::local::LocalError;
 use image::arch::Arch;
 use image::manifest::ManifestError;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use instances::snapshot::error::SnapshotError;
 use vm::accel::{AccelError, Unusable};
 use vm::boot_files::BootFilesError;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use base::text::harmless;
 use dialoguer::Confirm;
 use dialoguer::console::Term;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 
 use crate::errors::CommandError;
 use crate::hints;

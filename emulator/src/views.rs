@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::arch::Arch;
 use instances::instance::live::{Live, StartedBy};
-use instances::instance::ports::PublishedPort;
+use instances::ports::PublishedPort;
 use serde::Serialize;
 use vm::machine::Accelerator;
 

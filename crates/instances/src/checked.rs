@@ -168,7 +168,7 @@ mod tests {
         for pid in [0, -1, i32::MIN] {
             assert!(process(ProcessIdentity { pid, started: 1 }).is_err());
         }
-        let mut topology = crate::snapshot::fingerprint::tests::sample().topology;
+        let mut topology = crate::saved::fingerprint::tests::sample().topology;
         topology.check().unwrap();
         topology.memory_mib = u64::MAX;
         assert!(topology.check().is_err());

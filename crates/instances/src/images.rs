@@ -1,9 +1,8 @@
-//! The images of a home: which ones there are, putting a new one in an old one's place, and removing what nothing needs.
+//! The images of a home: which ones there are, putting a new one in an old one's place, and keeping an old one that somebody has data on.
 //!
 //! What a session has written lies on one image and is garbage on any other. So an image that is replaced stays beside the new
 //! one, by a name that its SHA-256 is in, for as long as an instance has data on it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,23 +13,25 @@ use base::files::{
     FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, publish, read_document,
     write_atomic,
 };
-use base::space;
 use image::arch::Arch;
 use image::manifest::Manifest;
 use serde::{Deserialize, Serialize};
-use vm::boot_files::{BootFiles, BootFilesError, UNFINISHED, replace_dir};
+use vm::boot_files::{BootFiles, BootFilesError, replace_dir};
 use vm::disk::QemuImg;
+use vm::disk_lock;
 use vm::home::{self, Home};
 
-use crate::instance::name::InstanceName;
-use crate::instance::needs::Needs;
-use crate::instance::record::SCHEMA_VERSION;
-use crate::registry::Registry;
-use crate::snapshot::store::Store;
-use vm::disk_lock;
+use crate::name::InstanceName;
+use users::{Needs, User, Users};
+
+pub mod identity;
+pub mod users;
+
+/// Version of the format of [`Origin`] that this program writes and reads.
+pub const ORIGIN_VERSION: u32 = 1;
 
 /// What the boot files of an image that is not in its place yet are called, before its architecture.
-const INCOMING: &str = ".incoming-";
+pub(crate) const INCOMING: &str = ".incoming-";
 
 /// The images of a home.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub struct Images<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
-    /// [`SCHEMA_VERSION`] of the writer.
+    /// [`ORIGIN_VERSION`] of the writer.
     pub schema_version: u32,
     /// Repository and release, run or file, for people.
     pub name: String,
@@ -55,7 +56,7 @@ pub struct Origin {
 impl Origin {
     /// Where the image with this SHA-256 came from, and the digest of what was transferred.
     pub fn new(name: String, transfer: Option<Sha256>, sha256: Sha256) -> Self {
-        Self { schema_version: SCHEMA_VERSION, name, transfer, sha256 }
+        Self { schema_version: ORIGIN_VERSION, name, transfer, sha256 }
     }
 }
 
@@ -78,31 +79,6 @@ pub struct Listed {
     pub origin: Option<String>,
     /// The instances that have data on it, or may have because their records cannot be used.
     pub instances: Vec<InstanceName>,
-}
-
-/// Something that nothing needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unneeded {
-    /// What it is.
-    pub kind: Kind,
-    /// Where it is.
-    pub path: PathBuf,
-    /// Bytes that it takes on the disk.
-    pub bytes: u64,
-}
-
-/// What something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Kind {
-    /// An image that was replaced.
-    Image,
-    /// A snapshot that no session would begin with.
-    Snapshot,
-    /// An unfinished download.
-    Download,
-    /// What a command that was killed has read out of an image, or left of an instance.
-    Leftover,
 }
 
 /// The boot files of the image at `path`.
@@ -148,7 +124,7 @@ impl<'a> Images<'a> {
         let bytes = read_document(&self.home.image_origin(arch)).ok()?;
         let origin: Origin = serde_json::from_slice(&bytes).ok()?;
         let current = self.current(arch).ok()??;
-        (origin.schema_version <= SCHEMA_VERSION && origin.sha256 == current).then_some(origin)
+        (origin.schema_version <= ORIGIN_VERSION && origin.sha256 == current).then_some(origin)
     }
 
     /// Proves that `file` is an image for `arch`, and puts it in the place of the one that there is, at one stroke. That one is
@@ -161,6 +137,7 @@ impl<'a> Images<'a> {
         arch: Arch,
         file: &Path,
         origin: &Origin,
+        users: &dyn Users,
         img: &QemuImg,
         reporter: &dyn Reporter,
     ) -> Result<(), BootFilesError> {
@@ -169,7 +146,7 @@ impl<'a> Images<'a> {
         BootFiles::of_new(file, origin.sha256, &incoming, arch, img).await?;
         let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
         let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
-        self.keep_old(arch)?;
+        self.keep_old(arch, users)?;
         let image = self.home.image(arch);
         publish(file, &image)?;
         // Between here and there the boot files do not fit, which whoever reads them notices.
@@ -179,9 +156,9 @@ impl<'a> Images<'a> {
     }
 
     /// Gives the image for `arch` a second name if an instance has data on it, or a process has it open.
-    fn keep_old(&self, arch: Arch) -> Result<(), FileError> {
+    pub(crate) fn keep_old(&self, arch: Arch, users: &dyn Users) -> Result<(), FileError> {
         let image = self.home.image(arch);
-        let users = self.users()?;
+        let users = users.users()?;
         // By a machine of another container, or of another host, even if nobody speaks of it any more.
         let is_held = disk_lock::may_be_held(&image);
         if users.is_empty() && !is_held {
@@ -206,8 +183,8 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn list(&self) -> Result<Vec<Listed>, FileError> {
-        let users = self.users()?;
+    pub fn list(&self, users: &dyn Users) -> Result<Vec<Listed>, FileError> {
+        let users = users.users()?;
         let mut images = Vec::new();
         for path in entries(&self.home.images())? {
             let Some((arch, current)) = role(&path) else { continue };
@@ -240,197 +217,21 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When the instances cannot be listed.
-    pub fn unknown(&self) -> Result<Vec<(InstanceName, String)>, FileError> {
+    pub fn unknown(users: &dyn Users) -> Result<Vec<(InstanceName, String)>, FileError> {
         let unknown = |user: User| match user.needs {
             Needs::Any(why) => Some((user.name, why)),
-            Needs::Nothing | Needs::Of(_) => None,
+            Needs::Of { .. } => None,
         };
-        Ok(self.users()?.into_iter().filter_map(unknown).collect())
-    }
-
-    /// What nothing needs: replaced images without data on them, snapshots that no session would begin with, unfinished
-    /// downloads, and what killed commands have left. Unless it is only a rehearsal, it is removed.
-    ///
-    /// # Errors
-    /// When something cannot be listed or removed.
-    pub async fn prune(&self, rehearsal: bool, reporter: &dyn Reporter) -> Result<Vec<Unneeded>, FileError> {
-        let mut found = Vec::new();
-        if present(&self.home.images())? {
-            let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
-            let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
-            found.extend(self.old_images(rehearsal)?);
-            found.extend(self.leftovers(rehearsal)?);
-            let mut current = BTreeSet::new();
-            for arch in Arch::ALL {
-                current.extend(self.current(arch)?);
-            }
-            // What is measured before it is removed is what is won by that.
-            let store = Store::new(self.home);
-            let doomed = store.sweep(&current, true).await?;
-            found.extend(doomed.into_iter().map(|dir| Unneeded::of(Kind::Snapshot, dir)));
-            if !rehearsal {
-                store.sweep(&current, false).await?;
-            }
-        }
-        found.extend(self.old_downloads(rehearsal)?);
-        found.extend(self.deleted_instances(rehearsal)?);
-        Ok(found)
-    }
-
-    fn old_images(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
-        let users = self.users()?;
-        let mut found = Vec::new();
-        for path in entries(&self.home.images())? {
-            let old = role(&path).is_some_and(|(_, current)| !current);
-            let needed = || {
-                users.iter().any(|user| user.may_need_file(self.home, &path)) || disk_lock::may_be_held(&path)
-            };
-            if !old || needed() {
-                continue;
-            }
-            let boot = boot_files(&path);
-            found.push(Unneeded::of(Kind::Image, path.clone()));
-            if !rehearsal {
-                fs::remove_file(&path).map_err(FileError::of("remove", &path))?;
-                if present(&boot)? {
-                    fs::remove_dir_all(&boot).map_err(FileError::of("remove", &boot))?;
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// To be called while nobody starts.
-    fn leftovers(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
-        let mut found = Vec::new();
-        let mut locks = Vec::new();
-        create_private_dir(&self.home.downloads())?;
-        for arch in Arch::ALL {
-            // A pull looks into its image before it waits for those who start.
-            let Some(lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { return Ok(found) };
-            locks.push(lock);
-        }
-        for path in entries(&self.home.images())? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if !name.starts_with(UNFINISHED) && !name.starts_with(INCOMING) {
-                continue;
-            }
-            found.push(Unneeded::of(Kind::Leftover, path.clone()));
-            if !rehearsal {
-                fs::remove_dir_all(&path).map_err(FileError::of("remove", &path))?;
-            }
-        }
-        Ok(found)
-    }
-
-    fn old_downloads(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
-        let mut found = Vec::new();
-        for arch in Arch::ALL {
-            let part = fetch::download::part_of(&self.home.download(arch));
-            if !present(&part)? {
-                continue;
-            }
-            // Whoever holds the lock is at work on it.
-            let Some(_lock) = FileLock::try_acquire(&self.home.download_lock(arch))? else { continue };
-            found.push(Unneeded::of(Kind::Download, part.clone()));
-            if !rehearsal {
-                fetch::download::discard(&self.home.download(arch))?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// What commands that were killed have left of instances that they were deleting.
-    fn deleted_instances(&self, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
-        let mut found = Vec::new();
-        for deleted in Registry::new(self.home).deleted()? {
-            found.push(Unneeded::of(Kind::Leftover, deleted.path().to_owned()));
-            if !rehearsal {
-                deleted.remove()?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// The instances with data.
-    fn users(&self) -> Result<Vec<User>, FileError> {
-        let users = Registry::new(self.home).needs()?.into_iter().map(|(name, needs)| User { name, needs });
-        Ok(users.filter(|user| !matches!(user.needs, Needs::Nothing)).collect())
+        Ok(users.users()?.into_iter().filter_map(unknown).collect())
     }
 }
 
 /// Which architecture the image at `path` is for, and whether it is the current one; `None` for what is no image.
-fn role(path: &Path) -> Option<(Arch, bool)> {
+pub(crate) fn role(path: &Path) -> Option<(Arch, bool)> {
     let name = path.file_name()?.to_str()?;
     Arch::ALL.into_iter().find_map(|arch| {
         let file = arch.image_file();
         let rest = name.strip_prefix(file.strip_suffix(".qcow2")?)?.strip_suffix(".qcow2")?;
         (rest.is_empty() || rest.starts_with('-')).then_some((arch, rest.is_empty()))
     })
-}
-
-/// An instance, and the image that its data is on.
-struct User {
-    name: InstanceName,
-    needs: Needs,
-}
-
-impl User {
-    fn may_need(&self, sha256: Sha256) -> bool {
-        match &self.needs {
-            Needs::Nothing => false,
-            Needs::Of(session) => session.image.sha256 == sha256,
-            Needs::Any(_) => true,
-        }
-    }
-
-    fn may_need_file(&self, home: &Home, path: &Path) -> bool {
-        match &self.needs {
-            Needs::Nothing => false,
-            Needs::Of(session) => session.image.location(home) == path,
-            Needs::Any(_) => true,
-        }
-    }
-}
-
-impl Unneeded {
-    fn of(kind: Kind, path: PathBuf) -> Self {
-        Self { kind, bytes: space::used(&path), path }
-    }
-}
-
-#[cfg(test)]
-#[cfg(target_os = "linux")]
-mod tests {
-    use base::events::Silent;
-
-    use super::*;
-    use crate::snapshot::SnapshotDir;
-
-    #[tokio::test]
-    async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull_even_if_no_record_needs_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = Home::new(dir.path());
-        let images = Images::new(&home);
-        let image = home.image(Arch::Amd64);
-        create_private_dir(&home.images()).unwrap();
-        fs::write(&image, "image").unwrap();
-        let kept = home::superseded(&image, digest::of_bytes(b"image"));
-
-        images.keep_old(Arch::Amd64).unwrap();
-        assert!(!kept.exists());
-        let held = fake_image::hold(&image);
-        images.keep_old(Arch::Amd64).unwrap();
-        assert!(kept.exists());
-        let snapshot = SnapshotDir::of(&home, "amd64-template-1");
-        fs::create_dir_all(snapshot.root()).unwrap();
-        fs::write(snapshot.disk(), "disk").unwrap();
-        let held_too = fake_image::hold(&snapshot.disk());
-
-        assert_eq!(images.prune(false, &Silent).await.unwrap(), []);
-        drop((held, held_too));
-        let pruned = images.prune(false, &Silent).await.unwrap();
-        let pruned: Vec<_> = pruned.iter().map(|unneeded| unneeded.path.as_path()).collect();
-        assert_eq!(pruned, [kept.as_path(), snapshot.root()]);
-    }
 }

@@ -10,7 +10,9 @@ pub mod images;
 pub mod instance;
 pub mod name;
 pub mod ports;
-pub mod registry;
+pub mod prune;
 pub mod saved;
 mod secrets;
 pub mod snapshot;
+
+pub use instance::registry;

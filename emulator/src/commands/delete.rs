@@ -1,7 +1,7 @@
 //! `emulator delete`.
 
 use clap::Args;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use serde::Serialize;
 
 use super::Run;

@@ -6,8 +6,10 @@ use base::digest::Sha256;
 use base::events::{Event, Reporter};
 use clap::Args;
 use image::arch::Arch;
+use instances::images::users::Users;
 use instances::images::{self, Listed};
 use instances::instance::error::InstanceError;
+use instances::registry::Registry;
 use serde::Serialize;
 
 use super::Run;
@@ -53,8 +55,9 @@ impl Run for Images {
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let images = images::Images::new(&context.home);
-        warn_of_unknown(context, &images)?;
-        let listed = images.list().map_err(InstanceError::from)?;
+        let users = Registry::new(&context.home);
+        warn_of_unknown(context, &users)?;
+        let listed = images.list(&users).map_err(InstanceError::from)?;
         let report = Report { images: listed.iter().map(view).collect() };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
@@ -62,11 +65,8 @@ impl Run for Images {
 }
 
 /// Says because of which instances nothing counts as unneeded.
-pub(super) fn warn_of_unknown(
-    context: &Context<'_>,
-    images: &images::Images<'_>,
-) -> Result<(), CommandError> {
-    for (name, why) in images.unknown().map_err(InstanceError::from)? {
+pub(super) fn warn_of_unknown(context: &Context<'_>, users: &dyn Users) -> Result<(), CommandError> {
+    for (name, why) in images::Images::unknown(users).map_err(InstanceError::from)? {
         let text = format!("instance `{name}` may have data on any image or snapshot: {why}");
         context.console.report(&Event::Warning(&text));
     }
@@ -84,7 +84,7 @@ fn view(image: &Listed) -> View<'_> {
         git_sha: build.map(|build| build.git_sha.as_str()),
         built_at: build.map(|build| build.time.as_str()),
         origin: image.origin.as_deref(),
-        instances: image.instances.iter().map(instances::instance::name::InstanceName::as_str).collect(),
+        instances: image.instances.iter().map(instances::name::InstanceName::as_str).collect(),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
-use instances::images::{Images, Kind};
 use instances::instance::error::InstanceError;
+use instances::prune::{Kind, prune};
+use instances::registry::Registry;
 use serde::Serialize;
 
 use super::Run;
@@ -51,9 +52,8 @@ impl Run for Prune {
     const HOME_USE: HomeUse = HomeUse::Writes;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let images = Images::new(&context.home);
-        warn_of_unknown(context, &images)?;
-        let found = images.prune(self.dry_run, context.console).await;
+        warn_of_unknown(context, &Registry::new(&context.home))?;
+        let found = prune(&context.home, self.dry_run, context.console).await;
         let found = found.map_err(InstanceError::from)?;
         let removed: Vec<_> =
             found.iter().map(|it| View { kind: it.kind, path: &it.path, bytes: it.bytes }).collect();

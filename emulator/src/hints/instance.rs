@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use instances::instance::error::InstanceError;
-use instances::instance::ports::{BusyPort, PortError};
 use instances::instance::record::RecordError;
 use instances::instance::state::Fault;
+use instances::ports::{BusyPort, PortError};
 
 /// The command that helps against `error`, where one does; `flag` names the instance.
 pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Which command helps when no image could be pulled.
 
 use fetch::download::DownloadError;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use release::github::find::FindError;
 use vm::boot_files::BootFilesError;
 

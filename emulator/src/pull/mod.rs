@@ -11,6 +11,7 @@ use base::files::{FileLock, create_private_dir};
 use fetch::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
 use image::arch::Arch;
 use instances::images::{Images, Origin};
+use instances::registry::Registry;
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub, Repo, backoff, token};
 use vm::boot_files::BootFilesError;
@@ -75,9 +76,9 @@ impl Order<'_> {
             }
         };
         let phase = Phase::start(self.console, "verify", "Look into the image");
-        let images = Images::new(self.home);
+        let (images, users) = (Images::new(self.home), Registry::new(self.home));
         let target = self.home.download(self.arch);
-        match images.install(self.arch, &fetched.path, &origin, &img, self.console).await {
+        match images.install(self.arch, &fetched.path, &origin, &users, &img, self.console).await {
             Ok(()) => {
                 phase.done();
                 download::forget(&target).map_err(PullError::from)?;

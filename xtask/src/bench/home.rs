@@ -9,7 +9,7 @@ use base::events::{Event, Reporter, Silent};
 use base::files::{FileError, create_private_dir};
 use image::arch::Arch;
 use instances::instance::Instance;
-use instances::instance::name::InstanceName;
+use instances::name::InstanceName;
 use tempfile::TempDir;
 use vm::home::Home;
 

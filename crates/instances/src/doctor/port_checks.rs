@@ -7,8 +7,8 @@ use image::stack::Port;
 use super::{Check, Hint, Variable};
 use crate::instance::Instance;
 use crate::instance::error::InstanceError;
-use crate::instance::ports::{Wishes, check_free, check_loopback, resolve};
 use crate::instance::state::State;
+use crate::ports::{Wishes, check_free, check_loopback, resolve};
 
 const NAME: &str = "ports";
 

@@ -6,6 +6,7 @@ use vm::saving::Strategy;
 use super::Instance;
 use super::error::InstanceError;
 use super::record::Record;
+use super::registry::Registry;
 use super::start::MachineOptions;
 use crate::images::Images;
 use crate::snapshot::Snapshot;
@@ -35,6 +36,9 @@ impl Instance {
         let record = Record::new(self.name.clone());
         let plan = self.machine_plan(&record, &options.machine, reporter).await?;
         let strategy = plan.strategy(options.strategy)?;
-        Ok(plan.capture(&self.home, strategy, options.force).run(reporter).await?)
+        Ok(plan
+            .capture(&self.home, &Registry::new(&self.home), strategy, options.force)
+            .run(reporter)
+            .await?)
     }
 }

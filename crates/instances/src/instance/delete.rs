@@ -10,8 +10,8 @@ use base::space;
 
 use super::dir::InstanceDir;
 use super::error::InstanceError;
+use super::registry::Registry;
 use super::{Instance, remove, remove_dir};
-use crate::registry::Registry;
 
 /// What is left of an instance whose deletion was cut short. Nobody else works on it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vm::home::Home;
 
-use super::name::InstanceName;
+use crate::name::InstanceName;
 use crate::saved::files::StateFiles;
 use crate::snapshot::SnapshotDir;
 

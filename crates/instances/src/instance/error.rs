@@ -13,11 +13,11 @@ use vm::error::{Class, Explain};
 use vm::qmp::QmpError;
 
 use super::health::Health;
-use super::name::InstanceName;
-use super::ports::PortError;
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
 use crate::failure::Error;
+use crate::name::InstanceName;
+use crate::ports::PortError;
 use vm::place::Elsewhere;
 
 /// Why an instance does not do what a command asked of it.

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
-use super::ports::{LOOPBACK, PublishedPort};
+use crate::ports::{LOOPBACK, PublishedPort};
 
 /// How much of an unhealthy answer's body is looked at for a reason.
 const BODY_LIMIT: usize = 4096;

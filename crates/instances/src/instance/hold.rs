@@ -46,7 +46,9 @@ impl Instance {
         let limit = SYNC_LIMIT * live.topology().accelerator.patience();
         let after = |error: &AgentError| matches!(error, AgentError::Io { .. });
         let fallback = Fallback { qga: &live.machine.qga, limit, after };
-        let own = async |command| Agent::reach(&live.machine.agent, MONITOR_LIMIT).await?.call(command, limit).await;
+        let own = async |command| {
+            Agent::reach(&live.machine.agent, MONITOR_LIMIT).await?.call(command, limit).await
+        };
         let synced = fallback.deliver(own, || Ok::<_, AgentError>(Command::Sync), |_| ()).await;
         if let Err(error) = synced {
             reporter.report(&Event::Notice(&format!("the guest has not synced its disk: {error}")));

@@ -17,9 +17,9 @@ use vm::memory::HeldMemory;
 use vm::process::{ProcessIdentity, VmProcessError};
 
 use super::dir::InstanceDir;
-use super::ports::PublishedPort;
 use crate::checked::{self, Checked, Impossible, described};
-use crate::snapshot::Fingerprint;
+use crate::ports::PublishedPort;
+use crate::saved::Fingerprint;
 use vm::place::{Place, Sight, Traces};
 
 mod flat;
@@ -255,7 +255,7 @@ pub(super) mod tests {
             fallback: None,
             image: "/image".into(),
             config: "/config".into(),
-            fingerprint: crate::snapshot::fingerprint::tests::sample(),
+            fingerprint: crate::saved::fingerprint::tests::sample(),
             memory: None,
             can_map_memory: false,
         };

@@ -197,9 +197,9 @@ mod tests {
     use vm::process::{Launched, Signal};
 
     use super::super::live::tests::live;
-    use super::super::name::InstanceName;
     use super::super::record;
     use super::*;
+    use crate::name::InstanceName;
 
     #[tokio::test]
     async fn an_instance_that_stops_while_its_logs_are_read_is_told_to_be_stopped() {

@@ -29,9 +29,10 @@ pub mod live;
 mod log_limit;
 pub mod logs;
 mod meanwhile;
-pub(crate) mod needs;
+mod needs;
 mod ready;
 pub mod record;
+pub mod registry;
 mod removed;
 pub mod reset;
 mod room;
@@ -45,8 +46,6 @@ pub mod stop;
 mod suspend;
 pub mod suspension;
 mod watch;
-
-pub use crate::{name, ports};
 
 use concern::Concern;
 use dir::InstanceDir;

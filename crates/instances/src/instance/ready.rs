@@ -14,7 +14,7 @@ use vm::tail::Tail;
 
 use super::error::InstanceError;
 use super::health::{self, Health};
-use super::ports::PublishedPort;
+use crate::ports::PublishedPort;
 
 /// First pause after an answer that is not healthy: what was missing is often there a moment later.
 const RETRY: Duration = Duration::from_millis(5);
@@ -103,8 +103,8 @@ mod tests {
     use tokio::net::TcpListener;
     use vm::console::GuestTrouble;
 
-    use super::super::ports::LOOPBACK;
     use super::*;
+    use crate::ports::LOOPBACK;
 
     async fn service(answers: &'static [&'static str]) -> PublishedPort {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();

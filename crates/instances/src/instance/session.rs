@@ -146,9 +146,9 @@ mod tests {
     use vm::home::Home;
     use vm::stamp::Stamp;
 
-    use super::super::name::InstanceName;
     use super::super::start::{MachineOptions, StartOptions};
     use super::*;
+    use crate::name::InstanceName;
 
     /// A home with an image whose boot files have been read out.
     struct Fabricated {

@@ -62,8 +62,8 @@ mod tests {
     use vm::home::Home;
 
     use super::super::live::tests::live;
-    use super::super::name::InstanceName;
     use super::*;
+    use crate::name::InstanceName;
 
     struct Case {
         dir: tempfile::TempDir,

@@ -283,9 +283,9 @@ mod tests {
     use vm::home::Home;
 
     use super::super::live::tests::live;
-    use super::super::name::InstanceName;
     use super::super::record::{ImageIdentity, Session};
     use super::*;
+    use crate::name::InstanceName;
 
     struct Fabricated {
         _home: tempfile::TempDir,

@@ -30,15 +30,16 @@ use vm::tail::Tail;
 use super::error::SnapshotError;
 use super::manifest::{FORMAT_VERSION, SnapshotManifest};
 use super::store::{DOOMED, Found, Store, UNFINISHED, prefix};
-use super::{Fingerprint, Snapshot, SnapshotDir};
+use super::{Snapshot, SnapshotDir};
 use crate::checked;
 use crate::guest_link::message::Message;
 use crate::guest_link::settings;
+use crate::images::users::Users;
 use crate::name::InstanceName;
 use crate::ports::PublishedPort;
-use crate::saved::SavedState;
 use crate::saved::frozen::{Frozen, Proof};
 use crate::saved::save::Way;
+use crate::saved::{Fingerprint, SavedState};
 use vm::disk_lock;
 use vm::place::{self, Place, Sight, Traces};
 
@@ -55,6 +56,8 @@ const QUIT_LIMIT: Duration = Duration::from_secs(20);
 pub struct Capture<'a> {
     /// Where snapshots are kept.
     pub home: &'a Home,
+    /// Who has data on snapshots, which stay.
+    pub users: &'a dyn Users,
     /// What runs it.
     pub qemu: &'a Qemu,
     /// The image, and what it carries for its start.
@@ -142,7 +145,7 @@ impl Capture<'_> {
         let snapshot = store.publish(work.keep(), &name).await?;
         phase.done();
         let phase = Phase::start(reporter, "prune", "Remove the snapshots that it replaces");
-        match store.prune(&snapshot).await {
+        match store.prune(&snapshot, self.users).await {
             Ok(()) => drop(phase.done()),
             // The snapshot is as good without it.
             Err(error) => {

@@ -14,7 +14,6 @@ pub mod store;
 
 use crate::saved::SavedState;
 use crate::saved::files::StateFiles;
-pub use crate::saved::fingerprint::{self, Fingerprint};
 use crate::saved::load::Loadable;
 use manifest::SnapshotManifest;
 

@@ -10,14 +10,14 @@ use base::events::{Event, Reporter};
 use base::files::{FileError, FileLock, PRIVATE_FILE, create_private_dir, entries, present, write_atomic};
 use base::refusal;
 use image::arch::Arch;
+use vm::disk_lock;
 use vm::home::Home;
 use vm::saving::Strategy;
 
 use super::manifest::Unusable;
-use super::{Fingerprint, Snapshot, SnapshotDir};
-use crate::instance::needs::Needs;
-use crate::registry::Registry;
-use vm::disk_lock;
+use super::{Snapshot, SnapshotDir};
+use crate::images::users::{Needs, Users};
+use crate::saved::Fingerprint;
 
 /// Prefix of a directory in which a snapshot is being made.
 pub(super) const UNFINISHED: &str = ".capture-";
@@ -132,18 +132,18 @@ impl<'a> Store<'a> {
 
     /// Removes the snapshots that can never be resumed again now that there is `new`, unless an instance, or a process wherever it
     /// runs, has its disk on one.
-    pub(super) async fn prune(&self, new: &Snapshot) -> Result<(), FileError> {
+    pub(super) async fn prune(&self, new: &Snapshot, users: &dyn Users) -> Result<(), FileError> {
         let doomed = {
             let _alone = FileLock::acquire(&self.lock(), || ()).await?;
-            self.set_apart(new)?
+            self.set_apart(new, users)?
         };
         // To remove so much takes longer than anybody should wait for the lock.
         doomed.iter().try_for_each(|dir| fs::remove_dir_all(dir).map_err(FileError::of("remove", dir)))
     }
 
     /// Takes their names from those snapshots.
-    fn set_apart(&self, new: &Snapshot) -> Result<Vec<PathBuf>, FileError> {
-        let needed = self.needed()?;
+    fn set_apart(&self, new: &Snapshot, users: &dyn Users) -> Result<Vec<PathBuf>, FileError> {
+        let needed = self.needed(users)?;
         let Fingerprint { image, qemu, topology, .. } = &new.manifest.state.fingerprint;
         let prefix = prefix(topology.arch, new.manifest.state.strategy);
         let mut doomed = Vec::new();
@@ -192,12 +192,17 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// When they cannot be listed or removed.
-    pub async fn sweep(&self, images: &BTreeSet<Sha256>, rehearsal: bool) -> Result<Vec<PathBuf>, FileError> {
+    pub(crate) async fn sweep(
+        &self,
+        images: &BTreeSet<Sha256>,
+        users: &dyn Users,
+        rehearsal: bool,
+    ) -> Result<Vec<PathBuf>, FileError> {
         if !present(&self.root())? {
             return Ok(Vec::new());
         }
         let _alone = FileLock::acquire(&self.lock(), || ()).await?;
-        let needed = self.needed()?;
+        let needed = self.needed(users)?;
         let lives =
             |name: &str| lives(Snapshot::read(self.root().join(name)), |old| images.contains(&old.image));
         let is_held = |name: &str| disk_lock::may_be_held(&SnapshotDir::of(self.home, name).disk());
@@ -212,12 +217,11 @@ impl<'a> Store<'a> {
     }
 
     /// Names of the snapshots that instances have their disks on. An instance of which that cannot be told may need any.
-    fn needed(&self) -> Result<BTreeSet<String>, FileError> {
+    fn needed(&self, users: &dyn Users) -> Result<BTreeSet<String>, FileError> {
         let mut needed = BTreeSet::new();
-        for (_, needs) in Registry::new(self.home).needs()? {
-            match needs {
-                Needs::Nothing => {}
-                Needs::Of(session) => needed.extend(session.snapshot),
+        for user in users.users()? {
+            match user.needs {
+                Needs::Of { snapshot, .. } => needed.extend(snapshot),
                 Needs::Any(_) => return self.names(),
             }
         }

@@ -10,9 +10,9 @@ use vm::memory::HeldMemory;
 use vm::process::ProcessIdentity;
 
 use super::{LIVE_VERSION, Live, Ready, Run, RunningMachine, RunningStack, StartedBy};
-use crate::instance::ports::PublishedPort;
+use crate::ports::PublishedPort;
+use crate::saved::Fingerprint;
 use vm::place::Place;
-use crate::snapshot::Fingerprint;
 
 /// Version 1. Architecture, accelerator and size are read out of the fingerprint.
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,9 @@ use vm::tail::Tail;
 
 use super::super::error::InstanceError;
 use super::super::live::Live;
-use super::super::ports::{PortChoice, PortRequest};
 use super::super::{Instance, ready};
 use super::{READY_LIMIT, StartOptions, Started};
+use crate::ports::{PortChoice, PortRequest};
 
 /// What was asked of a start. A machine that runs already may be another one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 
 use super::error::InstanceError;
 use super::live::Live;
-use super::ports::PortRequest;
 use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, meanwhile};
 use crate::images::Images;
+use crate::ports::PortRequest;
 use crate::snapshot::store::Store;
 use attempt::{Attempt, Failure};
 pub use join::Wish;

@@ -12,9 +12,11 @@ use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
 use super::super::live::StartedBy;
 use super::super::record::{Record, RecordError, Session};
+use super::super::registry::Registry;
 use super::super::suspension::{Goes, Suspension};
 use super::StartOptions;
 use super::plan::{MachinePlan, Plan};
+use crate::images::users::Users;
 use crate::saved::load::Loadable;
 use crate::snapshot::Snapshot;
 use crate::snapshot::capture::Capture;
@@ -160,7 +162,8 @@ impl Instance {
         }
         // Whoever makes one needs the lock alone in the end.
         drop(kept);
-        let made = plan.machine.capture(&self.home, strategy, false).run(reporter).await?;
+        let registry = Registry::new(&self.home);
+        let made = plan.machine.capture(&self.home, &registry, strategy, false).run(reporter).await?;
         let kept = store.keep(reporter).await?;
         match find()? {
             Found::Fits(snapshot) => Ok((snapshot, kept)),
@@ -188,11 +191,13 @@ impl MachinePlan {
     pub(in crate::instance) fn capture<'a>(
         &'a self,
         home: &'a vm::home::Home,
+        users: &'a dyn Users,
         strategy: Strategy,
         force: bool,
     ) -> Capture<'a> {
         Capture {
             home,
+            users,
             qemu: &self.qemu,
             boot: &self.image.boot,
             topology: &self.topology,

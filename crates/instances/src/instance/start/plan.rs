@@ -14,12 +14,12 @@ use vm::stack_machine;
 
 use super::super::Instance;
 use super::super::error::InstanceError;
-use super::super::ports::{self, PublishedPort, Wishes};
 use super::super::record::{self, Record};
 use super::super::session::Image;
 use super::super::suspension::Suspension;
 use super::{READY_LIMIT, StartOptions};
-use crate::snapshot::Fingerprint;
+use crate::ports::{self, PublishedPort, Wishes};
+use crate::saved::Fingerprint;
 
 /// What a person asks of a machine. Whatever is `None` comes from the machine that is suspended or the image.
 #[derive(Debug, Clone)]

@@ -7,15 +7,16 @@ use time::OffsetDateTime;
 use vm::error::one_line;
 use vm::home::Home;
 
-use crate::instance::Instance;
-use crate::instance::delete::Deleted;
-use crate::instance::dir::{DELETED, InstanceDir};
-use crate::instance::live::Live;
-use crate::instance::name::InstanceName;
-use crate::instance::needs::Needs;
-use crate::instance::record::{self, Record};
-use crate::instance::state::State;
-use crate::instance::suspension::Suspension;
+use super::Instance;
+use super::delete::Deleted;
+use super::dir::{DELETED, InstanceDir};
+use super::live::Live;
+use super::needs;
+use super::record::{self, Record};
+use super::state::State;
+use super::suspension::Suspension;
+use crate::images::users::{User, Users};
+use crate::name::InstanceName;
 
 /// The instances of a home.
 #[derive(Debug, Clone)]
@@ -76,18 +77,6 @@ impl<'a> Registry<'a> {
         Ok(self.names()?.into_iter().map(|name| Summary::of(&Instance::new(self.home, name))).collect())
     }
 
-    /// What the data of each stands on.
-    ///
-    /// # Errors
-    /// When they cannot be listed.
-    pub(crate) fn needs(&self) -> Result<Vec<(InstanceName, Needs)>, FileError> {
-        let with_needs = |name: InstanceName| {
-            let needs = Needs::of(&InstanceDir::new(self.home, &name));
-            (name, needs)
-        };
-        Ok(self.names()?.into_iter().map(with_needs).collect())
-    }
-
     /// What is left of instances whose deletion was cut short.
     ///
     /// # Errors
@@ -95,6 +84,16 @@ impl<'a> Registry<'a> {
     pub(crate) fn deleted(&self) -> Result<Vec<Deleted>, FileError> {
         let dirs = self.names_after(DELETED)?.into_iter().map(|name| InstanceDir::new(self.home, &name));
         dirs.filter_map(|dir| Deleted::of(dir).transpose()).collect()
+    }
+}
+
+impl Users for Registry<'_> {
+    fn users(&self) -> Result<Vec<User>, FileError> {
+        let user = |name: InstanceName| {
+            let needs = needs::of(&InstanceDir::new(self.home, &name))?;
+            Some(User { name, needs })
+        };
+        Ok(self.names()?.into_iter().filter_map(user).collect())
     }
 }
 

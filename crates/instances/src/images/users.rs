@@ -1,0 +1,60 @@
+//! Who has data on images and snapshots, which must stay for as long.
+
+use std::path::Path;
+
+use base::digest::Sha256;
+use base::files::FileError;
+use vm::home::Home;
+
+use super::identity::ImageIdentity;
+use crate::name::InstanceName;
+
+/// Knows who has data. Asked under the lock of what may be removed.
+pub trait Users: Sync {
+    /// All that have data.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn users(&self) -> Result<Vec<User>, FileError>;
+}
+
+/// An instance with data.
+#[derive(Debug)]
+pub struct User {
+    /// Its name.
+    pub name: InstanceName,
+    /// What its data stands on.
+    pub needs: Needs,
+}
+
+/// What data stands on.
+#[derive(Debug)]
+pub enum Needs {
+    /// On this image.
+    Of {
+        /// The image.
+        image: ImageIdentity,
+        /// The snapshot between the image and the data, if there is one.
+        snapshot: Option<String>,
+    },
+    /// Perhaps on any image and any snapshot, and why that is not known.
+    Any(String),
+}
+
+impl User {
+    /// Whether its data may be on the image with this SHA-256.
+    pub(super) fn may_need(&self, sha256: Sha256) -> bool {
+        match &self.needs {
+            Needs::Of { image, .. } => image.sha256 == sha256,
+            Needs::Any(_) => true,
+        }
+    }
+
+    /// Whether its data may be on the image at `path`.
+    pub(crate) fn may_need_file(&self, home: &Home, path: &Path) -> bool {
+        match &self.needs {
+            Needs::Of { image, .. } => image.location(home) == path,
+            Needs::Any(_) => true,
+        }
+    }
+}
