@@ -47,11 +47,11 @@ mod suspend;
 pub mod suspension;
 mod watch;
 
+use crate::name::InstanceName;
 use concern::Concern;
 use dir::InstanceDir;
 use error::InstanceError;
 use live::{Live, Noted, StartedBy};
-use name::InstanceName;
 use record::{Record, RecordError, Session};
 use state::{Fault, State, Viewer, inspect};
 use suspension::{Goes, Suspension};
