@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use base::advice;
 use base::interrupt::Interrupted;
+use instances::images::pull;
 use instances::instance::error::InstanceError;
 use instances::name::InstanceName;
 use vm::error::{Class, Explain};
@@ -100,5 +101,11 @@ impl From<dialoguer::Error> for CommandError {
 impl From<PullError> for CommandError {
     fn from(error: PullError) -> Self {
         Self::Pull(Box::new(error))
+    }
+}
+
+impl From<pull::PullError> for CommandError {
+    fn from(error: pull::PullError) -> Self {
+        PullError::from(Box::new(error)).into()
     }
 }

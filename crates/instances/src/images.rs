@@ -30,6 +30,8 @@ pub mod users;
 /// Version of the format of [`Origin`] that this program writes and reads.
 pub const ORIGIN_VERSION: u32 = 1;
 
+pub mod pull;
+
 /// What the boot files of an image that is not in its place yet are called, before its architecture.
 pub(crate) const INCOMING: &str = ".incoming-";
 

@@ -6,6 +6,7 @@ use base::digest::Sha256;
 use base::events::Timings;
 use clap::Args;
 use image::arch::Arch;
+use instances::images::pull::Pulled;
 use instances::instance::capture::CaptureOptions;
 use instances::instance::start::MachineOptions;
 use release::github::Repo;
@@ -19,7 +20,7 @@ use super::capture::recover;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
-use crate::pull::{Order, PullError, Pulled, Source};
+use crate::pull::{Order, PullError, Source};
 
 /// Download an image, and make the snapshot that new sessions begin with
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Which command helps when no image could be pulled.
 
 use fetch::download::DownloadError;
+use instances::images::pull;
 use instances::name::InstanceName;
 use release::github::find::FindError;
 use vm::boot_files::BootFilesError;
@@ -14,9 +15,9 @@ const SEE_RELEASES: &str = "see which images there are with `emulator list-relea
 pub(super) fn of(error: &PullError, name: &InstanceName) -> Option<String> {
     match error {
         PullError::NoRepo => Some("name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`".to_owned()),
-        PullError::Offline(arch) => {
-            Some(format!("pull one while there is a network: `emulator pull --repo OWNER/NAME --arch {arch}`"))
-        }
+        PullError::Offline(arch) => Some(format!(
+            "pull one while there is a network: `emulator pull --repo OWNER/NAME --arch {arch}`"
+        )),
         PullError::Token(error) => Some(error.hint()),
         PullError::Api(error) => error.hint(),
         PullError::Unasked(error) => error.hint(),
@@ -24,14 +25,7 @@ pub(super) fn of(error: &PullError, name: &InstanceName) -> Option<String> {
         PullError::Fork { .. } => {
             Some("look at the code first; if you trust it, say so with `--allow-fork`".to_owned())
         }
-        PullError::Download { source, .. } => download(source),
-        PullError::NoImage { source: BootFilesError::Manifest { .. }, .. } => Some(
-            "take an image that is as old as this program, or update the program: `emulator version` shows what it reads"
-                .to_owned(),
-        ),
-        PullError::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
-        PullError::Qemu(error) => about(error, name),
-        PullError::File(error) => error.advice(),
+        PullError::Image(error) => image(error, name),
         PullError::Address(_) => None,
     }
 }
@@ -50,6 +44,18 @@ fn find(error: &FindError) -> Option<String> {
             Some("name another repository with `--repo OWNER/NAME`".to_owned())
         }
         _ => error.hint(),
+    }
+}
+
+fn image(error: &pull::PullError, name: &InstanceName) -> Option<String> {
+    match error {
+        pull::PullError::Download { source, .. } => download(source),
+        pull::PullError::NoImage { source: BootFilesError::Manifest { .. }, .. } => Some(
+            "take an image that is as old as this program, or update the program: `emulator version` shows what it reads"
+                .to_owned(),
+        ),
+        pull::PullError::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
+        pull::PullError::File(_) | pull::PullError::Qemu(_) => about(error, name),
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use base::files::FileError;
-use fetch::download::{DownloadError, Kind};
+use fetch::download::Kind;
 use image::arch::Arch;
+use instances::images;
 use release::github::address::NoAddress;
 use release::github::find::{FindError, Fork};
 use release::github::{ApiError, NoToken, Repo};
-use vm::boot_files::BootFilesError;
 use vm::error::Explain;
-use vm::qemu::QemuError;
 
 use crate::exit::Exit;
 
@@ -41,27 +39,9 @@ pub(crate) enum PullError {
     /// What was to be downloaded without the API is not there, and so it is the API that has to be asked.
     #[error(transparent)]
     Unasked(Arc<ApiError>),
-    /// Its bytes cannot be had.
-    #[error("cannot get the image of {origin}")]
-    Download {
-        origin: String,
-        #[source]
-        source: DownloadError,
-    },
-    /// What came is no image that this program can run.
-    #[error("what came from {origin} is no image for {arch}")]
-    NoImage {
-        origin: String,
-        arch: Arch,
-        #[source]
-        source: BootFilesError,
-    },
-    /// It cannot be put in its place.
+    /// It cannot be fetched, used or put in its place.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// There is no `qemu-img` to look into it with.
-    #[error(transparent)]
-    Qemu(#[from] QemuError),
+    Image(#[from] Box<images::pull::PullError>),
 }
 
 impl PullError {
@@ -74,15 +54,13 @@ impl PullError {
             Self::Find(error) if error.is_about_access() => Exit::Access,
             Self::Api(error) if error.is_timeout() => Exit::TimedOut,
             Self::Find(error) if error.is_timeout() => Exit::TimedOut,
-            Self::Download { source, .. } => match source.kind() {
-                Kind::Access => Exit::Access,
-                Kind::TimedOut => Exit::TimedOut,
-                Kind::Verification => Exit::VerificationFailed,
-                Kind::Failed => Exit::Failed,
+            Self::Image(error) => match &**error {
+                images::pull::PullError::Download { source, .. } if source.kind() == Kind::Access => {
+                    Exit::Access
+                }
+                other => other.class().into(),
             },
-            Self::NoImage { .. } => Exit::VerificationFailed,
-            Self::Qemu(error) => error.class().into(),
-            Self::Offline(_) | Self::Api(_) | Self::Find(_) | Self::File(_) => Exit::Failed,
+            Self::Offline(_) | Self::Api(_) | Self::Find(_) => Exit::Failed,
         }
     }
 }

@@ -1,22 +1,19 @@
-//! Getting an image: finding, downloading, proving and putting it in its place, for `pull` and for a `start` without one.
+//! Pulls an image from GitHub or from a file, for `pull` and for a `start` without one: what a person is asked and told. How it is
+//! fetched, verified and installed is in `instances`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use backon::BackoffBuilder;
 use base::console::Console;
-use base::digest::Sha256;
-use base::events::{Event, Phase, Reporter};
-use base::files::{FileLock, create_private_dir};
-use fetch::download::{self, DownloadError, Downloader, Fetched, Kind, Pin};
+use base::events::{Event, Reporter};
+use fetch::download::Downloader;
 use image::arch::Arch;
-use instances::images::{Images, Origin};
+use instances::images::pull::{self, Offer, Pull, Pulled};
 use instances::registry::Registry;
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub, Repo, backoff, token};
-use vm::boot_files::BootFilesError;
 use vm::home::Home;
-use vm::qemu::find_img;
 
 use self::error::owner;
 use crate::errors::CommandError;
@@ -47,135 +44,42 @@ pub(crate) struct Order<'a> {
     pub(crate) force: bool,
 }
 
-/// An image that is here.
-pub(crate) struct Pulled {
-    pub(crate) origin: String,
-    pub(crate) sha256: Sha256,
-    /// Whether it was not here before.
-    pub(crate) changed: bool,
-}
-
 impl Order<'_> {
-    /// Gets the image, unless it is here already. The image that is here stays until the new one is proved to be one.
+    /// Gets the image, unless it is here already.
     pub(crate) async fn fulfil(&self) -> Result<Pulled, CommandError> {
-        // Without it nothing that comes could be looked at.
-        let img = find_img(self.home).map_err(PullError::from)?;
-        create_private_dir(&self.home.downloads()).map_err(PullError::from)?;
-        let text = format!("another command pulls the image for {}: waiting for it", self.arch);
-        let wait = || self.console.report(&Event::Notice(&text));
-        let lock = self.home.download_lock(self.arch);
-        let _lock = FileLock::acquire(&lock, wait).await.map_err(PullError::from)?;
-        let obtained = match &self.source {
-            Source::GitHub { repo, wanted } => self.download(repo, wanted).await?,
-            Source::File(path) => self.copy(path)?,
-        };
-        let (fetched, origin) = match obtained {
-            Obtained::New(fetched, origin) => (fetched, origin),
-            Obtained::Known(origin) => {
-                return Ok(Pulled { origin: origin.name, sha256: origin.sha256, changed: false });
-            }
-        };
-        let phase = Phase::start(self.console, "verify", "Look into the image");
-        let (images, users) = (Images::new(self.home), Registry::new(self.home));
-        let target = self.home.download(self.arch);
-        match images.install(self.arch, &fetched.path, &origin, &users, &img, self.console).await {
-            Ok(()) => {
-                phase.done();
-                download::forget(&target).map_err(PullError::from)?;
-                Ok(Pulled { origin: origin.name, sha256: origin.sha256, changed: true })
-            }
-            Err(BootFilesError::File(error)) => Err(PullError::File(error).into()),
-            Err(source) => {
-                download::discard(&target).map_err(PullError::from)?;
-                Err(PullError::NoImage { origin: origin.name, arch: self.arch, source }.into())
-            }
+        let users = Registry::new(self.home);
+        let (home, arch, force, reporter) = (self.home, self.arch, self.force, self.console);
+        let pull = Pull { home, arch, force, users: &users, reporter };
+        match &self.source {
+            Source::GitHub { repo, wanted } => self.download(&pull, repo, wanted).await,
+            Source::File(path) => Ok(pull.from_file(path).await?),
         }
     }
 
-    async fn download(&self, repo: &Repo, wanted: &Wanted) -> Result<Obtained, CommandError> {
+    async fn download(&self, pull: &Pull<'_>, repo: &Repo, wanted: &Wanted) -> Result<Pulled, CommandError> {
         let address = Address::from_env().map_err(PullError::from)?;
         let token = token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
+        let downloader = Downloader::with(github.http().clone());
+        let mut last: Option<Found> = None;
         // The newest release's file is replaced now and then: one that is gone, or another one by now, is looked for again.
-        let mut pauses = backoff().build();
-        let mut failed: Option<Failed> = None;
-        loop {
+        let find = async || {
             let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;
-            if let Some(Failed { error, .. }) = failed.take_if(|failed| failed.is_for_good(&found)) {
-                return Err(error.into());
-            }
             let name = format!("{} of `{repo}`", found.origin);
-            let before = failed.as_ref().map(|failed| &failed.found);
-            if before.is_none_or(|before| before.fork != found.fork) {
+            if last.as_ref().is_none_or(|last| last.fork != found.fork) {
                 self.accept(&found, repo, &name)?;
             }
-            if let Some(known) = self.known(pin(&found))? {
-                return Ok(Obtained::Known(known));
-            }
-            if before.is_none_or(|before| before.origin != found.origin) {
-                self.announce(&found, &name);
-            }
-            let attempt = match self.receive(&github, &found).await {
-                Ok(fetched) => {
-                    let origin = Origin::new(name, pin(&found), fetched.sha256);
-                    return Ok(Obtained::New(fetched, origin));
-                }
-                Err(source) => Failed::new(found, name, source),
-            };
-            match pauses.next().filter(|_| attempt.gone || attempt.spoilt) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(attempt.error.into()),
-            }
-            failed = Some(attempt);
+            let notice = found.unasked.as_ref().map(|limit| {
+                format!("{limit}: downloading without it; what comes is checked as an image, but no digest is known")
+            });
+            let offer = Offer { name, remote: found.remote.clone(), notice };
+            last = Some(found);
+            Ok(offer)
+        };
+        match pull.from_offers(&downloader, backoff().build(), find).await {
+            Err(CommandError::Pull(error)) => Err(unasked(*error, last.as_ref()).into()),
+            outcome => outcome,
         }
-    }
-
-    fn announce(&self, found: &Found, name: &str) {
-        if let Some(limit) = &found.unasked {
-            self.console.report(&Event::Notice(&format!(
-                "{limit}: downloading without it; what comes is checked as an image, but no digest is known"
-            )));
-        }
-        self.console.report(&Event::Notice(&format!("pulling {name}")));
-    }
-
-    async fn receive(&self, github: &GitHub, found: &Found) -> Result<Fetched, DownloadError> {
-        let target = self.home.download(self.arch);
-        let phase = download::phase(self.console, &target);
-        let downloader = Downloader::with(github.http().clone());
-        let fetched = downloader.receive(&found.remote, &target, &phase).await?;
-        phase.done();
-        Ok(fetched)
-    }
-
-    fn copy(&self, path: &Path) -> Result<Obtained, CommandError> {
-        let target = self.home.download(self.arch);
-        let phase = Phase::start(self.console, "copy", &format!("Copying {}", path.display()));
-        let name = format!("`{}`", path.display());
-        let fetched = download::local::receive(path, &target, &phase)
-            .map_err(|source| PullError::Download { origin: name.clone(), source })?;
-        phase.done();
-        if let Some(known) = self.known(Some(fetched.sha256))? {
-            download::discard(&target).map_err(PullError::from)?;
-            return Ok(Obtained::Known(known));
-        }
-        let origin = Origin::new(name, None, fetched.sha256);
-        Ok(Obtained::New(fetched, origin))
-    }
-
-    /// The image that is here, if it, or the archive that it came in, has this digest.
-    fn known(&self, digest: Option<Sha256>) -> Result<Option<Origin>, PullError> {
-        let Some(digest) = digest.filter(|_| !self.force) else { return Ok(None) };
-        let images = Images::new(self.home);
-        let Some(sha256) = images.current(self.arch)? else { return Ok(None) };
-        let origin = images.origin(self.arch);
-        if let Some(origin) = origin
-            && (origin.transfer == Some(digest) || origin.sha256 == digest)
-        {
-            return Ok(Some(origin));
-        }
-        let unnamed = || Origin::new("this machine".to_owned(), None, sha256);
-        Ok((sha256 == digest).then(unnamed))
     }
 
     /// Makes sure that code of a fork is wanted, and says whose it is in any case.
@@ -195,45 +99,14 @@ impl Order<'_> {
     }
 }
 
-/// What was obtained.
-enum Obtained {
-    /// A complete file that has not been looked into.
-    New(Fetched, Origin),
-    /// Nothing, because it is here.
-    Known(Origin),
-}
-
-/// A download that has failed.
-struct Failed {
-    found: Found,
-    /// Whether the file was not there.
-    gone: bool,
-    /// Whether it was not what was found.
-    spoilt: bool,
-    error: PullError,
-}
-
-impl Failed {
-    fn new(found: Found, name: String, source: DownloadError) -> Self {
-        let gone = source.is_gone();
-        let spoilt = pin(&found).is_some() && source.kind() == Kind::Verification;
-        let error = match &found.unasked {
-            Some(limit) if gone => PullError::Unasked(Arc::clone(limit)),
-            _ => PullError::Download { origin: name, source },
-        };
-        Self { found, gone, spoilt, error }
+/// Why the API was not asked, where what was found without it is not there: `error` says only that.
+fn unasked(error: PullError, last: Option<&Found>) -> PullError {
+    if let PullError::Image(image) = &error
+        && let pull::PullError::Download { source, .. } = &**image
+        && source.is_gone()
+        && let Some(limit) = last.and_then(|last| last.unasked.as_ref())
+    {
+        return PullError::Unasked(Arc::clone(limit));
     }
-
-    /// Whether it would fail again: the file that was wrong is still the one that is `found`.
-    fn is_for_good(&self, found: &Found) -> bool {
-        self.spoilt && pin(&self.found) == pin(found)
-    }
-}
-
-/// The digest that what was found has, if that is known.
-fn pin(found: &Found) -> Option<Sha256> {
-    match found.remote.pin {
-        Some(Pin::Sha256(digest)) => Some(digest),
-        _ => None,
-    }
+    error
 }
