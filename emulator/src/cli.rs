@@ -21,9 +21,9 @@ const GLOBAL: &str = "Global options";
 Examples:
   emulator pull --repo OWNER/NAME       download an image and make it ready
   emulator start                        start, and return when every service answers
-  emulator status -o json               what runs, where, and how it is
+  emulator status -o json               state, addresses and health
   emulator logs backend --follow        watch one service
-  emulator stop                         suspend; the next start goes on from here
+  emulator stop                         suspend; the next start resumes from here
   emulator start --instance feature-17 --port dashboard=auto --port backend=auto
   emulator start --arch arm64 --port dashboard=auto --port backend=auto
 

@@ -34,7 +34,7 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
         }
         CommandError::NotConfirmed { question, name } => {
-            Some(format!("say so with `emulator {} --yes`", question.command_for(name)))
+            Some(format!("confirm with `emulator {} --yes`", question.command_for(name)))
         }
         CommandError::Interrupted(_)
         | CommandError::Stdout(_)

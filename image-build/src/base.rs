@@ -228,8 +228,8 @@ impl Base {
 
     fn title(&self) -> &'static str {
         match self {
-            Self::Bootstrap => "Installing the base system",
-            Self::Cloud(_) => "Making the base from the cloud image",
+            Self::Bootstrap => "Install the base system",
+            Self::Cloud(_) => "Make the base from the cloud image",
         }
     }
 }

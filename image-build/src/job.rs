@@ -106,7 +106,7 @@ impl Job<'_> {
         };
         let Provisioned { disk, _dir, kernel, initrd, generic_initrd } = provisioned;
 
-        let phase = Phase::start(reporter, "boot-files", "Checking the disk and writing the boot partition");
+        let phase = Phase::start(reporter, "boot-files", "Check the disk and write the boot partition");
         ext4::check(&disk, layout.root.start).await.map_err(BuildError::RootDamaged)?;
         let build = self.build_info();
         {
@@ -118,14 +118,14 @@ impl Job<'_> {
         phase.done();
 
         let image = work.join(request.arch.image_file());
-        let phase = Phase::start(reporter, "compress", "Compressing the image");
+        let phase = Phase::start(reporter, "compress", "Compress the image");
         let img = machine.qemu.img();
         let from = DiskFile::raw(&disk);
         img.convert(&Conversion { from: &from, to: &image, compress: true }).await?;
         img.check(&image).await?;
         phase.done();
 
-        let phase = Phase::start(reporter, "publish", "Putting the image in its place");
+        let phase = Phase::start(reporter, "publish", "Move the image into place");
         base::files::publish(&image, &place.image)?;
         let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
         phase.done();
@@ -142,7 +142,7 @@ impl Job<'_> {
     ) -> Result<Provisioned, BuildError> {
         let Self { request, source, layout, reporter, .. } = *self;
         fs::create_dir_all(logs).map_err(FileError::of("create", logs))?;
-        let phase = Phase::start(reporter, "disk", "Laying out the disk");
+        let phase = Phase::start(reporter, "disk", "Lay out the disk");
         let dir = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
         let work = dir.path().to_owned();
         let disk = work.join("disk.raw");

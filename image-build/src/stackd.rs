@@ -144,7 +144,7 @@ impl<'a> Program<'a> {
 
     async fn build(&self) -> Result<(), ProcessError> {
         let Self { toolchain, workspace, recipe, log, .. } = self;
-        let title = format!("Building the guest's program with {}", toolchain.name());
+        let title = format!("Build the guest's program with {}", toolchain.name());
         let phase = Phase::start(self.reporter, "stackd", &title);
         toolchain.fetch(workspace, log, &phase).await?;
         toolchain

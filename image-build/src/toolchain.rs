@@ -81,7 +81,7 @@ impl Toolchain {
         }
         let dir = cache.join("cross");
         std::fs::create_dir_all(&dir).map_err(FileError::of("create", &dir))?;
-        let phase = Phase::start(reporter, "cross-compiler", "Getting a compiler for the other architecture");
+        let phase = Phase::start(reporter, "cross-compiler", "Get a compiler for the other architecture");
         let rustup = match add_standard_library(arch, workspace, &dir.join(LOG), &phase).await {
             Ok(()) => {
                 phase.done();

@@ -148,7 +148,7 @@ impl Manifest {
         }
         if !is_version(minimum_qemu) {
             return Err(format!(
-                "{:?} is no version of QEMU: MAJOR.MINOR.PATCH",
+                "{:?} is not a version of QEMU: MAJOR.MINOR.PATCH",
                 beginning(minimum_qemu, 64)
             ));
         }
@@ -256,7 +256,7 @@ mod tests {
         ] {
             let manifest = Manifest { minimum_qemu: version.into(), ..manifest() };
             let error = Manifest::parse(manifest.to_json().as_bytes()).unwrap_err().to_string();
-            assert!(error.ends_with("is no version of QEMU: MAJOR.MINOR.PATCH"), "{error}");
+            assert!(error.ends_with("is not a version of QEMU: MAJOR.MINOR.PATCH"), "{error}");
         }
         assert!(refused(|manifest| manifest.build.time = "\u{1b}[2J".into()));
         assert!(refused(|manifest| manifest.build.git_sha = "a".repeat(TEXT_LIMIT + 1)));

@@ -20,7 +20,7 @@ pub struct InstanceName(String);
 /// The text is no instance name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no instance name: use 1 to {MAX_LENGTH} lower-case letters, digits and hyphens, not first or last"
+    "invalid instance name `{0}`: use 1 to {MAX_LENGTH} lower-case letters, digits or hyphens; no hyphen at the start or end"
 )]
 pub struct InvalidName(pub String);
 

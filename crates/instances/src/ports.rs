@@ -34,7 +34,7 @@ pub enum PortChoice {
 
 /// The text is neither a port nor `auto`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no port: use a number from 1 to 65535 or `auto`")]
+#[error("invalid port `{0}`: use a number from 1 to 65535 or `auto`")]
 pub struct InvalidPort(pub String);
 
 impl FromStr for PortChoice {
@@ -51,7 +51,7 @@ impl FromStr for PortChoice {
 
 /// A variable's value is neither a port nor `auto`. It is repeated only where it is a short number: else it may be what nobody is to see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no port: use a number from 1 to 65535 or `auto`", .0.as_ref().map_or("its value".to_owned(), |number| format!("`{number}`")))]
+#[error("{} is not a valid port: use a number from 1 to 65535 or `auto`", .0.as_ref().map_or("its value".to_owned(), |number| format!("`{number}`")))]
 pub struct InvalidValue(Option<String>);
 
 impl From<InvalidPort> for InvalidValue {
@@ -423,9 +423,12 @@ mod tests {
             let error = resolved(&[], &[("WEB_PORT", value)], &[]).unwrap_err();
             std::error::Error::source(&error).unwrap().to_string()
         };
-        assert_eq!(cause("70000"), "`70000` is no port: use a number from 1 to 65535 or `auto`");
+        assert_eq!(cause("70000"), "`70000` is not a valid port: use a number from 1 to 65535 or `auto`");
         for secret in ["s3cr3t", "1234567", "12 ", "\u{1b}[2J"] {
-            assert_eq!(cause(secret), "its value is no port: use a number from 1 to 65535 or `auto`");
+            assert_eq!(
+                cause(secret),
+                "its value is not a valid port: use a number from 1 to 65535 or `auto`"
+            );
         }
     }
 

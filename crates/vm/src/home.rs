@@ -25,7 +25,7 @@ pub enum HomeError {
     #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set{}", to_anything(*.0))]
     Nowhere(Option<&'static str>),
     /// The working directory, which the path is relative to, cannot be told.
-    #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be told")]
+    #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be found")]
     Relative(#[source] std::io::Error),
     /// Nothing can be made in it.
     #[error("the home `{}`, which `{named_by}` leads to, cannot be written to: `{}`", path.display(), nearest.display())]

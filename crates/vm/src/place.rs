@@ -54,8 +54,8 @@ pub enum Elsewhere {
     /// Nothing is known of it but that it has the disk.
     #[error("another program has the disk `{}` open", .0.display())]
     DiskInUse(PathBuf),
-    /// It was started in another place, and whether it runs is unknown.
-    #[error("whether the machine that was started {origin} still runs is unknown here")]
+    /// It was started in another place, and whether it runs is not known.
+    #[error("cannot tell from here whether the machine that was started {origin} still runs")]
     Unknown {
         /// The other place, in words.
         origin: String,

@@ -18,7 +18,7 @@ use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 
-/// Make the snapshot that new sessions begin with
+/// Make the snapshot that new sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
 `start` does this by itself when there is no snapshot that fits. A snapshot fits one image, one QEMU and
@@ -26,14 +26,14 @@ one machine; it never leaves this computer. Instances are not touched.
 
 Examples:
   emulator capture
-  emulator capture --force              in place of the one that there is
+  emulator capture --force              instead of using the existing one
   emulator capture --strategy mapped-ram --memory 4096")]
 pub(crate) struct Capture {
     /// How memory is kept; by default the first that is possible here
     #[arg(long, value_name = "template|mapped-ram")]
     strategy: Option<Strategy>,
 
-    /// Make one even if there is one that fits
+    /// Make one even if an existing one fits
     #[arg(long, env = "EMULATOR_FORCE_CAPTURE", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     force: bool,
 

@@ -21,7 +21,7 @@ use crate::printer::table;
 /// Show the images on this machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
-New sessions begin with the current image. An older one is kept while an instance has data on it.
+New sessions start from the current image. An older one is kept while an instance has data on it.
 
 Examples:
   emulator images

@@ -27,7 +27,7 @@ pub(crate) struct Logs {
     #[arg(value_name = "SOURCE")]
     source: Option<String>,
 
-    /// Go on with new lines until the instance stops
+    /// Show new lines as they come, until the instance stops
     #[arg(short, long)]
     follow: bool,
 

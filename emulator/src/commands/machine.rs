@@ -13,7 +13,7 @@ use vm::machine::MEMORY_MIB_LEAST;
 /// Flags of every command that may boot a machine.
 #[derive(Debug, Args)]
 pub(super) struct Machine {
-    /// Accelerator: `auto` proves that the fast one works, else takes `tcg`
+    /// Accelerator: `auto` verifies that the fast one works, else takes `tcg`
     #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
     pub(super) accel: Choice,
 
@@ -51,7 +51,7 @@ impl Machine {
 /// A wait for people (`90s`, `5m`), or a plain number of seconds; there is no waiting for no time.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
-    let unreadable = |_| format!("`{text}` is no duration: use `90s`, `5m` or a number of seconds");
+    let unreadable = |_| format!("invalid duration `{text}`: use `90s`, `5m` or a number of seconds");
     let duration = seconds.or_else(|_| humantime::parse_duration(text)).map_err(unreadable)?;
     if duration.is_zero() { Err("it must be longer than 0 s".to_owned()) } else { Ok(duration) }
 }

@@ -15,11 +15,12 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::printer::table;
 
-/// Remove images, snapshots and downloads that nothing needs
+/// Remove unused images, snapshots and downloads
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Removed are replaced images that no instance has data on, snapshots that no session would begin with, unfinished
-downloads, and what killed commands have left of them. The data of instances is never touched: that is what `emulator reset` is for.
+Removes replaced images that no instance has data on, snapshots that no session would start from,
+unfinished downloads, and what killed commands have left behind. The data of instances is never
+touched: `emulator reset` deletes it.
 
 Examples:
   emulator prune --dry-run              show what would go

@@ -22,19 +22,21 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::pull::{Order, PullError, Source};
 
-/// Download an image, and make the snapshot that new sessions begin with
+/// Download an image and make the snapshot that new sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is here already is not downloaded again, and what was interrupted goes on where it stopped. The image that is
-in use stays until the new one is complete and proved to be one; instances with data keep the image that it is on.
+Files already present are not downloaded again, and interrupted downloads resume. The current
+image stays in use until the new one has been downloaded and verified; instances with data keep
+the image that their data is on.
 
 Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh auth token` prints.
 `GITHUB_API_URL` names another GitHub than the public one.
 
-Exit codes: 0 it is here, 1 it is not there or cannot be had, 4 a token is missing, refused or used up,
-6 nothing came for too long, 7 what came is not what it should be.
+Exit codes: 0 the image is here, 1 it does not exist or cannot be fetched, 4 a token is missing or
+refused, or its limit is used up, 6 nothing was received for too long, 7 what was received is not a
+valid image.
 
-`EMULATOR_REPO` names the repository once for all, in place of `--repo`; a file needs none.
+`EMULATOR_REPO` sets the repository for all commands; a file needs none.
 
 Examples:
   emulator pull --repo OWNER/NAME                    the newest image of branch `dev`
@@ -59,7 +61,7 @@ pub(crate) struct Pull {
     #[arg(long)]
     skip_snapshot: bool,
 
-    /// Download also what is here already
+    /// Download even if the image is already here
     #[arg(long)]
     force: bool,
 }

@@ -10,7 +10,7 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::question::Question;
 
-/// Throw the instance's data away; the next start is a new session with new secrets
+/// Delete the instance's data; the next start is a new session with new secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Everything that was written since the first start is lost, and the session's secrets with it; the

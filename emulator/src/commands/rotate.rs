@@ -12,7 +12,7 @@ use crate::hints;
 /// Give the running instance new secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The secrets that the instance had are refused from then on. Services and sessions of users go on.
+The old secrets are refused from then on. Services and sessions of users continue.
 
 Examples:
   emulator rotate

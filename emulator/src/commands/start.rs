@@ -32,18 +32,18 @@ use crate::views::{InstanceView, MachineView, RunView, addresses};
 /// Start the machine and wait until every service answers
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
-with its data and secrets. A new session begins with a snapshot, made on this machine the first
-time, and gets secrets of its own: see them with `emulator status --show-secrets`.
+If the instance is already running, `start` reports its state and exits 0. A suspended instance
+resumes with its data and secrets. A new session starts from a snapshot, made on this machine the
+first time, and gets its own secrets: see them with `emulator status --show-secrets`.
 
-Each port is the first of: `--port`, the variable that the image names for it, the port that
-an earlier `--port` chose for this instance, the image's default.
+Each host port is taken from the first of these that is set: `--port`, the variable that the image
+names for it, an earlier `--port` of this instance, the image's default.
 
 Examples:
   emulator start
   emulator start --port backend=30001 --port dashboard=auto
   emulator start --accel tcg --timeout 5m
-  emulator start --no-snapshot          boot, in place of going on from saved memory
+  emulator start --no-snapshot          boot instead of resuming from saved memory
   emulator start -o json                ports, phases and seconds for a program
   emulator start --repo OWNER/NAME      on a machine without an image: pull one first")]
 pub(crate) struct Start {
@@ -54,7 +54,7 @@ pub(crate) struct Start {
     #[command(flatten)]
     machine: Machine,
 
-    /// Repository that the image is pulled from when there is none here
+    /// Repository to pull the image from when there is none here
     #[arg(
         long,
         env = "EMULATOR_REPO",
@@ -68,7 +68,7 @@ pub(crate) struct Start {
     #[arg(long, help_heading = "Image")]
     offline: bool,
 
-    /// Boot, in place of going on from saved memory
+    /// Boot instead of resuming from saved memory
     #[arg(long, env = "EMULATOR_NO_SNAPSHOT", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
     no_snapshot: bool,
 
@@ -76,11 +76,11 @@ pub(crate) struct Start {
     #[arg(long, value_name = "template|mapped-ram", help_heading = "Snapshot")]
     strategy: Option<Strategy>,
 
-    /// Leave the image's well-known placeholders in a new session, in place of secrets of its own
+    /// Leave the image's well-known placeholders in a new session instead of its own secrets
     #[arg(long, env = "EMULATOR_NO_ROTATION", hide_env_values = true, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, help_heading = "Snapshot")]
     no_rotation: bool,
 
-    /// Longest wait for the services when going on from saved memory, `10s`
+    /// Longest wait for the services when resuming from saved memory, `10s`
     #[arg(long, env = "EMULATOR_SNAPSHOT_READY_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = duration, help_heading = "Snapshot")]
     snapshot_timeout: Option<Duration>,
 }
@@ -120,7 +120,7 @@ impl Run for Start {
             let flags: Vec<String> = unmet.iter().map(flag).collect();
             let (flags, instance) = (flags.join(", "), hints::flag(&context.name));
             let text = format!(
-                "`{}` runs already: {flags} will count after `emulator stop{instance}`",
+                "`{}` is already running: {flags} will count after `emulator stop{instance}`",
                 context.name
             );
             context.console.report(&Event::Warning(&text));
@@ -129,7 +129,7 @@ impl Run for Start {
         watch::spawn(context);
         if !live.run.rotated && !live.stack.secrets.is_empty() {
             let text = format!(
-                "the secrets are the image's placeholders, which everybody knows: `emulator reset{}` and a start without \
+                "the secrets are the image's well-known placeholders: `emulator reset{}` and a start without \
                  `--no-rotation` give the next session its own",
                 hints::flag(&context.name)
             );
@@ -202,7 +202,7 @@ fn people(report: &Report<'_>) -> String {
             let accelerator = report.machine.accelerator.map(|on| format!(" on `{on}`")).unwrap_or_default();
             format!("`{}` is ready{accelerator} ({taken})", report.instance)
         }
-        _ => format!("`{}` runs already", report.instance),
+        _ => format!("`{}` is already running", report.instance),
     };
     format!("{head}\n{}", addresses(&report.machine.ports))
 }

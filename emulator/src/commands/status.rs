@@ -23,7 +23,7 @@ use crate::hints;
 use crate::printer::{properties, table};
 use crate::views::{InstanceView, MachineView, RunView};
 
-/// Show what runs, where, and how it is
+/// Show state, addresses and health
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 running and healthy, 1 unhealthy or broken, 3 not running.
@@ -153,7 +153,7 @@ async fn tell(
     if let (State::Running(live), true) = (state, services.iter().all(|service| !service.healthy))
         && let Some(standstill) = Standstill::look(live).await
     {
-        let start = format!("`emulator start{}` lets it go on", hints::flag(&context.name));
+        let start = format!("`emulator start{}` continues it", hints::flag(&context.name));
         reasons.push(format!("it stands still ({standstill}): {start}"));
     }
     let sick = services.iter().filter(|service| !service.healthy);
@@ -220,7 +220,7 @@ fn people(report: &Report<'_>) -> String {
     }
     match report.run.rotated {
         Some(true) => rows.push(("secrets", "this session's own".to_owned())),
-        Some(false) => rows.push(("secrets", "the image's placeholders, which everybody knows".to_owned())),
+        Some(false) => rows.push(("secrets", "the image's well-known placeholders".to_owned())),
         None => {}
     }
     if let Some(pid) = report.machine.pid {

@@ -11,13 +11,13 @@ use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 
-/// Suspend the machine; the next start goes on where it was
+/// Suspend the machine; the next start resumes it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machine is stopped as it is, and its memory kept beside its disk: the next `start` goes on from
-there. Where that cannot be done, and with `--shutdown`, the guest is asked to power off. If it
-does not, QEMU is told to end, and at last killed; each step is reported. The data stays in any case.
-Stopping what does not run is no error.
+The machine is suspended: its memory is saved beside its disk, and the next `start` resumes it.
+Where that is not possible, and with `--shutdown`, the guest is asked to power off. If it does not,
+QEMU is asked to end, and finally killed; each step is reported. The data is kept in any case.
+Stopping an instance that does not run is not an error.
 
 Examples:
   emulator stop

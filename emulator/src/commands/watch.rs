@@ -9,7 +9,7 @@ use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 
-/// Keep a running instance's clock right (started by `start`, ends with the machine)
+/// Keep the clock of a running instance correct (started by `start`, ends with the machine)
 #[derive(Debug, Args)]
 pub(crate) struct Watch {}
 
@@ -33,6 +33,6 @@ pub(crate) fn spawn(context: &Context<'_>) {
         command.spawn_detached(&instance.dir().watch_log()).map_err(|error| error.to_string())
     });
     if let Err(error) = spawned {
-        context.console.line(&format!("the clock of `{}` is not kept right: {error}", context.name));
+        context.console.line(&format!("the clock of `{}` is not kept correct: {error}", context.name));
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
             format!("read `emulator logs serial{flag}` and `emulator logs qemu{flag}`")
         }
         InstanceError::DiskFails { .. } => {
-            format!("make room where the home is, or mend that disk; then go on with `emulator start{flag}`")
+            format!(
+                "free space where the home is, or repair that disk; then continue with `emulator start{flag}`"
+            )
         }
         InstanceError::NotRunning(_) | InstanceError::NoLogs(_) => {
             format!("start it with `emulator start{flag}`")

@@ -23,7 +23,7 @@ pub(super) fn of(error: &PullError, name: &InstanceName) -> Option<String> {
         PullError::Unasked(error) => error.hint(),
         PullError::Find(error) => find(error),
         PullError::Fork { .. } => {
-            Some("look at the code first; if you trust it, say so with `--allow-fork`".to_owned())
+            Some("look at the code first; if you trust it, confirm with `--allow-fork`".to_owned())
         }
         PullError::Image(error) => image(error, name),
         PullError::Address(_) => None,

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
     /// Nobody has said where from.
-    #[error("it is not known which repository to pull from")]
+    #[error("no repository given")]
     NoRepo,
     /// There is no image, and none may be pulled.
     #[error("there is no image for {0}, and with `--offline` none is pulled")]

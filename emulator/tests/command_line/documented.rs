@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All sources of the workspace, with their file names.
-fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
+pub(crate) fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -13,6 +13,12 @@ fn global_options(help: &str) -> &str {
     options.trim_end()
 }
 
+/// The commands that the help of the program lists.
+pub(crate) fn commands(help: &str) -> Vec<&str> {
+    let (groups, _) = help.split_once(GLOBAL).unwrap();
+    groups.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect()
+}
+
 /// The help of `command` without those options, which it has as well.
 fn own(emulator: &Emulator, command: &str) -> String {
     let help = emulator.run(&[command, "--help"]);
@@ -32,22 +38,22 @@ fn the_help_groups_the_commands() {
 
     Run the emulator:
       start          Start the machine and wait until every service answers
-      stop           Suspend the machine; the next start goes on where it was
-      status         Show what runs, where, and how it is
+      stop           Suspend the machine; the next start resumes it
+      status         Show state, addresses and health
       list           Show all instances
       logs           Show logs of the services, the serial console or QEMU
       rotate         Give the running instance new secrets
-      reset          Throw the instance's data away; the next start is a new session with new secrets
+      reset          Delete the instance's data; the next start is a new session with new secrets
       delete         End an instance and remove everything that belongs to it
 
     Images:
-      pull           Download an image, and make the snapshot that new sessions begin with
+      pull           Download an image and make the snapshot that new sessions start from
       list-releases  Show the releases that have images
       images         Show the images on this machine
-      prune          Remove images, snapshots and downloads that nothing needs
+      prune          Remove unused images, snapshots and downloads
 
     This program and this machine:
-      capture        Make the snapshot that new sessions begin with
+      capture        Make the snapshot that new sessions start from
       doctor         Check whether this machine can run the emulator
       version        Show the version of this program and of the formats that it reads
       completions    Print the completion script of a shell
@@ -69,9 +75,9 @@ fn the_help_groups_the_commands() {
     Examples:
       emulator pull --repo OWNER/NAME       download an image and make it ready
       emulator start                        start, and return when every service answers
-      emulator status -o json               what runs, where, and how it is
+      emulator status -o json               state, addresses and health
       emulator logs backend --follow        watch one service
-      emulator stop                         suspend; the next start goes on from here
+      emulator stop                         suspend; the next start resumes from here
       emulator start --instance feature-17 --port dashboard=auto --port backend=auto
       emulator start --arch arm64 --port dashboard=auto --port backend=auto
 
@@ -99,39 +105,39 @@ fn the_help_of_start_groups_its_flags() {
           --port <NAME=PORT>  Host port of a service: a number, or `auto` for any free one; repeatable
 
     Machine:
-          --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` proves that the fast one works, else takes
+          --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` verifies that the fast one works, else takes
                                       `tcg` [default: auto]
           --cpus <N>                  Virtual CPUs; by default the image's [env: EMULATOR_CPUS]
           --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
           --image <FILE>              Image file to use instead of the one in the home
 
     Image:
-          --repo <OWNER/NAME>  Repository that the image is pulled from when there is none here [env:
+          --repo <OWNER/NAME>  Repository to pull the image from when there is none here [env:
                                EMULATOR_REPO]
           --offline            Never pull: fail when there is no image here
 
     Snapshot:
-          --no-snapshot                     Boot, in place of going on from saved memory [env:
+          --no-snapshot                     Boot instead of resuming from saved memory [env:
                                             EMULATOR_NO_SNAPSHOT]
           --strategy <template|mapped-ram>  How a new session's snapshot keeps memory; by default the
                                             first that is possible here
-          --no-rotation                     Leave the image's well-known placeholders in a new session,
-                                            in place of secrets of its own [env: EMULATOR_NO_ROTATION]
-          --snapshot-timeout <DURATION>     Longest wait for the services when going on from saved
+          --no-rotation                     Leave the image's well-known placeholders in a new session
+                                            instead of its own secrets [env: EMULATOR_NO_ROTATION]
+          --snapshot-timeout <DURATION>     Longest wait for the services when resuming from saved
                                             memory, `10s` [env: EMULATOR_SNAPSHOT_READY_TIMEOUT]
 
-    Starting what already runs is no error: it is reported as it is. What `stop` has suspended goes on
-    with its data and secrets. A new session begins with a snapshot, made on this machine the first
-    time, and gets secrets of its own: see them with `emulator status --show-secrets`.
+    If the instance is already running, `start` reports its state and exits 0. A suspended instance
+    resumes with its data and secrets. A new session starts from a snapshot, made on this machine the
+    first time, and gets its own secrets: see them with `emulator status --show-secrets`.
 
-    Each port is the first of: `--port`, the variable that the image names for it, the port that
-    an earlier `--port` chose for this instance, the image's default.
+    Each host port is taken from the first of these that is set: `--port`, the variable that the image
+    names for it, an earlier `--port` of this instance, the image's default.
 
     Examples:
       emulator start
       emulator start --port backend=30001 --port dashboard=auto
       emulator start --accel tcg --timeout 5m
-      emulator start --no-snapshot          boot, in place of going on from saved memory
+      emulator start --no-snapshot          boot instead of resuming from saved memory
       emulator start -o json                ports, phases and seconds for a program
       emulator start --repo OWNER/NAME      on a machine without an image: pull one first
     --- stderr
@@ -142,9 +148,7 @@ fn the_help_of_start_groups_its_flags() {
 fn every_command_has_help_with_examples() {
     let emulator = Emulator::new();
     let help = emulator.run(&["--help"]);
-    let (groups, _) = help.split_once(GLOBAL).unwrap();
-    let commands: Vec<&str> =
-        groups.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let commands = commands(&help);
     assert!(commands.contains(&"start") && commands.contains(&"completions"), "{commands:?}");
     for command in commands {
         let shown = own(&emulator, command);
@@ -172,7 +176,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     --- stdout
 
     --- stderr
-    error: invalid value '../x' for '--instance <NAME>': `../x` is no instance name: use 1 to 32 lower-case letters, digits and hyphens, not first or last
+    error: invalid value '../x' for '--instance <NAME>': invalid instance name `../x`: use 1 to 32 lower-case letters, digits or hyphens; no hyphen at the start or end
 
     For more information, try '--help'.
     ");
@@ -181,7 +185,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     --- stdout
 
     --- stderr
-    error: invalid value 'backend=http' for '--port <NAME=PORT>': `http` is no port: use a number from 1 to 65535 or `auto`
+    error: invalid value 'backend=http' for '--port <NAME=PORT>': invalid port `http`: use a number from 1 to 65535 or `auto`
 
     For more information, try '--help'.
     ");
@@ -208,7 +212,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     --- stdout
 
     --- stderr
-    error: invalid value 'soon' for '--timeout <DURATION>': `soon` is no duration: use `90s`, `5m` or a number of seconds
+    error: invalid value 'soon' for '--timeout <DURATION>': invalid duration `soon`: use `90s`, `5m` or a number of seconds
 
     For more information, try '--help'.
     ");

@@ -258,7 +258,7 @@ fn a_deletion_needs_a_yes_where_nobody_can_be_asked() {
     --- stderr
     error: `delete` would throw away the data of instance `off`, and there is no terminal to ask on
 
-    hint: say so with `emulator delete off --yes`
+    hint: confirm with `emulator delete off --yes`
     ");
     insta::assert_snapshot!(emulator.run(&["delete", "nobody"]), @r"
     exit 2

@@ -21,3 +21,4 @@ mod signals;
 mod status;
 mod stop;
 mod variables;
+mod words;

@@ -56,7 +56,7 @@ fn a_qemu_whose_path_is_no_text_is_refused_with_the_variable() {
     --- stdout
 
     --- stderr
-    failed Look at QEMU and the image ([time])
+    failed Find QEMU and the image ([time])
     error: `QEMU_SYSTEM_X86_64` leads to `/q/caf�`, which is not valid UTF-8: neither records nor QEMU's monitor can name it
 
     hint: rename it, or let `QEMU_SYSTEM_X86_64` name a link to it, in ASCII or UTF-8

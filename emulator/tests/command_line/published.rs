@@ -116,7 +116,7 @@ fn a_pull_with_a_token_at_any_moment_of_a_publication_gets_an_image() {
 }
 
 #[test]
-fn a_pull_at_any_moment_of_a_publication_gets_an_image_also_when_the_api_must_not_be_asked() {
+fn a_pull_during_a_publication_gets_an_image_also_without_the_api() {
     let hub = Hub::new();
     hub.server.world().anonymous_left = Some(0);
     always_pulled(&hub);

@@ -10,7 +10,7 @@ use super::harness::Emulator;
 use super::hub::{FILE, Hub, IMAGE, REPO, image, zipped};
 
 #[test]
-fn the_newest_release_is_pulled_and_a_second_pull_does_nothing_and_says_so() {
+fn the_newest_release_is_pulled_and_a_second_pull_does_nothing() {
     let hub = Hub::new();
     let bytes = image(Arch::Amd64, "kernel");
     hub.publish(bytes.clone());
@@ -21,7 +21,7 @@ fn the_newest_release_is_pulled_and_a_second_pull_does_nothing_and_says_so() {
     --- stderr
     pulling release `emulator-dev-latest` of `stack/emulator`
     ok Download stack-emulator-amd64.qcow2 ([time])
-    ok Look into the image ([time])
+    ok Verify the image ([time])
     ");
     hub.has(&bytes);
     insta::assert_snapshot!(hub.pull(&[]), @r"
@@ -74,7 +74,7 @@ fn a_directory_of_artifacts_is_looked_into_and_a_web_page_is_told_as_one() {
     --- stdout
 
     --- stderr
-    failed Copying [root]/home/artifacts ([time])
+    failed Copy [root]/home/artifacts ([time])
     error: cannot get the image of `[root]/home/artifacts`
       cause: `[root]/home/artifacts` is a directory, and there is no `stack-emulator-amd64.qcow2` in it: `bench.json`, `qemu-emulator-amd64`
 
@@ -87,7 +87,7 @@ fn a_directory_of_artifacts_is_looked_into_and_a_web_page_is_told_as_one() {
     --- stdout
 
     --- stderr
-    failed Copying [root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2 ([time])
+    failed Copy [root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2 ([time])
     error: cannot get the image of `[root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2`
       cause: `[root]/home/artifacts/qemu-emulator-amd64/stack-emulator-amd64.qcow2` is a web page, not an image
 
@@ -109,7 +109,7 @@ fn code_of_a_fork_needs_a_yes() {
     --- stderr
     error: pull request #7 at cafe, run 1 of `stack/emulator` is code of `mallory/emulator` at cafe, which is not `stack/emulator`
 
-    hint: look at the code first; if you trust it, say so with `--allow-fork`
+    hint: look at the code first; if you trust it, confirm with `--allow-fork`
     ");
     hub.gets(&bytes, &["--pr", "7", "--allow-fork"]);
     let shown = hub.pull(&["--pr", "7", "--allow-fork", "--force"]);
@@ -303,7 +303,7 @@ fn a_repository_has_to_be_named() {
     --- stdout
 
     --- stderr
-    error: it is not known which repository to pull from
+    error: no repository given
 
     hint: name it with `--repo OWNER/NAME`, or set `EMULATOR_REPO`
     ");

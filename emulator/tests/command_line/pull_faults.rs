@@ -211,7 +211,7 @@ fn whatever_is_wrong_with_a_file_the_old_image_stays() {
     let length = damaged.len();
     damaged[length / 2] ^= 1;
     let cases = [
-        (new[..1 << 20].to_vec(), "is no image for amd64"),
+        (new[..1 << 20].to_vec(), "is not an image for amd64"),
         (image(Arch::Arm64, "kernel"), "is for arm64"),
         (zipped(FILE, &new)[..1000].to_vec(), "it is not a valid zip"),
         (damaged, "cause: Invalid checksum"),
@@ -316,7 +316,7 @@ fn what_is_no_image_for_this_machine_is_refused_and_not_kept() {
     let shown = hub.refuses(7, None, &[]);
     assert!(
         shown.contains(
-            "error: what came from release `emulator-dev-latest` of `stack/emulator` is no image for amd64"
+            "error: the file from release `emulator-dev-latest` of `stack/emulator` is not an image for amd64"
         ),
         "{shown}"
     );

@@ -13,7 +13,7 @@ fn reset_needs_a_yes_where_nobody_can_be_asked() {
     --- stderr
     error: `reset` would throw away the data of instance `default`, and there is no terminal to ask on
 
-    hint: say so with `emulator reset --yes`
+    hint: confirm with `emulator reset --yes`
     ");
 }
 

@@ -20,7 +20,7 @@ fn hints_name_the_instance_that_the_command_was_about() {
     let emulator = Emulator::new();
     emulator.write("instances/ci-7/instance.json", include_str!("instance.json"));
     let refused = emulator.run(&["reset", "--instance", "ci-7"]);
-    assert!(refused.contains("say so with `emulator reset --instance ci-7 --yes`"), "{refused}");
+    assert!(refused.contains("confirm with `emulator reset --instance ci-7 --yes`"), "{refused}");
     let stopped = emulator.run(&["rotate", "--instance", "ci-8"]);
     assert!(stopped.contains("start it with `emulator start --instance ci-8`"), "{stopped}");
 }

@@ -41,7 +41,7 @@ fn the_status_of_what_was_never_started_is_3() {
 }
 
 #[test]
-fn a_suspended_instance_says_so_and_shows_no_secret_to_whoever_does_not_run_it() {
+fn a_suspended_instance_says_so_and_shows_no_secret() {
     let emulator = Emulator::new();
     emulator.write("images/image", "image");
     emulator.write("instances/default/overlay.qcow2", "data");

@@ -65,7 +65,7 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
     --- stdout
 
     --- stderr
-    error: invalid value 'soon' for 'EMULATOR_READY_TIMEOUT': `soon` is no duration: use `90s`, `5m` or a number of seconds
+    error: invalid value 'soon' for 'EMULATOR_READY_TIMEOUT': invalid duration `soon`: use `90s`, `5m` or a number of seconds
 
     For more information, try '--help'.
     ");
@@ -106,7 +106,7 @@ fn a_value_that_cannot_be_used_is_an_error_with_the_name_of_the_variable() {
 }
 
 #[test]
-fn a_value_out_of_range_is_an_error_with_the_name_of_the_variable_or_the_flag() {
+fn a_value_out_of_range_names_the_variable_or_the_flag() {
     for (name, flag, values) in [
         ("EMULATOR_CPUS", "--cpus <N>", &["0", "9999"][..]),
         ("EMULATOR_RAM", "--memory <MIB>", &["0", "63", "99999999"]),
@@ -135,7 +135,7 @@ fn a_value_out_of_range_is_an_error_with_the_name_of_the_variable_or_the_flag() 
 }
 
 #[test]
-fn what_can_be_no_token_is_an_error_with_the_name_of_where_it_was_found_and_is_not_shown() {
+fn an_invalid_token_names_where_it_was_found_and_is_not_shown() {
     let refused = |emulator: Emulator, args: &[&str], source: &str| {
         let shown = emulator.run(args);
         let error = format!("error: `{source}` holds no token: it has more than one line in it");

@@ -13,10 +13,10 @@ use protocol::progress::{self, Event, Marker};
 const TAIL: usize = 20;
 
 /// Name and title of the phase before the first step.
-const BOOT: (&str, &str) = ("boot", "Booting the machine");
+const BOOT: (&str, &str) = ("boot", "Boot the machine");
 
 /// Name and title of the phase after the last step.
-const POWER_OFF: (&str, &str) = ("power-off", "Powering the machine off");
+const POWER_OFF: (&str, &str) = ("power-off", "Power off the machine");
 
 /// How provisioning stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

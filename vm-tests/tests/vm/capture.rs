@@ -30,7 +30,7 @@ async fn a_capture_runs_once_or_by_force_and_a_used_snapshot_stays() {
     emulator.run(&["reset", "--yes"]).await.expect(0);
 
     let mut interrupted = Followed::spawn(&emulator, &[&CAPTURE[..], &["--force"]].concat());
-    interrupted.until("Call every endpoint").await;
+    interrupted.until("Warm up the services").await;
     interrupted.send(Signal::INT);
     let run = interrupted.finished().await.expect(130);
     assert!(run.stderr.contains("interrupted"), "{}", run.stderr);

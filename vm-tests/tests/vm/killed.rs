@@ -20,7 +20,7 @@ const PHASES: [&str; 5] = [
     "Launch QEMU …",
     "Load memory and devices …",
     "Set clock, ",
-    "Ask every service …",
+    "Check service health …",
 ];
 
 /// Keeps a resumed machine from being healthy, so that its start lasts until it is killed. After a boot all is well.
@@ -51,7 +51,7 @@ async fn a_program_killed_after_a_resume_leaves_the_data_to_the_next_start() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;
     sign_up(&started, USER).await;
-    for phase in ["Load memory and devices …", "Ask every service …"] {
+    for phase in ["Load memory and devices …", "Check service health …"] {
         emulator.guest().sh(UNHEALTHY).await;
         emulator.finish().await;
         kill_start_at(&emulator, phase).await;

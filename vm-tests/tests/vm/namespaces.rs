@@ -59,7 +59,7 @@ async fn a_machine_of_another_network_can_be_told_and_stopped_but_not_used() {
         let reasons = status["reasons"].to_string();
         assert!(reasons.contains("is in another network namespace"), "{reasons}");
         let start = within(&emulator, place, &START).await.expect(1);
-        assert!(start.stderr.contains("its ports are of another network namespace"), "{}", start.stderr);
+        assert!(start.stderr.contains("its ports are in another network namespace"), "{}", start.stderr);
         // What needs no port works.
         within(&emulator, place, &["rotate"]).await.expect(0);
         let logs = within(&emulator, place, &["logs", "backend"]).await.expect(0);

@@ -70,12 +70,16 @@ async fn a_rotation_renews_secrets_of_a_running_instance_without_restarts() {
 async fn placeholders_stay_only_where_that_is_asked_for_and_it_is_said_loudly() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&["--no-rotation"]).await.by("snapshot");
-    assert!(started.said.contains("warning: the secrets are the image's placeholders"), "{}", started.said);
+    assert!(
+        started.said.contains("warning: the secrets are the image's well-known placeholders"),
+        "{}",
+        started.said
+    );
     assert_eq!(started.report["rotated"], json!(false));
     assert_eq!(keys(&started), placeholders(&emulator));
     assert_in_force(&started, &emulator.guest()).await;
     let status = emulator.run(&["status"]).await.expect(0);
-    assert!(status.stdout.contains("placeholders, which everybody knows"), "{}", status.stdout);
+    assert!(status.stdout.contains("the image's well-known placeholders"), "{}", status.stdout);
     let rotate = emulator.run(&["rotate"]).await.expect(1);
     assert!(rotate.stderr.contains("without secrets of its own"), "{}", rotate.stderr);
     emulator.finish().await;

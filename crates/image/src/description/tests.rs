@@ -160,7 +160,7 @@ fn a_stack_without_a_health_path_is_refused() {
     let web = WEB.replace("health = \"/\"", "");
     let error = merged(STACK, &[("web", &web), ("mailer", MAILER)]).unwrap_err();
     assert_eq!(error.service, None);
-    assert_eq!(error.to_string(), "`services`: no port has a health path, so readiness cannot be told");
+    assert_eq!(error.to_string(), "`services`: no port has a health path, so readiness cannot be checked");
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Stack {
         services(&self.services)?;
         hooks(&self.hooks, &self.secrets)?;
         if !self.ports.iter().any(|port| port.health.is_some()) {
-            return Err("no port has a health path, so readiness cannot be told".to_owned());
+            return Err("no port has a health path, so readiness cannot be checked".to_owned());
         }
         machine(&self.machine)
     }

@@ -67,7 +67,7 @@ pub enum PullError {
         source: DownloadError,
     },
     /// What came is no image that this program can run.
-    #[error("what came from {origin} is no image for {arch}")]
+    #[error("the file from {origin} is not an image for {arch}")]
     NoImage {
         /// Where it came from.
         origin: String,
@@ -139,7 +139,7 @@ impl Pull<'_> {
         // Without it nothing that comes could be looked at.
         let img = find_img(self.home)?;
         create_private_dir(&self.home.downloads())?;
-        let text = format!("another command pulls the image for {}: waiting for it", self.arch);
+        let text = format!("another command is pulling the image for {}: waiting for it", self.arch);
         let wait = || self.reporter.report(&Event::Notice(&text));
         let lock = FileLock::acquire(&self.home.download_lock(self.arch), wait).await?;
         Ok(Turn { img, _lock: lock })
@@ -196,7 +196,7 @@ impl Pull<'_> {
 
     fn copy(&self, path: &Path) -> Result<Obtained, PullError> {
         let target = self.home.download(self.arch);
-        let phase = Phase::start(self.reporter, "copy", &format!("Copying {}", path.display()));
+        let phase = Phase::start(self.reporter, "copy", &format!("Copy {}", path.display()));
         let name = format!("`{}`", path.display());
         let fetched = download::local::receive(path, &target, &phase)
             .map_err(|source| PullError::Download { origin: name.clone(), source })?;
@@ -232,7 +232,7 @@ impl Pull<'_> {
                 return Ok(Pulled { origin: origin.name, sha256: origin.sha256, changed: false });
             }
         };
-        let phase = Phase::start(self.reporter, "verify", "Look into the image");
+        let phase = Phase::start(self.reporter, "verify", "Verify the image");
         let images = Images::new(self.home);
         let target = self.home.download(self.arch);
         match images.install(self.arch, &fetched.path, &origin, self.users, &turn.img, self.reporter).await {

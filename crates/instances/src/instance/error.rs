@@ -110,7 +110,7 @@ pub enum InstanceError {
     #[error("cannot get random bytes for the secrets")]
     Random(#[source] std::io::Error),
     /// New secrets were sent to the guest, and it did not confirm them.
-    #[error("whether `{name}` has its new secrets is not known")]
+    #[error("the guest did not confirm the new secrets of `{name}`")]
     Unconfirmed {
         /// The instance.
         name: InstanceName,
@@ -153,7 +153,7 @@ pub enum InstanceError {
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
     /// It runs, and its ports cannot be reached.
-    #[error("instance `{0}` runs already, and its ports are of another network namespace")]
+    #[error("instance `{0}` is already running, and its ports are in another network namespace")]
     OtherNetwork(InstanceName),
     /// It runs, and cannot be talked to.
     #[error("instance `{name}` runs, and its socket `{}` is not there", path.display())]

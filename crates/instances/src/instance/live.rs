@@ -124,7 +124,7 @@ impl Live {
         &self.machine.fingerprint.topology
     }
 
-    /// Whether its ports are of another network namespace, where this program cannot reach them.
+    /// Whether its ports are in another network namespace, where this program cannot reach them.
     pub fn is_in_other_network(&self) -> bool {
         self.machine.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
     }

@@ -598,7 +598,7 @@ mod tests {
     #[test]
     fn a_machine_of_another_network_is_used_or_ended_where_it_was_started() {
         let error = InstanceError::OtherNetwork("blue".parse().unwrap());
-        assert!(error.to_string().ends_with("its ports are of another network namespace"), "{error}");
+        assert!(error.to_string().ends_with("its ports are in another network namespace"), "{error}");
         assert_eq!(error.class(), Class::Failed);
     }
 }

@@ -53,7 +53,7 @@ pub enum Damage {
     #[error("its file `{0}` is gone")]
     Missing(String),
     /// A file has another size.
-    #[error("its file `{name}` has {found} bytes in place of {expected}")]
+    #[error("its file `{name}` has {found} bytes instead of {expected}")]
     Size {
         /// The file.
         name: String,
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         assert_eq!(frozen.verify("disk", &path).unwrap_err().to_string(), "its file `disk` is gone");
         fs::write(&path, "cont").unwrap();
         let error = frozen.verify("disk", &path).unwrap_err().to_string();
-        assert_eq!(error, "its file `disk` has 4 bytes in place of 7");
+        assert_eq!(error, "its file `disk` has 4 bytes instead of 7");
         fs::write(&path, "CONTENT").unwrap();
         assert_eq!(frozen.verify("disk", &path).unwrap_err().to_string(), "its file `disk` has been changed");
     }

@@ -188,7 +188,7 @@ impl Capture<'_> {
         let mut agent = watched(&mut qemu, &launch.console, &phase, ready).await?;
         phase.done();
 
-        let phase = Phase::start(reporter, "prepare", "Call every endpoint and tidy up in the guest");
+        let phase = Phase::start(reporter, "prepare", "Warm up the services and tidy up in the guest");
         let prepare = async { Ok(agent.call(Command::Prepare, self.limit).await?) };
         let done = watched(&mut qemu, &launch.console, &phase, prepare).await?;
         for step in done.steps {

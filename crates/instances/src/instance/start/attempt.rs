@@ -227,7 +227,7 @@ impl<'a> Attempt<'a> {
         let late = instance.unless_ended(&mut qemu, delivered).await?;
         instance.confirm(record)?;
 
-        let phase = Phase::start(self.timings, "health", "Ask every service");
+        let phase = Phase::start(self.timings, "health", "Check service health");
         let clock = async {
             if late > CLOCK_ERROR
                 && let Err(error) = agent.call(Command::Clock { time: agent::now() }, CLOCK_LIMIT).await

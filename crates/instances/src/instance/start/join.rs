@@ -43,7 +43,7 @@ impl Instance {
             return Err(InstanceError::OtherNetwork(self.name.clone()));
         }
         let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.topology().accelerator.patience());
-        let phase = Phase::start(reporter, "services", "Ask the services");
+        let phase = Phase::start(reporter, "services", "Check service health");
         // A stall that it has survived, as of a laptop that slept, is no news.
         let console = self.dir.serial_log();
         let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;

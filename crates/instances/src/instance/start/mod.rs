@@ -151,7 +151,7 @@ impl Instance {
         };
         let evidence = self.keep_evidence(&self.dir.failed_resume());
         let reason = one_line(&error.with_logs_in(&self.dir.failed_resume()));
-        let text = format!("going on from saved memory failed ({reason}): booting instead; {evidence}");
+        let text = format!("resuming from saved memory failed ({reason}): booting instead; {evidence}");
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
         if let Origin::Snapshot(snapshot) = &origin {

@@ -91,7 +91,7 @@ impl Instance {
         limits::machine()?;
         let arch = self.arch(record, options)?;
         check_memory(options.memory_mib)?;
-        let phase = Phase::start(reporter, "image", "Look at QEMU and the image");
+        let phase = Phase::start(reporter, "image", "Find QEMU and the image");
         let qemu = Qemu::find(&self.home, arch).await?;
         let image = self.image(record, options.image.as_deref(), arch, qemu.img()).await?;
         qemu.can_run(&image.boot.manifest)?;
