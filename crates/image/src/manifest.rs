@@ -144,7 +144,7 @@ impl Manifest {
         let single = [&build.git_sha, &build.time, &debian.version, minimum_qemu];
         let pairs = debian.packages.iter().chain(inputs).flat_map(|(name, value)| [name, value]);
         if let Some(text) = single.into_iter().chain(pairs).find(|text| !is_line(text, TEXT_LIMIT)) {
-            return Err(format!("{:?} is no text of one short line", beginning(text, 64)));
+            return Err(format!("{:?} is not a text of one short line", beginning(text, 64)));
         }
         if !is_version(minimum_qemu) {
             return Err(format!(
@@ -155,11 +155,11 @@ impl Manifest {
         for path in [&boot.kernel, &boot.initrd] {
             let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
             if !inside || !is_line(path, TEXT_LIMIT) {
-                return Err(format!("{:?} is no path in the EFI system partition", beginning(path, 64)));
+                return Err(format!("{:?} is not a path in the EFI system partition", beginning(path, 64)));
             }
         }
         if !is_line(&boot.cmdline, CMDLINE_LIMIT) {
-            return Err(format!("the kernel's command line is no line of at most {CMDLINE_LIMIT} bytes"));
+            return Err(format!("the kernel's command line is not a line of at most {CMDLINE_LIMIT} bytes"));
         }
         Ok(())
     }

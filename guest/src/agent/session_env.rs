@@ -44,7 +44,7 @@ impl SessionEnv {
         let mut text = String::new();
         for (name, value) in env {
             if !is_name(name) {
-                bail!("`{}` is no name of a variable", name.escape_debug());
+                bail!("`{}` is not a valid name of a variable", name.escape_debug());
             }
             if value.reveal().contains(char::is_control) {
                 bail!("the value of `{name}` has a control character in it");

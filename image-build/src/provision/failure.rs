@@ -47,7 +47,7 @@ impl fmt::Display for GuestFailure {
             Trouble::Silent(time) => {
                 write!(f, "the guest hangs in step `{step}`: no sign of life for {}", seconds(*time))
             }
-            Trouble::CpuStall => write!(f, "a CPU of the guest stands still in step `{step}`"),
+            Trouble::CpuStall => write!(f, "a CPU of the guest stalled in step `{step}`"),
             Trouble::TimedOut(limit) => {
                 write!(f, "provisioning is not done after {}: step `{step}` is running", seconds(*limit))
             }

@@ -77,7 +77,7 @@ async fn a_machine_that_stood_still_has_the_hosts_time_when_it_goes_on() {
     emulator.guest().monitor().await.stop().await.expect("the machine stops");
     tokio::time::sleep(STANDSTILL).await;
     let status = emulator.run(&["status"]).await.expect(1);
-    assert!(status.stdout.contains("it stands still (a stop was cut short)"), "{}", status.stdout);
+    assert!(status.stdout.contains("it is paused (a stop was cut short)"), "{}", status.stdout);
     let again = emulator.start(&[]).await;
     assert_eq!(again.report["alreadyRunning"], true, "{}", again.report);
     assert_right(&emulator.guest()).await;

@@ -115,7 +115,7 @@ pub fn services(services: &[Service]) -> Result<(), String> {
         name(&service.name)?;
         if !is_unit(&service.unit) {
             return Err(format!(
-                "service `{}` has the unit {:?}, which is no unit's full name",
+                "service `{}` has the unit {:?}, which is not a unit's full name",
                 service.name, service.unit
             ));
         }
@@ -140,14 +140,14 @@ pub fn hooks(hooks: &Hooks, secrets: &[Secret]) -> Result<(), String> {
             return Err(format!("the hook's file {file:?} is not an absolute path"));
         }
         if !secrets.iter().any(|known| known.name == *secret) {
-            return Err(format!("a hook replaces in `{file}` for {secret:?}, which is no secret"));
+            return Err(format!("a hook replaces in `{file}` for {secret:?}, which is not a secret"));
         }
         if !placeholder.is_empty() {
             return Err(format!("the hook for `{file}` has a placeholder: it is the secret's own"));
         }
     }
     match hooks.restart.iter().find(|unit| !is_unit(unit)) {
-        Some(unit) => Err(format!("a hook restarts {unit:?}, which is no unit's full name")),
+        Some(unit) => Err(format!("a hook restarts {unit:?}, which is not a unit's full name")),
         None => Ok(()),
     }
 }
@@ -178,7 +178,7 @@ pub fn name(name: &str) -> Result<(), String> {
     if valid {
         Ok(())
     } else {
-        Err(format!("{name:?} is no name: letters, digits, `-` and `_`, at most {NAME_LIMIT}"))
+        Err(format!("{name:?} is not a valid name: use letters, digits, `-` and `_`, at most {NAME_LIMIT}"))
     }
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn variable(name: &str) -> Result<(), String> {
     let valid = (1..=NAME_LIMIT).contains(&name.len())
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(known);
-    if valid { Ok(()) } else { Err(format!("{name:?} is no name of a variable")) }
+    if valid { Ok(()) } else { Err(format!("{name:?} is not a valid name of a variable")) }
 }
 
 /// The name of a variable that is read on the host, and so one that can hold nobody's secret: an image must not choose what is looked at.
@@ -197,7 +197,7 @@ fn port_variable(name: &str) -> Result<(), String> {
     let middle = name.strip_prefix("EMULATOR_").and_then(|rest| rest.strip_suffix("_PORT"));
     match middle.filter(|middle| !middle.is_empty()) {
         Some(_) => Ok(()),
-        None => Err(format!("{name:?} is no variable of a port: write `EMULATOR_<NAME>_PORT`")),
+        None => Err(format!("{name:?} is not a valid variable of a port: use `EMULATOR_<NAME>_PORT`")),
     }
 }
 
@@ -247,13 +247,13 @@ mod tests {
     fn names_that_a_shell_or_systemd_would_not_take_are_refused() {
         for name in ["", "1A", "A=B", "A B", "A\nB", "\u{e9}", &"A".repeat(65)] {
             let text = refused(|stack| stack.ports[0].env = name.to_owned());
-            assert!(text.ends_with("is no name of a variable"), "{text}");
+            assert!(text.ends_with("is not a valid name of a variable"), "{text}");
             let text = refused(|stack| stack.secrets[0].env = name.to_owned());
-            assert!(text.ends_with("is no name of a variable"), "{text}");
+            assert!(text.ends_with("is not a valid name of a variable"), "{text}");
         }
         for unit in ["redis", "--all.service", "a b.service", &format!("{}.service", "a".repeat(250))] {
             let text = refused(|stack| stack.services[0].unit = unit.to_owned());
-            assert!(text.ends_with("which is no unit's full name"), "{text}");
+            assert!(text.ends_with("which is not a unit's full name"), "{text}");
         }
     }
 
@@ -268,7 +268,10 @@ mod tests {
             "DB_PORT",
         ] {
             let text = refused(|stack| stack.ports[0].env = name.to_owned());
-            assert!(text.ends_with("is no variable of a port: write `EMULATOR_<NAME>_PORT`"), "{text}");
+            assert!(
+                text.ends_with("is not a valid variable of a port: use `EMULATOR_<NAME>_PORT`"),
+                "{text}"
+            );
         }
         let mut stack = stack();
         stack.ports[0].env = "EMULATOR_MAIL_UI_PORT".to_owned();

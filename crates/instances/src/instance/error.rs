@@ -89,7 +89,7 @@ pub enum InstanceError {
     #[error(transparent)]
     Guest(#[from] GuestTrouble),
     /// The host's disk fails the machine, which stands still.
-    #[error("the machine stands still, because its disk cannot be read or written: {reason}")]
+    #[error("the machine is paused, because its disk cannot be read or written: {reason}")]
     DiskFails {
         /// What the operating system said to QEMU.
         reason: String,

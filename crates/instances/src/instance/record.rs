@@ -331,7 +331,10 @@ mod tests {
         let text = refused(|_, session| session.generation = u64::MAX);
         assert_eq!(text, format!("the generation cannot be {}", u64::MAX));
         let text = refused(|record, _| record.ports = BTreeMap::from([("a\u{1b}".into(), 1)]));
-        assert!(text.starts_with("the name of a port cannot be that: \"a\\u{1b}\" is no name"), "{text}");
+        assert!(
+            text.starts_with("the name of a port cannot be that: \"a\\u{1b}\" is not a valid name"),
+            "{text}"
+        );
         let text = refused(|record, _| record.ports = BTreeMap::from([("a".into(), 0)]));
         assert_eq!(text, "a port cannot be 0");
         // A digest becomes part of a file's name.

@@ -132,7 +132,7 @@ impl Instance {
         }
     }
 
-    /// Begins where it can, and boots when going on from saved memory fails.
+    /// Begins where it can, and boots when resuming from saved memory fails.
     async fn warm_or_cold(
         &self,
         attempt: &Attempt<'_>,
