@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_end_a_request_under_way_is_answered_and_silent_connections_are_not_waited_for() {
+    async fn at_the_end_requests_are_answered_and_idle_connections_closed() {
         let running = running(Limits { connections: 3, ..limits() }).await;
         let silent = [running.send("").await, running.send("GET / HTTP/1.1\r\n").await];
         let mut slow = running.asked("/slow").await;

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn another_architecture_is_built_for_with_rustups_library_or_in_debians_root() {
+    fn another_architecture_uses_rustups_library_or_debians_root() {
         let rustup = toolchain(Arch::Arm64, Way::Rustup);
         assert_eq!(rustup.name(), "rustup's aarch64-unknown-linux-musl");
         assert_eq!(

@@ -96,7 +96,7 @@ pub enum ManifestError {
         /// The format that the manifest claims.
         found: u32,
     },
-    /// Its guest is told of a resume in words that this program does not know.
+    /// Its guest expects a resume message that this program does not know.
     #[error(
         "the image's guest speaks version {found} of the resume message, this program version {}",
         protocol::VERSION

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beats_the_variable_which_beats_the_record_which_beats_the_default() {
+    fn flag_then_variable_then_record_then_default_decides() {
         assert_eq!(resolved(&[], &[], &[]).unwrap(), [100, 200]);
         assert_eq!(resolved(&[], &[], &[("api", 201)]).unwrap(), [100, 201]);
         assert_eq!(resolved(&[], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 202]);

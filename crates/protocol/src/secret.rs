@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-/// A key, token or password. `Debug` hides it, and there is no `Display`: whoever shows it must say [`Secret::reveal`].
+/// A key, token or password. `Debug` hides it, and there is no `Display`: code that shows it must call [`Secret::reveal`].
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -21,7 +21,7 @@ impl Secret {
         &self.0
     }
 
-    /// Compares in time that does not depend on where the strings differ. Their lengths are no secret.
+    /// Compares in time that does not depend on where the strings differ. Their lengths are not secret.
     pub fn matches(&self, presented: &str) -> bool {
         self.0.as_bytes().ct_eq(presented.as_bytes()).into()
     }

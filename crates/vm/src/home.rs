@@ -40,7 +40,7 @@ pub enum HomeError {
         #[source]
         source: std::io::Error,
     },
-    /// Its path is no text.
+    /// Its path is not valid UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
 }
@@ -87,7 +87,7 @@ impl Home {
     /// The home that the environment names: `$STACK_EMULATOR_HOME`, else `~/.stack/emulator`.
     ///
     /// # Errors
-    /// When there is no home directory either, or its path is no text.
+    /// When there is no home directory either, or its path is not valid UTF-8.
     pub fn from_env() -> Result<Self, HomeError> {
         let named = variables::path(HOME_VARIABLE);
         let (named_by, root) = if let Some(root) = named {
@@ -100,7 +100,7 @@ impl Home {
         Ok(Self(root))
     }
 
-    /// Proves that files can be made in it, by making one that is gone at once: in it, or where it would be made.
+    /// Verifies that files can be created in it, by making one that is gone at once: in it, or where it would be made.
     ///
     /// # Errors
     /// When that fails.
@@ -151,7 +151,7 @@ impl Home {
         self.images().join(format!("stack-emulator-{arch}.origin.json"))
     }
 
-    /// Held alone by whoever replaces or removes images, and shared by whoever begins to use one.
+    /// Held exclusively by a command that replaces or removes images, shared by commands that begin to use one.
     pub fn images_lock(&self) -> PathBuf {
         self.images().join(".lock")
     }
@@ -166,7 +166,7 @@ impl Home {
         self.downloads().join(arch.image_file())
     }
 
-    /// Held by whoever downloads the image for `arch`.
+    /// Held by the command that downloads the image for `arch`.
     pub fn download_lock(&self, arch: Arch) -> PathBuf {
         self.downloads().join(format!(".{}.lock", arch.image_file()))
     }
@@ -206,7 +206,7 @@ impl Home {
         self.qemu().join(format!("capabilities-{}.json", sha256.first_digits(NAME_DIGITS)))
     }
 
-    /// Which accelerators were proved to work, or not to, by host kernel, QEMU and CPU model.
+    /// Which accelerators were found to work, or not to, by host kernel, QEMU and CPU model.
     pub fn accelerators(&self) -> PathBuf {
         self.qemu().join("accelerators.json")
     }

@@ -220,12 +220,12 @@ mod tests {
         }
         watch.off();
         insta::assert_snapshot!(record.0.lock().unwrap().join("\n"), @r"
-        start Booting the machine
+        start Boot the machine
         end boot true
         start Initialise PostgreSQL
           creating template1
         end provision-30-database true
-        start Powering the machine off
+        start Power the machine off
         end power-off true
         ");
         assert_eq!(watch.state(), &State::Done);

@@ -148,7 +148,10 @@ fn a_service_is_listed_once_and_by_a_name_that_makes_a_path() {
             r#"["Web"]"#,
             "`services`: \"Web\" is not a valid name of a service: lowercase letters, digits and `-`",
         ),
-        (r#"["../web"]"#, "`services`: \"../web\" is no name: letters, digits, `-` and `_`, at most 64"),
+        (
+            r#"["../web"]"#,
+            "`services`: \"../web\" is not a valid name: use letters, digits, `-` and `_`, at most 64",
+        ),
     ] {
         let text = STACK.replace(r#"["web", "mailer"]"#, services);
         assert_eq!(StackFile::parse(&text).unwrap_err().to_string(), reason);
@@ -180,7 +183,7 @@ fn names_and_values_that_would_be_read_otherwise_are_refused() {
         let error = refused("/srv/web", value);
         assert!(error.starts_with("`env`: the value of `WEB_ROOT` has a control character"), "{error}");
     }
-    assert_eq!(refused("WEB_ROOT", "1A"), "`env`: \"1A\" is no name of a variable");
+    assert_eq!(refused("WEB_ROOT", "1A"), "`env`: \"1A\" is not a valid name of a variable");
 }
 
 #[test]
@@ -220,13 +223,13 @@ fn a_hook_that_cannot_work_is_refused() {
     for unit in ["mailer", "mailer service", ".service", "--now.service", "mailer.timer"] {
         let error = refused(&format!("restart = [\"{unit}\"]"));
         assert!(error.starts_with("mailer: `hooks`: "), "{error}");
-        assert!(error.contains("is no unit's full name"), "{error}");
+        assert!(error.contains("is not a unit's full name"), "{error}");
     }
     let replace = |file: &str, secret: &str| {
         refused(&format!("replace = [{{ file = \"{file}\", secret = \"{secret}\" }}]"))
     };
     assert!(replace("etc/mailer.conf", "mailer_password").contains("is not an absolute path"));
-    assert!(replace("/etc/mailer.conf", "nobody").contains("\"nobody\", which is no secret"));
+    assert!(replace("/etc/mailer.conf", "unknown").contains("\"unknown\", which is not a secret"));
     let own = r#"replace = [{ file = "/f", secret = "mailer_password", placeholder = "x" }]"#;
     assert!(refused(own).contains("has a placeholder"));
 }

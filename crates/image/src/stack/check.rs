@@ -105,7 +105,7 @@ pub fn secrets(secrets: &[Secret]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether these are services whose journals can be told apart.
+/// Whether these are services whose journals can be distinguished.
 ///
 /// # Errors
 /// With what is wrong with one.
@@ -191,7 +191,7 @@ pub(crate) fn variable(name: &str) -> Result<(), String> {
     if valid { Ok(()) } else { Err(format!("{name:?} is not a valid name of a variable")) }
 }
 
-/// The name of a variable that is read on the host, and so one that can hold nobody's secret: an image must not choose what is looked at.
+/// The name of a variable that is read on the host, and so one that cannot hold anyone's secret: an image must not choose what is looked at.
 fn port_variable(name: &str) -> Result<(), String> {
     variable(name)?;
     let middle = name.strip_prefix("EMULATOR_").and_then(|rest| rest.strip_suffix("_PORT"));

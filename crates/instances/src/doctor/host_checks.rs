@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_home_that_others_may_enter_is_warned_about_with_the_command_that_helps() {
+    fn a_home_that_others_may_enter_is_a_warning_with_a_command() {
         let dir = tempfile::tempdir().unwrap();
         let set_mode = |mode| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode));
         set_mode(0o700).unwrap();

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_fails_since_the_process_is_ending_is_no_error_and_any_other_is() {
+    async fn only_work_that_fails_because_the_process_ends_is_not_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let qemu = started(&dir, "exec sleep 600");
         let process = qemu.identity();

@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_whose_record_is_of_a_newer_program_is_not_called_stopped_and_a_reset_ends_it() {
+    async fn a_machine_with_a_newer_record_is_not_stopped_and_a_reset_ends_it() {
         let logs = tempfile::tempdir().unwrap();
         let qemu = sleeper(logs.path());
         let it = CutShort::new(Some(qemu.identity()), false);
@@ -536,7 +536,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn what_runs_in_another_container_is_touched_by_no_command_and_each_says_so() {
+    async fn no_command_touches_what_runs_in_another_container() {
         // A pid that means somebody else here.
         let stranger = tempfile::tempdir().unwrap();
         let stranger = sleeper(stranger.path());
@@ -581,7 +581,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     #[cfg(target_os = "linux")]
-    async fn a_disk_that_is_in_use_is_not_thrown_away_even_if_no_record_says_by_whom() {
+    async fn a_disk_in_use_is_not_deleted_even_without_a_record_of_its_user() {
         let it = CutShort::new(None, false);
         fs::remove_file(it.instance.dir.live()).unwrap();
         let held = fake_image::hold(&it.instance.dir.overlay());

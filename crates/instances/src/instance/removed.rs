@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_disk_that_was_removed_under_a_process_is_put_back_even_when_that_has_ended() {
+    async fn a_disk_removed_under_a_process_is_restored_even_after_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("overlay.qcow2");
         std::fs::write(&disk, "rows").unwrap();

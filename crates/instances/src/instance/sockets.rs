@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sockets_that_were_removed_with_their_directory_are_made_again_where_they_were() {
+    async fn sockets_removed_with_their_directory_are_created_again_in_place() {
         let it = Case::new().knows_ports();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let _monitor = it.monitor((2..6).map(|id| change(id, &seen)).collect());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_its_monitor_a_machine_cannot_be_talked_to_and_that_is_told_at_once() {
+    async fn a_machine_without_its_monitor_is_reported_unreachable_at_once() {
         let it = Case::new().knows_ports();
         fs::remove_file(&it.live.machine.qmp).unwrap();
         let error = it.mend().await.unwrap_err();

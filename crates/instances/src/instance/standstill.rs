@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_disk_that_stops_the_machine_ends_the_wait_for_it_and_a_reported_error_does_not() {
+    async fn a_disk_that_stops_the_machine_ends_the_wait_for_it() {
         let event = |action: &str, reason: &str| {
             say(&format!(
                 r#"{{"event": "BLOCK_IO_ERROR", "data": {{"device": "", "qom-path": "/machine/x", "node-name": "root", "operation": "write", "action": "{action}", "nospace": false, "reason": "{reason}"}}, "timestamp": {{"seconds": 1, "microseconds": 2}}}}"#

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_qemu_that_is_killed_while_the_guest_powers_off_says_nothing_and_leaves_its_socket() {
+    async fn a_qemu_killed_while_the_guest_powers_off_leaves_its_socket() {
         let victim = Victim::new(":").await;
         let process = victim.launched.identity();
         let button = answer_with("system_powerdown", move |_| {

@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_nobody_had_time_to_note_keeps_its_files_for_as_long_as_it_has_them_open() {
+    async fn an_unrecorded_machine_keeps_its_files_while_it_has_them_open() {
         let left = Left::new();
         let held = fake_image::hold(&left.dir.disk());
         assert!(!left.is_swept().await);

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_internal_route_answers_to_a_page_by_whatever_name_it_reached_this_machine() {
+    async fn no_internal_route_answers_to_a_page_by_any_host_name() {
         for path in
             ["/api/v1/internal/local-emulator/project", "/api/v1/internal/cron/delete-expired-sessions"]
         {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_that_can_be_written_passes_and_one_that_cannot_gives_the_reason() {
+    fn a_directory_that_cannot_be_written_gives_the_reason() {
         let directory = tempfile::tempdir().unwrap();
         writable(directory.path()).unwrap();
         let error = writable(&directory.path().join("gone")).unwrap_err();
