@@ -42,7 +42,7 @@ pub(crate) enum CommandError {
         /// The user that it belongs to.
         owner: u32,
     },
-    /// Nobody is there to answer the question.
+    /// No one is there to answer the question.
     #[error("`{}` would throw away the data of instance `{name}`, and there is no terminal to ask on", question.command())]
     NotConfirmed {
         /// What was to be confirmed.

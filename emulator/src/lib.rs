@@ -46,7 +46,7 @@ fn started(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
     let outcome = runtime.block_on(interruptible(cli, console));
-    // A read of stdin or of a slow disk that nobody waits for any more must not keep the process.
+    // A read of stdin or of a slow disk that no one waits for any more must not keep the process.
     runtime.shutdown_background();
     outcome
 }

@@ -2,7 +2,7 @@
 
 use std::panic;
 
-/// Has every panic from here on kill what this program has launched and not let go yet, before it is told.
+/// Has every panic from here on kill what this program has launched and not let go yet, before it is reported.
 pub(crate) fn end_what_was_launched() {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -60,15 +60,15 @@ pub(crate) fn can_be_asked() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether the answer to `question` is yes; without an answer it is no.
+/// Asks `question` and returns whether the answer is yes; a missing answer means no.
 ///
 /// # Errors
-/// When the terminal cannot be read, or an interruption comes in place of an answer.
+/// When the terminal cannot be read, or an interruption comes instead of an answer.
 pub(crate) fn confirmed(question: &str) -> Result<bool, CommandError> {
     let terminal = Term::stderr();
     let prompt = Confirm::new().with_prompt(harmless(question)).default(false);
     prompt.interact_on(&terminal).map_err(|error| {
-        // The question has hidden the cursor and left it on its own line. The error itself is what is told, whatever becomes of this.
+        // The question has hidden the cursor and left it on its own line. The error itself is reported, whatever becomes of this.
         let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
         error.into()
     })

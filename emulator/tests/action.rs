@@ -71,7 +71,7 @@ impl Runner {
         script.finished().await.unwrap()
     }
 
-    /// Exports what an emulator has whose status is `json`, told with this exit status.
+    /// Exports what an emulator has whose status is `json`, reported with this exit status.
     async fn export(&self, json: &str, exit: u8) -> (bool, String) {
         fs::write(self.path("status"), json).unwrap();
         self.stand_in("emulator", &format!(r#"cat "$RUNNER_TEMP/status"; exit {exit}"#));
@@ -124,8 +124,8 @@ async fn addresses_and_keys_are_exported_and_the_keys_masked_first() {
         (r#"["50%\n::error::forged"]"#, 1, "::warning::50%25%0A::error::forged\n"),
     ] {
         let runner = Runner::new();
-        let (success, told) = runner.export(&status.replace("REASONS", reasons), exit).await;
-        assert_eq!((success, told), (true, format!("::add-mask::s3cret\n{says}")));
+        let (success, output) = runner.export(&status.replace("REASONS", reasons), exit).await;
+        assert_eq!((success, output), (true, format!("::add-mask::s3cret\n{says}")));
         assert_eq!(
             runner.left("GITHUB_ENV"),
             "EMULATOR_BACKEND_2_URL=http://127.0.0.1:1\nSECRET_KEY=s3cret\n"
@@ -138,10 +138,10 @@ async fn an_emulator_that_does_not_run_any_more_is_told_with_its_reasons() {
     let broken = r#"{ "state": "broken", "reasons": ["the record is damaged"], "ports": [], "secrets": [] }"#;
     for (status, says) in [(broken, "::warning::the record is damaged\n"), ("", "")] {
         let runner = Runner::new();
-        let (success, told) = runner.export(status, 1).await;
+        let (success, output) = runner.export(status, 1).await;
         let error =
             "::error::the emulator does not run any more: see `emulator status` and `emulator logs`\n";
-        assert_eq!((success, told), (false, format!("{says}{error}")));
+        assert_eq!((success, output), (false, format!("{says}{error}")));
         assert_eq!(runner.left("GITHUB_ENV"), "");
     }
 }

@@ -149,7 +149,7 @@ async fn tell(
             live.machine.qmp.display()
         ));
     }
-    // Whoever answers does not stand still.
+    // A machine that answers is not paused.
     if let (State::Running(live), true) = (state, services.iter().all(|service| !service.healthy))
         && let Some(standstill) = Standstill::look(live).await
     {

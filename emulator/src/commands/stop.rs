@@ -60,12 +60,12 @@ impl Run for Stop {
             _ => format!("`{instance}` is {state} ({})", seconds(stopped.duration())),
         };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-        // It is stopped, and whoever watches exit codes alone should hear how.
+        // It is stopped, and callers that look at exit codes only should notice how.
         Ok(if stopped.ending == Ending::Crashed { Exit::Failed } else { Exit::Ok })
     }
 
     async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
-        // A machine whose stop was dropped goes on.
+        // A machine whose stop was dropped continues to run.
         context.instance().recover_interrupted(context.console).await?;
         if self.shutdown {
             let asked = "the guest may have been asked to power off, and does so then: `emulator stop --shutdown` waits for it";

@@ -1,4 +1,4 @@
-//! `emulator watch`: what goes on beside a running instance. `start` runs it; it ends with the machine.
+//! `emulator watch`: the process that accompanies a running instance. `start` runs it; it ends with the machine.
 
 use base::process::Cmd;
 use clap::Args;
@@ -22,7 +22,7 @@ impl Run for Watch {
     }
 }
 
-/// Starts that in a process of its own. The instance runs without it too, so that a failure is only told.
+/// Starts that in a process of its own. The instance runs without it too, so that a failure is only reported.
 pub(crate) fn spawn(context: &Context<'_>) {
     let spawned = std::env::current_exe().map_err(|error| error.to_string()).and_then(|program| {
         let instance = context.instance();

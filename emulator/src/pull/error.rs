@@ -15,7 +15,7 @@ use crate::exit::Exit;
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
-    /// Nobody has said where from.
+    /// No repository was given.
     #[error("no repository given")]
     NoRepo,
     /// There is no image, and none may be pulled.
@@ -33,7 +33,7 @@ pub(crate) enum PullError {
     /// There is no such image.
     #[error(transparent)]
     Find(#[from] FindError),
-    /// It is another's code, and nobody has accepted that.
+    /// It is another's code, and no one has accepted that.
     #[error("{origin} is code of {}, which is not `{repo}`", owner(.fork))]
     Fork { origin: String, repo: Repo, fork: Fork },
     /// What was to be downloaded without the API is not there, and so it is the API that has to be asked.

@@ -55,9 +55,9 @@ fn a_host_without_qemu_is_unsupported_and_told_what_to_do() {
 #[test]
 fn a_limit_that_is_too_low_for_a_machine_is_named_before_anything_is_used() {
     let emulator = Emulator::new();
-    for (limit, told) in [("-n 40", "40 files open"), ("-t 60", "60 s of processor time")] {
+    for (limit, cause) in [("-n 40", "40 files open"), ("-t 60", "60 s of processor time")] {
         let shown = emulator.run_limited(limit, &["start"]);
-        assert!(shown.starts_with("exit 1\n") && shown.contains(told), "{shown}");
+        assert!(shown.starts_with("exit 1\n") && shown.contains(cause), "{shown}");
         assert!(shown.contains("hint: allow it with `ulimit"), "{shown}");
     }
 }

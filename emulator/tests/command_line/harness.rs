@@ -116,7 +116,7 @@ impl Emulator {
         // It holds the program's end, and the terminal ends with the last holder.
         drop(command);
         let (mut shown, mut block, mut answered) = (String::new(), [0; 4096], false);
-        // A terminal that nobody holds any more reads as an error.
+        // A terminal that no one holds any more reads as an error.
         while let Ok(length @ 1..) = terminal.read(&mut block) {
             shown.push_str(&String::from_utf8_lossy(&block[..length]));
             if !answered && shown.contains(question) {
@@ -157,7 +157,7 @@ impl Emulator {
         (output.status.code().unwrap(), output.stdout)
     }
 
-    /// Exit code of a process whose stdout nobody reads.
+    /// Exit code of a process whose stdout no one reads.
     pub(crate) fn run_into_closed_pipe(&self, args: &[&str]) -> i32 {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -220,7 +220,7 @@ fn terminal() -> (File, File) {
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let name = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
     let user = File::options().read(true).write(true).open(name).unwrap();
-    // Typed before the program reads keys, Ctrl-C is kept for it, as other keys are: nobody here could be sent a signal.
+    // Typed before the program reads keys, Ctrl-C is kept for it, as other keys are: no one here could be sent a signal.
     #[expect(clippy::disallowed_methods, reason = "it prepares the terminal")]
     let mut stty = Command::new("stty");
     assert!(stty.arg("-isig").stdin(user.try_clone().unwrap()).status().unwrap().success());

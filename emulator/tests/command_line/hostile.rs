@@ -103,7 +103,7 @@ impl Hostile {
         Self { emulator, record, live, suspended }
     }
 
-    /// Runs a command after the documents of the instance have been written anew, with `changed` in the place of one.
+    /// Runs a command after the documents of the instance have been written again, with `changed` instead of one.
     fn run(&self, document: &str, changed: &[u8], args: &[&str]) -> String {
         let _ = fs::remove_dir_all(self.emulator.path("instances"));
         self.emulator.write(RECORD, &self.record.to_string());

@@ -19,7 +19,7 @@ pub(crate) const FILE: &str = "stack-emulator-amd64.qcow2";
 pub(crate) const IMAGE: &str = "images/stack-emulator-amd64.qcow2";
 pub(crate) const PART: &str = "downloads/stack-emulator-amd64.qcow2.part";
 
-/// An image, told from others by its kernel.
+/// An image, distinguished from others by its kernel.
 pub(crate) fn image(arch: Arch, kernel: &str) -> Vec<u8> {
     fake_image::image(&fake_image::manifest(arch), kernel)
 }
@@ -67,7 +67,7 @@ impl Hub {
         Self { emulator: emulator.with("GITHUB_TOKEN", "good"), server }
     }
 
-    /// Publishes `bytes` as the newest image of `dev`, in place of the last one.
+    /// Publishes `bytes` as the newest image of `dev`, instead of the last one.
     pub(crate) fn publish(&self, bytes: Vec<u8>) {
         let mut world = self.server.world();
         world.repo(REPO).releases.clear();

@@ -93,7 +93,7 @@ fn what_an_instance_may_need_that_cannot_be_looked_at_is_not_pruned() {
     assert!(hub.emulator.run(&["status", "--instance", "a"]).contains("state     broken"));
 
     let elsewhere = hub.emulator.path("elsewhere");
-    let told = |path: &Path| {
+    let reported = |path: &Path| {
         is_kept();
         for args in [&["status", "--instance", "a"][..], &["start", "--instance", "a", "--offline"]] {
             let shown = hub.emulator.run(args);
@@ -106,12 +106,12 @@ fn what_an_instance_may_need_that_cannot_be_looked_at_is_not_pruned() {
         }
     };
     symlink("/no/such/disk/instance.json", &record).unwrap();
-    told(&record);
+    reported(&record);
     fs::remove_file(&record).unwrap();
     for moved in [instance, hub.emulator.path("instances")] {
         fs::rename(&moved, &elsewhere).unwrap();
         symlink("/no/such/disk", &moved).unwrap();
-        told(&moved);
+        reported(&moved);
         fs::remove_file(&moved).unwrap();
         fs::rename(&elsewhere, &moved).unwrap();
     }

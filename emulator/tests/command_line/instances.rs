@@ -260,12 +260,12 @@ fn a_deletion_needs_a_yes_where_nobody_can_be_asked() {
 
     hint: confirm with `emulator delete off --yes`
     ");
-    insta::assert_snapshot!(emulator.run(&["delete", "nobody"]), @r"
+    insta::assert_snapshot!(emulator.run(&["delete", "unknown"]), @r"
     exit 2
     --- stdout
 
     --- stderr
-    error: there is no instance `nobody`: there is `asleep`, `awake`, `damaged`, `newer`, `off`
+    error: there is no instance `unknown`: there is `asleep`, `awake`, `damaged`, `newer`, `off`
 
     hint: see `emulator list`
     ");

@@ -1,6 +1,6 @@
-//! Pulls in which something goes wrong, from every source: the old image stays, and what can be gone on with is.
+//! Pulls in which something goes wrong, from every source: the old image stays, and what can be resumed is.
 //!
-//! A transfer that stands still is given up after half a minute; that, a shorter limit proves in `release`.
+//! A transfer that stands still is given up after half a minute; a test in `release` verifies that with a shorter limit.
 
 use std::fs;
 use std::time::Duration;
@@ -67,12 +67,12 @@ impl Case {
     /// Lets `rules` hold while it is pulled; nothing that comes then takes the place of `old`.
     fn fails(&self, exit: i32, says: &str, rules: impl IntoIterator<Item = Rule>, old: &[u8]) {
         let rules: Vec<_> = rules.into_iter().collect();
-        let told = format!("{:?}: {rules:?}", self.source);
+        let case = format!("{:?}: {rules:?}", self.source);
         for rule in rules {
             self.hub.server.rule(rule);
         }
         let shown = self.hub.pull(&self.args());
-        assert!(shown.starts_with(&format!("exit {exit}\n")) && shown.contains(says), "{told}: {shown}");
+        assert!(shown.starts_with(&format!("exit {exit}\n")) && shown.contains(says), "{case}: {shown}");
         self.hub.has(old);
         self.hub.server.clear_rules();
     }
@@ -104,7 +104,7 @@ fn limit(status: u16, retry_after: bool) -> Fault {
     Fault::RateLimit { status, reset_in: Duration::from_hours(1), retry_after }
 }
 
-/// What does not pass: told, with the right exit code, and the next pull succeeds.
+/// Permanent failures: reported, with the right exit code, and the next pull succeeds.
 fn the_old_image_stays(source: Source) {
     let mut case = Case::new(source);
     let old = image(Arch::Amd64, "old");
@@ -137,7 +137,7 @@ fn the_old_image_stays(source: Source) {
     case.succeeds([], &new);
 }
 
-/// What passes: nobody notices.
+/// Transient failures: no one notices.
 fn what_passes_is_waited_for(source: Source) {
     let mut case = Case::new(source);
     let bytes = image(Arch::Amd64, "kernel");
@@ -293,9 +293,9 @@ async fn a_pull_that_is_killed_after_the_last_byte_downloads_nothing_again() {
     hub.emulator.write("images/.lock", "");
     let lock = hub.emulator.lock("images/.lock");
     let mut pull = hub.emulator.start(&["pull", "--skip-snapshot"]);
-    // It is proved by now, and waits for its place.
-    let proved = hub.emulator.path("images/.incoming-amd64.boot");
-    let waits = async || proved.exists().then_some(());
+    // It is verified by now, and waits to be renamed.
+    let verified = hub.emulator.path("images/.incoming-amd64.boot");
+    let waits = async || verified.exists().then_some(());
     wait::until(Duration::from_secs(30), waits).await.unwrap();
     pull.kill().unwrap();
     pull.wait().unwrap();

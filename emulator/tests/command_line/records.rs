@@ -34,7 +34,7 @@ fn a_damaged_record_is_broken_with_the_reason_and_reset_is_the_way_out() {
     ");
 }
 
-/// Something that is no record, by what is said of it.
+/// Something that is not a record, by what is said of it.
 struct NoRecord {
     reason: &'static str,
     put: fn(&Path) -> io::Result<()>,

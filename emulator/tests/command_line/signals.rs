@@ -1,4 +1,4 @@
-//! Signals that whoever starts the program ignores, or does not.
+//! Signals that the calling process ignores, or does not.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
