@@ -72,7 +72,7 @@ pub struct ImageRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum BootFilesError {
     /// There is no image.
-    #[error("there is not an image for {arch}: `{}` does not exist", path.display())]
+    #[error("there is no image for {arch}: `{}` does not exist", path.display())]
     NoImage {
         /// The architecture that was asked for.
         arch: Arch,
@@ -426,7 +426,7 @@ mod tests {
     async fn a_missing_image_is_named_with_its_architecture() {
         let (_root, home) = home();
         let error = BootFiles::of(&home, Arch::Arm64, &img()).await.unwrap_err();
-        assert!(error.to_string().starts_with("there is not an image for arm64: `/"), "{error}");
+        assert!(error.to_string().starts_with("there is no image for arm64: `/"), "{error}");
     }
 
     #[tokio::test]

@@ -120,8 +120,8 @@ pub enum PlanError {
     /// There is no image to publish.
     #[error("there is no image `stack-emulator-<arch>.qcow2` in `{}`", .0.display())]
     NoImage(PathBuf),
-    /// There is not an image for one of the architectures.
-    #[error("there is not an image for {arch} in `{}`, and a build is published for every architecture at once", dir.display())]
+    /// There is no image for one of the architectures.
+    #[error("there is no image for {arch} in `{}`, and a build is published for every architecture at once", dir.display())]
     Incomplete {
         /// Where the images are.
         dir: PathBuf,

@@ -124,7 +124,7 @@ fn a_build_is_for_every_architecture_unless_one_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let images = [image(dir.path(), Arch::Amd64, NEW)];
     let error = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap_err();
-    assert!(error.to_string().starts_with("there is not an image for arm64 in `"), "{error}");
+    assert!(error.to_string().starts_with("there is no image for arm64 in `"), "{error}");
     let choices = Choices { incomplete: true, ..Choices::default() };
     let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
     assert!(plan.releases.iter().all(|release| release.assets.len() == 1));

@@ -101,7 +101,7 @@ impl Bench {
             console.report(&Event::Warning(&warning));
         }
         let arch =
-            self.arch.or_else(Arch::host).context("there is not an image for this machine's architecture")?;
+            self.arch.or_else(Arch::host).context("there is no image for this machine's architecture")?;
         if self.download {
             return self.download(arch, console).await;
         }

@@ -27,7 +27,7 @@ pub(crate) struct Quickstart {}
 impl Quickstart {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         let start = Instant::now();
-        let arch = Arch::host().context("there is not an image for this machine's architecture")?;
+        let arch = Arch::host().context("there is no image for this machine's architecture")?;
         let home = Home::from_env().context("there is no home to work in")?;
         let timings = Timings::new(console);
         build_qemu::ensure(&home, &[arch], &timings).await?;
