@@ -15,7 +15,7 @@ use crate::printer::properties;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunView<'a> {
     pub(crate) started_by: Option<StartedBy>,
-    /// Why it was booted, where it should have gone on from saved memory.
+    /// Why it was booted, where it should have resumed from saved memory.
     pub(crate) cold_because: Option<&'a str>,
     /// Whether the services have secrets of this session, or the image's placeholders.
     pub(crate) rotated: Option<bool>,
