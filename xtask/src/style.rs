@@ -169,6 +169,16 @@ fn documents_and_code_are_in_plain_english() {
 }
 
 #[test]
+fn errors_of_every_crate_are_in_plain_english() {
+    let mut bad = Vec::new();
+    for (path, text) in all("rs").iter().filter(|(path, _)| path != OWN) {
+        let errors = text.lines().filter(|line| line.trim_start().starts_with("#[error("));
+        bad.extend(errors.flat_map(bad_words).map(|word| format!("{path}: {word}")));
+    }
+    assert!(bad.is_empty(), "`STYLE.md` has better words for these:\n{}", bad.join("\n"));
+}
+
+#[test]
 fn names_of_tests_are_short() {
     let mut long = Vec::new();
     for (path, text) in all("rs") {

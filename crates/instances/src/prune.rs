@@ -169,7 +169,7 @@ mod tests {
     use crate::snapshot::SnapshotDir;
 
     #[tokio::test]
-    async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull_even_if_no_record_needs_it() {
+    async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         let images = Images::new(&home);

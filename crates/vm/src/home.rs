@@ -24,7 +24,7 @@ pub enum HomeError {
     /// Nothing names a place, though there is this variable.
     #[error("there is no home directory: neither `{HOME_VARIABLE}` nor `HOME` is set{}", to_anything(*.0))]
     Nowhere(Option<&'static str>),
-    /// The working directory, which the path is relative to, cannot be told.
+    /// The working directory, which the path is relative to; it cannot be determined.
     #[error("`{HOME_VARIABLE}` is relative to a working directory that cannot be found")]
     Relative(#[source] std::io::Error),
     /// Nothing can be made in it.
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_set_to_nothing_is_told_as_that() {
+    fn a_variable_that_is_set_to_nothing_is_reported_as_that() {
         assert_eq!(
             HomeError::Nowhere(Some("HOME")).to_string(),
             "there is no home directory: neither `STACK_EMULATOR_HOME` nor `HOME` is set to anything; `HOME` is set to nothing"

@@ -1,4 +1,4 @@
-//! Pulls an image from GitHub or from a file, for `pull` and for a `start` without one: what a person is asked and told. How it is
+//! Pulls an image from GitHub or from a file, for `pull` and for a `start` without one: what a person is asked and shown. How it is
 //! fetched, verified and installed is in `instances`.
 
 use std::path::PathBuf;

@@ -225,7 +225,7 @@ mod tests {
         start Initialise PostgreSQL
           creating template1
         end provision-30-database true
-        start Power the machine off
+        start Power off the machine
         end power-off true
         ");
         assert_eq!(watch.state(), &State::Done);

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_machine_whose_state_is_kept_does_not_go_on_when_its_monitor_refuses_to_end_it() {
+    async fn a_machine_whose_state_is_kept_ends_though_its_monitor_refuses() {
         let dir = tempfile::tempdir().unwrap();
         let cmd = Cmd::new("sh").args(["-c", "exec sleep 600"]);
         let launched = Launched::start(&cmd, &dir.path().join("log")).unwrap();
