@@ -25,7 +25,7 @@ pub enum EnvironmentError {
         source: dotenvy::Error,
     },
     /// It has a line that is not a variable. The line itself, which may hold a secret, is not shown.
-    #[error("the environment file `{}` has a line that is no variable", path.display())]
+    #[error("the environment file `{}` has a line that is not a variable", path.display())]
     Line {
         /// The file.
         path: PathBuf,
