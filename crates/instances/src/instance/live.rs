@@ -38,7 +38,7 @@ pub enum StartedBy {
     Suspended,
 }
 
-/// Version of the live record's format that this program writes. It reads the one before too: see [`flat`].
+/// Version of the live record's format that this program writes. It reads the one before too.
 pub const LIVE_VERSION: u32 = 2;
 
 /// What runs now.
