@@ -37,7 +37,7 @@ pub(crate) struct Test {
 }
 
 /// Packages for Linux: the guest's programs, what makes images, and what tests both.
-const LINUX_ONLY: [&str; 3] = ["guest", "image-build", "vm-tests"];
+const LINUX_ONLY: [&str; 4] = ["guest", "image-build", "product", "vm-tests"];
 
 impl Test {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
@@ -96,7 +96,8 @@ mod tests {
     fn elsewhere_than_on_linux_the_packages_for_linux_are_left_out() {
         assert_eq!(checked_on("linux"), ["--workspace"]);
         assert!(tested_on("linux").is_empty());
-        let elsewhere = "--workspace --exclude guest --exclude image-build --exclude vm-tests";
+        let elsewhere =
+            "--workspace --exclude guest --exclude image-build --exclude product --exclude vm-tests";
         assert_eq!(checked_on("macos").join(" "), elsewhere);
         assert_eq!(tested_on("macos").join(" "), elsewhere);
     }
