@@ -154,7 +154,7 @@ async fn tell(
         && let Some(standstill) = Standstill::look(live).await
     {
         let start = format!("`emulator start{}` continues it", hints::flag(&context.name));
-        reasons.push(format!("it stands still ({standstill}): {start}"));
+        reasons.push(format!("it is paused ({standstill}): {start}"));
     }
     let sick = services.iter().filter(|service| !service.healthy);
     reasons.extend(sick.map(|service| {

@@ -190,7 +190,7 @@ async fn a_full_disk_pauses_the_machine_until_there_is_space() {
 
     let still_full = emulator.run(&START).await.expect(1);
     assert!(still_full.stderr.contains("No space left on device"), "{}", still_full.stderr);
-    assert!(still_full.stderr.contains("hint: make room"), "{}", still_full.stderr);
+    assert!(still_full.stderr.contains("hint: free space"), "{}", still_full.stderr);
 
     fs::remove_file(filler).unwrap();
     goes_on(&emulator).await;
@@ -216,7 +216,7 @@ async fn a_used_up_quota_pauses_the_machine_until_it_is_raised() {
     let still = emulator.run(&START).await.expect(1);
     let quota = ["Disk quota exceeded", "No space left on device"];
     assert!(quota.iter().any(|reason| still.stderr.contains(reason)), "{}", still.stderr);
-    assert!(still.stderr.contains("hint: make room"), "{}", still.stderr);
+    assert!(still.stderr.contains("hint: free space"), "{}", still.stderr);
 
     disk.lift().await;
     goes_on(&emulator).await;

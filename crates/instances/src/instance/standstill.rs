@@ -93,8 +93,7 @@ impl Instance {
     ) -> Result<Option<Released>, InstanceError> {
         let qmp = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await?;
         let Some(because) = Standstill::of(&qmp).await? else { return Ok(None) };
-        reporter
-            .report(&Report::Notice(&format!("`{}` stands still ({because}): it continues", self.name())));
+        reporter.report(&Report::Notice(&format!("`{}` is paused ({because}): continuing", self.name())));
         qmp.cancel_save(CANCEL_LIMIT).await?;
         // What was saved of it is of a machine that has gone on, and as large as its memory.
         suspension::forget(&self.dir)?;
