@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use base::variables;
 use base::wait::Backoff;
 use protocol::Secret;
@@ -158,6 +158,11 @@ pub enum Progress {
     Done,
     /// Something is still at work that has to end first: the sender asks again.
     Busy,
+}
+
+/// The answer of a service to an order that is not among those it takes.
+pub fn not_taken(order: Order) -> anyhow::Error {
+    anyhow!("`{order}` is for other services")
 }
 
 /// An answer of one line.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use axum::http::{Method, StatusCode};
 use guest::{
-    control::{Order, Progress, Socket},
+    control::{Order, Progress, Socket, not_taken},
     http_client::{HttpClient, Parts},
     service::{self, Event, Events},
 };
@@ -72,7 +72,7 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                             ticks.reset();
                             Ok(Progress::Done)
                         }
-                        order => Err(anyhow!("`{order}` is for other services")),
+                        order => Err(not_taken(order)),
                     };
                     call.answer(result).await;
                 } else {

@@ -6,11 +6,11 @@
 
 use std::{error::Error as _, fs, io, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use base::wait::Backoff;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use guest::{
-    control::{Call, Order, Progress, Secrets, Socket},
+    control::{Call, Order, Progress, Secrets, Socket, not_taken},
     report,
     service::{self, Event, Events},
 };
@@ -162,9 +162,7 @@ impl Keys {
             Order::Renew => self.renew(&call.secrets).await.map(|()| Progress::Done),
             Order::Drain => self.is_at_rest().await,
             Order::Flush => self.checkpoint().await.map(|()| Progress::Done),
-            order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => {
-                bail!("`{order}` is for other services")
-            }
+            order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => Err(not_taken(order)),
         }
     }
 

@@ -7,7 +7,6 @@ mod routes;
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use axum::{
     Router,
     extract::{Request, State},
@@ -16,7 +15,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use guest::{
-    control::{Call, Order, Progress, Socket},
+    control::{Call, Order, Progress, Socket, not_taken},
     http_server::Service,
     service,
 };
@@ -85,7 +84,7 @@ async fn carry_out(call: Call, backend: &Backend) {
             tokio::spawn(async move { call.answer(warm_up::quietly().await.map(|()| Progress::Done)).await });
             return;
         }
-        order @ (Order::Renew | Order::Flush) => Err(anyhow!("`{order}` is for other services")),
+        order @ (Order::Renew | Order::Flush) => Err(not_taken(order)),
     };
     call.answer(result).await;
 }

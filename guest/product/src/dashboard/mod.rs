@@ -11,7 +11,6 @@ mod status;
 mod times;
 mod users;
 
-use anyhow::anyhow;
 use axum::{
     Router,
     extract::{Request, State},
@@ -21,7 +20,7 @@ use axum::{
     routing::{get, post},
 };
 use guest::{
-    control::{Call, Order, Progress, Socket},
+    control::{Call, Order, Progress, Socket, not_taken},
     http_server::Service,
     service,
 };
@@ -90,7 +89,7 @@ async fn carry_out(call: Call, dashboard: &Dashboard) {
             dashboard.store.drain();
             Ok(Progress::Done)
         }
-        order => Err(anyhow!("`{order}` is for other services")),
+        order => Err(not_taken(order)),
     };
     call.answer(result).await;
 }
