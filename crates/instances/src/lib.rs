@@ -2,6 +2,7 @@
 //!
 //! Never prints: what happens is reported as [`base::events`].
 
+pub mod attendant;
 pub mod checked;
 pub mod doctor;
 pub mod failure;

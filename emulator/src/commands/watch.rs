@@ -1,7 +1,8 @@
-//! `emulator watch`: the process that accompanies a running instance. `start` runs it; it ends with the machine.
+//! `emulator watch`: the attendant of a running instance. `start` runs it; it ends with the machine.
 
 use base::process::Cmd;
 use clap::Args;
+use instances::attendant;
 use vm::home::HOME_VARIABLE;
 
 use super::Run;
@@ -17,7 +18,7 @@ impl Run for Watch {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        context.instance().watch().await?;
+        attendant::attend(&context.instance()).await?;
         Ok(Exit::Ok)
     }
 }

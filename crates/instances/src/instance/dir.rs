@@ -120,12 +120,12 @@ impl InstanceDir {
         self.root.join("logs")
     }
 
-    /// Held by the process that keeps the guest's clock right.
+    /// Held by the attendant.
     pub fn watch_lock(&self) -> PathBuf {
         self.root.join(".watch.lock")
     }
 
-    /// What that process has to say.
+    /// Messages of the attendant.
     pub fn watch_log(&self) -> PathBuf {
         self.logs().join("watch.log")
     }
@@ -146,7 +146,7 @@ impl InstanceDir {
     }
 
     /// Where what was in `log` before is kept.
-    pub(super) fn previous(log: &Path) -> PathBuf {
+    pub(crate) fn previous(log: &Path) -> PathBuf {
         let mut previous = log.to_owned().into_os_string();
         previous.push(".1");
         previous.into()

@@ -26,7 +26,6 @@ mod hold;
 mod journal;
 mod line;
 pub mod live;
-mod log_limit;
 pub mod logs;
 mod meanwhile;
 mod needs;
@@ -45,7 +44,6 @@ pub mod state;
 pub mod stop;
 mod suspend;
 pub mod suspension;
-mod watch;
 
 use crate::name::InstanceName;
 use concern::Concern;
@@ -312,7 +310,7 @@ fn remove(path: &Path) -> Result<bool, FileError> {
 }
 
 /// Removes a directory with all that is in it, if it is there.
-fn remove_dir(path: &Path) -> Result<(), FileError> {
+pub(crate) fn remove_dir(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of("remove", path)(error)),
         _ => Ok(()),
@@ -566,7 +564,7 @@ mod tests {
         fs::write(dir.serial_log(), "booted\n").unwrap();
         instance.logs(query(Some(logs::SERIAL)), take).await.unwrap();
         instance.recover_interrupted(&Silent).await.unwrap();
-        instance.watch().await.unwrap();
+        crate::attendant::attend(instance).await.unwrap();
         assert!(it.has_data() && dir.live().exists());
 
         // Its end shows by its disk.

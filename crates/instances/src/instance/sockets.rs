@@ -22,7 +22,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the monitor's is among them, does not answer, or QEMU cannot make the others; and when they are not seen from here even then.
-    pub(super) async fn mend_sockets(&self, live: &Live) -> Result<(), InstanceError> {
+    pub(crate) async fn mend_sockets(&self, live: &Live) -> Result<(), InstanceError> {
         let gone = |path: PathBuf| Err(InstanceError::SocketGone { name: self.name.clone(), path });
         if live.has_lost_monitor() {
             return gone(live.machine.qmp.clone());

@@ -1,4 +1,4 @@
-//! An end to logs: QEMU appends what a guest says to its console for as long as the guest says something.
+//! The logs of a machine, kept short: QEMU appends what a guest writes to its console for as long as the guest writes.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -6,15 +6,24 @@ use std::path::Path;
 
 use base::files::create_private_file;
 
-/// Bytes that a log may have.
-pub(super) const LIMIT: u64 = 8 << 20;
+use crate::instance::dir::InstanceDir;
 
-/// Moves the last `limit` bytes of the log at `path` into `previous` once there are more, and begins anew. Whoever writes to it must
-/// append, as QEMU does; what is written at that very moment is lost.
+/// Bytes that a log may have.
+const LIMIT: u64 = 8 << 20;
+
+/// Shortens those of the instance in `dir`. What cannot be shortened now, as on a full disk, is tried again the next time.
+pub(super) fn shorten(dir: &InstanceDir) {
+    for log in [dir.serial_log(), dir.qemu_log(), dir.watch_log()] {
+        let _ = enforce(&log, &InstanceDir::previous(&log), LIMIT);
+    }
+}
+
+/// Moves the last `limit` bytes of the log at `path` into `previous` once there are more, and starts again. The process that
+/// writes to it must append, as QEMU does; what is written at that very moment is lost.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub(super) fn enforce(path: &Path, previous: &Path, limit: u64) -> io::Result<()> {
+fn enforce(path: &Path, previous: &Path, limit: u64) -> io::Result<()> {
     let mut log = match File::options().read(true).write(true).open(path) {
         Ok(log) => log,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

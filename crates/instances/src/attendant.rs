@@ -1,0 +1,52 @@
+//! The attendant: the one process of the host that stays beside a running machine, and ends with it.
+
+use std::time::Duration;
+
+use base::files::{FileLock, present};
+use base::jumps::Jumps;
+
+use crate::instance::Instance;
+use crate::instance::error::InstanceError;
+use crate::instance::live::Live;
+use crate::instance::state::State;
+
+mod clock;
+mod logs;
+mod spent;
+
+/// How often the machine is looked after, besides after each jump of the host's clock: an emulated clock drifts.
+const PACE: Duration = Duration::from_mins(1);
+
+/// Attends the machine of `instance` until it ends. Returns at once when no machine runs, or another process attends it already.
+///
+/// # Errors
+/// When the instance cannot be inspected, or what its machine no longer needs cannot be removed.
+pub async fn attend(instance: &Instance) -> Result<(), InstanceError> {
+    let dir = instance.dir();
+    if !present(dir.root())? {
+        return Ok(());
+    }
+    let Some(_lock) = FileLock::try_acquire(&dir.watch_lock())? else { return Ok(()) };
+    let State::Running(live) = instance.state()? else { return Ok(()) };
+    let Some(process) = live.machine.process else { return Ok(()) };
+    spent::remove(dir)?;
+    // At any moment: the next machine gets its attendant only when this one has ended.
+    tokio::select! {
+        ended = process.ended() => Ok(ended?),
+        () = look_after(instance, &live) => Ok(()),
+    }
+}
+
+async fn look_after(instance: &Instance, live: &Live) {
+    let mut jumps = Jumps::from_now();
+    loop {
+        // A guest that does not answer is the concern of health; its clock is set the next time.
+        let _ = instance.mend_sockets(live).await;
+        let _ = clock::set(live).await;
+        logs::shorten(instance.dir());
+        tokio::select! {
+            () = jumps.next() => {}
+            () = tokio::time::sleep(PACE) => {}
+        }
+    }
+}
