@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use base::process::Cmd;
+use instances::home::HomeExt;
 use instances::instance::record::{self, Record};
 use serde_json::{Value, json};
 

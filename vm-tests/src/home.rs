@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base::process::Cmd;
 use image::arch::Arch;
 use image::manifest::Manifest;
+use instances::home::HomeExt;
 use tempfile::TempDir;
 use vm::home::Home;
 

@@ -7,6 +7,7 @@ pub mod checked;
 pub mod doctor;
 pub mod failure;
 mod guest_link;
+pub mod home;
 pub mod images;
 pub mod instance;
 pub mod name;

@@ -13,8 +13,10 @@ use vm::boot_files::UNFINISHED;
 use vm::disk_lock;
 use vm::home::Home;
 
+use crate::home::HomeExt;
+use crate::images::files::{INCOMING, boot_files, role};
+use crate::images::store::Images;
 use crate::images::users::Users;
-use crate::images::{INCOMING, Images, boot_files, role};
 use crate::instance::registry::Registry;
 use crate::snapshot::store::Store;
 
@@ -160,12 +162,11 @@ fn deleted_instances(registry: &Registry<'_>, rehearsal: bool) -> Result<Vec<Unn
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use base::digest;
     use base::events::Silent;
 
-    use base::digest;
-    use vm::home;
-
     use super::*;
+    use crate::images::files::superseded;
     use crate::snapshot::SnapshotDir;
 
     #[tokio::test]
@@ -176,7 +177,7 @@ mod tests {
         let image = home.image(Arch::Amd64);
         create_private_dir(&home.images()).unwrap();
         fs::write(&image, "image").unwrap();
-        let kept = home::superseded(&image, digest::of_bytes(b"image"));
+        let kept = superseded(&image, digest::of_bytes(b"image"));
 
         images.keep_old(Arch::Amd64, &Registry::new(&home)).unwrap();
         assert!(!kept.exists());

@@ -1,6 +1,7 @@
-//! The emulator's home directory. `docs/home.md` documents every name in this module.
+//! The emulator's home directory, and what any program that runs a machine keeps in it: images and QEMU. `docs/home.md` documents
+//! every name in this module.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use base::digest::Sha256;
 use base::variables;
@@ -9,7 +10,7 @@ use image::arch::Arch;
 use crate::error::{Class, Explain};
 use crate::utf8::{self, NotUtf8};
 
-/// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
+/// Hexadecimal digits of a program's SHA-256 in the name of what is known about it.
 const NAME_DIGITS: usize = 16;
 
 /// Environment variable that names the home directory.
@@ -119,18 +120,6 @@ impl Home {
         &self.0
     }
 
-    /// How a record names the file at `path`: from the home on where it is in the home, which may be moved.
-    pub fn named(&self, path: &Path) -> PathBuf {
-        let leads_out = |inside: &&Path| inside.components().any(|part| part == Component::ParentDir);
-        let inside = path.strip_prefix(&self.0).ok().filter(|inside| !leads_out(inside));
-        inside.unwrap_or(path).to_owned()
-    }
-
-    /// Where the file is that a record [names](Self::named) `path`.
-    pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.0.join(path)
-    }
-
     /// Images, and beside each its boot files.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")
@@ -144,46 +133,6 @@ impl Home {
     /// What was read out of the image for `arch`: manifest, kernel, initrd, and the image that they belong to.
     pub fn boot_files(&self, arch: Arch) -> PathBuf {
         self.images().join(format!("stack-emulator-{arch}.boot"))
-    }
-
-    /// Where the image for `arch` came from.
-    pub fn image_origin(&self, arch: Arch) -> PathBuf {
-        self.images().join(format!("stack-emulator-{arch}.origin.json"))
-    }
-
-    /// Held exclusively by a command that replaces or removes images, shared by commands that begin to use one.
-    pub fn images_lock(&self) -> PathBuf {
-        self.images().join(".lock")
-    }
-
-    /// Unfinished downloads.
-    pub fn downloads(&self) -> PathBuf {
-        self.0.join("downloads")
-    }
-
-    /// What the image for `arch` is downloaded as; until it is whole, its name ends in `.part`.
-    pub fn download(&self, arch: Arch) -> PathBuf {
-        self.downloads().join(arch.image_file())
-    }
-
-    /// Held by the command that downloads the image for `arch`.
-    pub fn download_lock(&self, arch: Arch) -> PathBuf {
-        self.downloads().join(format!(".{}.lock", arch.image_file()))
-    }
-
-    /// One directory an instance.
-    pub fn instances(&self) -> PathBuf {
-        self.0.join("instances")
-    }
-
-    /// One directory a snapshot.
-    pub fn snapshots(&self) -> PathBuf {
-        self.0.join("snapshots")
-    }
-
-    /// Logs of the last capture that failed.
-    pub fn failed_capture(&self) -> PathBuf {
-        self.snapshots().join(".failed-capture")
     }
 
     /// QEMU builds, one prefix each, and what is known about them.
@@ -212,27 +161,9 @@ impl Home {
     }
 }
 
-/// What the image at `path` is called once another one is in its place.
-pub fn superseded(path: &Path, sha256: Sha256) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let digits = sha256.first_digits(NAME_DIGITS);
-    path.with_file_name(format!("{stem}-{digits}.qcow2"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_in_the_home_moves_with_it_and_what_is_elsewhere_stays() {
-        let (old, new) = (Home::new("/old"), Home::new("/new"));
-        let image = old.named(&old.image(Arch::Amd64));
-        assert_eq!(image, Path::new("images/stack-emulator-amd64.qcow2"));
-        assert_eq!(new.resolve(&image), new.image(Arch::Amd64));
-        for elsewhere in ["/older/image", "/old/../image"] {
-            assert_eq!(new.resolve(&old.named(Path::new(elsewhere))), Path::new(elsewhere));
-        }
-    }
 
     #[test]
     fn a_variable_that_is_set_to_nothing_is_reported_as_that() {
@@ -248,6 +179,5 @@ mod tests {
         let home = Home::new("/h");
         assert_eq!(home.image(Arch::Amd64), Path::new("/h/images/stack-emulator-amd64.qcow2"));
         assert_eq!(home.boot_files(Arch::Arm64), Path::new("/h/images/stack-emulator-arm64.boot"));
-        assert_eq!(home.instances(), Path::new("/h/instances"));
     }
 }

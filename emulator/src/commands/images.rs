@@ -54,10 +54,10 @@ impl Run for Images {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let images = images::Images::new(&context.home);
-        let users = Registry::new(&context.home);
-        warn_of_unknown(context, &users)?;
-        let listed = images.list(&users).map_err(InstanceError::from)?;
+        let images = store::Images::new(&context.home);
+        let registry = Registry::new(&context.home);
+        warn_of_unknown(context, &registry)?;
+        let listed = images.list(&registry).map_err(InstanceError::from)?;
         let report = Report { images: listed.iter().map(view).collect() };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
@@ -66,7 +66,7 @@ impl Run for Images {
 
 /// Says because of which instances nothing counts as unneeded.
 pub(super) fn warn_of_unknown(context: &Context<'_>, users: &dyn Users) -> Result<(), CommandError> {
-    for (name, why) in images::Images::unknown(users).map_err(InstanceError::from)? {
+    for (name, why) in users::unknown(users).map_err(InstanceError::from)? {
         let text = format!("instance `{name}` may have data on any image or snapshot: {why}");
         context.console.report(&Event::Warning(&text));
     }

@@ -8,6 +8,7 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use instances::home::HomeExt;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 

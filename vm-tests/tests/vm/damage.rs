@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use base::process::Cmd;
+use instances::home::HomeExt;
 use instances::instance::live::Live;
 use instances::instance::record;
 use serde_json::Value;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::wait;
+use instances::home::HomeExt;
 use serde_json::{Value, json};
 use vm_tests::emulator::{Emulator, START, Started};
 use vm_tests::quota_disk::QuotaDisk;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::wait;
+use instances::home::HomeExt;
 use rustix::process::Signal;
 use vm_tests::emulator::{Emulator, START};
 use vm_tests::followed::Followed;

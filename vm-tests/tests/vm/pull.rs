@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fake_github::{Content, Fault, GitHub, Place, Release, Rule};
 use image::arch::Arch;
+use instances::home::HomeExt;
 use time::OffsetDateTime;
 use vm::disk::QemuImg;
 use vm::machine::DiskFile;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use base::process::Cmd;
 use base::wait::Backoff;
+use instances::home::HomeExt;
 use tokio::task::JoinHandle;
 use vm_tests::emulator::Emulator;
 use vm_tests::processes;

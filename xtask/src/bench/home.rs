@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base::events::{Event, Reporter, Silent};
 use base::files::{FileError, create_private_dir};
 use image::arch::Arch;
+use instances::home::HomeExt;
 use instances::instance::Instance;
 use instances::name::InstanceName;
 use tempfile::TempDir;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use base::digest::Sha256;
 use base::files;
 use serde::{Deserialize, Serialize};
-use vm::home::{self, Home};
+use vm::home::Home;
+
+use super::files::superseded;
+use crate::home::HomeExt;
 
 /// Which image, by content. A qcow2 overlay is garbage on top of any other one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +26,7 @@ impl ImageIdentity {
     /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
     pub fn location(&self, home: &Home) -> PathBuf {
         let path = home.resolve(&self.path);
-        let kept = home::superseded(&path, self.sha256);
+        let kept = superseded(&path, self.sha256);
         // Where it cannot be looked at, what lies beside it cannot either, and that is told.
         if files::present(&kept).unwrap_or(false) { kept } else { path }
     }

@@ -15,8 +15,9 @@ use vm::error::{Class, Explain};
 use vm::home::Home;
 use vm::qemu::{QemuError, find_img};
 
+use super::store::{Images, Origin};
 use super::users::Users;
-use super::{Images, Origin};
+use crate::home::HomeExt;
 
 /// An image to be pulled into a home.
 pub struct Pull<'a> {

@@ -58,3 +58,15 @@ impl User {
         }
     }
 }
+
+/// The instances that may have data on any image and any snapshot, and why that is not known.
+///
+/// # Errors
+/// When the instances cannot be listed.
+pub fn unknown(users: &dyn Users) -> Result<Vec<(InstanceName, String)>, FileError> {
+    let unknown = |user: User| match user.needs {
+        Needs::Any(why) => Some((user.name, why)),
+        Needs::Of { .. } => None,
+    };
+    Ok(users.users()?.into_iter().filter_map(unknown).collect())
+}

@@ -8,7 +8,7 @@ use super::error::InstanceError;
 use super::record::Record;
 use super::registry::Registry;
 use super::start::MachineOptions;
-use crate::images::Images;
+use crate::images::store::Images;
 use crate::snapshot::Snapshot;
 
 /// What a person asks of a capture.

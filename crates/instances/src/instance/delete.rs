@@ -119,6 +119,7 @@ mod tests {
 
     use super::super::record::{self, Record};
     use super::*;
+    use crate::home::HomeExt;
 
     fn instances(home: &Path) -> PathBuf {
         Home::new(home).instances()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vm::home::Home;
 
+use crate::home::HomeExt;
 use crate::name::InstanceName;
 use crate::saved::files::StateFiles;
 use crate::snapshot::SnapshotDir;

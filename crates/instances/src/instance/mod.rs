@@ -45,6 +45,7 @@ pub mod stop;
 mod suspend;
 pub mod suspension;
 
+use crate::home::HomeExt;
 use crate::name::InstanceName;
 use concern::Concern;
 use dir::InstanceDir;

@@ -15,6 +15,7 @@ use super::needs;
 use super::record::{self, Record};
 use super::state::State;
 use super::suspension::Suspension;
+use crate::home::HomeExt;
 use crate::images::users::{User, Users};
 use crate::name::InstanceName;
 

@@ -16,6 +16,7 @@ use super::Instance;
 use super::error::InstanceError;
 use super::record::{ImageIdentity, Record, Session};
 use super::start::{MachinePlan, Origin, Plan};
+use crate::home::HomeExt;
 use crate::images;
 use crate::secrets;
 use crate::snapshot::SnapshotDir;
@@ -55,7 +56,7 @@ impl Instance {
         let boot = if path == self.home.image(arch) {
             BootFiles::of(&self.home, arch, img).await?
         } else if path.parent() == Some(self.home.images().as_path()) {
-            BootFiles::at(&path, &images::boot_files(&path), arch, img).await?
+            BootFiles::at(&path, &images::files::boot_files(&path), arch, img).await?
         } else {
             create_private_dir(self.dir.root())?;
             BootFiles::at(&path, &self.dir.boot_files(), arch, img).await?

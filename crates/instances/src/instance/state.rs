@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use crate::home::HomeExt;
 use base::dangling::if_present;
 use base::files::{FileError, FileLock, is_absence, present};
 use vm::process::{ProcessIdentity, VmProcessError};

@@ -19,6 +19,7 @@ use super::record::{self, Record, SCHEMA_VERSION};
 use super::removed::RemovedDisk;
 use super::standstill::{self, CANCEL_LIMIT};
 use super::suspension::{self, Suspension};
+use crate::home::HomeExt;
 use crate::saved::SavedState;
 use crate::saved::frozen::Proof;
 use crate::saved::save::Way;

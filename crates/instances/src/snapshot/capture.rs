@@ -34,6 +34,7 @@ use super::{Snapshot, SnapshotDir};
 use crate::checked;
 use crate::guest_link::message::Message;
 use crate::guest_link::settings;
+use crate::home::HomeExt;
 use crate::images::users::Users;
 use crate::name::InstanceName;
 use crate::ports::PublishedPort;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod manifest;
 pub mod store;
 
+use crate::home::HomeExt;
 use crate::saved::SavedState;
 use crate::saved::files::StateFiles;
 use crate::saved::load::Loadable;

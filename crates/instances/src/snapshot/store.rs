@@ -16,6 +16,7 @@ use vm::saving::Strategy;
 
 use super::manifest::Unusable;
 use super::{Snapshot, SnapshotDir};
+use crate::home::HomeExt;
 use crate::images::users::{Needs, Users};
 use crate::saved::Fingerprint;
 

@@ -12,7 +12,7 @@ use super::live::Live;
 use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, meanwhile};
-use crate::images::Images;
+use crate::images::store::Images;
 use crate::ports::PortRequest;
 use crate::snapshot::store::Store;
 use attempt::{Attempt, Failure};

@@ -16,6 +16,7 @@ use super::super::registry::Registry;
 use super::super::suspension::{Goes, Suspension};
 use super::StartOptions;
 use super::plan::{MachinePlan, Plan};
+use crate::home::HomeExt;
 use crate::images::users::Users;
 use crate::saved::load::Loadable;
 use crate::snapshot::Snapshot;
