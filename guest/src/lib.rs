@@ -35,7 +35,7 @@ pub enum Platform {
     Ready,
     /// List what the stack consists of
     #[command(hide = true)]
-    Services(services::List),
+    Services(services::list::List),
     /// Run the steps that make an image out of a base system
     Provision(provision::Provision),
 }

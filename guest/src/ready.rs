@@ -10,9 +10,8 @@ use axum::http::Method;
 use futures_util::future::try_join_all;
 use protocol::services::Services;
 
-use crate::agent::orders;
 use crate::http_client::{HttpClient, Parts};
-use crate::service;
+use crate::{service, services};
 
 /// How long a single answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -22,7 +21,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 /// Waits for every service.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let services = orders::load()?;
+    let services = services::load()?;
     service::run(services_answer(&services))?
 }
 

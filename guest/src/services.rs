@@ -1,53 +1,18 @@
-//! `stackd services`: what the steps of provisioning, which are shell scripts, need to know of the stack.
+//! The services of this machine.
 
-use std::io::{self, Write as _};
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use protocol::services::Services;
+use protocol::services::{self, Services};
 
-use crate::agent::orders;
+pub(crate) mod list;
 
-/// What to list.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum What {
-    /// The stack's name
-    Name,
-    /// The units of the services, in the order in which they are started
-    Units,
-    /// The ports that the services listen on for the host
-    Ports,
-}
-
-/// Prints facts about the stack's services, one a line.
-#[derive(Debug, clap::Args)]
-pub struct List {
-    /// What to list
-    what: What,
-
-    /// List the last one first
-    #[arg(long)]
-    reverse: bool,
-}
-
-impl List {
-    /// Prints the list.
-    ///
-    /// # Errors
-    /// When the services are not described, or nothing reads the list.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        let mut lines = self.lines(&orders::load()?);
-        if self.reverse {
-            lines.reverse();
-        }
-        let text: String = lines.into_iter().map(|line| line + "\n").collect();
-        io::stdout().lock().write_all(text.as_bytes()).context("cannot write the list")
-    }
-
-    fn lines(&self, services: &Services) -> Vec<String> {
-        match self.what {
-            What::Name => vec![services.name.clone()],
-            What::Units => services.services.iter().map(|service| service.unit.clone()).collect(),
-            What::Ports => services.ports().map(|port| port.guest.to_string()).collect(),
-        }
-    }
+/// Reads what the image build has written about the services.
+///
+/// # Errors
+/// When the file is not there or not valid.
+pub(crate) fn load() -> anyhow::Result<Services> {
+    let path = Path::new(services::FILE);
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Services::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))
 }

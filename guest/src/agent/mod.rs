@@ -10,7 +10,7 @@ mod entropy;
 mod hooks;
 mod lock;
 mod memory;
-pub(crate) mod orders;
+mod orders;
 mod port;
 mod prepare;
 mod resume;

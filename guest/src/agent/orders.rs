@@ -1,20 +1,17 @@
 //! The resident services of this machine, and what the agent orders them to do.
 
-use std::{
-    cell::Cell,
-    fs,
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::Cell, os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use base::wait;
 use futures_util::future::join_all;
-use protocol::services::{self, Order, Services};
+use protocol::services::{Order, Services};
 use tracing::info;
 
-use crate::control::{Reply, Secrets, begin, send, socket_of};
+use crate::{
+    control::{Reply, Secrets, begin, send, socket_of},
+    services,
+};
 
 /// Where systemd makes the runtime directories of units.
 const RUN: &str = "/run";
@@ -32,7 +29,7 @@ pub(super) struct Orders {
 impl Orders {
     /// Reads which services there are.
     pub(super) fn load() -> anyhow::Result<Self> {
-        Ok(Self::of(load()?, RUN.into()))
+        Ok(Self::of(services::load()?, RUN.into()))
     }
 
     fn of(services: Services, run: PathBuf) -> Self {
@@ -110,20 +107,12 @@ impl Orders {
     }
 }
 
-/// Reads what the image build has written about the services.
-///
-/// # Errors
-/// When the file is not there or not valid.
-pub(crate) fn load() -> anyhow::Result<Services> {
-    let path = Path::new(services::FILE);
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Services::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Read as _;
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
 
     use protocol::services::Service;
 

@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 6] = [
 ];
 
 /// Rooms without a circle between their folders.
-const UNTIED: [&str; 5] = ["protocol", "image", "fetch", "vm", "instances"];
+const UNTIED: [&str; 7] = ["protocol", "image", "fetch", "guest", "product", "vm", "instances"];
 
 /// Most of all lines of Rust that one room may have, in percent.
 const LARGEST_SHARE: usize = 16;
