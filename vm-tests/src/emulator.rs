@@ -21,11 +21,9 @@ use vm::home::HOME_VARIABLE;
 use crate::api::Api;
 use crate::guest::Guest;
 use crate::home::TestHome;
+use crate::ports::START;
 use crate::processes;
 use crate::{EMULATOR_VARIABLE, path_from_env};
-
-/// A start that a program reads, on ports that no other machine has.
-pub const START: [&str; 7] = ["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"];
 
 /// Longest wait for a process that was killed.
 const GONE_LIMIT: Duration = Duration::from_secs(10);
@@ -216,7 +214,7 @@ impl Emulator {
     /// # Panics
     /// When it does not end with exit status 0.
     pub async fn start(&self, more: &[&str]) -> Started {
-        self.started(self.run(&[&START, more].concat()).await).await
+        self.started(self.run(&[&START[..], more].concat()).await).await
     }
 
     /// What a run of `start -o json` has brought about.

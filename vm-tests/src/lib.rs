@@ -12,6 +12,7 @@ pub mod fuzz_api;
 pub mod guest;
 pub mod home;
 pub mod load;
+pub mod ports;
 pub mod processes;
 pub mod quota_disk;
 pub mod seccomp;

@@ -13,8 +13,8 @@ use rustix::process::Signal;
 
 use super::Soak;
 use super::check::is_attendant;
-use crate::emulator::START;
 use crate::load::Load;
+use crate::ports::START;
 use crate::processes;
 
 /// How long a `start` or a `stop` runs before it is killed, at most: about as long as one takes.

@@ -1,6 +1,7 @@
 //! Accelerators: proven, never assumed.
 
-use vm_tests::emulator::{Emulator, START};
+use vm_tests::emulator::Emulator;
+use vm_tests::ports::START;
 
 #[tokio::test]
 async fn auto_and_kvm_agree_about_this_host() {

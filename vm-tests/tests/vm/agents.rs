@@ -1,7 +1,8 @@
 //! Guests whose agents are dead or cannot do what they should: the other one takes over, else the machine is booted.
 
-use vm_tests::emulator::{Emulator, START};
+use vm_tests::emulator::Emulator;
 use vm_tests::followed::Followed;
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 
 use crate::faults::assert_because;

@@ -10,12 +10,14 @@ use instances::home::HomeExt;
 use instances::instance::live::Live;
 use instances::instance::record;
 use serde_json::Value;
-use vm_tests::emulator::{Emulator, START};
+use vm_tests::emulator::Emulator;
+use vm_tests::ports::START;
 use vm_tests::stack::sign_up;
 
 /// The commands that people turn to when something is wrong.
-const COMMANDS: [&[&str]; 6] =
-    [&["status"], &["logs", "qemu"], &["rotate"], &START, &["stop", "--shutdown"], &["reset", "--yes"]];
+fn commands() -> [&'static [&'static str]; 6] {
+    [&["status"], &["logs", "qemu"], &["rotate"], &START, &["stop", "--shutdown"], &["reset", "--yes"]]
+}
 
 /// A name and what is done.
 type Damage = (&'static str, fn(&Emulator));
@@ -67,14 +69,14 @@ async fn every_command_says_what_is_damaged_and_what_to_do() {
 
     let mut table = String::new();
     for (name, damage) in STOPPED {
-        for command in COMMANDS {
+        for command in commands() {
             put_back(&emulator, &whole).await;
             damage(&emulator);
             add(&mut table, &emulator, name, command).await;
         }
     }
     for (name, damage) in RUNNING {
-        for command in COMMANDS {
+        for command in commands() {
             put_back(&emulator, &whole).await;
             emulator.start(&[]).await.by("suspended");
             let process = emulator.live().and_then(|live| live.machine.process).unwrap();

@@ -1,6 +1,7 @@
 //! What the guest looks like from the inside: what listens, who may log in, which secrets there are.
 
 use vm_tests::emulator::Emulator;
+use vm_tests::ports::PORTS;
 
 #[tokio::test]
 async fn the_guest_offers_only_its_services_and_holds_only_placeholders() {
@@ -9,7 +10,10 @@ async fn the_guest_offers_only_its_services_and_holds_only_placeholders() {
     let guest = emulator.guest();
 
     let listening = guest.sh("ss -Hltn | awk '{print $4}' | sed 's/.*://' | sort -un | tr '\\n' ' '").await;
-    assert_eq!(listening, "8101 8102");
+    let mut ports: Vec<_> = PORTS.iter().map(|port| port.guest).collect();
+    ports.sort_unstable();
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    assert_eq!(listening, ports.join(" "));
     let datagrams = guest.sh("ss -Hlun | grep -vE '(127\\.|%eth|%en|:68 )' || true").await;
     assert_eq!(datagrams, "");
 

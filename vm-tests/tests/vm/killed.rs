@@ -5,8 +5,9 @@ use std::time::Duration;
 use base::wait;
 use instances::home::HomeExt;
 use rustix::process::Signal;
-use vm_tests::emulator::{Emulator, START};
+use vm_tests::emulator::Emulator;
 use vm_tests::followed::Followed;
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 
 use crate::faults::assert_because;

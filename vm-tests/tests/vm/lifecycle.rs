@@ -1,6 +1,7 @@
 //! Start, stop, reset: idempotence, two at once, and the ways that need no saved memory.
 
-use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::emulator::{Emulator, finished};
+use vm_tests::ports::{PORTS, START};
 use vm_tests::stack::{sign_up, users};
 
 #[tokio::test]
@@ -59,10 +60,12 @@ async fn a_busy_port_is_reported_with_its_owner_before_anything_starts() {
     let emulator = Emulator::for_amd64();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let run = emulator
-        .run(&["start", "--port", &format!("backend={port}"), "--port", "dashboard=auto"])
-        .await
-        .expect(1);
+    let [busy, others @ ..] = &PORTS[..] else { panic!("the image has no port") };
+    let busy = format!("--port={}={port}", busy.name);
+    let others = others.iter().map(|port| format!("--port={}=auto", port.name));
+    let args: Vec<_> = ["start".to_owned(), busy].into_iter().chain(others).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let run = emulator.run(&args).await.expect(1);
     assert!(run.stderr.contains(&port.to_string()), "{}", run.stderr);
     assert!(run.stderr.contains(&std::process::id().to_string()), "{}", run.stderr);
     assert!(run.stderr.contains("hint:"), "{}", run.stderr);

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use vm_tests::control_group::Group;
-use vm_tests::emulator::{Emulator, Run, START, finished};
+use vm_tests::emulator::{Emulator, Run, finished};
+use vm_tests::ports::START;
 use vm_tests::seccomp::deny_io_uring;
 use vm_tests::stack::{sign_up, users};
 

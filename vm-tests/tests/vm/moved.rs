@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 
 use base::process::Cmd;
 use vm::home::HOME_VARIABLE;
-use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::emulator::{Emulator, finished};
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use base::wait;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use vm_tests::emulator::{Emulator, Run, START, finished};
+use vm_tests::emulator::{Emulator, Run, finished};
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 
 /// What runs a program in a process table of its own.

@@ -10,8 +10,9 @@ use instances::home::HomeExt;
 use time::OffsetDateTime;
 use vm::disk::QemuImg;
 use vm::machine::DiskFile;
-use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::emulator::{Emulator, finished};
 use vm_tests::home::TestHome;
+use vm_tests::ports::START;
 use vm_tests::small_disk::SmallDisk;
 use vm_tests::stack::{sign_up, users};
 

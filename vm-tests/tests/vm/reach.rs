@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 
 use image::stack::Network;
-use vm_tests::emulator::{Emulator, START, Started, finished};
+use vm_tests::emulator::{Emulator, Started, finished};
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 
 /// What a reached server answers.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use base::wait;
 use rustix::process::Signal;
-use vm_tests::emulator::{Emulator, START, finished};
+use vm_tests::emulator::{Emulator, finished};
+use vm_tests::ports::START;
 use vm_tests::processes;
 use vm_tests::stack::{keys, placeholders, sign_up, statuses, users};
 

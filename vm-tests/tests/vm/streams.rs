@@ -4,15 +4,12 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use vm_tests::emulator::{Emulator, finished};
+use vm_tests::ports::START;
 
 #[tokio::test]
 async fn json_and_logs_work_off_a_terminal_with_stderr_closed() {
     let emulator = Emulator::for_amd64();
-    let started = run_without_stderr(
-        &emulator,
-        &["start", "-o", "json", "--port", "backend=auto", "--port", "dashboard=auto"],
-    )
-    .await;
+    let started = run_without_stderr(&emulator, &START).await;
     assert_eq!(started["schemaVersion"], 1);
     assert_eq!(started["startedBy"], "snapshot");
     assert!(!started["phases"].as_array().expect("`phases` is an array").is_empty());

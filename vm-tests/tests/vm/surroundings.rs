@@ -7,7 +7,8 @@ use base::process::Cmd;
 use tokio::process::Command;
 use vm::home::HOME_VARIABLE;
 use vm_tests::control_group::Group;
-use vm_tests::emulator::{Emulator, Run, START, Started, finished};
+use vm_tests::emulator::{Emulator, Run, Started, finished};
+use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
 use vm_tests::{EMULATOR_VARIABLE, path_from_env};
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use vm_tests::emulator::{Emulator, START, Started};
+use vm_tests::emulator::{Emulator, Started};
 use vm_tests::guest::Guest;
+use vm_tests::ports::START;
 use vm_tests::stack::{backend, sign_up};
 
 /// Values of each kind.
