@@ -12,7 +12,7 @@ use guest::{
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::settings::{CurrentSettings, Settings, SettingsError};
+use crate::settings::{CurrentSettings, Settings, has_reloaded};
 
 /// How long a task may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                     };
                     call.answer(result).await;
                 } else {
-                    service::announce_reload(async || settings.reload().inspect_err(SettingsError::log).is_ok()).await;
+                    service::announce_reload(async || has_reloaded(settings.reload())).await;
                 }
             },
             _ = ticks.tick(), if running.is_empty() => {

@@ -59,11 +59,9 @@ pub(crate) enum SettingsError {
     Port { name: &'static str, value: String, source: std::num::ParseIntError },
 }
 
-impl SettingsError {
-    /// Reports in the journal that the old settings stay.
-    pub(crate) fn log(&self) {
-        error!("the old settings stay: {}", report(self));
-    }
+/// Whether the settings were read again. Reports in the journal why the old ones stay if they were not.
+pub(crate) fn has_reloaded(result: Result<(), SettingsError>) -> bool {
+    result.inspect_err(|error| error!("the old settings stay: {}", report(error))).is_ok()
 }
 
 impl Settings {

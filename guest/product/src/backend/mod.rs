@@ -25,7 +25,7 @@ use self::error::ApiError;
 use crate::{
     guard::{self, Foreign},
     request,
-    settings::{CurrentSettings, SettingsError},
+    settings::{CurrentSettings, SettingsError, has_reloaded},
     store::{Store, keys::AccessType, probe},
     warm_up,
 };
@@ -52,7 +52,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backend = Backend { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let reload = async || reload(&backend).inspect_err(SettingsError::log).is_ok();
+        let reload = async || has_reloaded(reload(&backend));
         let carry_out = async |call| carry_out(call, &backend).await;
         let service = Service { router: router(backend.clone()), busy: || ApiError::TooBusy.into_response() };
         service::serve(listener, service, control, reload, carry_out).await

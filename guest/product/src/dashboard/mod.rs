@@ -30,7 +30,7 @@ use self::error::PageError;
 use crate::{
     guard::{self, Foreign},
     request,
-    settings::{CurrentSettings, SettingsError},
+    settings::{CurrentSettings, SettingsError, has_reloaded},
     store::Store,
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let dashboard = Dashboard { store, settings };
     service::run(async {
         let listener = service::bind(port)?;
-        let reload = async || reload(&dashboard).inspect_err(SettingsError::log).is_ok();
+        let reload = async || has_reloaded(reload(&dashboard));
         let carry_out = async |call| carry_out(call, &dashboard).await;
         let service =
             Service { router: router(dashboard.clone()), busy: || PageError::TooBusy.into_response() };
