@@ -5,6 +5,7 @@ use instances::name::InstanceName;
 use serde::Serialize;
 
 use super::Run;
+use super::confirm::Confirm;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -25,9 +26,8 @@ pub(crate) struct Delete {
     #[arg(value_name = "NAME", required_unless_present = "instance", conflicts_with = "instance")]
     pub(crate) name: Option<InstanceName>,
 
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ impl Run for Delete {
         if !instance.exists()? {
             return Err(instance.unknown().into());
         }
-        if !self.yes && !Question::Delete.ask(&context.name)? {
+        if !self.confirm.confirmed(Question::Delete, &context.name)? {
             context.console.line("nothing was changed");
             return Ok(Exit::Ok);
         }

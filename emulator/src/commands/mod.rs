@@ -8,6 +8,7 @@ use crate::exit::Exit;
 
 mod capture;
 mod completions;
+mod confirm;
 mod delete;
 mod doctor;
 mod images;

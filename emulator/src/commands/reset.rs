@@ -5,6 +5,7 @@ use instances::instance::state::State;
 use serde::Serialize;
 
 use super::Run;
+use super::confirm::Confirm;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -20,9 +21,8 @@ Examples:
   emulator reset
   emulator reset --yes                  without the question, as scripts need it")]
 pub(crate) struct Reset {
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ impl Run for Reset {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let instance = context.instance();
         let absent = matches!(instance.state()?, State::Absent);
-        if !self.yes && !absent && !Question::Reset.ask(&context.name)? {
+        if !absent && !self.confirm.confirmed(Question::Reset, &context.name)? {
             context.console.line("nothing was changed");
             return Ok(Exit::Ok);
         }
