@@ -39,8 +39,14 @@ const CMDLINE: &str = "cmdline";
 /// What stands in a list for the architecture by Debian's name.
 const ARCH: &str = "{arch}";
 
-/// The hooks, below the directory of the base.
+/// What shapes the base: a directory of the platform, and one of each service that needs it.
+const BASE: &str = "base";
+
+/// The hooks, in such a directory.
 const HOOKS: &str = "hooks";
+
+/// dpkg's settings, in such a directory: which paths are left out.
+const DPKG_SETTINGS: &str = "dpkg.cfg.d";
 
 /// The directories that an image is made from, and what they say.
 #[derive(Debug, Clone)]
@@ -107,8 +113,11 @@ pub enum SourceError {
         unit: PathBuf,
     },
     /// Something lies in the directory of a service that would not reach the guest.
-    #[error("`{}` is not part of a service: those are `service.toml`, units and the tree `files`", .0.display())]
+    #[error("`{}` is not part of a service: those are `service.toml`, units, and the trees `base` and `files`", .0.display())]
     Stray(PathBuf),
+    /// Something lies there that would not shape the base.
+    #[error("`{}` is not part of what a service adds to the base: those are `{HOOKS}` and `{DPKG_SETTINGS}`", .0.display())]
+    StrayInBase(PathBuf),
 }
 
 impl Source {
@@ -157,22 +166,22 @@ impl Source {
         Ok(key.finish())
     }
 
-    /// Everything that shapes the base: packages, dpkg's settings, hooks.
-    pub fn base(&self) -> PathBuf {
-        self.dir.join("base")
+    /// The directories that shape the base, the platform's first. They are laid over each other, and none has a file of another.
+    pub fn base(&self) -> Vec<PathBuf> {
+        let services = self.services.iter().filter_map(|service| service.base.clone());
+        std::iter::once(self.dir.join(BASE)).chain(services).collect()
     }
 
-    /// dpkg's settings, relative to [`Source::base`]: which paths are left out.
-    pub const DPKG_CFG: &str = "dpkg.cfg";
-
-    /// What in the directory of the base, besides the list of packages, decides about its content.
+    /// What in these directories, besides the list of packages, decides about the content of the base.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// When one cannot be read.
     pub fn base_inputs(&self) -> Result<Vec<PathBuf>, SourceError> {
-        let mut inputs = list(&self.base())?;
-        inputs
-            .retain(|path| ![BASE_PACKAGES, INITRD_MODULES].iter().any(|name| self.dir.join(name) == *path));
+        let lists = [BASE_PACKAGES, INITRD_MODULES].map(|name| self.dir.join(name));
+        let mut inputs = Vec::new();
+        for dir in self.base() {
+            inputs.extend(list(&dir)?.into_iter().filter(|path| !lists.contains(path)));
+        }
         Ok(inputs)
     }
 
@@ -189,10 +198,27 @@ impl Source {
     /// Programs that run in the new root after its packages are installed, in order; relative to [`Source::base`].
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// When a directory cannot be read.
     pub fn hooks(&self) -> Result<Vec<PathBuf>, SourceError> {
-        let hooks = list(&self.base().join(HOOKS))?;
-        Ok(hooks.iter().filter_map(|hook| Some(Path::new(HOOKS).join(hook.file_name()?))).collect())
+        self.in_base(HOOKS)
+    }
+
+    /// Files with settings of dpkg, in order; relative to [`Source::base`].
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn dpkg_settings(&self) -> Result<Vec<PathBuf>, SourceError> {
+        self.in_base(DPKG_SETTINGS)
+    }
+
+    fn in_base(&self, name: &str) -> Result<Vec<PathBuf>, SourceError> {
+        let mut files = Vec::new();
+        for dir in self.base().iter().map(|base| base.join(name)).filter(|dir| dir.exists()) {
+            let found = list(&dir)?;
+            files.extend(found.iter().filter_map(|path| Some(Path::new(name).join(path.file_name()?))));
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// What turns the distribution's cloud image into a base: a seed of its own and steps.

@@ -1,7 +1,8 @@
 //! The base made from packages: mmdebstrap installs them, and its last hook packs the result into a file system. Where programs
 //! of the guest do not run on this host, mmdebstrap only unpacks them, and a virtual machine made of that installs them.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,7 @@ struct Plan<'a> {
     /// Directory that the new root's user can reach: copies of the settings and hooks, and room for the root.
     stage: &'a Path,
     hooks: Vec<PathBuf>,
+    dpkg_settings: Vec<PathBuf>,
     image: &'a Path,
     bytes: u64,
     extent: Extent,
@@ -110,8 +112,10 @@ impl Plan<'_> {
             .arg(format!("--variant={variant}"))
             .args(["--format=null", SKIP])
             .arg(format!("--architectures={}", self.arch))
-            .arg(format!("--include={}", self.packages.join(",")))
-            .arg(format!("--dpkgopt={}", self.stage.join(Source::DPKG_CFG).display()));
+            .arg(format!("--include={}", self.packages.join(",")));
+        for settings in &self.dpkg_settings {
+            cmd = cmd.arg(format!("--dpkgopt={}", self.stage.join(settings).display()));
+        }
         if let Some(keyring) = self.keyring {
             cmd = cmd.arg(format!("--keyring={}", keyring.display()));
         }
@@ -179,7 +183,12 @@ async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
 /// Makes the root file system at `root` as far as `extent` says.
 async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) -> Result<(), BaseError> {
     let stage = Stage::new(root, maker.reporter).await?;
-    stage_files(&maker.source.base(), stage.path())?;
+    for base in maker.source.base() {
+        stage_files(&base, stage.path())?;
+    }
+    for (name, content) in HOOKS {
+        stage_file(stage.path(), name, content.as_bytes())?;
+    }
     stage_file(stage.path(), INIT, &maker.source.second_stage_init()?)?;
     // The user whom the new system's files belong to writes it.
     let image = tempfile::Builder::new()
@@ -200,6 +209,7 @@ async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) 
         keyring: keyring(),
         stage: stage.path(),
         hooks: maker.source.hooks()?,
+        dpkg_settings: maker.source.dpkg_settings()?,
         image: &image,
         bytes: maker.layout.root.len,
         extent,
@@ -209,22 +219,28 @@ async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) 
     super::move_file(&image, root)
 }
 
-/// Copies the directory `base` to where mmdebstrap's user can read it: hooks find their files beside them.
+/// Copies the content of `base` to where mmdebstrap's user can read it: hooks find their files beside them. A file that is there
+/// already, of another directory, is not replaced.
 fn stage_files(base: &Path, stage: &Path) -> Result<(), BaseError> {
     for entry in WalkDir::new(base).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| FileError::of("read", base)(error.into()))?;
         let to = stage.join(entry.path().strip_prefix(base).unwrap_or(entry.path()));
         let copied = if entry.file_type().is_dir() {
-            fs::create_dir(&to).and_then(|()| fs::set_permissions(&to, Permissions::from_mode(0o755)))
+            fs::create_dir_all(&to).and_then(|()| fs::set_permissions(&to, Permissions::from_mode(0o755)))
         } else {
-            fs::copy(entry.path(), &to).and_then(|_| {
-                let executable = fs::metadata(&to)?.permissions().mode() & 0o100 != 0;
-                fs::set_permissions(&to, Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
-            })
+            copy_new(entry.path(), &to)
         };
         copied.map_err(FileError::of("copy", entry.path()))?;
     }
-    HOOKS.iter().try_for_each(|(name, content)| stage_file(stage, name, content.as_bytes()))
+    Ok(())
+}
+
+/// Copies a file for everyone to read, and to execute if its owner may.
+fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut source, mut copy) = (File::open(from)?, File::create_new(to)?);
+    io::copy(&mut source, &mut copy)?;
+    let executable = source.metadata()?.permissions().mode() & 0o100 != 0;
+    copy.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
 /// Writes a program that lies beside that copy.
@@ -259,6 +275,7 @@ mod tests {
             keyring: Some(Path::new(KEYRINGS[1])),
             stage: Path::new("/stage"),
             hooks: vec!["hooks/10-accounts".into()],
+            dpkg_settings: ["redis", "system"].map(|name| Path::new("dpkg.cfg.d").join(name)).into(),
             image: Path::new("/stage/root.ext4"),
             bytes: 1 << 30,
             extent,
@@ -275,7 +292,8 @@ mod tests {
         --skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp
         --architectures=amd64
         --include=systemd,redis
-        --dpkgopt=/stage/dpkg.cfg
+        --dpkgopt=/stage/dpkg.cfg.d/redis
+        --dpkgopt=/stage/dpkg.cfg.d/system
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg
         --customize-hook=/stage/hooks/10-accounts
         --customize-hook=/stage/clean-root
@@ -297,7 +315,8 @@ mod tests {
         --skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp
         --architectures=arm64
         --include=systemd,redis
-        --dpkgopt=/stage/dpkg.cfg
+        --dpkgopt=/stage/dpkg.cfg.d/redis
+        --dpkgopt=/stage/dpkg.cfg.d/system
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg '--include=?essential' '--include=?priority(required)'
         --include=apt
         --extract-hook=/stage/bootable-root

@@ -46,7 +46,9 @@ pub(super) async fn install(
     let boot = kernel.write(scratch.path(), stackd, cmdline)?;
     disk::create(&disk, maker.layout, maker.arch, root)?;
     let mut bundle = Bundle::default();
-    bundle.tree(&maker.source.base(), BASE_IN_GUEST)?;
+    for base in maker.source.base() {
+        bundle.tree(&base, BASE_IN_GUEST)?;
+    }
     bundle.tree(&maker.source.machine().join(STEPS), STEPS_IN_GUEST)?;
     bundle.tree(steps, STEPS_IN_GUEST)?;
     bundle.text(PACKAGES_IN_GUEST, maker.source.packages.join("\n") + "\n")?;

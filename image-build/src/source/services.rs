@@ -1,10 +1,10 @@
-//! The directory of a service: its description, its units, and a tree of files.
+//! The directory of a service: its description, its units, and two trees: of files, and of what it adds to the base.
 
 use std::path::{Path, PathBuf};
 
 use image::description::ServiceFile;
 
-use super::{FILES, SourceError, list, read};
+use super::{BASE, DPKG_SETTINGS, FILES, HOOKS, SourceError, list, read};
 
 /// The description of a service.
 const SERVICE_FILE: &str = "service.toml";
@@ -23,6 +23,8 @@ pub struct ServiceDir {
     pub units: Vec<String>,
     /// The tree that it lays over the guest's root, if it has one.
     pub files: Option<PathBuf>,
+    /// The tree that it adds to what shapes the base, if it has one.
+    pub base: Option<PathBuf>,
 }
 
 impl ServiceDir {
@@ -31,7 +33,8 @@ impl ServiceDir {
     /// # Errors
     /// When its description is missing or not valid, its unit is missing, or there is something else in the directory.
     pub(super) fn open(name: &str, dir: &Path) -> Result<(Self, ServiceFile), SourceError> {
-        let mut it = Self { name: name.to_owned(), dir: dir.to_owned(), units: Vec::new(), files: None };
+        let mut it =
+            Self { name: name.to_owned(), dir: dir.to_owned(), units: Vec::new(), files: None, base: None };
         let path = it.file();
         let file = ServiceFile::parse(&read(&path)?)
             .map_err(|source| SourceError::Invalid { path: path.clone(), source })?;
@@ -40,6 +43,9 @@ impl ServiceDir {
             let kind = entry.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
             if entry.is_dir() && name == FILES {
                 it.files = Some(entry);
+            } else if entry.is_dir() && name == BASE {
+                check_base(&entry)?;
+                it.base = Some(entry);
             } else if entry.is_file() && UNIT_KINDS.contains(&kind) {
                 it.units.push(name);
             } else if name != SERVICE_FILE {
@@ -56,5 +62,14 @@ impl ServiceDir {
     /// Its description.
     pub fn file(&self) -> PathBuf {
         self.dir.join(SERVICE_FILE)
+    }
+}
+
+/// Verifies that everything in the directory `base` of a service has an effect.
+fn check_base(base: &Path) -> Result<(), SourceError> {
+    let known = [HOOKS, DPKG_SETTINGS].map(|name| base.join(name));
+    match list(base)?.into_iter().find(|entry| !known.contains(entry)) {
+        Some(stray) => Err(SourceError::StrayInBase(stray)),
+        None => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ pub(crate) fn directories() -> tempfile::TempDir {
     for (path, text) in [
         ("base/packages", "linux-image-cloud-{arch}"),
         ("base/initrd-modules", "virtio_blk"),
-        ("base/dpkg.cfg", ""),
+        ("base/dpkg.cfg.d/system", ""),
         ("base/hooks/20-last", ""),
         ("base/hooks/10-first", ""),
         ("cmdline", "quiet # words\nro"),
@@ -18,6 +18,8 @@ pub(crate) fn directories() -> tempfile::TempDir {
         ("platform/etc/platform", "platform"),
         ("services/web/service.toml", include_str!("service.toml")),
         ("services/web/web.service", "[Unit]\n"),
+        ("services/web/base/hooks/15-web", ""),
+        ("services/web/base/dpkg.cfg.d/web", ""),
         ("services/other/service.toml", "unit = \"other.service\"\n"),
         ("stacks/shop/stack.toml", include_str!("stack.toml")),
     ] {
@@ -57,8 +59,17 @@ fn only_what_changes_the_base_is_an_input_of_it() {
     let dir = directories();
     let base = dir.path().join("base");
     let source = open(&dir, Arch::Arm64).unwrap();
-    assert_eq!(source.base_inputs().unwrap(), [base.join("dpkg.cfg"), base.join("hooks")]);
-    assert_eq!(source.hooks().unwrap(), [Path::new("hooks/10-first"), Path::new("hooks/20-last")]);
+    let web = dir.path().join("services/web/base");
+    let inputs = [&base, &web].map(|base| ["dpkg.cfg.d", "hooks"].map(|name| base.join(name)));
+    assert_eq!(source.base_inputs().unwrap(), inputs.concat());
+    assert_eq!(
+        source.hooks().unwrap(),
+        ["10-first", "15-web", "20-last"].map(|name| Path::new("hooks").join(name))
+    );
+    assert_eq!(
+        source.dpkg_settings().unwrap(),
+        ["system", "web"].map(|name| Path::new("dpkg.cfg.d").join(name))
+    );
     assert_eq!(source.cmdline, "quiet ro console=ttyAMA0");
     assert_eq!(source.packages, ["linux-image-cloud-arm64", "nginx-arm64"]);
     assert_eq!(source.initrd_modules, ["virtio_blk"]);
@@ -117,8 +128,17 @@ fn what_is_wrong_with_a_description_names_file_and_key() {
     put(dir.path(), "services/web/notes", "");
     assert_eq!(
         refused(&dir),
-        "`[dir]/services/web/notes` is not part of a service: those are `service.toml`, units and the tree `files`"
+        "`[dir]/services/web/notes` is not part of a service: those are `service.toml`, units, and the trees `base` and `files`"
     );
+    fs::remove_file(dir.path().join("services/web/notes")).unwrap();
+    put(dir.path(), "services/web/service.toml", toml);
+    put(dir.path(), "services/web/base/packages", "");
+    assert_eq!(
+        refused(&dir),
+        "`[dir]/services/web/base/packages` is not part of what a service adds to the base: \
+         those are `hooks` and `dpkg.cfg.d`"
+    );
+    fs::remove_file(dir.path().join("services/web/base/packages")).unwrap();
     put(dir.path(), "stacks/shop/stack.toml", &include_str!("stack.toml").replace("\"web\"", "\"mailer\""));
     assert_eq!(
         refused(&dir),
