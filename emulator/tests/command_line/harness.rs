@@ -9,9 +9,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use insta::internals::SettingsBindDropGuard;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use tempfile::TempDir;
 
 /// What differs from one run or machine to the next.
@@ -27,6 +29,9 @@ const FILTERS: [(&str, &str); 6] = [
     (r"/tmp/stack-emulator-[0-9]+/[0-9a-f]{16}", "[sockets]/[hash]"),
     (r"\([0-9]+ bytes long\)", "([length] bytes long)"),
 ];
+
+/// How long a program may take from its question to reading the answer.
+const KEYS_LIMIT: Duration = Duration::from_secs(30);
 
 /// The built program and a temporary home.
 pub(crate) struct Emulator {
@@ -107,7 +112,7 @@ impl Emulator {
         self.shown(&command.output().unwrap())
     }
 
-    /// Exit code and everything on the terminal, where `answer` is typed once `question` is there.
+    /// Exit code and everything on the terminal, where `answer` is typed once `question` is there and the program reads keys.
     pub(crate) fn run_on_terminal(&self, args: &[&str], question: &str, answer: &str) -> (i32, String) {
         let (mut terminal, user) = terminal();
         let mut command = self.command(args);
@@ -120,6 +125,7 @@ impl Emulator {
         while let Ok(length @ 1..) = terminal.read(&mut block) {
             shown.push_str(&String::from_utf8_lossy(&block[..length]));
             if !answered && shown.contains(question) {
+                wait_until_keys_are_read(&terminal, &mut child);
                 terminal.write_all(answer.as_bytes()).unwrap();
                 answered = true;
             }
@@ -220,9 +226,15 @@ fn terminal() -> (File, File) {
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let name = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
     let user = File::options().read(true).write(true).open(name).unwrap();
-    // Typed before the program reads keys, Ctrl-C is kept for it, as other keys are: no one here could be sent a signal.
-    #[expect(clippy::disallowed_methods, reason = "it prepares the terminal")]
-    let mut stty = Command::new("stty");
-    assert!(stty.arg("-isig").stdin(user.try_clone().unwrap()).status().unwrap().success());
     (File::from(terminal), user)
+}
+
+/// Waits until `child` takes keys one by one: before that, the terminal would show what is typed, and Ctrl-C would not be a key.
+fn wait_until_keys_are_read(terminal: &File, child: &mut Child) {
+    let start = Instant::now();
+    while tcgetattr(terminal).unwrap().local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON) {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended without reading a key");
+        assert!(start.elapsed() < KEYS_LIMIT, "it does not read keys");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
