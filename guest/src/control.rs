@@ -59,12 +59,12 @@ impl Socket {
     /// Binds it. Orders wait in it until [`Socket::listen`].
     ///
     /// # Errors
-    /// When there is a runtime directory, and the socket cannot be made in it.
+    /// When there is a runtime directory, and the socket cannot be created in it.
     pub fn bind() -> anyhow::Result<Self> {
         let Some(dir) = variables::raw(RUNTIME_DIRECTORY) else { return Ok(Self(None)) };
         let path = Path::new(&dir).join(SOCKET);
         let listener =
-            bind_at(&path).with_context(|| format!("cannot make the control socket `{}`", path.display()))?;
+            bind_at(&path).with_context(|| format!("cannot create the control socket `{}`", path.display()))?;
         Ok(Self(Some(listener)))
     }
 
@@ -138,7 +138,7 @@ impl Call {
         Ok(None)
     }
 
-    /// Answers how it went: an error is reported to the sender with its causes.
+    /// Answers with the result: an error is reported to the sender with its causes.
     pub async fn answer(mut self, result: anyhow::Result<Progress>) {
         let answer = match result {
             Ok(Progress::Done) => DONE.to_owned(),

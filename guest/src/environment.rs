@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 
 /// Variables in this file override the process's own environment, and unlike that they can change: a program reads the file
-/// at its start and again when it is told to reload. Nothing has to be there.
+/// at its start and again when it is ordered to reload. The file may be absent.
 const SESSION_ENV_FILE: &str = "/run/stack/session.env";
 /// Names another file than [`SESSION_ENV_FILE`].
 const SESSION_ENV_FILE_VARIABLE: &str = "STACK_SESSION_ENV_FILE";

@@ -14,7 +14,7 @@ use hyper_util::{
 use serde_json::Value;
 use thiserror::Error;
 
-/// No answer of the services in here is larger.
+/// No answer of the services in the machine is larger.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// A client of one service.

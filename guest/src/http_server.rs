@@ -1,8 +1,8 @@
-//! The HTTP server of a resident service. It has room for as many connections as a developer's programs make, and none lasts that
-//! does not use it: a client that stands still, that sends byte by byte or that never takes its answer costs others nothing.
+//! The HTTP server of a resident service. It has room for as many connections as a developer's programs open, and closes those that
+//! are not used: a client that is silent, that sends byte by byte or that never reads its answer costs others nothing.
 //!
-//! Every limit counts the machine's own time, which stands still while the machine does: what was under way at a suspension has as
-//! long left after the resume.
+//! Every limit counts the machine's own time, which stops while the machine is stopped: what was in progress at a suspension has as
+//! much time left after the resume.
 
 mod stall;
 
@@ -36,22 +36,22 @@ use tracing::warn;
 
 use self::stall::Unstalled;
 
-/// A head of a request that has filled such a buffer, in bytes, is refused; one that comes in a single piece may be a little larger.
-/// Browsers make them of some KiB.
+/// The bytes of a buffer. A head of a request that fills it is refused; one that comes in a single piece may be a little larger.
+/// Those of browsers have some KiB.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// How much and how long.
+/// How many connections, and how long they may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at a time. Each holds a few KiB and a descriptor.
     connections: usize,
-    /// So many more are told to come back. Whoever comes beyond them waits in the kernel's queue.
+    /// This many more are asked to try again. Any beyond them wait in the kernel's queue.
     refusals: usize,
-    /// From the connection's beginning, or the answer before, to the end of a request's head. So this ends idle ones as well.
+    /// From the connection's beginning, or the answer before, to the end of a request's head. So this also ends idle ones.
     head: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may read nothing of an answer.
     stall: Duration,
-    /// How long a connection without a request may go on once the server is to end.
+    /// How long a connection without a request may last once the server has to stop.
     farewell: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Default for Limits {
     }
 }
 
-/// What answers.
+/// What the server answers.
 #[derive(Clone)]
 pub struct Service {
     /// The answers to requests.
@@ -76,7 +76,7 @@ pub struct Service {
     pub busy: fn() -> Response,
 }
 
-/// Answers until `stop` is true, and then until what is under way has ended.
+/// Answers until `stop` is true, and then until requests in progress have ended.
 pub async fn run(listener: TcpListener, service: Service, limits: Limits, mut stop: watch::Receiver<bool>) {
     let rooms = Rooms::new(&limits);
     let mut connections = JoinSet::new();
@@ -118,7 +118,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Answers everything alike, and lets the connection end.
+/// Gives every request the same answer, and closes the connection.
 fn refusing(busy: fn() -> Response) -> Router {
     Router::new().fallback(async move || {
         let mut response = busy();
@@ -150,7 +150,7 @@ impl Rooms {
         Self { served: places(limits.connections), refused: places(limits.refusals) }
     }
 
-    /// A place among those who are served, or else among those who are told to come back.
+    /// Waits for a place among the connections that are served, or else among those that are asked to try again.
     async fn next(&self) -> Room {
         let (kind, permit) = tokio::select! {
             biased;
@@ -176,7 +176,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stop:
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD_BYTES);
     let io = TokioIo::new(Unstalled::new(stream, limits.stall));
     let mut served = pin!(http.serve_connection(io, service));
-    // How a connection ends is its client's business: an error is one that broke off, sent what is no HTTP, or was too slow.
+    // An error is the client's: it broke the connection, sent something else than HTTP, or was too slow.
     tokio::select! {
         _ = served.as_mut() => return,
         () = stopped(&mut stop) => {}
@@ -237,7 +237,7 @@ mod tests {
             self.send(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await
         }
 
-        /// Waits until somebody is served.
+        /// Waits until a connection is served.
         async fn has_room(&self) {
             let answered = async || {
                 let mut stream = self.asked("/").await;
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// All that comes until the server closes, which it does soon.
+    /// Reads all that comes until the server closes the connection, which it does soon.
     async fn rest(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
         timeout(LONG / 2, stream.read_to_end(&mut text)).await.expect("the connection is closed").unwrap();
@@ -271,8 +271,8 @@ mod tests {
     #[tokio::test]
     async fn an_idle_connection_is_closed_after_its_answer() {
         let running = running(Limits { head: SHORT, ..limits() }).await;
-        let told = rest(running.asked("/").await).await;
-        assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("here"), "{told}");
+        let answer = rest(running.asked("/").await).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("here"), "{answer}");
     }
 
     #[tokio::test]
@@ -282,20 +282,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_finds_no_room_is_told_so_and_has_it_later() {
+    async fn a_client_without_room_is_refused_and_served_later() {
         let running = running(limits()).await;
         let held = [running.send("GET").await, running.send("").await];
-        let told = rest(running.asked("/").await).await;
-        assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("busy"), "{told}");
+        let answer = rest(running.asked("/").await).await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("busy"), "{answer}");
         drop(held);
         running.has_room().await;
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_takes_is_given_up() {
+    async fn an_answer_that_the_client_does_not_read_is_dropped() {
         let running = running(Limits { connections: 1, stall: SHORT, ..limits() }).await;
         let mut stream = running.asked("/large").await;
-        // The kernel's buffers take some of it, and the place is free again once the rest is given up.
+        // The kernel's buffers take some of it, and the place is free again once the rest is dropped.
         running.has_room().await;
         let mut taken = Vec::new();
         let end = timeout(LONG, stream.read_to_end(&mut taken)).await.expect("the connection is closed");
@@ -309,10 +309,10 @@ mod tests {
         let mut slow = running.asked("/slow").await;
         tokio::time::sleep(SHORT).await;
         running.stop.send_replace(true);
-        let mut told = String::new();
-        slow.read_to_string(&mut told).await.unwrap();
-        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
-        timeout(LONG / 2, running.server).await.expect("the silent ones are let go").unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        timeout(LONG / 2, running.server).await.expect("the idle ones are closed").unwrap();
         drop(silent);
     }
 }

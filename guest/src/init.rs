@@ -1,13 +1,13 @@
 //! `/init` of the fast initial RAM file system.
 //!
-//! The distribution's own one is made to find any root on any machine, with a shell, udev and dozens of
+//! The distribution's own one is built to find any root on any machine, with a shell, udev and dozens of
 //! modules; on an emulated CPU that alone takes 6 s. This one knows the machine that it runs on: it loads the few
 //! modules that lie beside it (`/modules/*.ko`, not compressed, in the order of their names), waits for the
 //! partition that `root=` on the kernel command line names, mounts it, and becomes the system's `/sbin/init`. On the
 //! way it does what would need udev later: it mounts the volume with this start's settings, sets up the network
 //! card and names the ports to the host.
 //!
-//! With `stack.probe` on the command line it says so on the console and powers off: the proof that an
+//! With `stack.probe` on the command line it only reports on the console and powers off, which verifies that an
 //! accelerator really runs a guest.
 
 mod block;
@@ -35,7 +35,7 @@ use cmdline::Cmdline;
 /// Where that volume is mounted. `/run` moves into the new root with it.
 const CONFIG_DIR: &str = "/run/stack/config";
 
-/// The only units that systemd sees after a direct boot, once provisioning has put them there: a few dozen in place of four
+/// The only units that systemd sees after a direct boot, once provisioning has put them there: a few dozen instead of four
 /// hundred that it would read first. Booted by other means, the system has all of Debian's.
 const DIRECT_UNITS: &str = "/usr/lib/stack/direct";
 
@@ -69,7 +69,7 @@ fn boot() -> anyhow::Result<()> {
     let root = cmdline.root.as_deref().context("no `root=` on the kernel command line")?;
     let device = block::wait_for(&Wanted::parse(root)?, ROOT_DEADLINE)?;
     mount_root(&device, &cmdline)?;
-    // None of these must keep the system down: somebody has to be able to look at what went wrong.
+    // None of these may prevent the boot: it must be possible to find out what went wrong.
     for (what, result) in [
         ("settings volume", mount_config()),
         ("network", set_up_network(&cmdline)),
@@ -109,7 +109,7 @@ fn load_modules(dir: &Path) -> anyhow::Result<()> {
     for path in paths {
         let file = File::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
         match finit_module(&file, c"", 0) {
-            // A kernel that has it built in, or loaded it by itself, is as good.
+            // The kernel has it built in, or has loaded it by itself.
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot load `{}`", path.display()));
@@ -129,7 +129,7 @@ fn mount_root(device: &Path, cmdline: &Cmdline) -> anyhow::Result<()> {
         .with_context(|| format!("cannot mount `{}` as {kind}", device.display()))
 }
 
-/// Parts mount options, as mount(8) does, into the flags that the kernel takes as such and the words for the file system.
+/// Splits mount options, as mount(8) does, into the flags that the kernel takes as such and the words for the file system.
 fn mount_options(text: &str) -> (MountFlags, String) {
     let mut flags = MountFlags::empty();
     let mut words = Vec::new();
@@ -171,7 +171,7 @@ fn hide_type_information() -> anyhow::Result<()> {
 }
 
 /// Makes the mounted root the root, with the kernel's file systems moved along. What the initial RAM file system
-/// held is deleted first: nobody can reach it afterwards, and it would stay in memory, and in every snapshot of it.
+/// held is deleted first: it cannot be reached afterwards, and it would stay in memory, and in every snapshot of it.
 fn switch_root() -> anyhow::Result<()> {
     for dir in ["/dev", "/proc", "/sys", "/run"] {
         mount_move(dir, format!("{NEW_ROOT}{dir}")).with_context(|| format!("cannot move `{dir}`"))?;
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mount_options_are_parted_into_flags_and_words() {
+    fn mount_options_are_split_into_flags_and_words() {
         let (flags, words) = mount_options("noatime,commit=30,lazytime,barrier=1");
         assert_eq!(flags, MountFlags::NOATIME | MountFlags::LAZYTIME);
         assert_eq!(words, "commit=30,barrier=1");

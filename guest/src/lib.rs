@@ -1,6 +1,6 @@
 //! The platform in every virtual machine: `/init`, the agent of the host, provisioning, and what resident services have in common.
 //!
-//! It knows no product: which services there are, what they are called and what they take is in [`protocol::services::FILE`], which
+//! It does not depend on a product: the services, their names and what they take are in [`protocol::services::FILE`], which
 //! the image build writes. A product's own program has all of the platform's programs beside its own, so that a machine holds one
 //! binary, whose pages all of them share.
 
@@ -27,7 +27,7 @@ pub use report::report;
 /// The platform's programs.
 #[derive(Debug, Subcommand)]
 pub enum Platform {
-    /// Carry out what the host asks for over a port of the machine, for ever
+    /// Carry out what the host requests over a port of the machine
     Agent,
     /// Carry out one request that comes on stdin, instead of the agent
     Resume,

@@ -1,4 +1,4 @@
-//! The way on which provisioning reports to the host.
+//! The port on which provisioning reports to the host.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,15 +12,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Where the kernel lists the ports, each with its name in a file.
 const SYS_PORTS: &str = "/sys/class/virtio-ports";
 
-/// How long the host may take to read before a message is dropped: it watches, it does not hold up.
+/// How long the host may take to read before a message is dropped: a slow reader must not delay provisioning.
 const WRITE_DEADLINE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
-/// The way to the host.
+/// The port to the host.
 #[derive(Debug)]
 pub(crate) struct Port(Option<File>);
 
 impl Port {
-    /// Opens the port; on a machine that has none, messages go nowhere.
+    /// Opens the port; on a machine that has none, messages are dropped.
     ///
     /// # Errors
     /// When there is one and it cannot be opened.
@@ -30,7 +30,7 @@ impl Port {
         OpenOptions::new().write(true).custom_flags(nonblocking).open(device).map(|file| Self(Some(file)))
     }
 
-    /// Sends a message, or drops it when nobody reads: provisioning does not depend on being watched.
+    /// Sends a message, or drops it when the host does not read: provisioning does not depend on it.
     pub(crate) fn send(&mut self, event: &Event) {
         let Some(port) = &mut self.0 else { return };
         let line = event.to_line();

@@ -1,6 +1,6 @@
-//! `stackd provision`: runs the steps that make an image out of a base system, and tells the host how it goes.
+//! `stackd provision`: runs the steps that make an image out of a base system, and reports progress to the host.
 //!
-//! A step is an executable file; steps run in the order of their names, the first that fails ends it all. What they
+//! A step is an executable file; steps run in the order of their names, the first one that fails ends provisioning. What they
 //! print goes into a log, and line by line to the host; the serial console shows what begins and what went wrong.
 //! Provisioning has two rounds: the steps that cloud-init's `runcmd` starts, and the ones of `stack-seal.service`, which clean
 //! up after cloud-init itself has finished.
@@ -28,7 +28,7 @@ const DIAGNOSE: &str = "/usr/lib/stack/diagnose";
 /// The step that a failure outside of any step is reported for.
 const NO_STEP: &str = "provision";
 
-/// What `stackd provision` is told.
+/// The arguments of `stackd provision`.
 #[derive(Debug, clap::Args)]
 pub struct Provision {
     /// Directory with the steps.
@@ -44,7 +44,7 @@ impl Provision {
     /// Runs all steps.
     ///
     /// # Errors
-    /// When a step fails; host and console know by then.
+    /// When a step fails; it has been reported to host and console by then.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         service::run(self.all())?
     }
@@ -79,7 +79,7 @@ impl Provision {
     }
 }
 
-/// The end of provisioning before its time.
+/// Why provisioning ended early.
 struct Failure {
     step: String,
     error: anyhow::Error,
@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// Those who watch.
+/// Where progress is reported.
 struct Report {
     port: Port,
 }
@@ -112,7 +112,7 @@ impl Report {
         self.port.send(&Event::Line { step: step.name.clone(), text: line.to_owned() });
     }
 
-    /// Tells the host first, so that it knows the step even when the machine dies over the diagnostics.
+    /// Reports to the host first, so that it knows the step even if the machine dies during the diagnostics.
     async fn failed(&mut self, failure: &Failure) {
         let (status, tail) = failure.parts();
         let step = failure.step.clone();
@@ -129,7 +129,7 @@ impl Report {
     }
 }
 
-/// Shows a line on the machine's console; one that cannot be written to has nobody who reads it.
+/// Shows a line on the machine's console; one that cannot be written to has no reader.
 fn show(line: &str) {
     let _ = console::line(line);
 }

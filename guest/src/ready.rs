@@ -1,4 +1,4 @@
-//! `stackd ready`: waits until the services answer as the host will ask them.
+//! `stackd ready`: waits until the services answer the requests that the host will send.
 //!
 //! systemd knows when a service listens, which is not yet when it works: the first connection to a database that has just started
 //! takes as long again. What starts after this leaves the processor to the services until then.

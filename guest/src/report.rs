@@ -1,6 +1,6 @@
 //! Errors as text for journals and answers.
 
-/// An error and its causes on one line. Some libraries repeat a cause's text in their own: it is said once.
+/// Formats an error and its causes on one line. Some libraries repeat a cause's text in their own: it appears once.
 pub fn report(error: &dyn std::error::Error) -> String {
     let mut report = error.to_string();
     for cause in std::iter::successors(error.source(), |error| error.source()) {

@@ -1,4 +1,4 @@
-//! What every resident service does alike: logging, signals, telling systemd, and ending well.
+//! What every resident service does: logging, handling signals, notifying systemd, and stopping cleanly.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     http_server::{self, Limits, Service},
 };
 
-/// How long requests may go on after SIGTERM. Well below systemd's own patience, so that the end is ours.
+/// How long requests may last after SIGTERM. Well below systemd's own limit, so that the service ends by itself.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Connections that wait until they are taken. Where the queue is full the kernel says nothing to the last packet of a handshake and
@@ -65,7 +65,7 @@ pub fn bind(port: u16) -> anyhow::Result<TcpListener> {
     bound().with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Serves `service` until SIGTERM or SIGINT. `reload` reads the settings again, and answers whether that went well; `carry_out` does
+/// Serves `service` until SIGTERM or SIGINT. `reload` reads the settings again, and returns whether that succeeded; `carry_out` does
 /// what an order asks for, and answers it.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Tells systemd that the service is up (`Type=notify` or `notify-reload`).
+/// Notifies systemd that the service is up (`Type=notify` or `notify-reload`).
 pub fn ready() {
     notify(&[NotifyState::Ready]);
     info!("ready");
@@ -126,7 +126,7 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// What is asked of a service.
 pub enum Event {
-    /// SIGHUP: [`crate::control::Order::Reload`], with systemd as the one who waits.
+    /// SIGHUP: [`crate::control::Order::Reload`], for which systemd waits.
     Hangup,
     /// An order over the control socket.
     Call(Call),

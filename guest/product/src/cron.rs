@@ -1,4 +1,4 @@
-//! The cron service: says when, and lets the backend do the work.
+//! The cron service: decides when, and lets the backend do the work.
 
 use std::time::Duration;
 
@@ -31,17 +31,17 @@ pub(crate) const DELETE_EXPIRED_SESSIONS: Task =
 /// All of them, in the order in which a round runs them.
 const TASKS: [Task; 1] = [DELETE_EXPIRED_SESSIONS];
 
-/// From the start of one round to the start of the next. A round right at the start makes the status page true at once.
+/// From the start of one round to the start of the next. A round right at the start makes the status page correct at once.
 pub(crate) const INTERVAL: Duration = Duration::from_mins(1);
 
 /// To the next round when one failed: the backend or its database is probably just starting.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// To the round after a reload, which proves the new settings and makes the status page true again. The first request to a machine
+/// To the round after a reload, which verifies the new settings and makes the status page correct again. The first request to a machine
 /// that was just resumed goes before it, and so does the backend's own reload.
 const AFTER_RELOAD: Duration = Duration::from_millis(500);
 
-/// Runs the cron service until it is told to stop.
+/// Runs the cron service until it is stopped.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let control = Socket::bind()?;
@@ -62,7 +62,7 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
                 if matches!(event, Event::Stop) {
                     return Ok(());
                 }
-                // A round with the old secret proves nothing, and one in a machine that is captured holds a connection.
+                // A round with the old secret verifies nothing, and one in a machine that is captured holds a connection.
                 running.shutdown().await;
                 ticks.reset_after(AFTER_RELOAD);
                 if let Event::Call(call) = event {
@@ -90,7 +90,7 @@ async fn rounds(settings: CurrentSettings, control: Socket) -> anyhow::Result<()
     }
 }
 
-/// Runs every task, and answers whether all of them succeeded.
+/// Runs every task, and returns whether all of them succeeded.
 async fn round(settings: &Settings) -> bool {
     let mut succeeded = true;
     for task in TASKS {

@@ -4,8 +4,8 @@
 //! `SameSite` cookies are not enough on a developer's machine: sites ignore ports, so that any page served from another port of
 //! 127.0.0.1 is the same *site* as the dashboard. What tells them apart is the *origin*, which browsers state in
 //! `Sec-Fetch-Site` and `Origin`. And since the local admin's password is public, a page that points its own name at 127.0.0.1
-//! (DNS rebinding) could sign itself in, and with placeholders for keys it could have any project's: so the `Host` must be a name
-//! that cannot be rebound. It is the one header in which such a page shows: the browser takes it for the same origin.
+//! (DNS rebinding) could sign itself in, and while keys are placeholders, it would know any project's: so the `Host` must be a name
+//! that cannot be rebound. It is the only header that reveals such a page: the browser takes it for the same origin.
 
 use std::net::IpAddr;
 
@@ -16,13 +16,13 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// Why a request is turned away.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
-    /// It was sent to a name that may be somebody else's.
+    /// It was sent to a name that may belong to another site.
     Host,
     /// A page of another origin made it.
     Origin,
 }
 
-/// Whether a request to the service that is known as `own_url` may go on.
+/// Whether a request to the service that is known as `own_url` is allowed.
 pub(crate) fn check(method: &Method, headers: &HeaderMap, own_url: &str) -> Result<(), Foreign> {
     let host = host(headers).ok_or(Foreign::Host)?;
     if !is_unreboundable(host.host()) && !is_host_of(own_url, host.host()) {
@@ -47,7 +47,7 @@ fn is_host_of(url: &str, host: &str) -> bool {
 }
 
 /// Whether the page that made the request is one of ours. A request with neither header is not a browser's, and carries no
-/// cookie that somebody else's page could have used.
+/// cookie that another site's page could have used.
 fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site == "same-origin" || site == "none";

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
-/// again. A generic plan is made once and for all. The limit is for a lock that nobody releases, and long enough for a checkpoint.
+/// again. A generic plan is made once and for all. The limit is for a lock that is not released, and long enough for a checkpoint.
 const OPTIONS: &str =
     "-c synchronous_commit=off -c plan_cache_mode=force_generic_plan -c statement_timeout=60s";
 
@@ -41,7 +41,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long an answer to `drain` may take: less than its sender waits for one.
 const REST_LIMIT: Duration = Duration::from_secs(4);
 
-/// In a cold boot this service is there before PostgreSQL, and every attempt takes a little from it.
+/// In a cold boot this service starts before PostgreSQL, and every attempt takes time from it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -57,13 +57,13 @@ const UPDATE: &str = r#"UPDATE "ApiKeySet"
 const PROCESSES: &str =
     "SELECT count(*), count(datid) FILTER (WHERE application_name NOT IN ($1, $2)) FROM pg_stat_activity";
 
-/// What PostgreSQL knows this connection by.
+/// The name of this connection in PostgreSQL.
 const KEYS: &str = "stack-keys";
 
-/// The same processes as the kernel counts them, which goes on until they have ended.
+/// The same processes as the kernel counts them: each until it has ended.
 const CGROUP: &str = "/sys/fs/cgroup/system.slice/stack-postgres.service/cgroup.procs";
 
-/// Runs the service until it is told to stop.
+/// Runs the service until it is stopped.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let control = Socket::bind()?;
@@ -75,7 +75,7 @@ async fn serve(keys: Keys, control: Socket) -> anyhow::Result<()> {
     let mut events = Events::new(control)?;
     keys.connect_in_background();
     service::ready();
-    // Beside each other: what waits for a database that is starting keeps nothing else waiting.
+    // Concurrently: what waits for a database that is starting must not delay anything else.
     let mut under_way = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -197,7 +197,7 @@ impl Keys {
             .context("PostgreSQL made no checkpoint")
     }
 
-    /// Answers whether PostgreSQL has come to rest. A connection that has to be made again takes too long for one answer.
+    /// Answers whether PostgreSQL is idle. A connection that has to be opened again takes too long for one answer.
     async fn is_at_rest(&self) -> anyhow::Result<Progress> {
         match timeout(REST_LIMIT, self.is_alone()).await {
             Ok(Ok(true)) => Ok(Progress::Done),
@@ -206,7 +206,7 @@ impl Keys {
         }
     }
 
-    /// Whether only this service and the probe are at work in PostgreSQL. A process that has said good-bye counts until it has ended:
+    /// Whether only this service and the probe are at work in PostgreSQL. A process that has disconnected counts until it has ended:
     /// the rest of its work would be done in every copy of the machine.
     async fn is_alone(&self) -> anyhow::Result<bool> {
         let (processes, connected) = self
@@ -221,7 +221,7 @@ impl Keys {
         Ok(connected == 0 && i64::try_from(running)? == processes + 1)
     }
 
-    /// Does `work` over the connection, and again over a new one while what fails is the way to PostgreSQL.
+    /// Does `work` over the connection, and again over a new one while the connection is what fails.
     async fn with_session<T>(
         &self,
         work: impl AsyncFn(&Session) -> Result<T, tokio_postgres::Error>,
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_from_other_secrets_by_their_names() {
+    fn keys_are_distinguished_from_other_secrets_by_their_names() {
         let (one, two) = ("1".repeat(64), "2".repeat(64));
         let keys =
             NewKeys::of(&secrets(&[("secret_server_key", &one), ("cron_secret", &two), ("theirs", &two)]))
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_key_is_refused_and_not_shown() {
+    fn a_value_that_is_not_a_key_is_refused_and_not_shown() {
         for value in ["", "hunter2", &"A".repeat(64), &"1".repeat(63)] {
             let error = NewKeys::of(&secrets(&[("cron_secret", value)])).unwrap_err().to_string();
             assert_eq!(error, "the secret `cron_secret` is not 64 lower-case hex digits");

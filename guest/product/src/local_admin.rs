@@ -1,4 +1,4 @@
-//! The one account that is there from the start. A local emulator's credentials are no secret: the sign-in page shows them.
+//! The one account that exists from the start. A local emulator's credentials are not secret: the sign-in page shows them.
 
 /// The address to sign in with.
 pub(crate) const EMAIL: &str = "admin@example.com";

@@ -36,9 +36,9 @@ enum Program {
     Backend,
     /// Serve the dashboard
     Dashboard,
-    /// Call the backend's periodic tasks, for ever
+    /// Call the backend's periodic tasks
     Cron,
-    /// Keep the keys of the internal project in the database, for ever
+    /// Replace the keys of the internal project in the database when the machine is resumed
     Keys,
     /// Bring the database's schema up to date
     Migrate,

@@ -13,7 +13,7 @@ embed_migrations!("migrations");
 /// The advisory lock under which migrations run, so that two runs at once take turns. The number is the ASCII of `stack`.
 const LOCK: i64 = 0x73_74_61_63_6b;
 
-/// Migrates, and says what it did.
+/// Migrates the schema, and logs what it did.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let settings = CurrentSettings::load()?;
@@ -23,7 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?
 }
 
-/// A connection of its own rather than a pooled one: it takes as long as it takes, and the lock ends with it.
+/// Opens a connection outside the pool: migrations have no time limit, and the lock ends with the connection.
 async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) =
         tokio_postgres::connect(url, NoTls).await.context("PostgreSQL cannot be reached")?;

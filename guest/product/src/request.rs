@@ -1,4 +1,4 @@
-//! What holds for every request, whoever answers it: its body is read as a whole and in time before anything else is done, and the
+//! The limits of every request to every service: its body is read as a whole and in time before anything else is done, and the
 //! answer has a deadline.
 
 use std::time::Duration;

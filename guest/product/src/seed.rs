@@ -1,4 +1,4 @@
-//! Puts in what must be there before anybody has done anything. Running it again changes nothing: keys that were rotated
+//! Inserts what must exist before the first use. Running it again changes nothing: keys that were rotated
 //! since, and an admin's changed password, stay.
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +13,7 @@ use crate::{
     store::{Store, keys::KeySet, passwords, projects, tokens, users},
 };
 
-/// Seeds, and says what it did.
+/// Seeds the database, and logs what it did.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let settings = CurrentSettings::load()?;
@@ -38,14 +38,14 @@ fn key_from(variable: &str) -> anyhow::Result<Secret> {
 
 async fn seed(store: &Store, keys: &KeySet) -> anyhow::Result<()> {
     if projects::create_internal(&store.database, keys).await? {
-        info!("made the project `{}` and its keys", projects::INTERNAL);
+        info!("created the project `{}` and its keys", projects::INTERNAL);
     }
     if users::with_password_hash(&store.database, projects::INTERNAL, local_admin::EMAIL).await?.is_none() {
         let hash = passwords::hash(Secret::new(local_admin::PASSWORD)).await?;
         users::create_dashboard_admin(&store.database, local_admin::EMAIL, local_admin::DISPLAY_NAME, &hash)
             .await?;
-        info!("made the dashboard's admin `{}`", local_admin::EMAIL);
+        info!("created the dashboard's admin `{}`", local_admin::EMAIL);
     }
-    info!("the seed is in");
+    info!("the database is seeded");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the environment says, in one place that can be read again while the program runs.
+//! The settings from the environment, in one place that can be read again while the program runs.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) cron_secret: Option<Secret>,
 }
 
-/// What holds without any variable.
+/// The settings without any variable.
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -4,7 +4,7 @@ use guest::service;
 
 use crate::checks::{Outcome, Services, api, dashboard};
 
-/// Checks everything, and fails with the names of the checks that did.
+/// Checks everything, and fails with the names of the checks that failed.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     service::run(async {

@@ -1,5 +1,5 @@
-//! Calls every endpoint once, so that code is in memory, connections are made and caches are warm. Like every visitor it finds
-//! broken what is broken, and fails then.
+//! Calls every endpoint once, so that code is in memory, connections are open and caches are warm. It fails when a
+//! service does not work.
 
 use guest::service;
 

@@ -5,10 +5,10 @@ use std::{fs, io};
 use anyhow::Context as _;
 use base::files::Owner;
 
-/// Every account of this machine is in it.
+/// The file that lists every account of this machine.
 const PASSWD: &str = "/etc/passwd";
 
-/// The user `name` and its own group.
+/// Finds the user `name` and its group.
 pub(super) fn owner(name: &str) -> anyhow::Result<Owner> {
     let passwd: io::Result<String> = fs::read_to_string(PASSWD);
     let passwd = passwd.with_context(|| format!("cannot read `{PASSWD}`"))?;

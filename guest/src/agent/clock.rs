@@ -1,8 +1,8 @@
 //! The machine's clock.
 //!
-//! A resumed machine's clock stands where the snapshot was taken, and steps. While it runs it follows the host's: forward at once,
-//! and backward only by a step that somebody has asked for on the host. Small backward corrections are left alone, because data
-//! is ordered by this clock, and the next one finds less to correct.
+//! A resumed machine's clock shows the time of the snapshot, and is set once. While the machine runs, it follows the host's: forward
+//! at once, and backward only if the host's clock was set back. Small backward corrections are ignored, because data
+//! is ordered by this clock, and the next correction is smaller.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,13 +10,13 @@ use anyhow::Context as _;
 use rustix::time::{ClockId, Timespec, clock_settime};
 use tracing::info;
 
-/// Less than this is not worth a system call: the message itself has taken as long.
+/// Smaller differences are not worth a system call: the message itself has taken as long.
 const NEGLIGIBLE: Duration = Duration::from_millis(1);
 
-/// A host whose clock is behind by less has not been set back: the guest's has run fast.
+/// If the host's clock is behind by less, it has not been set back: the guest's clock has run fast.
 const SET_BACK: Duration = Duration::from_millis(500);
 
-/// The time, in nanoseconds since 1970.
+/// Reads the clock, in nanoseconds since 1970.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -30,7 +30,7 @@ pub(super) fn step(time: u64) -> anyhow::Result<()> {
     clock_settime(ClockId::Realtime, timespec).context("cannot set the clock")
 }
 
-/// Sets the clock to `time` where it should.
+/// Sets the clock to `time` if the difference requires it.
 pub(super) fn follow(time: u64) -> anyhow::Result<()> {
     let guest = now();
     if !needs_step(guest, time) {

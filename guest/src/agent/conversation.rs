@@ -1,20 +1,20 @@
-//! Requests and answers as the lines that they travel in.
+//! Requests and answers as lines of text.
 
 use protocol::{Answer, Outcome, Request, VERSION};
 use serde::Deserialize;
 
-/// A request is some KiB; what is longer is none.
+/// A request has a few KiB; a longer line is not a request.
 pub(super) const LONGEST_LINE: usize = 256 * 1024;
 
-/// The step that a request fails in that is not understood.
+/// The step in which an invalid request fails.
 const PROTOCOL: &str = "protocol";
 
-/// What a line of the host is.
+/// What a line from the host contains.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     /// Begins a connection.
     Empty,
-    /// Not even the start of a request: what a connection that broke off has left.
+    /// Not a whole request: the rest of a connection that broke.
     Garbage,
     /// A request that must not be carried out.
     Refused(Answer),
@@ -41,9 +41,9 @@ impl Line {
         };
         match serde_json::from_str(line) {
             Ok(Envelope { v, id }) if v > VERSION => newer(id, v),
-            // Where, but not what: the words of the error could be a secret's.
+            // The position only: the text of the error could quote a secret.
             Ok(Envelope { id, .. }) => {
-                refused(id, format!("what stands before column {} is no request", error.column()))
+                refused(id, format!("invalid request before column {}", error.column()))
             }
             Err(_) => Self::Garbage,
         }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_told_from_what_a_broken_connection_has_left() {
+    fn a_request_is_distinguished_from_the_rest_of_a_broken_connection() {
         assert_eq!(
             Line::parse(r#"{"v":1,"id":7,"command":"hello"}"#),
             Line::Request(Request::new(7, Command::Hello))

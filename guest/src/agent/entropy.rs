@@ -11,7 +11,7 @@ const DEVICE: &str = "/dev/urandom";
 /// `RNDRESEEDCRNG` of `linux/random.h`.
 const RESEED: rustix::ioctl::Opcode = opcode::none(b'R', 0x07);
 
-/// Random bytes of the host.
+/// Random bytes from the host.
 pub(super) struct Entropy([u8; ENTROPY_BYTES]);
 
 impl Entropy {
@@ -24,8 +24,8 @@ impl Entropy {
         Ok(Self(bytes))
     }
 
-    /// Mixes them in, and has the generator make a new key of all that it holds. Without that, it would go on with the old one
-    /// for up to a minute, and so would the copies of it that the C library keeps in processes.
+    /// Mixes them in, and makes the generator derive a new key from its whole state. Without that, it would use the old key
+    /// for up to a minute, and so would the copies that the C library keeps in processes.
     pub(super) fn feed(&self) -> anyhow::Result<()> {
         let mut device =
             OpenOptions::new().write(true).open(DEVICE).with_context(|| format!("cannot open `{DEVICE}`"))?;

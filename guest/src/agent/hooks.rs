@@ -1,4 +1,4 @@
-//! What a stack wants done for daemons that cannot take secrets while they run: placeholders in files replaced, units restarted.
+//! Hooks for daemons that cannot take secrets while they run: placeholders in files are replaced, and units restarted.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use base::{
 };
 use protocol::{Hooks, Replace, Secret};
 
-/// Where files are kept as they were before the first replacement, below the same paths.
+/// The directory with copies of the files from before the first replacement, at the same paths.
 pub(super) const PRISTINE: &str = "/var/lib/stack/pristine";
 
 /// How long the units may take to restart.
@@ -24,7 +24,7 @@ const RESTART_LIMIT: Duration = Duration::from_mins(2);
 /// The permission bits of a mode.
 const PERMISSIONS: u32 = 0o7777;
 
-/// Hooks whose secrets are all there.
+/// Hooks whose secrets are all known.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// What is replaced by what, by file.
@@ -33,7 +33,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Finds the values. Without any secret there is nothing to do: they are what they were.
+    /// Finds the values. Without any secret there is nothing to do: the values have not changed.
     pub(super) fn of(hooks: &Hooks, secrets: &BTreeMap<String, Secret>) -> anyhow::Result<Self> {
         if secrets.is_empty() {
             return Ok(Self::default());
@@ -48,7 +48,7 @@ impl Plan {
             files.entry(PathBuf::from(file)).or_default().push((placeholder.clone(), value.clone()));
         }
         for unit in &hooks.restart {
-            ensure!(!unit.is_empty() && !unit.starts_with('-'), "`{unit}` is no unit");
+            ensure!(!unit.is_empty() && !unit.starts_with('-'), "invalid unit `{unit}`");
         }
         Ok(Self { files, restart: hooks.restart.clone() })
     }
@@ -74,9 +74,9 @@ impl Plan {
     }
 }
 
-/// Writes `file` anew from its pristine copy, so that it does not matter which values are in it now.
+/// Writes `file` again from its pristine copy, so that the values in it now do not matter.
 fn replace(file: &Path, values: &[(String, Secret)], pristine: &Path) -> anyhow::Result<()> {
-    let of_today = fs::metadata(file).with_context(|| format!("cannot find `{}`", file.display()))?;
+    let metadata = fs::metadata(file).with_context(|| format!("cannot find `{}`", file.display()))?;
     let copy = pristine_copy(file, pristine)
         .with_context(|| format!("cannot keep a copy of `{}`", file.display()))?;
     let mut text = fs::read_to_string(&copy).with_context(|| format!("cannot read `{}`", copy.display()))?;
@@ -84,12 +84,12 @@ fn replace(file: &Path, values: &[(String, Secret)], pristine: &Path) -> anyhow:
         ensure!(text.contains(placeholder), "`{}` has no placeholder `{placeholder}`", file.display());
         text = text.replace(placeholder, value.reveal());
     }
-    let owner = Owner { uid: of_today.uid(), gid: of_today.gid() };
-    write_atomic_for(owner, file, text.as_bytes(), of_today.mode() & PERMISSIONS)?;
+    let owner = Owner { uid: metadata.uid(), gid: metadata.gid() };
+    write_atomic_for(owner, file, text.as_bytes(), metadata.mode() & PERMISSIONS)?;
     Ok(())
 }
 
-/// The copy of `file` from before the first replacement; now is before it if there is none.
+/// Finds the copy of `file` from before the first replacement, or creates it if this is the first.
 fn pristine_copy(file: &Path, pristine: &Path) -> anyhow::Result<PathBuf> {
     let copy = pristine.join(file.strip_prefix("/")?);
     match fs::metadata(&copy) {
@@ -173,14 +173,14 @@ mod tests {
         assert_eq!(error.to_string(), "cannot find `/nonexistent/daemon.conf`");
 
         let mut hooks = machine.hooks();
-        hooks.replace[0].secret = "nobody".to_owned();
+        hooks.replace[0].secret = "missing".to_owned();
         let error = machine.resume(&hooks, "a", "b").await.unwrap_err().to_string();
-        assert!(error.starts_with("there is no secret `nobody`"), "{error}");
+        assert!(error.starts_with("there is no secret `missing`"), "{error}");
 
         let mut hooks = machine.hooks();
-        hooks.replace[0].placeholder = "@NOBODY@".to_owned();
+        hooks.replace[0].placeholder = "@MISSING@".to_owned();
         let error = machine.resume(&hooks, "a", "b").await.unwrap_err().to_string();
-        assert!(error.ends_with("has no placeholder `@NOBODY@`"), "{error}");
+        assert!(error.ends_with("has no placeholder `@MISSING@`"), "{error}");
         hooks.replace[0].placeholder = String::new();
         assert!(machine.resume(&hooks, "a", "b").await.is_err());
     }
@@ -192,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn an_option_is_no_unit() {
+    fn an_option_is_not_a_unit() {
         let hooks = Hooks { restart: vec!["--force".to_owned()], ..Hooks::default() };
         let secrets = BTreeMap::from([("any".to_owned(), Secret::new("x"))]);
-        assert_eq!(Plan::of(&hooks, &secrets).unwrap_err().to_string(), "`--force` is no unit");
+        assert_eq!(Plan::of(&hooks, &secrets).unwrap_err().to_string(), "invalid unit `--force`");
     }
 }

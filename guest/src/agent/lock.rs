@@ -1,14 +1,14 @@
-//! Keeps the agent in memory: a page that had to come from the disk would cost as much as the request that needs it.
+//! Keeps the agent in memory: reading a page from the disk would take as long as the request that needs it.
 
 use rustix::io::Result;
 use rustix::mm::{MlockAllFlags, mlockall};
 
-/// Keeps every page from its first use on. Costs nothing at the start.
+/// Keeps every page from its first use on, which costs nothing at the start.
 pub(super) fn on_use() -> Result<()> {
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
 }
 
-/// Brings in what has not been used yet: the code of a resume, in a machine that has had none.
+/// Loads what has not been used yet: the code of a resume, in a machine that has never been resumed.
 pub(super) fn everything() -> Result<()> {
     mlockall(MlockAllFlags::CURRENT)?;
     // The stacks of threads and what is allocated later need not be there before they are used.

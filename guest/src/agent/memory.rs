@@ -8,13 +8,13 @@ use memmap2::{Advice, MmapMut};
 /// The free blocks of every zone, by their sizes.
 const BUDDYINFO: &str = "/proc/buddyinfo";
 
-/// The zone that the kernel keeps for old devices: programs are not given memory from it.
+/// The zone that the kernel keeps for old devices: programs get no memory from it.
 const RESERVED_ZONE: &str = "DMA";
 
-/// So much stays free whatever happens.
+/// This much always stays free.
 const MARGIN: usize = 128 << 20;
 
-/// Drops from the page cache what no program has mapped: it is on the disk as well, and does not have to be stored twice. Gives what
+/// Drops from the page cache what no program has mapped: it is on the disk as well, and need not be stored twice. Returns what
 /// was free before.
 pub(super) fn drop_page_cache() -> anyhow::Result<Free> {
     rustix::fs::sync();
@@ -23,7 +23,7 @@ pub(super) fn drop_page_cache() -> anyhow::Result<Free> {
     Ok(before)
 }
 
-/// Has the kernel zero the memory that was used and is free again, because the host would have to store what is left in it, and
+/// Makes the kernel zero the memory that was used and is free again, because the host would have to store what is left in it, and
 /// a page of zeros costs nothing. `before` is what was free before the page cache was dropped.
 ///
 /// Memory that was never used should not be touched: the host does not even have it yet. It lies in blocks of the largest size. What

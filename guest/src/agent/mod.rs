@@ -1,6 +1,6 @@
-//! The resident agent: what the host says when it resumes, captures or suspends the machine is carried out here.
+//! The resident agent: it carries out what the host requests when it resumes, captures or suspends the machine.
 //!
-//! It is there before anything else of the stack, keeps what it needs in memory, and starts no process for a resume: under software
+//! It starts before the rest of the stack, keeps what it needs in memory, and starts no process for a resume: under software
 //! emulation a program's start alone takes as long as all of its work.
 
 mod accounts;
@@ -34,10 +34,10 @@ use self::{
 };
 use crate::{report, service};
 
-/// Where `/init`, or else udev, names the ports.
+/// The directory in which `/init`, or else udev, names the ports.
 const PORTS: &str = "/dev/virtio-ports";
 
-/// Runs the agent, for ever.
+/// Runs the agent, which ends only with an error.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     if let Err(error) = lock::on_use() {
@@ -65,7 +65,7 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
     stdin.read_to_string(&mut input).context("cannot read the request from stdin")?;
     let line = input.lines().find(|line| !line.is_empty()).context("there is no request on stdin")?;
     let agent = Agent::new()?;
-    let answer = service::run(agent.answer(line))?.context("what came on stdin is no request")?;
+    let answer = service::run(agent.answer(line))?.context("invalid request on stdin")?;
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(conversation::to_line(&answer).as_bytes()).context("cannot write the answer")?;
     match answer.outcome {
@@ -74,7 +74,7 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
     }
 }
 
-/// What stays from one request to the next.
+/// The state that is kept from one request to the next.
 struct Agent {
     orders: Orders,
     session: session_env::Place,
@@ -89,7 +89,7 @@ impl Agent {
         match Line::parse(line) {
             Line::Empty => None,
             Line::Garbage => {
-                warn!("passed over {} bytes that are no request", line.len());
+                warn!("skipped {} bytes that are not a request", line.len());
                 None
             }
             Line::Refused(answer) => Some(answer),
@@ -119,7 +119,7 @@ impl Agent {
     }
 }
 
-/// What went well is for the host to keep: in a resumed machine every line of the journal takes time, and in one that is about to be
+/// Only the host records successes: in a resumed machine every line of the journal takes time, and in one that is about to be
 /// captured it would be written in every copy.
 fn log_failure(Answer { id, outcome, .. }: &Answer) {
     if let Outcome::Failed { step, reason } = outcome {

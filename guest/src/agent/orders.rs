@@ -16,7 +16,7 @@ use crate::{
 /// Where systemd makes the runtime directories of units.
 const RUN: &str = "/run";
 
-/// How long connections may take to end, and what works on behind them.
+/// How long connections, and the work behind them, may take to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The services of this machine.
@@ -36,33 +36,33 @@ impl Orders {
         Self { run, services, rehearsal: Cell::default() }
     }
 
-    /// What the services are.
+    /// The descriptions of the services.
     pub(super) fn services(&self) -> &Services {
         &self.services
     }
 
-    /// Has every service that keeps secrets take these, each in one transaction. Without any, all that it needs for that is
-    /// brought into memory.
+    /// Makes every service that keeps secrets take these, each in one transaction. Without any, all that it needs for that is
+    /// loaded into memory.
     pub(super) async fn renew(&self, secrets: &Secrets) -> anyhow::Result<()> {
         self.all(Order::Renew, secrets).await.map(drop)
     }
 
-    /// Has every service read its settings again.
+    /// Makes every service read its settings again.
     pub(super) async fn reload(&self) -> anyhow::Result<()> {
         self.all(Order::Reload, &Secrets::new()).await.map(drop)
     }
 
-    /// Has everything called once.
+    /// Makes the services call all that they serve once.
     pub(super) async fn warm_up(&self) -> anyhow::Result<()> {
         self.all(Order::WarmUp, &Secrets::new()).await.map(drop)
     }
 
-    /// Has everything written that a start after a crash would have to recover.
+    /// Makes the services write all that a start after a crash would have to recover.
     pub(super) async fn flush(&self) -> anyhow::Result<()> {
         self.all(Order::Flush, &Secrets::new()).await.map(drop)
     }
 
-    /// Empties the services' pools, and waits until nothing is at work behind them any more.
+    /// Empties the services' pools, and waits until the work behind them has ended.
     pub(super) async fn drain(&self) -> anyhow::Result<()> {
         // To all of them every time: a connection that was just being made goes into the pool after it was emptied.
         let drained = async || match self.all(Order::Drain, &Secrets::new()).await {
@@ -72,11 +72,11 @@ impl Orders {
         wait::until(DRAIN_LIMIT, drained).await.context("the services do not come to rest")?
     }
 
-    /// Has services ask their databases what the host is going to have them ask, on the processor that has nothing to do yet: in a
+    /// Makes services send the queries to their databases that the host's requests will need, on the processor that is still idle: in a
     /// machine that was just resumed the first time of everything takes several times as long as the second, most of all under
     /// software emulation.
     ///
-    /// The answers are not waited for, and the connections are held until the next time: the services would report that the sender
+    /// The answers are not waited for. The connections are kept until the next time, or the services would report that the sender
     /// is gone. A service that does not run has nothing to do.
     pub(super) fn begin_rehearsal(&self) {
         let services = self.services.taking(Order::Rehearse);

@@ -1,8 +1,8 @@
 //! The agent's virtio-serial port, as lines.
 //!
-//! While no host is connected, the port reads as end-of-file and polls as hung up, for ever. tokio takes a hang-up for the end of a
+//! While no host is connected, the port reads as end-of-file and always polls as hung up. tokio takes a hang-up for the end of a
 //! file descriptor and would call it readable from then on. So the port is in an epoll set of its own, edge-triggered, and
-//! tokio waits for that set: it becomes readable when the driver wakes whoever polls the port, which is when the host connects,
+//! tokio waits for that set: it becomes readable when the driver wakes what polls the port, which is when the host connects,
 //! when it has written and when it has read.
 
 use std::{
@@ -30,7 +30,7 @@ use super::conversation::LONGEST_LINE;
 /// How long the host may take to read an answer before it is dropped.
 const WRITE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// So much is read at a time: a page of the driver's.
+/// Bytes that are read at a time: a page of the driver.
 const READ: usize = 4096;
 
 /// The port.
@@ -48,7 +48,7 @@ impl Port {
     /// Opens the port at `path`.
     ///
     /// # Errors
-    /// When it is not there, or somebody else has it open.
+    /// When it is not there, or another process has it open.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(path)?;
@@ -62,7 +62,7 @@ impl Port {
         Ok(Self { reader, writer, edges, lines, input: BytesMut::new(), torn: false })
     }
 
-    /// Waits for the next line, whatever becomes of the host meanwhile.
+    /// Waits for the next line, also while the host disconnects and connects again.
     ///
     /// # Errors
     /// Only when it is impossible to wait.
@@ -135,7 +135,7 @@ impl Edges {
         base::readiness::readable(set).map(Self)
     }
 
-    /// Waits for one since the last call. Dropping the future loses none.
+    /// Waits until there was one since the last call. Dropping the future loses none.
     async fn next(&self) -> io::Result<()> {
         let mut events = Vec::with_capacity(2);
         loop {
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// Two named pipes: like the port they outlive whoever is at their other ends, and read as end-of-file while nobody is.
+    /// Two named pipes: like the port, they outlive the processes at their other ends, and read as end-of-file while there is none.
     struct Pipes(tempfile::TempDir);
 
     impl Pipes {
@@ -173,7 +173,7 @@ mod tests {
         }
 
         fn port(&self) -> Port {
-            // A pipe can only be opened for writing while somebody has it open for reading.
+            // A pipe can only be opened for writing while it is open for reading.
             let writer = self.open("to-host", OFlags::RDWR);
             Port::new(self.open("to-guest", OFlags::RDONLY), writer).unwrap()
         }
@@ -231,13 +231,13 @@ mod tests {
         let quiet = Duration::from_millis(20);
         while tokio::time::timeout(quiet, port.edges.next()).await.is_ok() {}
         assert_eq!(port.reader.read(&mut [0; 8]).unwrap(), 0, "the pipe is at its end");
-        assert!(tokio::time::timeout(quiet, port.edges.next()).await.is_err(), "and yet it wakes nobody");
+        assert!(tokio::time::timeout(quiet, port.edges.next()).await.is_err(), "the port woke its reader without a host");
         let _host = pipes.write("back\n");
         assert_eq!(port.line().await.unwrap(), "back");
     }
 
     #[tokio::test]
-    async fn what_is_too_long_or_no_text_is_dropped() {
+    async fn what_is_too_long_or_not_text_is_dropped() {
         let pipes = Pipes::new();
         let mut port = pipes.port();
         let mut host = pipes.write("\u{ff}");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_reads_is_dropped_and_does_not_spoil_the_next() {
+    async fn an_unread_answer_is_dropped_and_does_not_spoil_the_next() {
         let pipes = Pipes::new();
         let mut port = pipes.port();
         let long = format!("{}\n", "x".repeat(1 << 20));

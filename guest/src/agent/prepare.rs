@@ -1,4 +1,4 @@
-//! Makes the machine worth capturing: every copy of it starts where this ends.
+//! Prepares the machine for a capture: every copy of it starts where this ends.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn ready(orders: &Orders, steps: &mut Steps) -> Result<(), Fail
     steps.run("udev", rest_udev()).await
 }
 
-/// Does all of it.
+/// Does everything else that a capture needs.
 pub(super) async fn prepare(orders: &Orders, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("warm-up", orders.warm_up()).await?;
     steps.run("drain", orders.drain()).await?;
@@ -32,13 +32,13 @@ pub(super) async fn prepare(orders: &Orders, steps: &mut Steps) -> Result<(), Fa
     steps.run("memory", async { memory::zero_free_memory(before) }).await?;
     // What the first requests of a copy read from the disk is in memory again after this, and nothing else.
     steps.run("rehearsal", rehearse(orders)).await?;
-    // After the last write to a database: what is not on the disk by now, every copy would put there.
+    // After the last write to a database: what is not on the disk by now, every copy would write there.
     steps.run("checkpoint", orders.flush()).await?;
     steps.run("sync", async { sync() }).await
 }
 
-/// Waits until systemd has started all that it wants to. It says so by its exit status, which is not 0 when a unit has failed:
-/// that is not for a capture to judge.
+/// Waits until systemd has started everything. The exit status, which is not 0 when a unit has failed, is ignored:
+/// a capture does not judge units.
 async fn boot_ends() -> anyhow::Result<()> {
     let cmd = Cmd::new("systemctl").args(["is-system-running", "--wait"]);
     match tokio::time::timeout(BOOT_LIMIT, cmd.finished()).await {
@@ -49,8 +49,8 @@ async fn boot_ends() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops udev, whose workers would end in every copy, some seconds after they had their last work. Its sockets start it again
-/// when the kernel has something to tell.
+/// Stops udev, whose workers would end in every copy, some seconds after their last work. Its sockets start it again
+/// when the kernel reports an event.
 async fn rest_udev() -> anyhow::Result<()> {
     if let Err(error) = Cmd::new("systemctl").args(["stop", "systemd-udevd.service"]).output().await {
         warn!("cannot stop udev: {error}");
@@ -58,9 +58,9 @@ async fn rest_udev() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does what the host and the first user will ask for, once more.
+/// Does once more what the host and the first user will request.
 async fn rehearse(orders: &Orders) -> anyhow::Result<()> {
-    lock::everything().context("cannot bring all of the agent into memory")?;
+    lock::everything().context("cannot load all of the agent into memory")?;
     ready::services_answer(orders.services()).await?;
     orders.begin_rehearsal();
     orders.renew(&Secrets::new()).await?;

@@ -1,4 +1,4 @@
-//! Makes a copy of a machine a machine of its own.
+//! Turns a copy of a machine into a machine of its own.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::control::Secrets;
 
-/// Everything is looked at before anything is changed.
+/// A message that has been checked as a whole, before anything is changed.
 struct Checked {
     time: u64,
     entropy: Entropy,
@@ -54,7 +54,7 @@ fn well_formed(secrets: &Secrets) -> anyhow::Result<Secrets> {
     Ok(secrets.clone())
 }
 
-/// Does all that `message` asks for.
+/// Carries out `message`.
 pub(super) async fn resume(
     orders: &Orders,
     session: &Place,
@@ -67,9 +67,9 @@ pub(super) async fn resume(
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.
     steps.run("entropy", async { checked.entropy.feed() }).await?;
-    // What keeps the secrets has a processor of its own to replace them on, meanwhile.
+    // Meanwhile, what keeps the secrets replaces them on the other processor.
     let services = async {
-        // Before the services are told to read it; one that starts meanwhile reads it anyway.
+        // Before the services are ordered to read it; one that starts meanwhile reads it anyway.
         let (changed, env) = timed("env", async { checked.env.write(session) }).await?;
         // What a service keeps connections to may draw random numbers, which are the same in every copy: none may be used any more.
         // The pools of a suspended session are its own.

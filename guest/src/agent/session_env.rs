@@ -19,7 +19,7 @@ use crate::environment::session_file;
 /// The services' user: the only one that reads it.
 const READER: &str = "stack";
 
-/// Where the file goes and to whom, found out beforehand: in a resumed machine every look at the disk is a slow one.
+/// The path and the owner of the file, found in advance: in a resumed machine every access to the disk is slow.
 pub(super) struct Place {
     path: PathBuf,
     owner: Owner,
@@ -39,7 +39,7 @@ impl Place {
 pub(super) struct SessionEnv(Secret);
 
 impl SessionEnv {
-    /// One line a variable, in double quotes and with those escapes that dotenvy and systemd's `EnvironmentFile=` read alike.
+    /// Formats one line per variable, in double quotes and with those escapes that dotenvy and systemd's `EnvironmentFile=` read alike.
     pub(super) fn of(env: &BTreeMap<String, Secret>) -> anyhow::Result<Self> {
         let mut text = String::new();
         for (name, value) in env {
@@ -62,7 +62,7 @@ impl SessionEnv {
         Ok(Self(Secret::new(text)))
     }
 
-    /// Writes it, and answers whether that has changed anything.
+    /// Writes it, and returns whether that has changed anything.
     pub(super) fn write(&self, place: &Place) -> anyhow::Result<bool> {
         if self.is_in(&place.path)? {
             return Ok(false);
@@ -82,7 +82,7 @@ impl SessionEnv {
         fs::rename(&beside, path)
     }
 
-    /// Whether the file has this very content. None is as good as an empty one.
+    /// Whether the file has exactly this content. A missing file counts as an empty one.
     fn is_in(&self, path: &Path) -> anyhow::Result<bool> {
         match fs::read(path) {
             Ok(bytes) => Ok(bytes == self.0.reveal().as_bytes()),
@@ -92,7 +92,7 @@ impl SessionEnv {
     }
 }
 
-/// What POSIX calls a name, and so what every reader of such a file takes.
+/// Whether POSIX accepts the name, and so every reader of such a file.
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')

@@ -1,4 +1,4 @@
-//! What a request is made of, each step timed.
+//! The steps of a request, each timed.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ impl Failure {
     }
 }
 
-/// Does a step that other steps may run beside.
+/// Does a step that may run beside others, and times it.
 pub(super) async fn timed<T>(
     step: &'static str,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -33,7 +33,7 @@ pub(super) async fn timed<T>(
 }
 
 impl Steps {
-    /// Does a step and notes how long it took.
+    /// Does a step and records how long it took.
     pub(super) async fn run<T>(
         &mut self,
         step: &'static str,
@@ -44,7 +44,7 @@ impl Steps {
         Ok(value)
     }
 
-    /// Notes a step that [`timed`] has timed.
+    /// Records a step that [`timed`] has timed.
     pub(super) fn note(&mut self, step: Step) {
         self.0.push(step);
     }

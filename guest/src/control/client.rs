@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{BUSY, DONE, FAILED, LONGEST_ANSWER, LONGEST_ORDER, Order, Secrets};
 
-/// In a cold boot the agent is there before everything else, and every attempt takes a little from what starts.
+/// In a cold boot the agent starts before everything else, and every attempt takes time from what is starting.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -42,7 +42,7 @@ fn to_line(order: Order, secrets: &Secrets) -> Secret {
     }
 }
 
-/// What came of an order.
+/// The outcome of an order.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// The service has carried it out.
@@ -101,7 +101,7 @@ impl Answer {
     }
 }
 
-/// Whether a service that does not run has to come up for `order`. The others have nothing to do in one that starts later: it reads
+/// Whether a service that does not run has to start for `order`. Other orders mean nothing to one that starts later: it reads
 /// its settings then, and has nothing pooled.
 fn is_owed(order: Order) -> bool {
     matches!(order, Order::Renew | Order::WarmUp | Order::Flush)
@@ -127,7 +127,7 @@ pub(crate) async fn send(socket: &Path, order: Order, secrets: &Secrets) -> Resu
                     Some(Answer::Failed(reason)) => {
                         return Err(CallError::Failed { socket: socket.to_owned(), order, reason });
                     }
-                    // It ended over the order. Whether it comes up with what it was to read, only the next attempt can tell.
+                    // It ended during the order. Only the next attempt shows whether it has read what it should.
                     None => broken.pause().await,
                 },
                 Err(error) if is_absence(&error) && !is_owed(order) => return Ok(Reply::NotRunning),

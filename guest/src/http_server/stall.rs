@@ -1,4 +1,4 @@
-//! A stream whose other side has to take what it is sent.
+//! A stream whose other side has to read what it is sent.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Fails a write of which nothing is taken for too long.
+/// Fails a write of which the other side reads nothing for too long.
 pub(super) struct Unstalled {
     stream: TcpStream,
     patience: Duration,

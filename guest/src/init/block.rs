@@ -35,7 +35,7 @@ impl Wanted {
         }
     }
 
-    /// Whether the device called `name`, whose uevent file reads `uevent`, is the one.
+    /// Whether the device called `name`, whose uevent file reads `uevent`, is the wanted one.
     fn is(&self, name: &str, uevent: &str) -> bool {
         match self {
             Self::PartLabel(label) => {
@@ -88,7 +88,7 @@ fn names() -> io::Result<Vec<String>> {
 }
 
 fn uevent(name: &str) -> String {
-    // A device that has just gone has nothing to say.
+    // A device that has just gone has no such file.
     fs::read_to_string(Path::new(SYS_BLOCK).join(name).join("uevent")).unwrap_or_default()
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Cmdline {
     pub(crate) network: Option<String>,
     /// `init=`: the program to become.
     pub(crate) init: Option<String>,
-    /// `stack.probe`: prove that the machine runs, and end.
+    /// `stack.probe`: report that the machine runs, and power off.
     pub(crate) probe: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Names for the virtio-serial ports, which elsewhere udev gives.
+//! Names for the virtio-serial ports, which are usually udev's task.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 /// Makes `/dev/virtio-ports/<name>` point to each port's device, so that the guest agent does not have to wait for udev.
 ///
 /// # Errors
-/// When the ports cannot be listed or a link cannot be made.
+/// When the ports cannot be listed or a link cannot be created.
 pub(crate) fn link(sys: &Path, dev: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(sys) {
         Ok(entries) => entries,

@@ -20,7 +20,7 @@ impl Uevents {
     /// Starts to listen.
     ///
     /// # Errors
-    /// When the kernel gives no such socket.
+    /// When the kernel refuses such a socket.
     pub(crate) fn listen() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
@@ -29,7 +29,7 @@ impl Uevents {
     }
 
     /// Waits for something to happen, at most for `limit`, and forgets all messages that have come: which ones they
-    /// were does not matter to somebody who looks again.
+    /// were does not matter to a caller that looks again.
     ///
     /// # Errors
     /// When the socket fails.

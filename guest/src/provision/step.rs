@@ -17,7 +17,7 @@ pub(crate) struct Step {
     pub(crate) path: PathBuf,
     /// Its name, "30-database".
     pub(crate) name: String,
-    /// What it does, for people; the name when it does not say.
+    /// Its title for people, or its name when it has none.
     pub(crate) title: String,
 }
 
@@ -52,7 +52,7 @@ impl Step {
     }
 }
 
-/// The title that a file gives itself. A step may be a program: what is not text has none.
+/// Finds the title in a file. A step may be a program: a file that is not text has no title.
 fn title(file: impl BufRead) -> Option<String> {
     let lines = file.lines().take(TITLE_WITHIN).map_while(Result::ok);
     lines.into_iter().find_map(|line| line.strip_prefix(TITLE).map(|title| title.trim().to_owned()))

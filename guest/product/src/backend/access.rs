@@ -99,7 +99,7 @@ impl FromRequestParts<Backend> for SignedIn {
     }
 }
 
-/// The refresh token that the caller presents; whether it is good is for the handler to see.
+/// The refresh token that the caller presents; the handler checks whether it is valid.
 pub(super) struct RefreshToken(pub(super) String);
 
 impl FromRequestParts<Backend> for RefreshToken {
@@ -149,7 +149,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// The value of a header; one that is not visible ASCII is as good as none.
+/// The value of a header; one that is not visible ASCII counts as missing.
 fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, ApiError> {
     headers.get(name).and_then(|value| value.to_str().ok()).ok_or(ApiError::HeaderMissing(name))
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_another_access_type_does_not_stand_in() {
+    fn the_key_of_another_access_type_is_not_accepted() {
         let headers =
             headers(&[(PROJECT_ID, "p"), (ACCESS_TYPE, "admin"), ("x-stack-secret-server-key", "ssk")]);
         let error = Claim::read(&headers).unwrap_err();

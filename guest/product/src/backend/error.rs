@@ -16,10 +16,10 @@ use crate::{
     store::{Parent, StoreError, keys::AccessType, passwords, text},
 };
 
-/// When to come back after what passes by itself.
+/// When to try again after a temporary failure.
 pub(super) const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// What a caller can be told. Codes are for programs and never change; texts are for people.
+/// The failures that are reported to callers. Codes are for programs and never change; texts are for people.
 #[derive(Debug, Error)]
 pub(crate) enum ApiError {
     #[error("the header `{0}` is missing")]
@@ -92,7 +92,7 @@ pub(crate) enum ApiError {
     RouteNotFound,
     #[error("this address does not answer to this method")]
     MethodNotAllowed,
-    /// The causes are for the journal: they may quote what somebody else stored.
+    /// The causes are for the journal: they may quote what others stored.
     #[error("the backend cannot reach its data, or failed to read it; its journal has the details")]
     Store(#[source] StoreError),
 }
@@ -237,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_failed_tells_nothing_of_its_inside() {
+    async fn a_store_that_failed_reveals_nothing_of_its_inside() {
         insta::assert_snapshot!(rendered(ApiError::Store(StoreError::NotSeeded)).await, @r#"500 {"code":"INTERNAL_ERROR","error":"the backend cannot reach its data, or failed to read it; its journal has the details"}"#);
     }
 
     #[test]
-    fn who_tries_too_often_is_told_when_to_come_back() {
+    fn too_many_attempts_are_refused_with_the_time_to_try_again() {
         let response = ApiError::TooManyAttempts { retry_after_seconds: 42 }.into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "42");
         let response = ApiError::from(StoreError::PasswordsBusy).into_response();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_meanwhile_is_no_failure_of_the_server() {
+    fn what_was_deleted_meanwhile_is_not_a_failure_of_the_server() {
         let status = |parent| ApiError::from(StoreError::Gone(parent)).status_and_code().0;
         assert_eq!(status(Parent::Project), StatusCode::NOT_FOUND);
         assert_eq!(status(Parent::User), StatusCode::NOT_FOUND);

@@ -42,7 +42,7 @@ pub(crate) struct Backend {
     settings: CurrentSettings,
 }
 
-/// Runs the backend until it is told to stop.
+/// Runs the backend until it is stopped.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let control = Socket::bind()?;
@@ -59,7 +59,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?
 }
 
-/// Takes changed settings in, and forgets pooled connections. The first health check after that makes a connection anew, once it has
+/// Reads changed settings, and forgets pooled connections. The first health check after that opens a new connection, once it has
 /// its own answer: a start waits for that.
 fn reload(backend: &Backend) -> Result<(), SettingsError> {
     backend.store.renew();
@@ -75,11 +75,11 @@ async fn carry_out(call: Call, backend: &Backend) {
         }
         Order::Rehearse => {
             let store = backend.store.clone();
-            // What is wrong is for the health check to say.
+            // The health check reports what is wrong.
             tokio::spawn(async move { tokio::join!(probe::postgres(&store), probe::redis(&store)) });
             Ok(Progress::Done)
         }
-        // Requests to this very service, which has to go on answering.
+        // Requests to this service itself, which has to keep answering.
         Order::WarmUp => {
             tokio::spawn(async move { call.answer(warm_up::quietly().await.map(|()| Progress::Done)).await });
             return;
@@ -99,8 +99,8 @@ fn router(backend: Backend) -> Router {
         .route_layer(middleware::from_fn(within_limits))
         .route_layer(middleware::from_fn_with_state(backend.clone(), only_programs));
     public
-        // Frontends on other origins call these. They prove themselves by headers and never by cookies, so that any origin
-        // may ask; the internal routes are for programs, and no page of any origin gets at them.
+        // Frontends on other origins call these. They authenticate by headers and never by cookies, so that any origin
+        // may call them; the internal routes are for programs, and no page of any origin can call them.
         .layer(cross_origin())
         .merge(internal)
         .fallback(async || ApiError::RouteNotFound)
@@ -111,7 +111,7 @@ async fn within_limits(request: Request, next: Next) -> Result<Response, ApiErro
     Ok(request::answer(request, MAX_BODY_BYTES, next).await?)
 }
 
-/// No page gets at the internal routes, not even one that has its own name lead to 127.0.0.1: while keys are placeholders, it would
+/// No page can call the internal routes, not even one that points its own name at 127.0.0.1: while keys are placeholders, it would
 /// know them.
 async fn only_programs(State(backend): State<Backend>, request: Request, next: Next) -> Response {
     match guard::check(request.method(), request.headers(), &backend.settings.get().backend_url) {
@@ -174,7 +174,7 @@ mod tests {
         lonely_router().oneshot(request).await.unwrap()
     }
 
-    async fn told(request: axum::http::request::Builder) -> String {
+    async fn shown(request: axum::http::request::Builder) -> String {
         let answer = answer(request).await;
         let status = answer.status().as_u16();
         format!(
@@ -184,19 +184,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_told_in_json() {
-        insta::assert_snapshot!(told(Request::get("/nowhere")).await, @r#"404 {"code":"ROUTE_NOT_FOUND","error":"there is nothing at this address"}"#);
-        insta::assert_snapshot!(told(Request::put("/health")).await, @r#"405 {"code":"METHOD_NOT_ALLOWED","error":"this address does not answer to this method"}"#);
+    async fn what_does_not_exist_is_answered_in_json() {
+        insta::assert_snapshot!(shown(Request::get("/nowhere")).await, @r#"404 {"code":"ROUTE_NOT_FOUND","error":"there is nothing at this address"}"#);
+        insta::assert_snapshot!(shown(Request::put("/health")).await, @r#"405 {"code":"METHOD_NOT_ALLOWED","error":"this address does not answer to this method"}"#);
     }
 
     #[tokio::test]
     async fn alive_and_able_to_work_are_two_questions() {
-        insta::assert_snapshot!(told(Request::get("/health")).await, @r#"200 {"status":"ok"}"#);
-        let told = told(Request::get("/health?db=1")).await;
+        insta::assert_snapshot!(shown(Request::get("/health")).await, @r#"200 {"status":"ok"}"#);
+        let shown = shown(Request::get("/health?db=1")).await;
         let reasons = "PostgreSQL cannot be reached: error connecting to server: No such file or directory (os error 2); \
                        Redis does not answer: No such file or directory (os error 2)";
         let expected = format!(r#"503 {{"status":"unhealthy","code":"UNHEALTHY","error":"{reasons}""#);
-        assert!(told.starts_with(&expected), "{told}");
+        assert!(shown.starts_with(&expected), "{shown}");
     }
 
     #[tokio::test]
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_cron_secret_is_looked_at_before_anything_else() {
+    async fn the_cron_secret_is_checked_before_anything_else() {
         let path = "/api/v1/internal/cron/delete-expired-sessions";
         for header in ["", "s3cret", "Bearer ", "Bearer s3crets", "Basic s3cret"] {
-            let told = told(Request::post(path).header("authorization", header)).await;
-            assert!(told.starts_with("401 "), "`{header}`: {told}");
+            let shown = shown(Request::post(path).header("authorization", header)).await;
+            assert!(shown.starts_with("401 "), "`{header}`: {shown}");
         }
-        let told = told(Request::post(path).header("authorization", "Bearer s3cret")).await;
-        assert!(told.starts_with("503 "), "past the check there is no database: {told}");
+        let shown = shown(Request::post(path).header("authorization", "Bearer s3cret")).await;
+        assert!(shown.starts_with("503 "), "past the check there is no database: {shown}");
     }
 
     #[tokio::test]
@@ -227,12 +227,12 @@ mod tests {
         for path in
             ["/api/v1/internal/local-emulator/project", "/api/v1/internal/cron/delete-expired-sessions"]
         {
-            let told_with = async |name: &str, value: &str| {
-                told(Request::post(path).header("authorization", "Bearer s3cret").header(name, value)).await
+            let shown_with = async |name: &str, value: &str| {
+                shown(Request::post(path).header("authorization", "Bearer s3cret").header(name, value)).await
             };
             for host in ["evil.example:26701", "localhost.evil.example", "127.0.0.1.evil.example"] {
-                let told = told_with("host", host).await;
-                assert!(told.starts_with(r#"421 {"code":"FOREIGN_HOST""#), "{path} as {host}: {told}");
+                let shown = shown_with("host", host).await;
+                assert!(shown.starts_with(r#"421 {"code":"FOREIGN_HOST""#), "{path} as {host}: {shown}");
             }
             for (name, value) in [
                 ("origin", "http://localhost:3000"),
@@ -241,22 +241,22 @@ mod tests {
                 ("sec-fetch-site", "same-site"),
                 ("sec-fetch-site", "cross-site"),
             ] {
-                let told = told_with(name, value).await;
+                let shown = shown_with(name, value).await;
                 assert!(
-                    told.starts_with(r#"403 {"code":"FOREIGN_ORIGIN""#),
-                    "{path}, {name}: {value}: {told}"
+                    shown.starts_with(r#"403 {"code":"FOREIGN_ORIGIN""#),
+                    "{path}, {name}: {value}: {shown}"
                 );
             }
             for host in ["127.0.0.1:8102", "10.0.2.15:8102", "localhost:26701", "[::1]:26701"] {
-                let told = told_with("host", host).await;
-                assert!(!told.contains("FOREIGN"), "{path} as {host}: {told}");
+                let shown = shown_with("host", host).await;
+                assert!(!shown.contains("FOREIGN"), "{path} as {host}: {shown}");
             }
         }
     }
 
     #[tokio::test]
     async fn public_routes_answer_by_any_name() {
-        assert!(told(Request::get("/health").header("host", "emulator:8102")).await.starts_with("200 "));
+        assert!(shown(Request::get("/health").header("host", "emulator:8102")).await.starts_with("200 "));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The backend's API, from the making of a project to its end.
+//! The backend's API, from the creation of a project to its deletion.
 
 use anyhow::{Context as _, ensure};
 use axum::http::{Method, StatusCode};
@@ -58,7 +58,7 @@ pub(crate) async fn refusals(services: &Services, outcome: &mut Outcome) {
     outcome.check("an unknown address answers in JSON", unknown_address(services)).await;
 }
 
-/// A new project to try things in, or the one that a run that broke off left behind.
+/// Creates a project to test with, or finds the one that an interrupted run left behind.
 pub(crate) async fn make_project(services: &Services, config_file: &str) -> anyhow::Result<Project> {
     let request =
         || services.internal.with_key(AccessType::Client).json(&json!({"absolute_file_path": config_file}));
@@ -191,7 +191,7 @@ async fn wrong_keys(services: &Services) -> anyhow::Result<()> {
         .await?;
     refused(unauthorized, "INVALID_SECRET_SERVER_KEY", internal.with(AccessType::Server, &other)).await?;
     refused(unauthorized, "INVALID_SUPER_SECRET_ADMIN_KEY", internal.with(AccessType::Admin, &other)).await?;
-    // The right key in another one's place.
+    // A valid key in the header of another one.
     let client_key = internal.keys.key(AccessType::Client).reveal();
     refused(unauthorized, "INVALID_SECRET_SERVER_KEY", internal.with(AccessType::Server, client_key)).await?;
     refused(StatusCode::BAD_REQUEST, "HEADER_MISSING", Parts::new()).await?;
@@ -209,7 +209,7 @@ async fn wrong_cron_secret(services: &Services) -> anyhow::Result<()> {
 }
 
 async fn wrong_password(services: &Services) -> anyhow::Result<()> {
-    // Somebody else every time: a run soon after many others would be told that there were too many attempts.
+    // Another address every time: a run soon after many others would be refused for too many attempts.
     let email = format!("{}@example.com", uuid::Uuid::new_v4());
     let body = json!({"email": email, "password": "not this one"});
     let request = services.internal.with_key(AccessType::Client).json(&body);

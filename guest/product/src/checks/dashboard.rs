@@ -8,7 +8,7 @@ use super::{Outcome, Project, Services, api};
 use crate::local_admin;
 
 const SIGN_IN: &str = "/handler/sign-in";
-/// Another than the API's, so that both can be called at once.
+/// Not the path of the API's checks, so that both can be called at once.
 const CONFIG_FILE: &str = "/var/lib/stack/checks/dashboard/stack.config.json";
 /// Without characters that a form would have to escape.
 const EMAIL: &str = "alan%40example.com";
@@ -52,7 +52,7 @@ async fn status(services: &Services) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the session's cookie.
+/// Signs in, and returns the session's cookie.
 async fn sign_in(services: &Services) -> anyhow::Result<String> {
     let answer = services
         .dashboard

@@ -1,5 +1,5 @@
 //! Requests to the running services whose answers are checked. `warm-up` makes one of every kind; `smoke` adds those that must
-//! be refused. Whatever they make they delete again.
+//! be refused. They delete all that they create.
 
 pub(crate) mod api;
 pub(crate) mod dashboard;
@@ -23,10 +23,10 @@ use crate::{
 
 /// First requests to cold programs under software emulation on a busy machine are slow; that is what the warm-up is for.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// So much of an unexpected answer is quoted.
+/// How much of an unexpected answer is quoted.
 const QUOTED_CHARACTERS: usize = 400;
 
-/// The running services and what it takes to be let in.
+/// The running services and the credentials for them.
 pub(crate) struct Services {
     pub(crate) backend: Service,
     pub(crate) dashboard: Service,
@@ -45,7 +45,7 @@ pub(crate) struct Project {
 pub(crate) struct Service(HttpClient);
 
 impl Services {
-    /// Reads the keys from where they are now: the seed's, or those that took their place.
+    /// Reads the current keys: the seed's, or those that replaced them.
     pub(crate) async fn find() -> anyhow::Result<Self> {
         let settings = CurrentSettings::load()?.get();
         let store = Store::new(&settings)?;
@@ -62,7 +62,7 @@ impl Services {
 }
 
 impl Service {
-    /// Sends a request and insists on the status of the answer.
+    /// Sends a request and checks the status of the answer.
     pub(crate) async fn expect(
         &self,
         expected: StatusCode,
@@ -85,7 +85,7 @@ impl Project {
         self.with(access_type, self.keys.key(access_type).reveal())
     }
 
-    /// The headers of a request with something in the place of a key.
+    /// The headers of a request with this text as its key.
     pub(crate) fn with(&self, access_type: AccessType, key: &str) -> Parts {
         Parts::new()
             .header("x-stack-project-id", &self.id)
@@ -94,7 +94,7 @@ impl Project {
     }
 }
 
-/// What came of the checks.
+/// The results of the checks.
 #[derive(Default)]
 pub(crate) struct Outcome {
     passed: usize,
@@ -108,12 +108,12 @@ impl Outcome {
         Self { quiet: true, ..Self::default() }
     }
 
-    /// An empty one that logs as much as this, for what goes on at the same time.
+    /// An empty one that logs as much as this, for checks that run at the same time.
     pub(crate) fn sibling(&self) -> Self {
         Self { quiet: self.quiet, ..Self::default() }
     }
 
-    /// Waits for a check and logs how it went. The others go on.
+    /// Waits for a check and logs its result. A failed one does not stop the others.
     pub(crate) async fn check<T>(
         &mut self,
         name: &'static str,
@@ -135,7 +135,7 @@ impl Outcome {
         }
     }
 
-    /// Takes in what came of others.
+    /// Adds the results of others.
     pub(crate) fn add(&mut self, others: Self) {
         self.passed += others.passed;
         self.failed.extend(others.failed);

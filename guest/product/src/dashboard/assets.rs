@@ -11,7 +11,7 @@ use super::Dashboard;
 const STYLE: &str = include_str!("../../assets/stack.css");
 const MARK: &str = include_str!("../../assets/mark.svg");
 
-/// Revalidating costs a round trip on the loopback, and a new image is never seen in an old one's clothes.
+/// Revalidating costs a round trip on the loopback, and the pages of a new image never use an old image's files.
 const CACHING: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 
 pub(super) fn routes() -> Router<Dashboard> {

@@ -12,10 +12,10 @@ use tracing::error;
 use super::frame::Frame;
 use crate::{request::Unanswered, store::StoreError};
 
-/// When to come back after what passes by itself.
+/// When to try again after a temporary failure.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// Why there is no such page as was asked for.
+/// Why the requested page is not shown.
 #[derive(Debug, Error)]
 pub(super) enum PageError {
     /// Not a failure: the visitor has to sign in first.

@@ -1,4 +1,4 @@
-//! What surrounds every page: who is signed in, where one is, which machine this is.
+//! The frame of every page: who is signed in, which part of the dashboard this is, and which machine.
 
 use crate::{settings::Settings, store::users::User};
 
@@ -13,9 +13,9 @@ pub(super) enum Section {
 /// The frame of one page.
 pub(super) struct Frame {
     pub(super) section: Section,
-    /// The address of whoever is signed in.
+    /// The e-mail address of the user who is signed in.
     pub(super) signed_in: Option<String>,
-    /// The name of this virtual machine, unless it is the only one or nobody named it.
+    /// The name of this virtual machine, unless it is the only one or has no name.
     pub(super) instance: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Frame {
         Self { section, signed_in: admin.map(|admin| admin.primary_email.clone()), instance }
     }
 
-    /// An error page knows neither who nor where.
+    /// The frame of an error page, which has neither a user nor a section.
     pub(super) fn of_error() -> Self {
         Self { section: Section::None, signed_in: None, instance: None }
     }

@@ -1,5 +1,5 @@
 //! The dashboard: HTML from templates, forms, no script. It shares the store with the backend instead of asking it over HTTP, so
-//! that it holds no key of its own and can still show what is broken when the backend is what is broken.
+//! that it holds no key of its own and can still show what is broken when the backend is down.
 
 mod assets;
 mod error;
@@ -57,7 +57,7 @@ pub(crate) struct Dashboard {
     settings: CurrentSettings,
 }
 
-/// Runs the dashboard until it is told to stop.
+/// Runs the dashboard until it is stopped.
 pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let control = Socket::bind()?;
@@ -75,7 +75,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?
 }
 
-/// Takes changed settings in, and forgets pooled connections. New ones wait for a request that needs them: made now, they would take
+/// Reads changed settings, and forgets pooled connections. New ones are opened when a request needs them: now, they would take time
 /// from the backend's, which a start waits for.
 fn reload(dashboard: &Dashboard) -> Result<(), SettingsError> {
     dashboard.store.drain();
@@ -150,7 +150,7 @@ mod tests {
         let settings = Settings {
             database_url: "host=/nonexistent user=stack".to_owned(),
             redis_url: "unix:///nonexistent/redis.sock".to_owned(),
-            // Port 1 is nobody's.
+            // Port 1 is unused.
             backend_port: 1,
             instance: Some("<shop>".to_owned()),
             ..Settings::default()

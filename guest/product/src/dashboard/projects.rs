@@ -84,7 +84,7 @@ pub(super) async fn home(
     Ok(to_users(&find(&dashboard, &project_id).await?))
 }
 
-/// Leads to the users of a project that is there: what merely stood in an address may not be put into another.
+/// Redirects to the users of a project that exists: unverified text of one address must not get into another.
 pub(super) fn to_users(project: &Project) -> Redirect {
     Redirect::to(&format!("/projects/{}/users", project.id))
 }

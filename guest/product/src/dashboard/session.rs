@@ -16,7 +16,7 @@ use crate::{
     store::{projects, sessions, users::User},
 };
 
-/// The visitor is signed in and may use the dashboard. Without, a page leads to the sign-in.
+/// The visitor is signed in and may use the dashboard. Otherwise a page leads to the sign-in.
 pub(super) struct Admin(pub(super) User);
 
 impl FromRequestParts<Dashboard> for Admin {
@@ -27,7 +27,7 @@ impl FromRequestParts<Dashboard> for Admin {
     }
 }
 
-/// The visitor, if signed in. Without a cookie nothing is asked of the database.
+/// The visitor, if signed in. Without a cookie the database is not queried.
 pub(super) struct MaybeAdmin(pub(super) Option<User>);
 
 impl FromRequestParts<Dashboard> for MaybeAdmin {
@@ -57,7 +57,7 @@ pub(super) fn cookie(headers: &HeaderMap, token: &Secret) -> Cookie<'static> {
         .build()
 }
 
-/// The cookie that takes the place of a session's and is gone at once.
+/// The cookie that replaces a session's and expires at once.
 pub(super) fn expired_cookie(headers: &HeaderMap) -> Cookie<'static> {
     let mut cookie = Cookie::build((cookie_name(headers), "")).path("/").build();
     cookie.make_removal();

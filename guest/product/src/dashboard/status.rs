@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// So many intervals without a run and the cron service counts as down: one may be late, three are not.
+/// After this many intervals without a run the cron service counts as down: one run may be late, but not three.
 const CRON_PATIENCE: u32 = 3;
 
 #[derive(Template)]
@@ -52,7 +52,7 @@ struct Service {
     state: State,
 }
 
-/// What proves a service's health, or what is wrong.
+/// What verifies a service's health, or what is wrong.
 type State = Result<Proof, String>;
 
 /// What a healthy service is shown with.

@@ -1,4 +1,4 @@
-//! Times and durations as people say them.
+//! Times and durations for people.
 
 use std::time::Duration;
 
@@ -33,23 +33,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_the_largest_unit_that_fits() {
+    fn a_time_is_shown_in_the_largest_unit_that_fits() {
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-        let told = |seconds| ago(now - time::Duration::seconds(seconds), now);
-        assert_eq!(told(0), "just now");
-        assert_eq!(told(-5), "just now", "a clock that was set back");
-        assert_eq!(told(59), "59 s ago");
-        assert_eq!(told(60), "1 min ago");
-        assert_eq!(told(7300), "2 h ago");
-        assert_eq!(told(90_000), "1 day ago");
-        assert_eq!(told(400_000), "4 days ago");
+        let shown = |seconds| ago(now - time::Duration::seconds(seconds), now);
+        assert_eq!(shown(0), "just now");
+        assert_eq!(shown(-5), "just now", "a clock that was set back");
+        assert_eq!(shown(59), "59 s ago");
+        assert_eq!(shown(60), "1 min ago");
+        assert_eq!(shown(7300), "2 h ago");
+        assert_eq!(shown(90_000), "1 day ago");
+        assert_eq!(shown(400_000), "4 days ago");
     }
 
     #[test]
     fn a_latency_has_as_many_digits_as_it_is_worth() {
-        let told = |micros| latency(Duration::from_micros(micros));
+        let shown = |micros| latency(Duration::from_micros(micros));
         assert_eq!(
-            [told(421), told(3140), told(120_400), told(2_050_000)],
+            [shown(421), shown(3140), shown(120_400), shown(2_050_000)],
             ["0.42 ms", "3.1 ms", "120 ms", "2.05 s"]
         );
     }

@@ -125,7 +125,7 @@ pub(super) async fn delete(
     path: Result<Path<(String, Uuid)>, PathRejection>,
 ) -> Result<Response, PageError> {
     let Path((project_id, user_id)) = path.map_err(|_| PageError::NotFound)?;
-    // Whoever deletes the account that they are signed in with is out for good.
+    // An admin who deletes their own account could not sign in again.
     if user_id == admin.id {
         let refusal = Some("You are signed in as this user, so it stays.".to_owned());
         let page =
@@ -181,7 +181,7 @@ async fn page(
 ) -> Result<UsersPage, PageError> {
     let project = projects::find(dashboard, project_id).await?;
     let search = Some(options.search.trim()).filter(|search| !search.is_empty());
-    // One more than is shown tells whether there is another page.
+    // One more than is shown: it means that there is another page.
     let limit = i64::try_from(PAGE + 1).expect("a page is short");
     let mut found = users::page(&dashboard.store.database, project_id, options.after, limit, search).await?;
     let more = found.len() > PAGE;

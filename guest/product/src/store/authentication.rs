@@ -8,31 +8,31 @@ use super::{
     users::{self, User},
 };
 
-/// Why somebody is not signed in.
+/// Why a sign-in is refused.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The address is unknown, the user has no password, or it is another one. Which of them is not told.
+    /// The address is unknown, the user has no password, or it is another one. The error does not say which.
     Mismatch,
     TooManyAttempts(TooManyAttempts),
 }
 
-/// A user whose password was the right one when it was looked at. Hashing takes a while, so that whoever acts on it, as
-/// [`super::sessions::open`] does, makes sure in the same statement that the hash is still this one.
+/// A user whose password was correct when it was checked. Hashing takes a while, so that a function that acts on it, such as
+/// [`super::sessions::open`], verifies in the same statement that the hash is still this one.
 pub(crate) struct Proven {
     pub(crate) user: User,
     pub(crate) password_hash: String,
 }
 
-/// Finds the user whom an address and a password prove.
+/// Finds the user who has this address and this password.
 pub(crate) async fn with_password(
     store: &Store,
     project_id: &str,
     email: &str,
     password: Secret,
 ) -> Result<Result<Proven, Refusal>, StoreError> {
-    // What is no address is nobody's, but is counted and answered like one.
+    // What is not an address belongs to no user, but is counted and answered like one.
     let email = users::normalise_email(email).unwrap_or_else(|| email.to_owned());
-    // First of all: an attempt that is sent away because too many are waiting is none that failed.
+    // First of all: an attempt that is refused because too many are waiting does not count as failed.
     let turn = passwords::turn().await?;
     if let Err(refusal) = rate_limit::count_attempt(&store.redis, project_id, &email).await {
         return Ok(Err(Refusal::TooManyAttempts(refusal)));

@@ -1,4 +1,4 @@
-//! When each task of the cron service ran last, and what came of it.
+//! When each task of the cron service ran last, and with what result.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct LastRun {
     pub(crate) summary: String,
 }
 
-/// Notes a run that ended just now.
+/// Records a run that ended just now.
 pub(crate) async fn record(
     database: &Database,
     task: &str,

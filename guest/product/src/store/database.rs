@@ -16,7 +16,7 @@ const MAX_CONNECTIONS: usize = 4;
 /// How long to wait for a free connection, and how long for a new one: a process that PostgreSQL starts for it, which took more than 2 s
 /// in an emulated guest with 15 % of a processor.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A query that runs longer than this has met a lock that nobody will release. Plans are made once for every statement of a
+/// A query that runs longer than this waits for a lock that will not be released. Plans are made once for every statement of a
 /// connection: none of these queries has a better one for some values than for others, and planning costs as much as running.
 const OPTIONS: &str = "-c statement_timeout=5s -c plan_cache_mode=force_generic_plan";
 
@@ -31,7 +31,7 @@ pub(crate) struct Database {
     gate: Gate,
 }
 
-/// Closed while somebody makes the first connection: a request that comes meanwhile waits for that one in place of having
+/// Closed while the first connection is being opened: a request that comes meanwhile waits for that one instead of making
 /// PostgreSQL start a second process.
 type Gate = Arc<tokio::sync::RwLock<()>>;
 
@@ -61,14 +61,14 @@ impl Database {
         old.close();
     }
 
-    /// Closes the gate until the guard is dropped, and gives the same pool as those see it who are behind the gate already. No
+    /// Closes the gate until the guard is dropped, and returns the same pool for use behind the gate. There is no
     /// guard if it is closed or about to be passed.
     pub(crate) fn behind_gate(&self) -> (Self, Option<OwnedRwLockWriteGuard<()>>) {
         let guard = Arc::clone(&self.gate).try_write_owned().ok();
         (Self { gate: Gate::default(), ..self.clone() }, guard)
     }
 
-    /// A connection of one's own, for what takes more than one statement.
+    /// Takes a connection, for what needs more than one statement.
     pub(super) async fn connection(&self) -> Result<Object, StoreError> {
         drop(self.gate.read().await);
         loop {
@@ -82,7 +82,7 @@ impl Database {
         }
     }
 
-    /// Runs a query that gives at most one row.
+    /// Runs a query that returns at most one row.
     pub(crate) async fn query_opt(
         &self,
         sql: &str,
@@ -93,7 +93,7 @@ impl Database {
         Ok(connection.query_opt(&statement, parameters).await?)
     }
 
-    /// Runs a query that gives exactly one row.
+    /// Runs a query that returns exactly one row.
     pub(crate) async fn query_one(
         &self,
         sql: &str,
@@ -104,7 +104,7 @@ impl Database {
         Ok(connection.query_one(&statement, parameters).await?)
     }
 
-    /// Runs a query that gives any number of rows.
+    /// Runs a query that returns any number of rows.
     pub(crate) async fn query(
         &self,
         sql: &str,
@@ -115,7 +115,7 @@ impl Database {
         Ok(connection.query(&statement, parameters).await?)
     }
 
-    /// Runs a statement and gives the number of rows that it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(crate) async fn execute(
         &self,
         sql: &str,
@@ -131,7 +131,7 @@ fn pool_for(config: &tokio_postgres::Config) -> Pool {
     let manager = Manager::from_config(
         config.clone(),
         NoTls,
-        // Without a query to prove it: a connection that died says so by itself, and a request saves the round trip.
+        // Without a query as a test: a connection that died reports an error by itself, and a request saves the round trip.
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     Pool::builder(manager)
@@ -149,10 +149,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_waits_for_the_first_connection_and_not_for_ever() {
+    async fn a_request_waits_for_the_first_connection_but_within_limits() {
         let database = Database::new("host=/nonexistent user=stack").unwrap();
         let (inside, guard) = database.behind_gate();
-        assert!(inside.query_opt("SELECT 1", &[]).await.is_err(), "the one who makes it does not wait");
+        assert!(inside.query_opt("SELECT 1", &[]).await.is_err(), "the request that opens it does not wait");
         let waiting = database.query_opt("SELECT 1", &[]);
         let mut waiting = std::pin::pin!(waiting);
         assert!(tokio::time::timeout(PATIENCE, &mut waiting).await.is_err());

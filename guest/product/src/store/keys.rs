@@ -1,7 +1,7 @@
 //! The three keys of a project and what each of them opens.
 //!
 //! This is the only place that reads keys. It reads them from the database on every request and keeps none, so that a key is
-//! dead in the moment in which the transaction that replaces it commits.
+//! invalid in the moment in which the transaction that replaces it commits.
 
 use protocol::Secret;
 use thiserror::Error;

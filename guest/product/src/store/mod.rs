@@ -1,4 +1,4 @@
-//! The data and its rules, shared by the backend and the dashboard: whoever asks, the answer is made by the same code, and
+//! The data and its rules, shared by the backend and the dashboard: both get their answers from the same code, and
 //! neither needs the other to be alive.
 
 pub(crate) mod authentication;
@@ -33,7 +33,7 @@ use crate::settings::Settings;
 /// How long the pool's first connection waits for a host to have all its answers.
 const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
-/// Where the data is. Making one connects to nothing: the first request that needs a connection makes it, so that a service
+/// Access to the data. Creating one opens no connection: the first request that needs a connection opens it, so that a service
 /// is up at once and PostgreSQL may still be starting.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -59,7 +59,7 @@ impl Store {
         Ok(Self { probe: Database::for_probe(&settings.database_url)?, ..self })
     }
 
-    /// Forgets every pooled connection to PostgreSQL, and has the next [`Store::prewarm`] make one.
+    /// Forgets every pooled connection to PostgreSQL, and makes the next [`Store::prewarm`] open one.
     pub(crate) fn renew(&self) {
         self.drain();
         self.cold.store(true, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Store {
         self.cold.store(false, Ordering::Relaxed);
     }
 
-    /// Makes the pool's first connection in the background if it was renewed, so that the next request finds it. Not at once:
+    /// Opens the pool's first connection in the background if it was renewed, so that the next request finds it. Not at once:
     /// a host that waits for a machine waits for every service's answer, and a new process of PostgreSQL's would hold those up.
     pub(crate) fn prewarm(&self) {
         if !self.cold.load(Ordering::Relaxed) {
@@ -85,7 +85,7 @@ impl Store {
                 return;
             }
             let (database, gate) = database.behind_gate();
-            // What is wrong is for the next request to say.
+            // The next request reports what is wrong.
             let _ = probe::query(&database).await;
             drop(gate);
         });
@@ -101,7 +101,7 @@ pub(crate) enum StoreError {
     RedisUrl(#[source] ::redis::RedisError),
     #[error("PostgreSQL cannot be reached")]
     DatabaseUnreachable(#[source] tokio_postgres::Error),
-    #[error("no connection to PostgreSQL is to be had")]
+    #[error("no connection to PostgreSQL is available")]
     DatabasePool(#[source] deadpool_postgres::PoolError),
     #[error("PostgreSQL refused a query")]
     Query(#[source] tokio_postgres::Error),
@@ -161,11 +161,11 @@ impl fmt::Display for Parent {
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(told) = error.as_db_error() else { return Self::Query(error) };
-        match *told.code() {
+        let Some(reported) = error.as_db_error() else { return Self::Query(error) };
+        match *reported.code() {
             SqlState::CHARACTER_NOT_IN_REPERTOIRE => Self::NullByte,
             // Nothing but a deletion at the same time gets here: ids come from what was just read.
-            SqlState::FOREIGN_KEY_VIOLATION => match told.table().and_then(Parent::of) {
+            SqlState::FOREIGN_KEY_VIOLATION => match reported.table().and_then(Parent::of) {
                 Some(parent) => Self::Gone(parent),
                 None => Self::Query(error),
             },
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_is_wrong() {
+    fn temporary_failures_are_distinguished_from_lasting_ones() {
         let passing = [
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::QUERY_CANCELED,

@@ -1,5 +1,5 @@
-//! Passwords: hashed with Argon2id, on blocking threads, a few at a time. Others wait in a queue, whose length and patience have
-//! an end: whoever finds no place in it, or has waited too long, is told to come back.
+//! Passwords: hashed with Argon2id, on blocking threads, a few at a time. Others wait in a queue, which is limited in length
+//! and in time: a request that finds no place in it, or has waited too long, is asked to try again.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -23,9 +23,9 @@ use super::StoreError;
 const MEMORY_KIB: u32 = 7 * 1024;
 const PASSES: u32 = 5;
 const LANES: u32 = 1;
-/// So many may wait for their turn: what two processors hash natively within a second.
+/// This many may wait for their turn: what two processors hash natively within a second.
 const QUEUE: usize = 64;
-/// So long does a turn take to come at most. Below every deadline of a request, so that the answer says what was wrong.
+/// How long a request waits for its turn at most. Below every deadline of a request, so that the answer says what was wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shortest and longest password, in bytes. Length is what makes a password strong; the upper end keeps a request from
@@ -37,7 +37,7 @@ static TURNS: LazyLock<Turns> =
     LazyLock::new(|| Turns::new(thread::available_parallelism().map_or(1, usize::from), QUEUE));
 
 struct Turns {
-    /// Places of those who hash or wait.
+    /// Places of requests that hash or wait.
     places: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
@@ -87,8 +87,8 @@ pub(crate) async fn hash(password: Secret) -> Result<String, StoreError> {
     .await
 }
 
-/// Whether `password` is the one behind `stored`. Without a stored hash the answer is no, and takes as long: how long a
-/// sign-in takes must not tell whether the user exists.
+/// Whether `password` is the one behind `stored`. Without a stored hash the answer is `false`, and takes as long: how long a
+/// sign-in takes must not reveal whether the user exists.
 pub(crate) async fn verify(turn: Turn, password: Secret, stored: Option<String>) -> Result<bool, StoreError> {
     off_the_main_thread(turn, move || {
         let Some(stored) = stored else {
@@ -106,7 +106,7 @@ pub(crate) async fn verify(turn: Turn, password: Secret, stored: Option<String>)
     .await
 }
 
-/// The turn ends with the work and not with the request: one that breaks off leaves its hash behind, which goes on.
+/// The turn ends with the work and not with the request: if the request breaks off, its hash is still computed.
 async fn off_the_main_thread<T: Send + 'static>(
     turn: Turn,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_finds_the_queue_full_is_told_at_once() {
+    async fn a_request_that_finds_the_queue_full_is_refused_at_once() {
         let turns = Turns::new(1, 1);
         let first = turns.next().await.unwrap();
         let waiting = turns.next();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_too_long_gives_the_place_back() {
+    async fn a_request_that_waits_too_long_frees_its_place() {
         let turns = Turns::new(1, 1);
         let first = turns.next().await.unwrap();
         assert!(matches!(turns.next().await, Err(StoreError::PasswordsBusy)));

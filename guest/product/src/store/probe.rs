@@ -1,4 +1,4 @@
-//! Proves that PostgreSQL and Redis answer and that the disk can be written, and how fast.
+//! Verifies that PostgreSQL and Redis answer and that the disk can be written, and measures how fast.
 
 use std::{
     path::Path,
@@ -7,7 +7,7 @@ use std::{
 
 use super::{Store, StoreError, database::Database, projects};
 
-/// Longer than any sound answer even under software emulation on a busy machine, which may have to make a connection first.
+/// Longer than any normal answer takes even under software emulation on a busy machine, where a connection may have to be opened first.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The variable in which systemd names the service's directory on the disk.
@@ -40,7 +40,7 @@ pub(crate) async fn redis(store: &Store) -> Probe {
 }
 
 /// Whether the kernel would let the service write: on a file system that has become read-only it would not, while what PostgreSQL has in
-/// memory still answers queries. To make a file would prove the same, and cost the first answer after a resume some 30 ms under
+/// memory still answers queries. Creating a file would verify the same, and cost the first answer after a resume some 30 ms under
 /// software emulation (phase `health` of `cargo xtask bench --peer`). Where the service has no directory, nothing is tried.
 pub(crate) fn disk() -> Probe {
     base::variables::path(STATE_DIRECTORY).map_or(Ok(Duration::ZERO), |directory| writable(&directory))

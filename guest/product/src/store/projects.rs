@@ -5,10 +5,10 @@ use tokio_postgres::Row;
 
 use super::{Parent, StoreError, database::Database, keys::KeySet, text, tokens};
 
-/// The project that is the stack itself: its users are the dashboard's, its keys are what tools begin with.
+/// The project that is the stack itself: its users are those of the dashboard, and tools start with its keys.
 pub(crate) const INTERNAL: &str = "internal";
 
-/// How often a project may be deleted by others just after it was made or found for somebody.
+/// How often a project may be deleted by others just after it was created or found.
 const TRIES: usize = 3;
 
 /// A project.
@@ -17,7 +17,7 @@ pub(crate) struct Project {
     /// `internal`, or a UUID.
     pub(crate) id: String,
     pub(crate) display_name: String,
-    /// The configuration file on the developer's machine that it was made for.
+    /// The configuration file on the developer's machine for which it was created.
     pub(crate) config_file_path: Option<String>,
     pub(crate) created_at: OffsetDateTime,
 }
@@ -44,8 +44,8 @@ pub(crate) async fn find(database: &Database, id: &str) -> Result<Option<Project
     row.as_ref().map(Project::from_row).transpose()
 }
 
-/// Makes the project `internal` with these keys. If it exists its keys stay: they may have been rotated since. Answers
-/// whether it made anything.
+/// Creates the project `internal` with these keys. If it exists, its keys stay: they may have been rotated since. Returns
+/// whether it created anything.
 pub(crate) async fn create_internal(database: &Database, keys: &KeySet) -> Result<bool, StoreError> {
     let created = database
         .execute(
@@ -122,7 +122,7 @@ pub(crate) async fn for_config_file(
     Err(StoreError::Gone(Parent::Project))
 }
 
-/// Deletes a project with its keys, users and sessions. `internal` stays whatever is asked. Answers whether there was one.
+/// Deletes a project with its keys, users and sessions. `internal` always stays. Returns whether there was one.
 pub(crate) async fn delete(database: &Database, id: &str) -> Result<bool, StoreError> {
     let deleted = database
         .execute(r#"DELETE FROM "Project" WHERE "id" = $1 AND "id" <> $2"#, &[&id, &INTERNAL])

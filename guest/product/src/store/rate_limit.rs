@@ -1,4 +1,4 @@
-//! Counts sign-in attempts in Redis, so that nobody tries passwords by the thousand.
+//! Counts sign-in attempts in Redis, so that no one can try thousands of passwords.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::{StoreError, redis::Redis};
 
-/// So many attempts in a row may fail for one address …
+/// This many attempts in a row may fail for one address …
 pub(crate) const ATTEMPTS: i64 = 10;
-/// … within so long after the first of them.
+/// … within this time after the first of them.
 const WINDOW_SECONDS: i64 = 300;
 
 /// Too many attempts failed.
@@ -19,8 +19,8 @@ pub(crate) struct TooManyAttempts {
     pub(crate) retry_after: Duration,
 }
 
-/// Counts an attempt before its password is looked at, so that attempts made at the same time count as well. Without Redis
-/// the limit is off and sign-in still works: that Redis is down is the health check's to say, not a reason to lock out.
+/// Counts an attempt before its password is checked, so that attempts made at the same time count as well. Without Redis
+/// the limit is off and sign-in still works: the health check reports that Redis is down, and it is not a reason to lock users out.
 pub(crate) async fn count_attempt(
     redis: &Redis,
     project_id: &str,

@@ -12,10 +12,10 @@ use redis::{
 
 use super::StoreError;
 
-/// Redis is a unix socket away: if it has not answered by then it will not.
+/// Redis is reached through a unix socket: if it has not answered by then, it will not.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One shared connection that is made at its first use and again after it broke.
+/// One shared connection that is opened at its first use and again after it broke.
 #[derive(Clone)]
 pub(crate) struct Redis {
     client: Client,
@@ -45,7 +45,7 @@ impl Redis {
     pub(crate) async fn run<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T, StoreError> {
         let mut connection = self.connection()?;
         match pipeline.query_async(&mut connection).await {
-            // The server was restarted since: the manager has noticed by this failure only, and connects anew.
+            // The server was restarted since: the manager notices by this failure only, and connects again.
             Err(error) if error.is_connection_dropped() => {
                 pipeline.query_async(&mut connection).await.map_err(StoreError::Redis)
             }

@@ -31,8 +31,8 @@ pub(crate) struct OpenedSession {
     pub(crate) access_token: Token,
 }
 
-/// Opens a session for a user and notes the sign-in, if `password_hash` is still the hash of the user's password; `None` if it is
-/// another one by now, or the user is gone. The update locks the user's row: a new password that is being set at the same time
+/// Opens a session for a user and records the sign-in, if `password_hash` is still the hash of the user's password; `None` if it is
+/// another one by now, or the user has been deleted. The update locks the user's row: a new password that is being set at the same time
 /// waits and then ends this session, or is waited for and seen.
 pub(crate) async fn open(
     database: &Database,
@@ -67,7 +67,7 @@ pub(crate) async fn open(
     Ok((opened_sessions > 0).then_some(opened))
 }
 
-/// Makes another access token for the session of a refresh token, which it does not outlive; `None` if there is no such session
+/// Creates another access token for the session of a refresh token, which it does not outlive; `None` if there is no such session
 /// (any more). The session's row is locked, so that one that is just being closed is waited for and found gone.
 pub(crate) async fn refresh(
     database: &Database,
@@ -94,7 +94,7 @@ pub(crate) async fn refresh(
     made.map(|row| Ok(Token { expires_at: row.try_get("expiresAt")?, ..token })).transpose()
 }
 
-/// Ends the session of a refresh token with its access tokens. Answers whether there was one.
+/// Ends the session of a refresh token with its access tokens. Returns whether there was one.
 pub(crate) async fn close(
     database: &Database,
     project_id: &str,
@@ -139,8 +139,8 @@ pub(crate) async fn user_of_refresh_token(
     row.as_ref().map(User::from_row).transpose()
 }
 
-/// Deletes what has expired: sessions with their access tokens, and access tokens alone. Answers how many rows of each. Rows that
-/// somebody else is at are passed over: two who wait for each other's rows would wait for ever.
+/// Deletes what has expired: sessions with their access tokens, and access tokens alone. Returns how many rows of each. Rows that
+/// are locked are skipped: two transactions that wait for each other's rows would be a deadlock.
 pub(crate) async fn delete_expired(database: &Database) -> Result<(u64, u64), StoreError> {
     let sessions = database
         .execute(

@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
 
-/// 256 bits: nobody guesses one, and two never meet.
+/// 256 bits: a token cannot be guessed, and two are never equal.
 const BYTES: usize = 32;
 
-/// Makes a new token: 64 hex digits. The kernel is asked every time and nothing is kept in this process, so that two virtual
+/// Creates a token: 64 hex digits. The kernel is asked every time and nothing is kept in this process, so that two virtual
 /// machines resumed from one snapshot do not hand out the same tokens.
 pub(crate) fn generate() -> Result<Secret, StoreError> {
     let mut bytes = [0; BYTES];
@@ -16,13 +16,13 @@ pub(crate) fn generate() -> Result<Secret, StoreError> {
     Ok(Secret::new(hex::encode(bytes)))
 }
 
-/// What of a token goes into the database. A token has all its 256 bits of randomness, so one round of SHA-256 is as good as a
+/// Computes what is stored of a token in the database. A token has all its 256 bits of randomness, so one round of SHA-256 is as good as a
 /// slow hash; and looking it up by its hash leaves nothing to time.
 pub(crate) fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }
 
-/// Whether this is what [`generate`] makes: 64 lower-case hex digits.
+/// Whether this is what [`generate`] creates: 64 lower-case hex digits.
 pub(crate) fn is_well_formed(token: &str) -> bool {
     token.len() == 2 * BYTES && token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -46,7 +46,7 @@ impl User {
     }
 }
 
-/// What a new user is made of.
+/// The data of a new user.
 #[derive(Debug)]
 pub(crate) struct NewUser {
     /// As [`normalise_email`] gives it.
@@ -75,8 +75,8 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct EmailTaken;
 
-/// The form in which addresses are stored and looked up, or `None` if it is no address: lower case throughout, so that a mailbox
-/// has one account. What would be a second spelling of the same mailbox is no address here: a name in front of it, a quoted
+/// The form in which addresses are stored and looked up, or `None` if it is not an address: lower case throughout, so that a mailbox
+/// has one account. A second spelling of the same mailbox is not an address here: a name in front of it, a quoted
 /// local part, a number in the place of the domain.
 pub(crate) fn normalise_email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
@@ -171,7 +171,7 @@ pub(crate) async fn page(
     rows.iter().map(User::from_row).collect()
 }
 
-/// Changes a user. `None` if there is none. A new password ends every session: whoever knew the old one is out. Sessions are ended
+/// Changes a user. `None` if there is none. A new password ends every session: it excludes those who knew the old one. Sessions are ended
 /// by a statement of their own, after the one that locks the user's row: that sees those as well that were opened while it waited.
 pub(crate) async fn update(
     database: &Database,
@@ -213,7 +213,7 @@ pub(crate) async fn update(
     Ok(Some(Ok(User::from_row(&row)?)))
 }
 
-/// Deletes a user with all sessions. Answers whether there was one.
+/// Deletes a user with all sessions. Returns whether there was one.
 pub(crate) async fn delete(database: &Database, project_id: &str, id: Uuid) -> Result<bool, StoreError> {
     let deleted = database
         .execute(r#"DELETE FROM "ProjectUser" WHERE "projectId" = $1 AND "id" = $2"#, &[&project_id, &id])
@@ -225,7 +225,7 @@ fn check_name(name: Option<&str>) -> Result<(), StoreError> {
     name.map_or(Ok(()), |name| text::at_most(name, "display_name", text::MAX_NAME_BYTES))
 }
 
-/// Tells the one expected violation from all other errors.
+/// Separates the one expected violation from all other errors.
 fn unless_taken<T>(result: Result<T, StoreError>) -> Result<Result<T, EmailTaken>, StoreError> {
     match result {
         Err(StoreError::Query(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn what_is_not_an_address_is_refused() {
         for text in ["", "ada", "ada@", "@example.com", "ada@example.com, bob@example.com"] {
             assert_eq!(normalise_email(text), None, "`{text}`");
         }
     }
 
     #[test]
-    fn a_second_spelling_of_a_mailbox_is_no_address() {
+    fn a_second_spelling_of_a_mailbox_is_not_an_address() {
         for text in [
             "Ada <ada@example.com>",
             "<ada@example.com>",

@@ -31,7 +31,7 @@ pub(super) struct SignIn {
     password: String,
 }
 
-/// What a new session is to its owner. The tokens are shown here and never again.
+/// A new session as its owner gets it. The tokens are shown here and never again.
 #[derive(Serialize)]
 pub(super) struct SessionBody {
     user_id: Uuid,
@@ -84,7 +84,7 @@ pub(super) async fn sign_in(
     Ok(Json(SessionBody::of(proven.user.id, &opened)))
 }
 
-/// A session for a user whose password has this hash. One that was changed or deleted since does not let anybody in.
+/// Opens a session for a user whose password has this hash. Fails if the user was changed or deleted since.
 async fn opened(backend: &Backend, user_id: Uuid, password_hash: &str) -> Result<OpenedSession, ApiError> {
     sessions::open(&backend.store.database, user_id, password_hash)
         .await?

@@ -1,4 +1,4 @@
-//! Is it up, and can it do its work?
+//! Whether the backend is up, and whether it can do its work.
 
 use axum::{
     Json,
@@ -27,7 +27,7 @@ struct Report {
     checks: Option<Checks>,
 }
 
-/// What makes an unhealthy answer one of this API's errors as well.
+/// The fields that make an unhealthy answer one of this API's errors as well.
 #[derive(Serialize)]
 struct Failure {
     code: &'static str,

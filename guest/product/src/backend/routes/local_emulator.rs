@@ -1,4 +1,4 @@
-//! What the emulator's command-line tool asks for: a project for a configuration file on the developer's machine.
+//! What the emulator's command-line tool requests: a project for a configuration file on the developer's machine.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(super) async fn project(
     }))
 }
 
-/// A path that PostgreSQL can store and that means the same file whoever asks.
+/// Checks that PostgreSQL can store the path and that it means the same file for every caller.
 fn checked_path(path: &str) -> Result<&str, ApiError> {
     if Path::new(path).is_absolute() && path.len() <= text::MAX_PATH_BYTES && !path.contains('\0') {
         Ok(path)
@@ -47,7 +47,7 @@ fn checked_path(path: &str) -> Result<&str, ApiError> {
     }
 }
 
-/// The directory's name is what a developer calls the project.
+/// Names the project after the directory, as a developer does.
 fn display_name(path: &str) -> &str {
     let path = Path::new(path);
     let directory = path.parent().and_then(Path::file_name);

@@ -1,4 +1,4 @@
-//! What answers where.
+//! The routes and their handlers.
 
 mod auth;
 mod cron;
@@ -14,7 +14,7 @@ use axum::{
 
 use super::Backend;
 
-/// What applications call.
+/// The routes that applications call.
 pub(super) fn public() -> Router<Backend> {
     Router::new()
         .route("/health", get(health::health))
@@ -28,7 +28,7 @@ pub(super) fn public() -> Router<Backend> {
         .route("/api/v1/projects/current", get(projects::read).delete(projects::delete))
 }
 
-/// What the stack's own tools and services call.
+/// The routes that the stack's own tools and services call.
 pub(super) fn internal() -> Router<Backend> {
     Router::new()
         .route("/api/v1/internal/local-emulator/project", post(local_emulator::project))

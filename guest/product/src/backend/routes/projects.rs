@@ -22,7 +22,7 @@ pub(super) async fn read(
     State(backend): State<Backend>,
     access: Access<Client>,
 ) -> Result<Json<ProjectBody>, ApiError> {
-    // The key was of this project a moment ago: it has been deleted since, and with it the key.
+    // The key was valid a moment ago: the project has been deleted since, and with it the key.
     let project =
         projects::find(&backend.store.database, &access.project_id).await?.ok_or(ApiError::ProjectDeleted)?;
     Ok(Json(ProjectBody {

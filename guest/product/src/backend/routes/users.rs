@@ -98,7 +98,7 @@ pub(super) async fn list(
         .map(|cursor| cursor.parse())
         .transpose()
         .map_err(|_: std::num::ParseIntError| ApiError::CursorInvalid)?;
-    // One more than is shown tells whether there is another page.
+    // One more than is shown: it means that there is another page.
     let mut found =
         users::page(&backend.store.database, &access.project_id, after, limit + 1, options.query.as_deref())
             .await?;
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_null_name_is_told_from_an_absent_one() {
+    fn a_null_name_is_distinguished_from_an_absent_one() {
         let name = |json| serde_json::from_str::<Update>(json).unwrap().display_name;
         assert_eq!(name("{}"), Change::Keep);
         assert_eq!(name(r#"{"display_name":null}"#), Change::To(None));
@@ -221,7 +221,7 @@ mod tests {
     async fn a_password_that_is_too_short_or_too_long_is_refused_before_any_work() {
         for length in [0, 7, 257] {
             let error = checked_password_hash("x".repeat(length)).await.unwrap_err();
-            assert!(matches!(error, ApiError::PasswordLength { length: told } if told == length));
+            assert!(matches!(error, ApiError::PasswordLength { length: reported } if reported == length));
         }
     }
 }
