@@ -1,7 +1,7 @@
 //! The base: a root file system with the distribution's packages, before anything of the stack is in it.
 //!
-//! There are two ways to one result. `bootstrap` installs the packages natively, `cloud` in a virtual machine that starts from
-//! the distribution's own cloud image. Either is kept by content, and made once.
+//! There are two ways to the same result. `bootstrap` installs the packages natively, `cloud` in a virtual machine that starts from
+//! the distribution's own cloud image. Both are kept by content, and built once.
 
 mod apt;
 mod binfmt;
@@ -45,8 +45,8 @@ pub const SUITE: &str = "trixie";
 /// Bases that are kept. Switching between two branches and two kinds of base should not bootstrap again.
 const KEPT: usize = 3;
 
-/// Version of what becomes of equal inputs of a base. A base is not made again for every change of this crate: raise this with a
-/// change that alters bases and that their key does not show.
+/// Version of the result of equal inputs of a base. A base is not built again for every change of this crate: raise this with a
+/// change that alters bases but not their key.
 const VERSION: u32 = 1;
 
 /// The file in a base's directory.
@@ -82,7 +82,7 @@ pub enum BaseError {
     /// Two parts of the image have the same file.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// A file cannot be made or moved.
+    /// A file cannot be created or moved.
     #[error(transparent)]
     File(#[from] FileError),
     /// A tool failed.
@@ -94,7 +94,7 @@ pub enum BaseError {
     /// The cloud image is not the pinned one.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// The cloud image is no plain image.
+    /// The cloud image is not a plain image.
     #[error(transparent)]
     Unproven(#[from] vm::proven::ImageError),
     /// The cloud image cannot be unpacked.
@@ -109,7 +109,7 @@ pub enum BaseError {
     /// The root file system cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The cloud image has no kernel that can be used.
+    /// The cloud image has no usable kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The guest's program cannot be built.
@@ -129,7 +129,7 @@ impl From<DownloadError> for BaseError {
     }
 }
 
-/// What a base is made with.
+/// What the creation of a base needs.
 pub struct Maker<'a> {
     /// Architecture of the guest.
     pub arch: Arch,
@@ -141,18 +141,18 @@ pub struct Maker<'a> {
     pub cache: &'a Path,
     /// Directory for the logs of this build.
     pub logs: &'a Path,
-    /// Whether the host's kernel may be asked to run programs of another architecture.
+    /// Whether a handler for programs of another architecture may be registered in the host's kernel.
     pub binfmt: bool,
     /// QEMU, for the kinds that need it.
     pub machine: &'a HostMachine,
     /// The guest's program, for the kinds that run it.
     pub program: &'a Program<'a>,
-    /// Who is told.
+    /// Where progress is reported.
     pub reporter: &'a dyn Reporter,
 }
 
 impl Base {
-    /// Key of the base that [`Base::ensure`] would make.
+    /// Computes the key of the base that [`Base::ensure`] would build.
     ///
     /// # Errors
     /// When an input cannot be read.
@@ -174,16 +174,16 @@ impl Base {
         Ok(key.finish())
     }
 
-    /// Gives the base from the cache, or makes it. Two builds that want the same one wait for each other.
+    /// Returns the base from the cache, or builds it. Two builds that need the same one wait for each other.
     ///
     /// # Errors
-    /// When it cannot be made; nothing of it is left then.
+    /// When it cannot be built; nothing of it is left then.
     pub async fn ensure(&self, maker: &Maker<'_>, refresh: bool) -> Result<Ready, BaseError> {
         let key = self.key(maker.arch, maker.source, maker.layout)?;
         let bases = maker.cache.join("base");
         fs::create_dir_all(&bases).map_err(FileError::of("create", &bases))?;
         let lock = FileLock::acquire(&bases.join(format!("{key}.lock")), || {
-            maker.reporter.report(&Event::Notice("waiting for another build that makes the same base"));
+            maker.reporter.report(&Event::Notice("waiting for another build that creates the same base"));
         })
         .await?;
         let dir = bases.join(&key);
@@ -211,7 +211,7 @@ impl Base {
             Self::Bootstrap => bootstrap::build(maker, &root, &phase).await?,
             Self::Cloud(image) => cloud::build(maker, image.as_ref(), &root, &phase).await?,
         }
-        // The name says that all of it is there, which has to hold after a crash too.
+        // The name means that it is complete, which has to hold after a crash too.
         let content = root.clone();
         let sync = move || File::open(&content).and_then(|file| file.sync_all());
         blocking::run(sync).await.map_err(FileError::of("write", &root))?;
@@ -229,12 +229,12 @@ impl Base {
     fn title(&self) -> &'static str {
         match self {
             Self::Bootstrap => "Install the base system",
-            Self::Cloud(_) => "Make the base from the cloud image",
+            Self::Cloud(_) => "Build the base from the cloud image",
         }
     }
 }
 
-/// Makes the directory the most recently used one.
+/// Marks the directory as the most recently used one.
 fn touch(dir: &Path) -> Result<(), FileError> {
     let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
     File::open(dir).and_then(|dir| dir.set_times(now)).map_err(FileError::of("change", dir))
@@ -262,7 +262,7 @@ fn prune(bases: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Moves a file, to another file system if need be; holes stay holes.
+/// Moves a file, to another file system if necessary; holes stay holes.
 fn move_file(from: &Path, to: &Path) -> Result<(), BaseError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {}

@@ -1,4 +1,4 @@
-//! The build: from a description and a base to an image in its place.
+//! The build: from a description and a base to a published image.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ use crate::{commit, leftovers, stackd};
 /// Version of [`Outcome`] as JSON.
 const SCHEMA_VERSION: u32 = 1;
 
-/// Free space that a build needs in the cache when it makes a base: the new root's files and the file system that they are
+/// Free space that a build needs in the cache when it creates a base: the new root's files and the file system that they are
 /// packed into.
 const BASE_SPACE: u64 = 3 << 30;
 
@@ -41,7 +41,7 @@ const IMAGE_SPACE: u64 = 3 << 30;
 /// Builds whose logs are kept.
 const LOGS_KEPT: usize = 10;
 
-/// What is to be built, and how.
+/// What to build, and how.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Architecture of the image.
@@ -54,9 +54,9 @@ pub struct Request {
     pub stack: PathBuf,
     /// Where the base comes from.
     pub base: Base,
-    /// Whether the host's kernel may be asked to run programs of another architecture while the base is made.
+    /// Whether a handler for programs of another architecture may be registered in the host's kernel for the base.
     pub binfmt: bool,
-    /// Whether the base is made again even if it is in the cache.
+    /// Whether the base is built again even if it is in the cache.
     pub refresh_base: bool,
     /// Whether the image is built again even if it is up to date.
     pub force: bool,
@@ -74,7 +74,7 @@ pub struct Request {
     pub limits: Limits,
 }
 
-/// What came of a build.
+/// The result of a build.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
@@ -82,7 +82,7 @@ pub struct Outcome {
     pub schema_version: u32,
     /// The image.
     pub image: PathBuf,
-    /// Whether it was there already and nothing had to be done.
+    /// Whether it existed already and nothing had to be done.
     pub up_to_date: bool,
     /// Its size in bytes.
     pub bytes: u64,
@@ -141,15 +141,15 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
 /// Checks that there is room for the build.
 fn require_space(request: &Request, place: &Place) -> Result<(), BuildError> {
     fs::create_dir_all(&request.cache).map_err(FileError::of("create", &request.cache))?;
-    space::require(&request.cache, "making a base", BASE_SPACE)??;
+    space::require(&request.cache, "building a base", BASE_SPACE)??;
     if let (Base::Bootstrap, Some(stages)) = (&request.base, base::parent_elsewhere()) {
-        space::require(stages, "making a base", BASE_SPACE)??;
+        space::require(stages, "building a base", BASE_SPACE)??;
     }
     space::require(&place.dir, "building an image", IMAGE_SPACE)??;
     Ok(())
 }
 
-/// A new directory for a build's logs.
+/// Creates a directory for a build's logs.
 fn new_logs(request: &Request) -> Result<PathBuf, FileError> {
     let format = format_description!("[year][month][day]-[hour][minute][second]");
     let time = OffsetDateTime::now_utc().format(format).expect("the format has no unknown parts");
@@ -160,7 +160,7 @@ fn new_logs(request: &Request) -> Result<PathBuf, FileError> {
     Ok(dir)
 }
 
-/// Keys of everything that the image is made from.
+/// Keys of everything that the image is built from.
 async fn inputs(
     request: &Request,
     source: &Source,
@@ -176,7 +176,7 @@ async fn inputs(
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())
 }
 
-/// The outcome of doing nothing, when the image that is there was made from the same inputs. An image that cannot be
+/// The outcome without a build, when the image that is there was built from the same inputs. An image that cannot be
 /// read is built again.
 async fn up_to_date(place: &Place, request: &Request, inputs: &BTreeMap<String, String>) -> Option<Outcome> {
     if !place.image.exists() {

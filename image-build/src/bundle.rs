@@ -1,4 +1,4 @@
-//! The bundle: a tar archive of everything that is laid over the guest's root.
+//! The bundle: a tar archive of all files that are copied over the guest's root.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 
 use crate::inputs::InputError;
 
-/// Where the guest's program lies in the guest.
+/// The path of the guest's program in the guest.
 pub const STACKD_PATH: &str = "usr/lib/stack/stackd";
 
 /// A bundle under construction, by paths in the guest. Equal content gives equal bytes: entries are sorted, times are the epoch,
@@ -19,7 +19,7 @@ pub const STACKD_PATH: &str = "usr/lib/stack/stackd";
 #[derive(Debug, Clone, Default)]
 pub struct Bundle(BTreeMap<PathBuf, Entry>);
 
-/// What lies at a path.
+/// What is at a path.
 #[derive(Debug, Clone)]
 enum Entry {
     Directory,
@@ -111,7 +111,7 @@ impl Bundle {
     }
 }
 
-/// What is in the tree at `dir`, as it is called at `prefix`.
+/// Lists what is in the tree at `dir`, with the paths that it has at `prefix`.
 fn entries(dir: &Path, prefix: &str) -> Result<Vec<(PathBuf, Entry)>, InputError> {
     let mut entries = Vec::new();
     for entry in WalkDir::new(dir).min_depth(1).sort_by_file_name() {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use base::events::{Event, Reporter};
 use base::process::{Cmd, ProcessError};
 
-/// What stands for the commit where there is none.
+/// The value of the commit where there is none.
 const UNKNOWN: &str = "unknown";
 
-/// What git's message has in it when it does not trust a checkout: the setting that says it may.
+/// The setting that makes git trust a checkout. git's message names it when it does not.
 const TRUST: &str = "safe.directory";
 
-/// git does not say what commit the checkout is at, and could.
+/// git refuses to read the commit of the checkout.
 #[derive(Debug, thiserror::Error)]
 #[error("git does not trust the checkout `{}`, because it belongs to another user: the image would not say which commit it is of", dir.display())]
 pub struct Untrusted {
@@ -32,11 +32,11 @@ impl Untrusted {
     }
 }
 
-/// The commit that the checkout is at, with "-dirty" when the work tree differs. Building from an unpacked archive is fine: then there is
-/// none, which is said.
+/// Reads the commit of the checkout, with "-dirty" when the work tree differs. An unpacked archive can be built as well: it has
+/// no commit, which is reported.
 ///
 /// # Errors
-/// When there is one that git does not tell this user.
+/// When there is one that git refuses to read for this user.
 pub async fn of(workspace: &Path, reporter: &dyn Reporter) -> Result<String, Untrusted> {
     let git = |args: &[&str]| Cmd::new("git").args(args).current_dir(workspace);
     match git(&["rev-parse", "HEAD"]).text().await {
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what it is told.
+    /// Keeps what is reported.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
@@ -82,11 +82,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_checkout_has_a_commit_and_an_unpacked_archive_says_that_it_has_none() {
+    async fn a_checkout_has_a_commit_and_an_unpacked_archive_reports_none() {
         let (dir, heard) = (tempfile::tempdir().unwrap(), Heard::default());
         assert_eq!(of(dir.path(), &heard).await.unwrap(), UNKNOWN);
-        let told = heard.0.lock().unwrap().concat();
-        assert!(told.contains("cannot be published") && told.contains("not a git repository"), "{told}");
+        let reported = heard.0.lock().unwrap().concat();
+        assert!(reported.contains("cannot be published") && reported.contains("not a git repository"), "{reported}");
         git(dir.path(), "init --quiet").await;
         git(dir.path(), "commit --quiet --allow-empty --message=m").await;
         let sha = of(dir.path(), &heard).await.unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_that_git_does_not_trust_is_told_with_the_setting() {
+    fn a_checkout_that_git_does_not_trust_is_reported_with_the_setting() {
         let argv = "git rev-parse HEAD".to_owned();
         let tail = "fatal: detected dubious ownership".to_owned();
         let source = ProcessError::Failed { argv, status: "exited with status 128".to_owned(), tail };

@@ -45,10 +45,10 @@ pub struct Layout {
     pub root: Range,
 }
 
-/// A disk that cannot be made or read.
+/// A disk that cannot be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// A file cannot be made, read or written.
+    /// A file cannot be created, read or written.
     #[error("cannot {action} `{}`", path.display())]
     File {
         /// What was tried.
@@ -96,7 +96,7 @@ fn root_type(arch: Arch) -> Type {
     }
 }
 
-/// Makes the disk at `path`: partition table and root file system, the latter copied from the file `root`, which must
+/// Creates the disk at `path`: partition table and root file system, the latter copied from the file `root`, which must
 /// be as large as the partition. The EFI system partition stays empty. Blocks the thread.
 ///
 /// # Errors
@@ -156,7 +156,7 @@ pub fn take_root(path: &Path, layout: Layout, root: &Path) -> Result<(), DiskErr
     })
 }
 
-/// Finds the root partition of somebody else's disk: the one of a root type, else the only one of the general Linux
+/// Finds the root partition of another distribution's disk: the one of a root type, else the only one of the general Linux
 /// type. The file may hold no more than the first [`TABLE_BYTES`] of the disk.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub enum BuildError {
     /// The description is wrong.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The commit is there, and cannot be told.
+    /// There is a commit that cannot be read.
     #[error(transparent)]
     Commit(#[from] Untrusted),
     /// An input cannot be read.
@@ -36,7 +36,7 @@ pub enum BuildError {
     /// Two parts of the image have the same file.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// A file cannot be made or moved.
+    /// A file cannot be created or moved.
     #[error(transparent)]
     File(#[from] FileError),
     /// A disk is too full.
@@ -69,7 +69,7 @@ pub enum BuildError {
     /// The root file system is not clean after the machine has powered off.
     #[error("the root file system is damaged after provisioning")]
     RootDamaged(#[source] ProcessError),
-    /// What is installed cannot be told.
+    /// The list of what is installed cannot be read.
     #[error(transparent)]
     Packages(#[from] PackagesError),
     /// The boot partition cannot be written.
@@ -162,7 +162,7 @@ fn base_hint(error: &BaseError) -> Option<String> {
             "fetch the image by other means and name it with `--cloud-image FILE`, or build with `--base bootstrap`".to_owned(),
         ),
         BaseError::Download(_) | BaseError::Verify(_) => Some(
-            "another image than the pinned one is taken with `--cloud-image FILE|URL --cloud-sha512 DIGEST`".to_owned(),
+            "another image than the pinned one is used with `--cloud-image FILE|URL --cloud-sha512 DIGEST`".to_owned(),
         ),
         BaseError::Provision(source) => provision_hint(source),
         _ => None,
@@ -183,7 +183,7 @@ fn provision_hint(error: &ProvisionError) -> Option<String> {
             format!("free some space where the image is built and run it again; the logs are in `{logs}`")
         }
         Trouble::Silent(_) | Trouble::TimedOut(_) => format!(
-            "look in `{logs}` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`"
+            "look in `{logs}` for what it did last; a slow machine may need `--stall-timeout` or `--timeout`"
         ),
         Trouble::CpuStall => format!("run it again when the machine is less busy; the logs are in `{logs}`"),
         _ => format!("the whole output is in `{logs}`"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_before_anything_is_built() {
+    fn a_full_disk_is_reported_before_anything_is_built() {
         let full =
             NoSpace { path: "/home".into(), what: "building an image", needed: 3 << 30, available: 1 << 30 };
         insta::assert_snapshot!(rendered(&full.into()), @r"
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_hangs_tells_where_to_look() {
+    fn a_hanging_guest_is_reported_with_the_place_to_look() {
         let failure = GuestFailure {
             trouble: Trouble::Silent(Duration::from_secs(90)),
             step: Some("60-migrations".into()),

@@ -1,7 +1,7 @@
-//! What the EFI system partition holds: boot loader, kernel, initial RAM file systems and manifest.
+//! The content of the EFI system partition: boot loader, kernel, initial RAM file systems and manifest.
 //!
-//! The boot loader's files follow the Boot Loader Specification (type 1 entries), so that any UEFI hypervisor boots the image with
-//! no help from this project.
+//! The boot loader's files follow the Boot Loader Specification (type 1 entries), so that any UEFI hypervisor boots the image without
+//! help from this project.
 
 use image::arch::Arch;
 use image::manifest::PATH_IN_ESP;
@@ -22,10 +22,10 @@ const GENERIC_INITRD: &str = "emulator/initrd.generic";
 /// systemd-boot's settings: boot the only entry at once.
 const LOADER_CONF: &str = include_str!("esp/loader.conf");
 
-/// The boot entry, but for [`SERIAL`].
+/// The boot entry, with the placeholder [`SERIAL`].
 const ENTRY: &str = include_str!("esp/stack.conf");
 
-/// What stands in the boot entry for the machine's serial port.
+/// The placeholder in the boot entry for the machine's serial port.
 const SERIAL: &str = "{serial}";
 
 /// The files of the partition.

@@ -38,7 +38,7 @@ pub enum ReadError {
         #[source]
         source: Ext4Error,
     },
-    /// The directory holds no file of the wanted kind.
+    /// The directory has no file of the wanted kind.
     #[error("there is no `{prefix}*` in `{dir}` of the file system in `{}`", path.display())]
     Missing {
         /// The image file.
@@ -81,7 +81,7 @@ impl Reader {
     /// Opens the file system that begins `offset` bytes into the file at `path`.
     ///
     /// # Errors
-    /// When the file cannot be opened or holds no ext4 there.
+    /// When the file cannot be opened or has no ext4 there.
     pub fn open(path: &Path, offset: u64) -> Result<Self, ReadError> {
         let file = File::open(path).map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
         let fs = Ext4::load(Box::new(Window { file, offset })).map_err(|source| ReadError::Read {
@@ -92,7 +92,7 @@ impl Reader {
         Ok(Self { path: path.to_owned(), fs })
     }
 
-    /// The whole content of a file; symbolic links are followed.
+    /// Reads the whole content of a file; symbolic links are followed.
     ///
     /// # Errors
     /// When there is no such file or it cannot be read.
@@ -137,7 +137,7 @@ impl Reader {
     }
 }
 
-/// How the tools of e2fsprogs name a file system inside a file.
+/// Names a file system inside a file as the tools of e2fsprogs do.
 fn at_offset(path: &Path, offset: u64) -> std::ffi::OsString {
     let mut name = path.as_os_str().to_owned();
     if offset > 0 {
@@ -165,7 +165,7 @@ pub async fn grow(path: &Path, bytes: u64) -> Result<(), GrowError> {
         .and_then(|file| file.set_len(bytes))
         .map_err(|source| GrowError::Extend { path: path.to_owned(), source })?;
     check(path, 0).await?;
-    // `-f`: it would go by the time of the last repairing check, which ours does not set.
+    // `-f`: otherwise it relies on the time of the last repairing check, which ours does not set.
     Cmd::new("resize2fs").arg("-f").arg(path).output().await?;
     Cmd::new("e2label").arg(path).arg(ROOT_LABEL).output().await?;
     Ok(())

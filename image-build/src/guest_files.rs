@@ -1,4 +1,4 @@
-//! What is laid over the guest's root: the platform's tree, what each service brings, the stack's own tree, and the files that follow
+//! The files that are copied over the guest's root: the platform's tree, those of each service, the stack's own tree, and those that follow
 //! from their descriptions.
 
 use std::path::Path;
@@ -9,19 +9,19 @@ use protocol::services;
 use crate::bundle::{Bundle, BundleError, STACKD_PATH};
 use crate::source::Source;
 
-/// Where units are that every boot has.
+/// The directory of the units that every boot has.
 const UNITS: &str = "usr/lib/systemd/system";
 
-/// Where units are that a direct boot has: all others take no part in it.
+/// The directory of the units that a direct boot has: it ignores all others.
 const DIRECT_UNITS: &str = "usr/lib/stack/direct";
 
-/// From there to the former.
+/// The path from there to the former.
 const FROM_DIRECT: &str = "../../systemd/system";
 
-/// What wants the units of all services.
+/// The target that wants the units of all services.
 const TARGET: &str = "stack.target";
 
-/// What waits until all services are ready.
+/// The unit that waits until all services are ready.
 const READY: &str = "stack-ready.service";
 
 /// Settings of the image for all services.
@@ -30,7 +30,7 @@ const SETTINGS: &str = "etc/stack/stack.env";
 /// The placeholders of secrets, by their variables.
 const SECRETS: &str = "etc/stack/secrets.env";
 
-/// What they say about themselves.
+/// The comments at their start.
 const SETTINGS_COMMENT: &str =
     "Settings of the image for every service of the stack. A start's own settings come after these.";
 const SECRETS_COMMENT: &str = "Placeholders, the same in every image: a new session replaces them before a port of it opens on the host.";
@@ -88,7 +88,7 @@ fn generated(described: &Description, bundle: &mut Bundle) -> Result<(), BundleE
     Ok(())
 }
 
-/// A text of these lines, under a comment.
+/// Joins lines to a text, under a comment.
 fn lines(comment: &str, lines: impl Iterator<Item = String>) -> String {
     lines.fold(format!("# {comment}\n"), |text, line| text + &line + "\n")
 }

@@ -1,4 +1,4 @@
-//! The virtual machine that provisioning runs in, as this host can give it.
+//! The virtual machine in which provisioning runs, as this host supports it.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use vm::machine::Accelerator;
 use vm::machine::DirectBoot;
 use vm::qemu::{Qemu, QemuError};
 
-/// How long a guest may be silent on a host that runs it natively. Building an initial RAM file system is the longest
-/// that a step says nothing.
+/// How long a guest may be silent on a host that runs it natively. Building an initial RAM file system takes longest of all
+/// that is done without output.
 const STALL: Duration = Duration::from_mins(1);
 
 /// How long the whole of provisioning may take on such a host.
@@ -28,7 +28,7 @@ pub struct HostMachine {
     pub qemu: Qemu,
     /// Its size.
     pub size: MachineSize,
-    /// Asked-for limits.
+    /// The requested limits.
     pub limits: Limits,
 }
 
@@ -70,7 +70,7 @@ impl HostMachine {
     /// Chooses what runs the guest.
     ///
     /// # Errors
-    /// When no trial can be made.
+    /// When accelerators cannot be tried.
     pub async fn accelerator(&self, boot: &DirectBoot) -> Result<Decision, vm::accel::AccelError> {
         Chooser { home: &self.home, qemu: &self.qemu, boot }.choose(Choice::Auto).await
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_is_not_stretched() {
+    fn requested_limits_are_not_stretched() {
         let limits = Limits { stall: Some(Duration::from_secs(5)), overall: None };
         let deadlines = limits.on(Accelerator::Tcg);
         assert_eq!(deadlines.stall, Duration::from_secs(5));

@@ -13,7 +13,7 @@ use crate::modules::Module;
 /// Empty directories that `/init` mounts file systems on, and the one that holds the modules.
 const DIRECTORIES: [&str; 5] = ["dev", "modules", "proc", "root", "sys"];
 
-/// Writes the archive (cpio, format "newc", which the kernel takes): `init` and the modules in loading order.
+/// Writes the archive (cpio, format "newc", which the kernel accepts): `init` and the modules in loading order.
 ///
 /// # Errors
 /// When the writer fails.

@@ -1,4 +1,4 @@
-//! Content keys: what an image is made from, as SHA-256 values. Equal keys mean that a build would make the same
+//! Content keys: what an image is built from, as SHA-256 values. Equal keys mean that a build would create the same
 //! image again.
 
 use std::fs;
@@ -11,7 +11,7 @@ use base::digest;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-/// Sources that decide what an image becomes from equal inputs, in the checkout: this crate, with the files that it includes, and
+/// Sources in the checkout that determine the image that equal inputs give: this crate, with the files that it includes, and
 /// what it writes into the image.
 const BUILDER: [&str; 9] = [
     "image-build/src",
@@ -25,7 +25,7 @@ const BUILDER: [&str; 9] = [
     "crates/vm/src/volume.rs",
 ];
 
-/// Key of what makes an image out of the other inputs.
+/// Computes the key of the sources that turn the other inputs into an image.
 ///
 /// # Errors
 /// When a source cannot be read.

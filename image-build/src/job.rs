@@ -1,4 +1,4 @@
-//! A build that has something to do: its stages in order.
+//! A build that is not up to date: its stages in order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +32,7 @@ use crate::stackd::{Program, Recipe};
 use crate::toolchain::Toolchain;
 use crate::{esp, ext4, guest_files};
 
-/// A disk whose system is complete, and what it boots with.
+/// A disk whose system is complete, and its boot files.
 struct Provisioned {
     disk: PathBuf,
     /// The directory that the disk is in.
@@ -44,9 +44,9 @@ struct Provisioned {
     generic_initrd: Vec<u8>,
 }
 
-/// A build that has something to do.
+/// A build that is not up to date.
 pub(crate) struct Job<'a> {
-    /// What was asked for.
+    /// The request.
     pub(crate) request: &'a Request,
     /// The image's description.
     pub(crate) source: &'a Source,
@@ -60,7 +60,7 @@ pub(crate) struct Job<'a> {
     pub(crate) place: &'a Place,
     /// Directory for the logs.
     pub(crate) logs: &'a Path,
-    /// Who is told.
+    /// Where progress is reported.
     pub(crate) reporter: &'a Timings<'a>,
 }
 
@@ -90,7 +90,7 @@ impl Job<'_> {
             program: &program,
             reporter,
         };
-        // At the same time, unless the base is made by that program.
+        // At the same time, unless the base is built with that program.
         let (_, base) = tokio::try_join!(async { program.file().await.map_err(BuildError::from) }, async {
             Ok(request.base.ensure(&maker, request.refresh_base).await?)
         },)?;

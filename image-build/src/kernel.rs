@@ -1,4 +1,4 @@
-//! What a base boots with: its kernel, its own initial RAM file system, and the fast one that is made here.
+//! The boot files of a base: its kernel, its own initial RAM file system, and the fast one that is built here.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -32,7 +32,7 @@ pub enum KernelError {
     File(#[from] FileError),
 }
 
-/// A kernel with what belongs to it.
+/// A kernel with its modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
     /// The kernel itself.
@@ -56,7 +56,7 @@ impl Kernel {
         })
     }
 
-    /// The distribution's initial RAM file system for it, which knows other hypervisors' disks.
+    /// Reads the distribution's initial RAM file system for it, which knows other hypervisors' disks.
     ///
     /// # Errors
     /// When there is none.
@@ -64,7 +64,7 @@ impl Kernel {
         Ok(root.read(&root.last(DIR, &format!("initrd.img-{}", self.release))?)?)
     }
 
-    /// Writes kernel and fast initial RAM file system into `dir`; gives how to boot with them.
+    /// Writes kernel and fast initial RAM file system into `dir`; returns how to boot with them.
     ///
     /// # Errors
     /// When the guest's program cannot be read, or a file cannot be written.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base::files::FileError;
 
-/// Removes the directories in `dir` whose names begin with `prefix`. To be called with the lock that their maker holds, so that
+/// Removes the directories in `dir` whose names begin with `prefix`. To be called with the lock that their creator holds, so that
 /// none of them is in use.
 ///
 /// # Errors

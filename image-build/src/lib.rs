@@ -1,6 +1,6 @@
 //! Builds the image: base system, provisioning in a virtual machine, boot files, compressed disk.
 //!
-//! `docs/image.md` describes the stages and the formats. Never prints: what happens is reported as `base::events`. Every
+//! `docs/image.md` describes the stages and the formats. It never prints: progress is reported as `base::events`. Every
 //! stage may be cancelled by dropping its future, which ends the processes that it started and removes its files.
 
 pub mod base;

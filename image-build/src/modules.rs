@@ -14,7 +14,7 @@ pub struct Module {
     pub object: Vec<u8>,
 }
 
-/// A module that cannot be had.
+/// A module that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
     /// The file system cannot be read.
@@ -53,7 +53,7 @@ struct Index {
 }
 
 impl Index {
-    /// Parses `modules.dep` ("path: dependency dependency") and `modules.builtin` (one path a line), see depmod(8).
+    /// Parses `modules.dep` ("path: dependency dependency") and `modules.builtin` (one path per line), see depmod(8).
     fn parse(dep: &str, builtin: &str) -> Self {
         let files = dep
             .lines()
@@ -66,7 +66,7 @@ impl Index {
         Self { files, builtin: builtin.lines().map(name_of).collect() }
     }
 
-    /// Paths of the wanted modules and of everything they need, each after what it needs. `Err` is an unknown name.
+    /// Returns the paths of the wanted modules and of everything they need, each after what it needs. `Err` is an unknown name.
     fn order(&self, wanted: &[String]) -> Result<Vec<&str>, String> {
         let mut order = Vec::new();
         for name in wanted {
@@ -88,7 +88,7 @@ impl Index {
     }
 }
 
-/// Reads the modules `wanted` of kernel `release` and those that they need, in loading order. Built-in ones give nothing.
+/// Reads the modules `wanted` of kernel `release` and those that they need, in loading order. Built-in ones are left out.
 ///
 /// # Errors
 /// When a module does not exist or cannot be unpacked.
@@ -111,7 +111,7 @@ pub fn load(fs: &Reader, release: &str, wanted: &[String]) -> Result<Vec<Module>
     order.into_iter().map(module).collect()
 }
 
-/// Unpacks a module file by the suffix of its name; the guest's loader takes plain objects only.
+/// Unpacks a module file by the suffix of its name; the guest loads plain objects only.
 fn unpack(path: &str, packed: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let mut object = Vec::new();
     match path.rsplit('.').next() {

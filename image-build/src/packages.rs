@@ -19,7 +19,7 @@ pub enum PackagesError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// It is not in dpkg's format.
-    #[error("`{STATUS}` of the image makes no sense")]
+    #[error("`{STATUS}` of the image is not valid")]
     Parse(#[source] deb822_fast::Error),
 }
 
@@ -35,7 +35,7 @@ pub struct Installed {
 /// Reads what is installed in a root file system.
 ///
 /// # Errors
-/// When dpkg's record cannot be read or makes no sense.
+/// When dpkg's record cannot be read or is not valid.
 pub fn installed(fs: &Reader) -> Result<Installed, PackagesError> {
     let release = String::from_utf8_lossy(&fs.read(DEBIAN_VERSION)?).trim().to_owned();
     Ok(Installed { release, packages: parse(&fs.read(STATUS)?)? })

@@ -1,11 +1,11 @@
-//! Where an image and its boot files go.
+//! Where an image and its boot files are written.
 
 use std::path::{Path, PathBuf};
 
 use image::arch::Arch;
 use vm::home::Home;
 
-/// Where the image and its boot files go.
+/// Where the image and its boot files are written.
 pub(crate) struct Place {
     /// The directory.
     pub(crate) dir: PathBuf,
@@ -13,7 +13,7 @@ pub(crate) struct Place {
     pub(crate) image: PathBuf,
     /// What is read out of it.
     pub(crate) boot_files: PathBuf,
-    /// The lock of whoever builds it.
+    /// The lock of the build that creates it.
     pub(crate) lock: PathBuf,
     /// Start of the names of working directories.
     pub(crate) work_prefix: String,

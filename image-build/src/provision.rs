@@ -1,6 +1,6 @@
 //! Provisioning: a machine boots the disk, cloud-init does its work, the machine powers off.
 //!
-//! The host follows what the guest reports and gives up as soon as nothing good can come any more: a step has failed, QEMU has
+//! The host follows what the guest reports and gives up as soon as success is impossible: a step has failed, QEMU has
 //! died, the host's disk is full, the guest is silent, or time is up. The machine never outlives the wait.
 
 mod failure;
@@ -46,7 +46,7 @@ pub const PROGRESS_LOG: &str = "progress.jsonl";
 /// What QEMU itself prints.
 pub const QEMU_LOG: &str = "qemu.log";
 
-/// Why provisioning did not end well.
+/// Why provisioning failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The guest was started, and it did not end as it should.
@@ -61,7 +61,7 @@ pub enum ProvisionError {
     /// No accelerator could be tried.
     #[error(transparent)]
     Accel(#[from] AccelError),
-    /// There is no place for QEMU's sockets.
+    /// There is no directory for QEMU's sockets.
     #[error(transparent)]
     Runtime(#[from] RuntimeDirError),
     /// QEMU could not be started.
@@ -70,7 +70,7 @@ pub enum ProvisionError {
     /// QEMU's monitor cannot be used.
     #[error(transparent)]
     Monitor(#[from] QmpError),
-    /// The volumes cannot be made.
+    /// The volumes cannot be created.
     #[error(transparent)]
     Seed(#[from] SeedError),
     /// A file cannot be read or written.
@@ -79,7 +79,7 @@ pub enum ProvisionError {
 }
 
 impl ProvisionError {
-    /// Whether it is the emulation's fault, so that another run from a fresh disk may well succeed.
+    /// Whether the emulation is the cause, so that another run from a fresh disk may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Guest(failure) if matches!(failure.trouble, Trouble::CpuStall))
     }
@@ -93,13 +93,13 @@ pub struct Run<'a> {
     pub disk: &'a Path,
     /// Kernel, initial RAM file system and command line.
     pub boot: &'a DirectBoot,
-    /// What goes in.
+    /// The files for the guest.
     pub payload: Payload<'a>,
     /// Directory for temporary files.
     pub work: &'a Path,
     /// Directory for the logs, which stay.
     pub logs: &'a Path,
-    /// Who is told.
+    /// Where progress is reported.
     pub reporter: &'a dyn Reporter,
 }
 
@@ -107,7 +107,7 @@ impl Run<'_> {
     /// Provisions the disk. Dropping the future kills the machine.
     ///
     /// # Errors
-    /// When it cannot be started, or does not end well.
+    /// When it cannot be started, or fails.
     pub async fn run(&self) -> Result<(), ProvisionError> {
         let (seed, bundle) = (self.work.join("seed.img"), self.work.join("bundle.img"));
         self.payload.write_seed(&seed)?;
@@ -175,7 +175,7 @@ impl Run<'_> {
         };
         let result = observer.result(verdict, &mut launched, deadlines).await;
         if result.is_err() {
-            // Whatever is wrong with the guest, it has no more to say.
+            // Whatever is wrong with the guest, it reports no more.
             let _ = launched.kill().await;
         }
         result
@@ -184,11 +184,11 @@ impl Run<'_> {
 
 /// What ended the wait.
 enum Verdict {
-    /// The guest said that it is done, or has failed.
+    /// The guest reported that it is done, or has failed.
     Said,
-    /// The guest said nothing for too long.
+    /// The guest was silent for too long.
     Silent(Duration),
-    /// The guest's kernel said that a CPU stands still.
+    /// The guest's kernel reported that a CPU has stalled.
     CpuStall,
     /// The guest's disk cannot be written.
     DiskWrite(String),
@@ -219,7 +219,7 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// Follows the guest until it has said how provisioning went, or is silent for too long.
+    /// Follows the guest until it has reported how provisioning ended, or is silent for too long.
     async fn judge(&mut self, deadlines: Deadlines) -> Result<Verdict, ProvisionError> {
         let mut backoff = Backoff::default();
         loop {
@@ -237,7 +237,7 @@ impl Observer<'_> {
         }
     }
 
-    /// Turns what ended the wait into a result. A guest that has spoken its last word is given time to power off.
+    /// Turns what ended the wait into a result. A guest that has reported the end gets time to power off.
     async fn result(
         mut self,
         verdict: Verdict,
@@ -288,7 +288,7 @@ impl Observer<'_> {
 async fn disk_trouble(monitor: &Path) -> Result<String, ProvisionError> {
     let qmp = match Qmp::connect(monitor, MONITOR).await {
         Ok(qmp) => qmp,
-        // QEMU has died, which is noticed by whoever waits for it.
+        // QEMU has died, which is noticed where its process is waited for.
         Err(QmpError::Closed(_) | QmpError::Connect { .. }) => return std::future::pending().await,
         Err(error) => return Err(error.into()),
     };
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_falls_silent_is_given_up_with_its_step() {
+    async fn a_guest_that_falls_silent_is_reported_with_its_step() {
         let logs = tempfile::tempdir().unwrap();
         let start = r#"{"v":1,"event":"start","step":"60-migrations","title":"Create the tables"}"#;
         std::fs::write(logs.path().join(PROGRESS_LOG), format!("{start}\n")).unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_prints_lives_on_until_it_says_how_it_went() {
+    async fn a_guest_with_output_is_followed_until_it_reports_the_result() {
         let logs = tempfile::tempdir().unwrap();
         let mut observer = observer(logs.path());
         let guest = async {

@@ -1,4 +1,4 @@
-//! The volumes that a machine is provisioned from: cloud-init's instructions and the bundle.
+//! The volumes from which a machine is provisioned: cloud-init's instructions and the bundle.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -14,7 +14,7 @@ use crate::inputs::InputError;
 /// The bundle on its volume.
 const BUNDLE_FILE: &str = "bundle.tar";
 
-/// A volume that cannot be made.
+/// A volume that cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// Something in the bundle cannot be read.
@@ -28,12 +28,12 @@ pub enum SeedError {
     Volume(#[from] VolumeError),
 }
 
-/// What goes into a guest.
+/// The files for a guest.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
     /// Files of the `NoCloud` seed.
     pub seed: &'a [(&'a str, Vec<u8>)],
-    /// What is laid over its root.
+    /// What is copied over its root.
     pub bundle: &'a Bundle,
 }
 
@@ -49,7 +49,7 @@ impl Payload<'_> {
         Ok(volume.write(path)?)
     }
 
-    /// Writes the bundle to the new image file at `path`; `scratch` is a file that is made and removed on the way.
+    /// Writes the bundle to the new image file at `path`; `scratch` is a temporary file.
     ///
     /// # Errors
     /// When something in it cannot be read, or a file cannot be written.

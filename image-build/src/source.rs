@@ -1,4 +1,4 @@
-//! What an image is made from: the platform, `cloud-init/` in this repository, and a directory with a stack. `docs/image.md` lists
+//! What an image is built from: the platform, `cloud-init/` in this repository, and a directory with a stack. `docs/image.md` lists
 //! the files of both.
 
 mod services;
@@ -20,10 +20,10 @@ pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
 /// The description of a stack.
 const STACK_FILE: &str = "stack.toml";
 
-/// The tree that a stack or a service lays over the guest's root.
+/// The tree of a stack or a service that is copied over the guest's root.
 const FILES: &str = "files";
 
-/// What of the platform's directory only counts for the stacks that use it.
+/// The part of the platform's directory that only counts for the stacks that use it.
 const STACKS: &str = "stacks";
 const SERVICES: &str = "services";
 
@@ -36,7 +36,7 @@ const INITRD_MODULES: &str = "base/initrd-modules";
 /// The kernel command line.
 const CMDLINE: &str = "cmdline";
 
-/// What stands in a list for the architecture by Debian's name.
+/// The placeholder in a list for the architecture by Debian's name.
 const ARCH: &str = "{arch}";
 
 /// What shapes the base: a directory of the platform, and one of each service that needs it.
@@ -48,7 +48,7 @@ const HOOKS: &str = "hooks";
 /// dpkg's settings, in such a directory: which paths are left out.
 const DPKG_SETTINGS: &str = "dpkg.cfg.d";
 
-/// The directories that an image is made from, and what they say.
+/// The directories that an image is built from, and their descriptions.
 #[derive(Debug, Clone)]
 pub struct Source {
     dir: PathBuf,
@@ -89,7 +89,7 @@ pub enum SourceError {
         #[source]
         source: Problem,
     },
-    /// A stack lists a service that there is not.
+    /// A stack lists a service that does not exist.
     #[error(
         "`{}`: `services`: there is no `{name}`: neither `{}` nor `{}` exists",
         path.display(), own.display(), common.display()
@@ -101,7 +101,7 @@ pub enum SourceError {
         name: String,
         /// Where a service of the stack alone would be.
         own: PathBuf,
-        /// Where one of all stacks would be.
+        /// Where a service for all stacks would be.
         common: PathBuf,
     },
     /// A service has no unit.
@@ -112,7 +112,7 @@ pub enum SourceError {
         /// Where the unit would be.
         unit: PathBuf,
     },
-    /// Something lies in the directory of a service that would not reach the guest.
+    /// Something is in the directory of a service that would not reach the guest.
     #[error("`{}` is not part of a service: those are `service.toml`, units, and the trees `base` and `files`", .0.display())]
     Stray(PathBuf),
     /// Something lies there that would not shape the base.
@@ -142,7 +142,7 @@ impl Source {
         })
     }
 
-    /// Key of everything that is read: of the platform, the stack, and those services that it lists.
+    /// Computes the key of everything that is read: of the platform, the stack, and those services that it lists.
     ///
     /// # Errors
     /// When something of it cannot be read.
@@ -185,12 +185,12 @@ impl Source {
         Ok(inputs)
     }
 
-    /// The tree that is laid over every guest's root.
+    /// The tree that is copied over every guest's root.
     pub fn platform(&self) -> PathBuf {
         self.dir.join("platform")
     }
 
-    /// The tree that the stack lays over the guest's root, if it has one.
+    /// The stack's tree that is copied over the guest's root, if it has one.
     pub fn stack_files(&self) -> Option<PathBuf> {
         Some(self.stack_dir.join(FILES)).filter(|dir| dir.exists())
     }
@@ -221,22 +221,22 @@ impl Source {
         Ok(files)
     }
 
-    /// What turns the distribution's cloud image into a base: a seed of its own and steps.
+    /// The directory of what turns the distribution's cloud image into a base: a seed of its own and steps.
     pub fn cloud(&self) -> PathBuf {
         self.dir.join("cloud")
     }
 
-    /// What every virtual machine does that makes a base.
+    /// The directory of what every virtual machine does that builds a base.
     pub fn machine(&self) -> PathBuf {
         self.dir.join("machine")
     }
 
-    /// What turns unpacked packages into a base: a program to boot into, and steps.
+    /// The directory of what turns unpacked packages into a base: a program to boot into, and steps.
     pub fn second_stage(&self) -> PathBuf {
         self.dir.join("second-stage")
     }
 
-    /// That program.
+    /// Reads that program.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -245,7 +245,7 @@ impl Source {
         fs::read(&path).map_err(|source| SourceError::Read { path, source })
     }
 
-    /// The files of the `NoCloud` seed by name.
+    /// Reads the files of the `NoCloud` seed by name.
     ///
     /// # Errors
     /// When one cannot be read.
@@ -253,7 +253,7 @@ impl Source {
         seed(&self.dir)
     }
 
-    /// The files of the `NoCloud` seed that turns the distribution's cloud image into a base.
+    /// Reads the files of the `NoCloud` seed that turns the distribution's cloud image into a base.
     ///
     /// # Errors
     /// When one cannot be read.
@@ -276,7 +276,7 @@ struct Stack {
     services: Vec<ServiceDir>,
 }
 
-/// Reads the stack in `stack`. A service of its own wins over the one of the same name in the platform's directory `dir`.
+/// Reads the stack in `stack`. A service of its own takes precedence over the one of the same name in the platform's directory `dir`.
 fn described(dir: &Path, stack: &Path) -> Result<Stack, SourceError> {
     let path = stack.join(STACK_FILE);
     let invalid = |path: &Path| {
@@ -317,7 +317,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     list().map_err(|source| SourceError::Read { path: dir.to_owned(), source })
 }
 
-/// The words of a list file: one or more a line, `#` begins a comment.
+/// The words of a list file: one or more per line, `#` begins a comment.
 fn entries(text: &str) -> Vec<String> {
     text.lines()
         .flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace())

@@ -13,7 +13,7 @@ use crate::toolchain::Toolchain;
 /// Name of the program in the guest.
 const NAME: &str = "stackd";
 
-/// What cargo builds as the guest's program. It is one, so that all services share its code in memory.
+/// What cargo builds as the guest's program. It is a single one, so that all services share its code in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe {
     package: &'static str,
@@ -21,7 +21,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The platform, with the built-in product if a service is a program of it.
+    /// Chooses the platform, with the built-in product if a service is a program of it.
     pub fn of(product: bool) -> Self {
         if product {
             Self { package: "product", program: "stackd-product" }
@@ -40,13 +40,13 @@ pub enum StackdError {
     /// cargo failed, or is not there.
     #[error("cannot build the guest's program `{NAME}`")]
     Cargo(#[source] ProcessError),
-    /// cargo describes the workspace in a way that this program does not know.
-    #[error("the answer of `cargo metadata` makes no sense")]
+    /// cargo's description of the workspace has an unknown format.
+    #[error("the answer of `cargo metadata` is not valid")]
     Metadata(#[source] serde_json::Error),
 }
 
-/// Key of the program that a build would make: the compiler, the crates that go into it with their versions and features, the
-/// sources of those in this workspace, and the release profile. The whole of `Cargo.lock` is no part of it, because it
+/// Computes the key of the program that a build would create: the compiler, the crates that go into it with their versions and features, the
+/// sources of those in this workspace, and the release profile. `Cargo.lock` as a whole is not part of it, because it
 /// changes with every other program's crates.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ fn release_profile(manifest: &Path) -> Result<String, StackdError> {
     Ok(profile.map(ToString::to_string).unwrap_or_default())
 }
 
-/// The program of one build, which is made when it is first asked for.
+/// The program of one build, which is built when it is first needed.
 pub struct Program<'a> {
     toolchain: &'a Toolchain,
     workspace: &'a Path,
@@ -121,7 +121,7 @@ pub struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    /// The program that `toolchain` makes from the workspace; cargo's output goes to `log`.
+    /// The program that `toolchain` builds from the workspace; cargo's output goes to `log`.
     pub fn new(
         toolchain: &'a Toolchain,
         workspace: &'a Path,
@@ -133,7 +133,7 @@ impl<'a> Program<'a> {
         Self { toolchain, workspace, recipe, log, reporter, path, built: OnceCell::new() }
     }
 
-    /// The program as a file, built by now. Whoever asks meanwhile waits.
+    /// Returns the program as a file, and builds it first if necessary. Other callers wait meanwhile.
     ///
     /// # Errors
     /// When cargo fails; the error has the last lines.

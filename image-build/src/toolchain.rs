@@ -1,4 +1,4 @@
-//! What compiles the guest's program: the workspace's own compiler, for another architecture with the standard library that
+//! The compiler of the guest's program: the workspace's own, for another architecture with the standard library that
 //! rustup has, or Debian's compiler in a root of its own.
 
 mod debian;
@@ -16,7 +16,7 @@ use debian::Chroot;
 /// What rustup prints, in the directory of cross compilers.
 const LOG: &str = "rustup.log";
 
-/// The linker that every toolchain of rustup brings along. It links for all architectures.
+/// The linker that is part of every toolchain of rustup. It links for all architectures.
 const LINKER: &str = "rust-lld";
 
 /// Why there is no compiler.
@@ -25,12 +25,12 @@ pub enum ToolchainError {
     /// The workspace's own compiler does not answer.
     #[error("the Rust compiler does not work")]
     Compiler(#[source] ProcessError),
-    /// A file cannot be made.
+    /// A file cannot be created.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Debian's compiler cannot be had either.
+    /// Debian's compiler cannot be fetched either.
     #[error(
-        "there is no compiler for {arch}: rustup gives no standard library for it ({rustup}), and Debian's compiler cannot be had"
+        "there is no compiler for {arch}: rustup has no standard library for it ({rustup}), and Debian's compiler cannot be fetched"
     )]
     None {
         /// The architecture.
@@ -43,8 +43,8 @@ pub enum ToolchainError {
     },
 }
 
-/// A compiler for programs of one architecture. The C library is linked into what it makes, which is also `/init` of the initial
-/// RAM file system, where there is no other.
+/// A compiler for programs of one architecture. The C library is linked into the program, which is also `/init` of the initial
+/// RAM file system, where there is no C library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     arch: Arch,
@@ -63,7 +63,7 @@ enum Way {
 }
 
 impl Toolchain {
-    /// Decides what compiles for `arch`, and has it ready: fetched, if need be, into `cache`.
+    /// Chooses the compiler for `arch`, and fetches it into `cache` if necessary.
     ///
     /// # Errors
     /// When there is none.
@@ -91,7 +91,7 @@ impl Toolchain {
                 error.to_string().lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
             }
         };
-        reporter.report(&Event::Notice(&format!("{rustup}: taking Debian's cross compiler")));
+        reporter.report(&Event::Notice(&format!("{rustup}: using Debian's cross compiler")));
         let chroot = Chroot::ensure(arch, &dir, reporter, &phase).await.map_err(|error| match error {
             debian::ChrootError::File(error) => error.into(),
             debian::ChrootError::Process(debian) => ToolchainError::None { arch, rustup, debian },
@@ -100,7 +100,7 @@ impl Toolchain {
         Ok(Self { arch, way: Way::Debian(chroot) })
     }
 
-    /// What it is, for people: "rustup's aarch64-unknown-linux-musl".
+    /// Its name for people: "rustup's aarch64-unknown-linux-musl".
     pub fn name(&self) -> String {
         let whose = match &self.way {
             Way::Native => "this machine's",
@@ -118,7 +118,7 @@ impl Toolchain {
         }
     }
 
-    /// The compiler's own description of itself.
+    /// Reads the compiler's own description of itself.
     ///
     /// # Errors
     /// When it does not run.
@@ -130,7 +130,7 @@ impl Toolchain {
         rustc.arg("-vV").current_dir(workspace).text().await
     }
 
-    /// The call of cargo that builds program `bin` of `package`, from the lock file.
+    /// Returns the call of cargo that builds program `bin` of `package`, from the lock file.
     pub fn cargo(&self, workspace: &Path, package: &str, bin: &str) -> Cmd {
         let target = self.target();
         let cargo = match &self.way {
@@ -143,7 +143,7 @@ impl Toolchain {
             .arg(workspace.join("target"))
             .current_dir(workspace)
             .env(variable(&target, "RUSTFLAGS"), "-C target-feature=+crt-static")
-            // Either would take the place of the target's own flags.
+            // Either would replace the target's own flags.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
         match &self.way {
@@ -198,7 +198,7 @@ async fn has_standard_library(arch: Arch, workspace: &Path) -> Result<bool, Tool
     Ok(Path::new(&dir).is_dir())
 }
 
-/// Lets rustup fetch the target's standard library for the workspace's compiler.
+/// Makes rustup fetch the target's standard library for the workspace's compiler.
 async fn add_standard_library(
     arch: Arch,
     workspace: &Path,

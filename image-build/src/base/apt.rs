@@ -1,8 +1,8 @@
-//! Where the host's own apt gets Debian from, so that no address of an archive is written down here.
+//! The archives from which the host's own apt gets Debian, so that the source code contains no address of an archive.
 
 use base::process::{Cmd, ProcessError};
 
-/// What apt-get is asked for: one line an index, fields separated by tabs.
+/// The format for apt-get: one line per index, fields separated by tabs.
 const FORMAT: &str = "$(ORIGIN)\t$(LABEL)\t$(REPO_URI)";
 
 /// Addresses of Debian's archives as the host has them set up.
@@ -15,7 +15,7 @@ pub(crate) struct Archives {
 }
 
 impl Archives {
-    /// Asks the host's apt. A host without apt has no archives.
+    /// Reads the host's settings of apt. A host without apt has no archives.
     ///
     /// # Errors
     /// When apt is there and fails.
@@ -39,8 +39,8 @@ impl Archives {
         Self { main: address("Debian"), security: address("Debian-Security") }
     }
 
-    /// Sources in apt's one-line format for `suite`, or none where the host is not set up for Debian: mmdebstrap has
-    /// defaults of its own then.
+    /// Sources in apt's one-line format for `suite`, or none where the host is not set up for Debian: mmdebstrap then uses
+    /// its own defaults.
     pub(crate) fn sources(&self, suite: &str) -> Vec<String> {
         let Some(main) = &self.main else { return Vec::new() };
         let mut sources =
@@ -49,7 +49,7 @@ impl Archives {
         sources
     }
 
-    /// The source of `suite` in the main archive alone: releases that are not out yet have no updates of their own.
+    /// The source of `suite` in the main archive alone: unpublished releases have no updates of their own.
     pub(crate) fn main_only(&self, suite: &str) -> Vec<String> {
         self.main.iter().map(|main| format!("deb {main} {suite} main")).collect()
     }

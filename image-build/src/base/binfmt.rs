@@ -14,7 +14,7 @@ const KERNEL: &str = "/proc/sys/fs/binfmt_misc";
 /// Where distributions' packages of qemu-user describe them, in the form that the kernel takes.
 const DESCRIPTIONS: &str = "/usr/lib/binfmt.d";
 
-/// Why programs of another architecture do not run here. Displays as a clause.
+/// Why programs of another architecture do not run on this host. Its text is a clause.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoHandler {
     /// The host has no qemu-user for them.
@@ -23,7 +23,7 @@ pub(super) enum NoHandler {
     /// The kernel's file system is not there and cannot be mounted.
     #[error("`{KERNEL}` is not mounted")]
     NotMounted(#[source] ProcessError),
-    /// The kernel does not take the handler, or this user may not give it.
+    /// The kernel refuses the handler, or this user may not register one.
     #[error("the handler `{}` cannot be registered", description.display())]
     NotRegistered {
         /// Its description.
@@ -32,21 +32,21 @@ pub(super) enum NoHandler {
         #[source]
         source: io::Error,
     },
-    /// There is a handler that was switched off, or that a change of root hides the program of.
+    /// There is a handler that is switched off, or whose program is hidden by a change of root.
     #[error("the handler `{0}` is disabled, or has no flag `F`")]
     Unfit(String),
 }
 
-/// What was done so that programs of another architecture run here.
+/// The handler with which programs of another architecture run on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Handler {
-    /// It was there.
+    /// It was registered before.
     Found(String),
-    /// It was registered, and stays until this machine restarts.
+    /// It has been registered now, and stays until this machine restarts.
     Registered(String),
 }
 
-/// Has programs of `arch` run here.
+/// Makes programs of `arch` run on this host.
 ///
 /// # Errors
 /// When they cannot.
@@ -70,7 +70,7 @@ pub(super) async fn ensure(arch: Arch) -> Result<Handler, NoHandler> {
     found(kernel, &names)?.map(Handler::Registered).ok_or(NoHandler::NotInstalled)
 }
 
-/// What handlers for `arch` are called.
+/// The names of handlers for `arch`.
 fn names(arch: Arch) -> [String; 2] {
     [format!("qemu-{}", arch.qemu()), format!("qemu-{}-static", arch.qemu())]
 }

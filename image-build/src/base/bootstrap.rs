@@ -1,5 +1,5 @@
-//! The base made from packages: mmdebstrap installs them, and its last hook packs the result into a file system. Where programs
-//! of the guest do not run on this host, mmdebstrap only unpacks them, and a virtual machine made of that installs them.
+//! The base from packages: mmdebstrap installs them, and its last hook packs the result into a file system. Where programs
+//! of the guest do not run on this host, mmdebstrap only unpacks them, and a virtual machine that boots the result installs them.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -39,7 +39,7 @@ const INSTALL_FOREIGN: &str = "install-foreign";
 /// Removes what mmdebstrap would remove too late.
 const CLEAN_ROOT: &str = "clean-root";
 
-/// Makes a root whose packages are only unpacked fit to be booted.
+/// Makes a root bootable whose packages are only unpacked.
 const BOOTABLE_ROOT: &str = "bootable-root";
 
 /// Packs the root into a file system.
@@ -49,10 +49,10 @@ const PACK_ROOT: &str = "pack-root";
 const INIT: &str = "init";
 const INIT_IN_GUEST: &str = "/second-stage";
 
-/// What mmdebstrap's variant `minbase` consists of, as apt selects it. The variant itself cannot be had without running programs of it.
+/// What mmdebstrap's variant `minbase` consists of, as apt selects it. The variant itself cannot be used without running programs of it.
 const MINBASE: [&str; 3] = ["?essential", "?priority(required)", "apt"];
 
-/// What mmdebstrap would clean up after the hooks, in a root that is about to be thrown away. The last hook has done it in
+/// What mmdebstrap would clean up after the hooks, in a root that is about to be deleted. The last hook has done it in
 /// time.
 const SKIP: &str = "--skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp";
 
@@ -65,7 +65,7 @@ pub(crate) fn keyring() -> Option<&'static Path> {
     KEYRINGS.iter().map(Path::new).find(|path| path.exists())
 }
 
-/// Everything that one call of mmdebstrap is made from.
+/// The parts of one call of mmdebstrap.
 struct Plan<'a> {
     arch: Arch,
     packages: &'a [String],
@@ -83,12 +83,12 @@ struct Plan<'a> {
 /// How far mmdebstrap goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// All the way.
+    /// It installs the packages.
     Install,
-    /// It only extracts packages; a hook installs them, with programs of another architecture, which the host's kernel was seen
+    /// It only extracts packages; a hook installs them, with programs of another architecture, which the host's kernel is known
     /// to run.
     InstallForeign,
-    /// Nothing is run of what it extracts.
+    /// It only extracts packages, and runs none of their programs.
     Unpack,
 }
 
@@ -120,7 +120,7 @@ impl Plan<'_> {
             cmd = cmd.arg(format!("--keyring={}", keyring.display()));
         }
         if self.extent != Extent::Install {
-            // It is for names that a list cannot hold.
+            // In options of their own: a list of packages is for names only.
             cmd = cmd.args(MINBASE.map(|pattern| format!("--include={pattern}")));
         }
         for hook in hooks {
@@ -131,7 +131,7 @@ impl Plan<'_> {
             .arg("/dev/null")
             .args(&self.sources)
             .env("TMPDIR", self.stage)
-            // The root is thrown away if anything goes wrong, so nothing has to reach the disk in order.
+            // The root is deleted if anything fails, so nothing has to reach the disk in order.
             .env("DPKG_FORCE", "unsafe-io")
             .env("ROOT_IMAGE", self.image)
             .env("ROOT_BYTES", self.bytes.to_string())
@@ -142,7 +142,7 @@ impl Plan<'_> {
     }
 }
 
-/// Makes the root file system at `root`.
+/// Creates the root file system at `root`.
 ///
 /// # Errors
 /// When mmdebstrap fails, whose output is in the log, the last lines in the error; or when the virtual machine does.
@@ -160,7 +160,7 @@ pub(super) async fn build(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>) -> 
     in_machine::install(maker, work, root, &[], &steps, &cmdline).await
 }
 
-/// Whether programs of the guest run on this host, whose processor does not; says how it is.
+/// Whether the host's kernel runs programs of the guest, although its processor does not; reports how.
 async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
     let arch = maker.arch;
     let (run, text) = match binfmt::ensure(arch).await {
@@ -180,7 +180,7 @@ async fn foreign_programs_run(maker: &Maker<'_>) -> bool {
     run
 }
 
-/// Makes the root file system at `root` as far as `extent` says.
+/// Creates the root file system at `root` as far as `extent` says.
 async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) -> Result<(), BaseError> {
     let stage = Stage::new(root, maker.reporter).await?;
     for base in maker.source.base() {
@@ -190,13 +190,13 @@ async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) 
         stage_file(stage.path(), name, content.as_bytes())?;
     }
     stage_file(stage.path(), INIT, &maker.source.second_stage_init()?)?;
-    // The user whom the new system's files belong to writes it.
+    // It is written by the user to whom the new system's files belong.
     let image = tempfile::Builder::new()
         .prefix("root-")
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(stage.path())
         .and_then(|image| {
-            // The umask may have taken bits away.
+            // The umask may have removed bits.
             image.as_file().set_permissions(Permissions::from_mode(0o666))?;
             Ok(image.into_temp_path())
         })
@@ -243,7 +243,7 @@ fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
     copy.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
-/// Writes a program that lies beside that copy.
+/// Writes a program next to that copy.
 fn stage_file(stage: &Path, name: &str, content: &[u8]) -> Result<(), BaseError> {
     let path = stage.join(name);
     fs::write(&path, content)
@@ -252,7 +252,7 @@ fn stage_file(stage: &Path, name: &str, content: &[u8]) -> Result<(), BaseError>
     Ok(())
 }
 
-/// What of this module decides about the result: its own hooks and, where a machine may have to install the packages, what that
+/// Adds what of this module determines the result: its own hooks and, where a machine may have to install the packages, what that
 /// runs.
 pub(super) fn key(key: Key, arch: Arch, source: &Source) -> Result<Key, InputError> {
     let key = key.value("suite", SUITE).value("mke2fs", SPARSE_OPTIONS);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn mmdebstrap_is_given_packages_hooks_and_the_hosts_archive() {
+    fn mmdebstrap_gets_packages_hooks_and_the_hosts_archive() {
         insta::assert_snapshot!(shown(Arch::Amd64, Extent::Install), @r"
         mmdebstrap
         --variant=minbase

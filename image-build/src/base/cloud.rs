@@ -1,5 +1,5 @@
-//! The base made from the distribution's cloud image: its root file system is taken out and grown, and a virtual machine makes it
-//! the same set of packages that the bootstrap would install.
+//! The base from the distribution's cloud image: its root file system is copied out and grown, and a virtual machine installs
+//! the same packages as the bootstrap.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,11 +26,11 @@ const PINS: &str = include_str!("../../cloud-images.toml");
 pub struct CloudImage {
     /// Where it is.
     pub origin: Origin,
-    /// Its SHA-512. `None` takes the pin for an address, and any content for a file.
+    /// Its SHA-512. `None` means the pinned digest for an address, and any content for a file.
     pub sha512: Option<String>,
 }
 
-/// Where a cloud image is.
+/// The location of a cloud image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// On this machine.
@@ -51,7 +51,7 @@ fn pinned(arch: Arch) -> Result<Pinned, BaseError> {
     pins.remove(&arch).ok_or(BaseError::NotPinned(arch))
 }
 
-/// What of this module decides about the result: the image and the steps. A file without a digest counts by its content.
+/// Adds what of this module determines the result: the image and the steps. A file without a digest counts by its content.
 pub(super) fn key(
     key: Key,
     arch: Arch,
@@ -66,10 +66,10 @@ pub(super) fn key(
     }
 }
 
-/// Makes the root file system at `root`.
+/// Creates the root file system at `root`.
 ///
 /// # Errors
-/// When the image cannot be had or used, or the packages cannot be installed.
+/// When the image cannot be obtained or used, or the packages cannot be installed.
 pub(super) async fn build(
     maker: &Maker<'_>,
     image: Option<&CloudImage>,
@@ -78,14 +78,14 @@ pub(super) async fn build(
 ) -> Result<(), BaseError> {
     let qcow2 = obtain(maker, image).await?;
     let work = root.parent().unwrap_or(Path::new("."));
-    phase.detail("taking the root file system out of the image");
+    phase.detail("copying the root file system out of the image");
     take_root(maker, &qcow2, work, root).await?;
     ext4::grow(root, maker.layout.root.len).await?;
     let steps = maker.source.cloud().join(in_machine::STEPS);
     in_machine::install(maker, work, root, &maker.source.cloud_seed()?, &steps, &maker.source.cmdline).await
 }
 
-/// The image as a file on this machine: the one that was named, or a verified download.
+/// The image as a file on this machine: the given one, or a verified download.
 async fn obtain(maker: &Maker<'_>, image: Option<&CloudImage>) -> Result<PathBuf, BaseError> {
     let (url, sha512) = match image {
         Some(CloudImage { origin: Origin::File(path), sha512 }) => {

@@ -1,4 +1,4 @@
-//! Finishing a base in a virtual machine: it installs the packages and runs the hooks, on the file system that is to become the base.
+//! Finishing a base in a virtual machine: it installs the packages and runs the hooks, on the file system that becomes the base.
 
 use std::fs;
 use std::path::Path;
@@ -12,23 +12,23 @@ use crate::provision::Run;
 use crate::seed::Payload;
 use crate::{disk, ext4};
 
-/// Where a description keeps steps, below the directory of the way that they belong to.
+/// The directory of steps in a description, below the directory of the kind of base that they belong to.
 pub(super) const STEPS: &str = "steps.d";
 
-/// Where the base's description lies in the machine.
+/// The path of the base's description in the machine.
 const BASE_IN_GUEST: &str = "usr/lib/stack/base";
 
-/// Where the steps lie there.
+/// The path of the steps there.
 const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
 
-/// Where the packages of the base are listed there, those of the services too.
+/// The list of the base's packages there, including those of the services.
 const PACKAGES_IN_GUEST: &str = "usr/lib/stack/packages";
 
-/// Boots the file system `root` with `cmdline`, and takes it back when its machine has run `steps`, and those that every such machine
-/// runs. `seed` is what cloud-init is told, where there is one to tell.
+/// Boots the file system `root` with `cmdline`, and copies it back when its machine has run `steps`, and those that every such machine
+/// runs. `seed` has the instructions for cloud-init, where that is installed.
 ///
 /// # Errors
-/// When the machine cannot be made, or a step fails.
+/// When the machine cannot be created, or a step fails.
 pub(super) async fn install(
     maker: &Maker<'_>,
     work: &Path,

@@ -1,4 +1,4 @@
-//! The directory that a base is made in: one that mmdebstrap's user can reach.
+//! The directory in which a base is created: one that mmdebstrap's user can reach.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,20 +14,20 @@ use crate::{leftovers, mmdebstrap};
 /// Start of the names of stages.
 const PREFIX: &str = "stack-base-";
 
-/// The lock of whoever works in a stage, within it.
+/// The lock of the process that works in a stage, within it.
 const LOCK: &str = "lock";
 
-/// Where users without root rights have theirs: everybody can reach it, and it is no memory file system.
+/// Where users without root rights have theirs: every user can reach it, and it is not a memory file system.
 const SHARED: &str = "/var/tmp";
 
-/// A stage, which goes when it is dropped.
+/// A stage, which is removed when it is dropped.
 pub(super) struct Stage {
     dir: TempDir,
     _lock: FileLock,
 }
 
 impl Stage {
-    /// A new stage for the file system `root`. Those that this user's killed builds have left are removed first.
+    /// Creates a stage for the file system `root`. Those that this user's killed builds have left are removed first.
     pub(super) async fn new(root: &Path, reporter: &dyn Reporter) -> Result<Self, BaseError> {
         let parent = match parent_elsewhere() {
             Some(parent) => {
@@ -37,7 +37,7 @@ impl Stage {
             None => root.parent().unwrap_or(Path::new(".")),
         };
         // Without root rights the new system's files belong to a subordinate user, who can reach neither a home directory nor
-        // what is in it. So that user may pass through this directory, whose files' names nobody else can find out.
+        // what is in it. So that user may pass through this directory, whose files' names no other user can find out.
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o711))
@@ -57,19 +57,19 @@ pub(crate) fn parent_elsewhere() -> Option<&'static Path> {
     (!rustix::process::geteuid().is_root()).then_some(Path::new(SHARED))
 }
 
-/// Removes the stages in `parent` that builds of this user have left. One that cannot be removed is told of, and is no reason to
-/// build nothing.
+/// Removes the stages in `parent` that builds of this user have left. One that cannot be removed is reported, and does not prevent
+/// the build.
 async fn sweep(parent: &Path, reporter: &dyn Reporter) -> Result<(), FileError> {
     for stage in left(parent)? {
         if let Err(error) = remove(&stage).await {
-            let text = format!("`{}`, which a killed build has left, stays: {error}", stage.display());
+            let text = format!("`{}`, which a killed build has left, cannot be removed: {error}", stage.display());
             reporter.report(&Event::Notice(&text));
         }
     }
     Ok(())
 }
 
-/// The stages of this user that nobody works in. One without a lock is about to get it.
+/// The stages of this user in which no process works. One without a lock is about to get it.
 fn left(parent: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut left = Vec::new();
     for stage in leftovers::starting_with(parent, PREFIX)? {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stage_that_was_left_is_removed_and_one_that_is_worked_in_stays() {
+    async fn a_stage_that_was_left_is_removed_and_one_in_use_stays() {
         let parent = tempfile::tempdir().unwrap();
         let make = |name: &str| {
             let stage = parent.path().join(name);

@@ -5,7 +5,7 @@ use image::arch::Arch;
 use super::*;
 use crate::source::tests::{UNIT, directories, open, put};
 
-/// Path, and target or text, of everything in the bundle of these directories that is no directory.
+/// Path, and target or text, of everything in the bundle of these directories that is not a directory.
 fn listing(dir: &tempfile::TempDir) -> Result<String, BundleError> {
     let stackd = dir.path().join("program");
     std::fs::write(&stackd, "program").unwrap();

@@ -1,4 +1,4 @@
-//! A guest that could not be provisioned: what happened, in which step, what it said last, and where the rest of it is.
+//! A guest that could not be provisioned: what happened, in which step, its last output, and where its logs are.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,13 +27,13 @@ pub enum Trouble {
     Step(String),
     /// There was no sign of life for this long.
     Silent(Duration),
-    /// A CPU of the guest stands still: it lost a timer interrupt, which happens under emulation on a busy host.
+    /// A CPU of the guest has stalled: it lost a timer interrupt, which happens under emulation on a busy host.
     CpuStall,
     /// Provisioning was not done after this time.
     TimedOut(Duration),
-    /// The machine went off before its time: a kernel panic, or a power-off that nobody reported.
+    /// The machine powered off too early: a kernel panic, or a power-off without a report.
     WentOff,
-    /// The guest could not write to its disk, because the host's is full or broken. What QEMU said.
+    /// The guest could not write to its disk, because the host's is full or broken. Has QEMU's reason.
     DiskWrite(String),
     /// QEMU ended with an error.
     Qemu(VmProcessError),
@@ -52,7 +52,7 @@ impl fmt::Display for GuestFailure {
                 write!(f, "provisioning is not done after {}: step `{step}` is running", seconds(*limit))
             }
             Trouble::WentOff => {
-                write!(f, "the machine went off in step `{step}`, before provisioning was done")
+                write!(f, "the machine powered off in step `{step}`, before provisioning was done")
             }
             Trouble::DiskWrite(reason) => {
                 write!(f, "the machine's disk cannot be written in step `{step}`: {reason}")

@@ -1,6 +1,6 @@
-//! What is known of a guest's provisioning while it runs: steps become phases, failures an outcome, silence a stall.
+//! Watches the provisioning of a guest: steps become phases, failures an outcome, silence a stall.
 //!
-//! The watcher is fed with lines and the time, and knows nothing of processes and files.
+//! The watcher gets lines and the time, and does not access processes or files.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,23 +18,23 @@ const BOOT: (&str, &str) = ("boot", "Boot the machine");
 /// Name and title of the phase after the last step.
 const POWER_OFF: (&str, &str) = ("power-off", "Power off the machine");
 
-/// How provisioning stands.
+/// The state of provisioning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// Under way.
+    /// In progress.
     Running,
-    /// Ended well; the machine powers off.
+    /// Succeeded; the machine powers off.
     Done,
-    /// Ended badly.
+    /// Failed.
     Failed(StepFailure),
-    /// Will not end: a CPU of the guest stands still.
+    /// Will not end: a CPU of the guest has stalled.
     CpuStall,
 }
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StepFailure {
-    /// The step's file name; `None` when the guest could not say.
+    /// The step's file name; `None` when the guest could not report it.
     pub(super) step: Option<String>,
     /// "exited with status 3" and the like.
     pub(super) status: String,
@@ -42,7 +42,7 @@ pub(super) struct StepFailure {
     pub(super) tail: Vec<String>,
 }
 
-/// The observer of one guest.
+/// Watches one guest.
 pub(super) struct Watch<'a> {
     reporter: &'a dyn Reporter,
     state: State,
@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
         tail.iter().cloned().collect()
     }
 
-    /// Notes that the guest gave a sign of life.
+    /// Records that the guest gave a sign of life.
     pub(super) fn alive(&mut self, now: Instant) {
         self.last_sign = now;
     }
@@ -237,7 +237,7 @@ mod tests {
         for line in [START, FAILED] {
             watch.progress(line);
         }
-        // The marker that follows on the console says less and changes nothing.
+        // The marker that follows on the console has less information and changes nothing.
         watch.console(b"STACK_CLOUD_INIT_FAILED");
         let failure = StepFailure {
             step: Some("30-database".into()),

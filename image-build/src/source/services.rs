@@ -9,7 +9,7 @@ use super::{BASE, DPKG_SETTINGS, FILES, HOOKS, SourceError, list, read};
 /// The description of a service.
 const SERVICE_FILE: &str = "service.toml";
 
-/// How the names of units end: systemd.unit(5), of the kinds that make sense in a directory of a service.
+/// The suffixes of units: those of systemd.unit(5) that make sense in the directory of a service.
 const UNIT_KINDS: [&str; 7] = ["service", "socket", "target", "timer", "path", "mount", "slice"];
 
 /// The directory of a service.
@@ -21,7 +21,7 @@ pub struct ServiceDir {
     pub dir: PathBuf,
     /// Names of its units, sorted.
     pub units: Vec<String>,
-    /// The tree that it lays over the guest's root, if it has one.
+    /// The tree that is copied over the guest's root, if it has one.
     pub files: Option<PathBuf>,
     /// The tree that it adds to what shapes the base, if it has one.
     pub base: Option<PathBuf>,

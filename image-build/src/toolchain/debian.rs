@@ -1,4 +1,4 @@
-//! Debian's cross compiler in a root of its own: unpacked, never installed, and used through a change of root.
+//! Debian's cross compiler in a root of its own: unpacked but not installed, and used through a change of root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::inputs::Key;
 use crate::{leftovers, mmdebstrap};
 
 /// The release that the compiler is from. The stable one's is too old for the workspace; in this one the compiler and the
-/// standard libraries of all architectures enter together.
+/// standard libraries of all architectures are published together.
 const SUITE: &str = "testing";
 
 /// Runs a program in the root. A file of its own in the source tree, because it is a shell script.
@@ -32,7 +32,7 @@ pub(super) const LINKERS: [(&str, &str); 2] = [
 /// Why there is no such root.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChrootError {
-    /// A file cannot be made or moved.
+    /// A file cannot be created or moved.
     #[error(transparent)]
     File(#[from] FileError),
     /// A tool failed.
@@ -50,7 +50,7 @@ impl Chroot {
         Self(root.into())
     }
 
-    /// The root with a compiler for `arch`, from `cache` or made there. Two that want it wait for each other.
+    /// Returns the root with a compiler for `arch` from `cache`, or creates it there. Two builds that need it wait for each other.
     pub(super) async fn ensure(
         arch: Arch,
         cache: &Path,
@@ -84,7 +84,7 @@ impl Chroot {
         Ok(Self(root))
     }
 
-    /// `program` with the workspace and cargo's home where they are on the host. Nothing of that stays mounted.
+    /// Starts `program` with the workspace and cargo's home at the same paths as on the host. Neither stays mounted.
     pub(super) fn command(&self, workspace: &Path, cargo_home: &Path, program: &str) -> Cmd {
         let mut cmd = Cmd::new("unshare").arg("--mount");
         if !rustix::process::geteuid().is_root() {
@@ -116,7 +116,7 @@ fn unpack(host: Arch, arch: Arch, packages: &[String], sources: &[String], root:
         .arg(format!("--mode={mode}"))
         .arg(format!("--architectures={host},{arch}"))
         .arg(format!("--include=base-files,{}", packages.join(",")))
-        // A mirror that lags behind is no reason to do without; what is in it is signed all the same.
+        // A mirror may lag behind; its content is signed all the same.
         .arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
     if let Some(keyring) = keyring() {
         cmd = cmd.arg(format!("--keyring={}", keyring.display()));

@@ -28,7 +28,7 @@ pub(crate) fn directories() -> tempfile::TempDir {
     dir
 }
 
-/// Writes a file and the directories that it is in.
+/// Writes a file and the directories above it.
 pub(crate) fn put(dir: &Path, path: &str, text: &str) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -76,7 +76,7 @@ fn only_what_changes_the_base_is_an_input_of_it() {
 }
 
 #[test]
-fn a_service_of_the_stack_wins_over_one_of_the_platform() {
+fn a_service_of_the_stack_precedes_one_of_the_platform() {
     let dir = directories();
     let text = include_str!("service.toml").replace("26800", "26900");
     put(dir.path(), "stacks/shop/services/web/service.toml", &text);
