@@ -1,4 +1,4 @@
-//! What records must hold besides their shape before anything relies on them: numbers in range, names that stay in their directory.
+//! Checks of the values of records before anything relies on them: numbers are in range, names stay in their directory.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -10,22 +10,22 @@ use serde::de::DeserializeOwned;
 use vm::machine::Topology;
 use vm::process::ProcessIdentity;
 
-/// Version of the format of records that say no other.
+/// Version of the format of records that name no version.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Most entries of a list or a map.
 const ENTRIES_LIMIT: usize = 256;
 
-/// Largest count of machines on an overlay: a number that one can be added to for as long as there are computers.
+/// Limit of the count of machines on an overlay: it is never reached by counting.
 const GENERATION_LIMIT: u64 = 1 << 53;
 
-/// Longest time that anything has taken, in seconds: a hundred years.
+/// Longest possible duration, in seconds: a hundred years.
 const SECONDS_LIMIT: f64 = 100.0 * 366.0 * 86_400.0;
 
-/// So much of a value as a message has room for, in characters.
+/// How much of a value is shown in a message, in characters.
 const VALUE_LIMIT: usize = 80;
 
-/// A value that a record cannot have.
+/// An invalid value in a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be {value}")]
 pub struct Impossible {
@@ -33,7 +33,7 @@ pub struct Impossible {
     value: String,
 }
 
-/// What is checked where it is read.
+/// A record that is checked where it is read.
 pub trait Checked {
     /// Version of the format that this program writes.
     const VERSION: u32 = SCHEMA_VERSION;
@@ -41,7 +41,7 @@ pub trait Checked {
     /// Reads `bytes`, which a program wrote in the format of `version`: this one's, or an older one.
     ///
     /// # Errors
-    /// When they are something else.
+    /// When they are not such a record.
     fn parse(version: u32, bytes: &[u8]) -> serde_json::Result<Self>
     where
         Self: DeserializeOwned,
@@ -50,24 +50,24 @@ pub trait Checked {
         serde_json::from_slice(bytes)
     }
 
-    /// Whether every value can be right.
+    /// Checks that every value is valid.
     ///
     /// # Errors
-    /// With the first that cannot.
+    /// With the first that is not.
     fn check(&self) -> Result<(), Impossible>;
 }
 
-/// `what` cannot be `value`.
+/// Returns the error that `what` cannot be `value`.
 pub(crate) fn impossible<T>(what: &'static str, value: impl std::fmt::Debug) -> Result<T, Impossible> {
     Err(Impossible { what, value: beginning(&format!("{value:?}"), VALUE_LIMIT).into_owned() })
 }
 
-/// A description's parts, which a record repeats.
+/// Converts the result of checking a part of a description that a record repeats.
 pub(crate) fn described(what: &'static str, checked: Result<(), String>) -> Result<(), Impossible> {
     checked.map_err(|value| Impossible { what, value: format!("that: {value}") })
 }
 
-/// The name of something in a directory: a plain one, which leads nowhere else.
+/// Checks the name of something in a directory: it must not lead out of it.
 pub(crate) fn entry(what: &'static str, name: &str) -> Result<(), Impossible> {
     let mut parts = Path::new(name).components();
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if only == name);
@@ -78,47 +78,47 @@ pub(crate) fn entry(what: &'static str, name: &str) -> Result<(), Impossible> {
     }
 }
 
-/// The names of files in a directory.
+/// Checks the names of files in a directory.
 pub(crate) fn entries<T>(what: &'static str, files: &BTreeMap<String, T>) -> Result<(), Impossible> {
     few(what, files.len())?;
     files.keys().try_for_each(|name| entry(what, name))
 }
 
-/// A path that a record names: from the home on, and not out of it, or absolute where a person has named it.
+/// Checks a path in a record: relative to the home and not out of it, or absolute where a person has given it.
 pub(crate) fn named(what: &'static str, path: &Path) -> Result<(), Impossible> {
     let inside = || path.components().all(|part| matches!(part, Component::Normal(_)));
     let something = !path.as_os_str().is_empty();
     if path.is_absolute() || (something && inside()) { Ok(()) } else { impossible(what, path) }
 }
 
-/// A path that is the same from everywhere.
+/// Checks that a path is absolute.
 pub(crate) fn absolute(what: &'static str, path: &Path) -> Result<(), Impossible> {
     if path.is_absolute() { Ok(()) } else { impossible(what, path) }
 }
 
-/// How often machines have been started on an overlay.
+/// Checks how often machines have been started on an overlay.
 pub(crate) fn generation(number: u64) -> Result<(), Impossible> {
     if number < GENERATION_LIMIT { Ok(()) } else { impossible("the generation", number) }
 }
 
-/// How long something took.
+/// Checks a duration.
 pub(crate) fn seconds(what: &'static str, seconds: f64) -> Result<(), Impossible> {
     if (0.0..SECONDS_LIMIT).contains(&seconds) { Ok(()) } else { impossible(what, seconds) }
 }
 
-/// How long each of several things took.
+/// Checks the durations of phases.
 pub(crate) fn timings(timings: &[Timing]) -> Result<(), Impossible> {
     few("the phases", timings.len())?;
     timings.iter().try_for_each(|timing| seconds("the time of a phase", timing.seconds))
 }
 
-/// A process of ours.
+/// Checks the id of a process.
 pub(crate) fn process(process: ProcessIdentity) -> Result<(), Impossible> {
-    // Zero and what is below it are groups of processes to the operating system.
+    // Zero and negative numbers mean groups of processes to the operating system.
     if process.pid > 0 { Ok(()) } else { impossible("the process id", process.pid) }
 }
 
-/// Not more than anybody counts.
+/// Checks that a count is not implausibly large.
 pub(crate) fn few(what: &'static str, count: usize) -> Result<(), Impossible> {
     if count <= ENTRIES_LIMIT { Ok(()) } else { impossible(what, count) }
 }
@@ -136,7 +136,7 @@ impl Checked for Topology {
     }
 }
 
-/// The name that a manifest gives to a port or a secret.
+/// Checks the name that a manifest gives to a port or a secret.
 pub(crate) fn label(what: &'static str, name: &str) -> Result<(), Impossible> {
     described(what, check::name(name))
 }

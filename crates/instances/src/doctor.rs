@@ -1,4 +1,4 @@
-//! Can this machine run the emulator? Each check says so in one line, and what to do where it says no.
+//! Checks whether this machine can run the emulator. Each check gives its result in one line, and what to do if it fails.
 
 use base::events::{Phase, Reporter};
 use image::arch::Arch;
@@ -29,7 +29,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// What was looked at: short, stable.
+    /// What was checked: short, stable.
     pub name: &'static str,
     /// What was found.
     pub verdict: Verdict,
@@ -52,7 +52,7 @@ impl Check {
         Self { name, verdict: Verdict::Fail, text, hint }
     }
 
-    /// A failed check, in the words of the error that a start would end with.
+    /// A failed check, with the text of the error with which a start would end.
     fn failed(name: &'static str, error: &(dyn Explain + 'static), hint: Option<String>) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -64,13 +64,13 @@ impl Check {
     }
 }
 
-/// What the ports are resolved with: an environment variable's value by its name.
+/// Looks up an environment variable for the resolution of ports.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What to do about an error, as the program says it.
+/// The program's hint for an error.
 pub type Hint<'a> = &'a dyn Fn(&(dyn Explain + 'static)) -> Option<String>;
 
-/// Looks at everything that a start of `instance` with an image for `arch` needs.
+/// Checks everything that a start of `instance` with an image for `arch` needs.
 pub async fn examine(
     instance: &Instance,
     arch: Arch,
@@ -132,7 +132,7 @@ async fn accelerator(instance: &Instance, qemu: &Qemu, boot: &BootFiles, hint: H
     let chooser = Chooser { home: instance.home(), qemu, boot: &boot };
     match chooser.choose(Choice::Auto).await {
         Ok(decision) => match (&decision.fallback, decision.notice()) {
-            // What was asked for by its architecture, and not a fault of this machine.
+            // It follows from the requested architecture, and is not a fault of this machine.
             (Some(Unusable::OtherArchitecture { .. }), Some(notice)) => Check::ok("accelerator", notice),
             (Some(reason), Some(notice)) => Check::warn("accelerator", notice, hint(reason)),
             _ => Check::ok("accelerator", format!("`{}` runs a guest", decision.accelerator)),

@@ -38,11 +38,11 @@ macro_rules! errors {
 errors! {
     /// No working accelerator.
     Accel(AccelError),
-    /// The guest's own agent does not do what it should.
+    /// The guest's own agent fails.
     Agent(AgentError),
-    /// The image's boot files cannot be had.
+    /// The image's boot files cannot be read.
     BootFiles(BootFilesError),
-    /// A disk image cannot be made or read.
+    /// A disk image cannot be created or read.
     Disk(DiskError),
     /// A file of ours cannot be read or written.
     File(FileError),
@@ -54,18 +54,18 @@ errors! {
     Process(ProcessError),
     /// No usable QEMU.
     Qemu(QemuError),
-    /// The guest agent does not do what it should.
+    /// QEMU's guest agent fails.
     Qga(QgaError),
-    /// The monitor does not do what it should.
+    /// The monitor fails.
     Qmp(QmpError),
-    /// No place for sockets.
+    /// No directory for sockets.
     Runtime(RuntimeDirError),
-    /// A snapshot cannot be made.
+    /// A snapshot cannot be created.
     Snapshot(SnapshotError),
-    /// A path is no text.
+    /// A path is not text.
     NotUtf8(NotUtf8),
-    /// The QEMU process does not live as it should.
+    /// The QEMU process cannot be started, observed or ended.
     Vm(VmProcessError),
-    /// A FAT volume cannot be made or read.
+    /// A FAT volume cannot be created or read.
     Volume(VolumeError),
 }

@@ -1,4 +1,4 @@
-//! All that the guest is told by the host: the settings of its first boot, the message of each resume, and how both reach it.
+//! All that the host sends to the guest: the settings of its first boot, the message of each resume, and how both reach it.
 
 pub(crate) mod deliver;
 pub(crate) mod message;

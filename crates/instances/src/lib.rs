@@ -1,6 +1,6 @@
-//! What is kept of virtual machines: instances with their data, images and snapshots.
+//! The data of virtual machines: instances, images and snapshots.
 //!
-//! Never prints: what happens is reported as [`base::events`].
+//! It never prints: progress is reported as [`base::events`].
 
 pub mod attendant;
 pub mod checked;

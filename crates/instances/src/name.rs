@@ -17,7 +17,7 @@ pub const DEFAULT: &str = "default";
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceName(String);
 
-/// The text is no instance name.
+/// The text is not a valid instance name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid instance name `{0}`: use 1 to {MAX_LENGTH} lower-case letters, digits or hyphens; no hyphen at the start or end"
@@ -25,7 +25,7 @@ pub struct InstanceName(String);
 pub struct InvalidName(pub String);
 
 impl InstanceName {
-    /// The name that commands act on when none is given and the machine is for `arch`: instances of two architectures stand side by
+    /// The name that commands act on when none is given and the machine is for `arch`: instances of two architectures can exist side by
     /// side without having to be named.
     pub fn default_for(arch: Arch) -> Self {
         if Arch::host().is_none_or(|host| host == arch) {

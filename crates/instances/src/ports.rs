@@ -1,6 +1,6 @@
 //! Which ports of the host an instance gets.
 //!
-//! The image's manifest says what there is to forward. The host port of each comes from the first of: `--port`, the
+//! The image's manifest lists the ports to forward. The host port of each comes from the first of: `--port`, the
 //! environment variable that the manifest names, the instance's record, the manifest's default.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Digits of a number that may have been meant as a port: one more than the largest has.
 const DIGITS: usize = 6;
 
-/// A host port as a person asks for it.
+/// A host port as a person specifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortChoice {
     /// Any free port; the instance's recorded one if that is free.
@@ -49,7 +49,7 @@ impl FromStr for PortChoice {
     }
 }
 
-/// A variable's value is neither a port nor `auto`. It is repeated only where it is a short number: else it may be what nobody is to see.
+/// A variable's value is neither a port nor `auto`. It is repeated only where it is a short number: anything else may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a valid port: use a number from 1 to 65535 or `auto`", .0.as_ref().map_or("its value".to_owned(), |number| format!("`{number}`")))]
 pub struct InvalidValue(Option<String>);
@@ -61,7 +61,7 @@ impl From<InvalidPort> for InvalidValue {
     }
 }
 
-/// A port asked for by name: the value of `--port NAME=PORT`.
+/// A port given by name: the value of `--port NAME=PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRequest {
     /// Name in the manifest.
@@ -137,24 +137,24 @@ impl PublishedPort {
         }
     }
 
-    /// Where a person finds it: by address, because `localhost` may mean `::1`.
+    /// Its URL for people: by address, because `localhost` may mean `::1`.
     pub fn url(&self) -> String {
         format!("http://{LOOPBACK}:{}", self.host)
     }
 
-    /// What tells that it is healthy, if anything does.
+    /// The URL of its health check, if it has one.
     pub fn health_url(&self) -> Option<String> {
         self.health.as_ref().map(|path| format!("{}{path}", self.url()))
     }
 }
 
-/// Why the ports cannot be given out.
+/// Why the ports cannot be assigned.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// `--port` names something that the image does not have.
     #[error("the image has no port `{name}`: it has {}", known.join(", "))]
     Unknown {
-        /// The name asked for.
+        /// The given name.
         name: String,
         /// The names that exist, in backticks.
         known: Vec<String>,
@@ -168,26 +168,26 @@ pub enum PortError {
         #[source]
         source: InvalidValue,
     },
-    /// Two names lead to one port.
+    /// Two names have the same port.
     #[error("`{first}` and `{second}` cannot both have port {port}")]
     Clash {
         /// A name.
         first: String,
         /// Another name.
         second: String,
-        /// The port that both want.
+        /// The port of both.
         port: u16,
     },
-    /// Somebody else has them.
+    /// Other processes have them.
     #[error("{}", busy.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Busy {
         /// Each busy port.
         busy: Vec<BusyPort>,
     },
-    /// The loopback interface carries nothing.
+    /// The loopback interface is down.
     #[error("nothing can be reached at {LOOPBACK}: the loopback interface is down")]
     NoLoopback(#[source] io::Error),
-    /// The operating system does not give the port out.
+    /// The operating system refuses the port.
     #[error("cannot listen on {LOOPBACK}:{port}")]
     Refused {
         /// The port; 0 when any would have done.
@@ -198,7 +198,7 @@ pub enum PortError {
     },
 }
 
-/// A wanted port that somebody else has.
+/// A needed port that another process has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusyPort {
     /// Name in the manifest.
@@ -207,7 +207,7 @@ pub struct BusyPort {
     pub port: u16,
     /// Environment variable that can move it.
     pub variable: String,
-    /// Who has it.
+    /// The process that has it.
     pub owner: Owner,
 }
 
@@ -217,27 +217,27 @@ impl std::fmt::Display for BusyPort {
     }
 }
 
-/// What was asked for, most binding first.
+/// The sources of ports, in the order of their precedence.
 pub struct Wishes<'a> {
     /// The values of `--port`.
     pub requests: &'a [PortRequest],
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// What the instance's record says.
+    /// The ports in the instance's record.
     pub recorded: &'a BTreeMap<String, u16>,
 }
 
-/// Gives every port of the manifest its place on the host. `auto` takes ports that are free now.
+/// Assigns a host port to every port of the manifest. `auto` takes ports that are free now.
 ///
 /// # Errors
-/// When a wish names no port or no number, two ports would be one, or no free port can be had.
+/// When a source names an unknown port or an invalid number, two ports would be the same, or there is no free port.
 pub fn resolve(ports: &[Port], wishes: &Wishes<'_>) -> Result<Vec<PublishedPort>, PortError> {
     if let Some(unknown) = wishes.requests.iter().find(|wish| ports.iter().all(|port| port.name != wish.name))
     {
         let known = ports.iter().map(|port| format!("`{}`", port.name)).collect();
         return Err(PortError::Unknown { name: unknown.name.clone(), known });
     }
-    // Held until all are chosen, so that no port is handed out twice.
+    // Held until all are chosen, so that no port is assigned twice.
     let mut reserved = Vec::new();
     let mut published: Vec<PublishedPort> = Vec::with_capacity(ports.len());
     for port in ports {
@@ -279,7 +279,7 @@ fn wish(port: &Port, wishes: &Wishes<'_>) -> Result<Option<PortChoice>, PortErro
     }
 }
 
-/// What the record keeps: the ports that were asked for by flag, so that the next start has them again.
+/// What the record keeps: the ports that were given by flag, so that the next start has them again.
 pub fn remembered(
     published: &[PublishedPort],
     requests: &[PortRequest],
@@ -294,15 +294,15 @@ pub fn remembered(
     kept
 }
 
-/// Proves that every port can be had, by binding it.
+/// Verifies that every port is free, by binding it.
 ///
 /// # Errors
-/// With every port that somebody else has, and who that is; or when the operating system refuses one.
+/// With every port that another process has, and which one that is; or when the operating system refuses one.
 pub fn check_free(ports: &[PublishedPort]) -> Result<(), PortError> {
     take(ports, bind).map(drop)
 }
 
-/// Keeps every port from everybody else, in their order, until its socket is dropped. Nothing listens there.
+/// Reserves every port, in their order, until its socket is dropped. Nothing listens there.
 ///
 /// # Errors
 /// As [`check_free`].
@@ -327,7 +327,7 @@ fn take<T>(ports: &[PublishedPort], taken: impl Fn(u16) -> io::Result<T>) -> Res
     if busy.is_empty() { Ok(all) } else { Err(PortError::Busy { busy }) }
 }
 
-/// Proves that what listens on [`LOOPBACK`] can be reached there: a network namespace begins with that interface down.
+/// Verifies that what listens on [`LOOPBACK`] can be reached there: in a new network namespace that interface is down.
 ///
 /// # Errors
 /// When it cannot, or nothing may listen there.
@@ -413,10 +413,10 @@ mod tests {
     }
 
     #[test]
-    fn wishes_that_cannot_be_met_are_named() {
-        let told = |result: Result<Vec<u16>, PortError>| result.unwrap_err().to_string();
-        assert_eq!(told(resolved(&["db=1"], &[], &[])), "the image has no port `db`: it has `web`, `api`");
-        assert_eq!(told(resolved(&["web=200"], &[], &[])), "`web` and `api` cannot both have port 200");
+    fn requests_that_cannot_be_met_are_named() {
+        let shown = |result: Result<Vec<u16>, PortError>| result.unwrap_err().to_string();
+        assert_eq!(shown(resolved(&["db=1"], &[], &[])), "the image has no port `db`: it has `web`, `api`");
+        assert_eq!(shown(resolved(&["web=200"], &[], &[])), "`web` and `api` cannot both have port 200");
         let error = resolved(&[], &[("WEB_PORT", "70000")], &[]).unwrap_err();
         assert_eq!(error.to_string(), "the environment variable `WEB_PORT` cannot be used");
         let cause = |value: &str| {
@@ -469,7 +469,7 @@ mod tests {
         PublishedPort { name: "api".into(), guest: 1, host, variable: "API_PORT".into(), health: None }
     }
 
-    /// Nobody can have the port or reach anything there while it is held, and anybody can at once when it is let go.
+    /// The port cannot be bound or reached while it is held, and can be bound at once when it is released.
     fn assert_held(host: u16) {
         let held = hold(&[published(host)]).unwrap();
         assert_eq!(bind(host).unwrap_err().kind(), io::ErrorKind::AddrInUse);
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_held_is_nobody_elses_and_nothing_listens_there() {
+    fn a_port_that_is_held_cannot_be_taken_and_nothing_listens_there() {
         let host = bind(0).unwrap().local_addr().unwrap().port();
         assert_held(host);
     }
@@ -491,7 +491,7 @@ mod tests {
         let listener = bind(0).unwrap();
         let host = listener.local_addr().unwrap().port();
         let mut client = TcpStream::connect((LOOPBACK, host)).unwrap();
-        // Who closes first keeps the connection for a minute.
+        // The side that closes first keeps the connection for a minute.
         drop(listener.accept().unwrap());
         assert_eq!(io::Read::read(&mut client, &mut [0]).unwrap(), 0);
         drop((client, listener));

@@ -37,7 +37,7 @@ pub struct Unneeded {
 pub enum Kind {
     /// An image that was replaced.
     Image,
-    /// A snapshot that no session would begin with.
+    /// A snapshot from which no session would start.
     Snapshot,
     /// An unfinished download.
     Download,
@@ -51,8 +51,8 @@ impl Unneeded {
     }
 }
 
-/// What nothing needs: replaced images without data on them, snapshots that no session would begin with, unfinished
-/// downloads, and what killed commands have left. Unless it is only a rehearsal, it is removed.
+/// Removes what nothing needs: replaced images without data on them, snapshots from which no session would start, unfinished
+/// downloads, and what killed commands have left. A rehearsal only lists it.
 ///
 /// # Errors
 /// When something cannot be listed or removed.
@@ -72,7 +72,7 @@ pub async fn prune(
         for arch in Arch::ALL {
             current.extend(images.current(arch)?);
         }
-        // What is measured before it is removed is what is won by that.
+        // Measured before it is removed: this is the space that is freed.
         let store = Store::new(home);
         let doomed = store.sweep(&current, &registry, true).await?;
         found.extend(doomed.into_iter().map(|dir| Unneeded::of(Kind::Snapshot, dir)));
@@ -107,13 +107,13 @@ fn old_images(home: &Home, users: &dyn Users, rehearsal: bool) -> Result<Vec<Unn
     Ok(found)
 }
 
-/// To be called while nobody starts.
+/// To be called while no instance is being started.
 fn leftovers(home: &Home, rehearsal: bool) -> Result<Vec<Unneeded>, FileError> {
     let mut found = Vec::new();
     let mut locks = Vec::new();
     create_private_dir(&home.downloads())?;
     for arch in Arch::ALL {
-        // A pull looks into its image before it waits for those who start.
+        // A pull reads its image before it waits for starts.
         let Some(lock) = FileLock::try_acquire(&home.download_lock(arch))? else { return Ok(found) };
         locks.push(lock);
     }
@@ -137,7 +137,7 @@ fn old_downloads(home: &Home, rehearsal: bool) -> Result<Vec<Unneeded>, FileErro
         if !present(&part)? {
             continue;
         }
-        // Whoever holds the lock is at work on it.
+        // The process that holds the lock works on it.
         let Some(_lock) = FileLock::try_acquire(&home.download_lock(arch))? else { continue };
         found.push(Unneeded::of(Kind::Download, part.clone()));
         if !rehearsal {

@@ -1,7 +1,7 @@
-//! The saved state of a machine, written once for whatever keeps one: memory and devices in files beside a frozen disk, a description
-//! of what they fit, and a check that they are what they were.
+//! The saved state of a machine, for snapshots and suspensions: memory and devices in files beside a frozen disk, a description
+//! of what they fit, and a check that they are unchanged.
 //!
-//! A snapshot and a suspended machine are a saved state, what it stands on, and who may use it.
+//! A snapshot and a suspended machine consist of a saved state, what is below it, and who may use it.
 
 pub(crate) mod files;
 pub mod fingerprint;

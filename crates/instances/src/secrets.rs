@@ -12,7 +12,7 @@ pub type Secrets = BTreeMap<String, Secret>;
 /// Bytes of a secret: 64 hexadecimal digits.
 const SECRET_BYTES: usize = 32;
 
-/// Makes a random value for each secret.
+/// Creates a random value for each secret.
 ///
 /// # Errors
 /// When the operating system gives no random bytes.
@@ -26,7 +26,7 @@ fn value(format: SecretFormat) -> io::Result<Secret> {
     }
 }
 
-/// Makes so many random bytes in hexadecimal digits, from the operating system's generator.
+/// Creates `BYTES` random bytes in hexadecimal digits, from the operating system's generator.
 pub(crate) fn random<const BYTES: usize>() -> io::Result<Secret> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_is_too_long_begins_anew_and_its_end_is_kept_beside_it() {
+    fn a_log_that_is_too_long_is_emptied_and_its_end_is_kept_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let (path, previous) = (dir.path().join("log"), dir.path().join("log.1"));
         enforce(&path, &previous, 4).unwrap();

@@ -10,16 +10,16 @@ use vm::runtime;
 use super::Check;
 use vm::backlog;
 
-/// Free space below which a start is not worth trying, in bytes: an overlay grows from nothing, and QEMU stops the guest when it cannot.
+/// Free space below which a start is not worth trying, in bytes: an overlay starts empty, and QEMU stops the guest when it cannot grow.
 const SPACE_NEEDED: u64 = 1 << 30;
 
 /// Free space below which a guest that writes much may fail later, in bytes.
 const SPACE_COMFORTABLE: u64 = 5 << 30;
 
-/// Permission bits of everybody but the owner.
+/// Permission bits of all users but the owner.
 const OTHERS: u32 = 0o077;
 
-/// The home belongs to this user alone.
+/// Checks that the home belongs to this user alone.
 pub(super) fn home(root: &Path) -> Check {
     const NAME: &str = "home";
     let shown = root.display();
@@ -45,7 +45,7 @@ pub(super) fn home(root: &Path) -> Check {
     Check::ok(NAME, format!("`{shown}` is private"))
 }
 
-/// There is room for an overlay.
+/// Checks that there is room for an overlay.
 pub(super) fn disk_space(root: &Path) -> Check {
     const NAME: &str = "disk-space";
     // A home that does not exist yet will be on the file system of its nearest parent.
@@ -74,13 +74,13 @@ fn space(free: u64, root: &Path) -> Check {
     }
 }
 
-/// Sockets have a private place with a short path.
+/// Checks that there is a private directory with a short path for sockets.
 pub(super) fn sockets(instance: &Path) -> Check {
     const NAME: &str = "sockets";
-    // Of its own, so that it is in nobody's way.
+    // A directory of its own, so that it does not affect an instance.
     let owner = instance.with_file_name(".doctor");
     let tried = runtime::ensure(&owner);
-    // What stays is empty.
+    // What is left is empty.
     let _ = runtime::remove(&owner);
     let _ = std::fs::remove_dir(&owner);
     match tried {
@@ -89,7 +89,7 @@ pub(super) fn sockets(instance: &Path) -> Check {
     }
 }
 
-/// Many connections at once are answered. Nothing where that is so: it is the rule.
+/// Checks that many connections at once are answered. `None` if they are, as usual.
 pub(super) fn connections() -> Option<Check> {
     let error = backlog::is_possible().err()?;
     let text = format!("of many connections at once to one port some are reset: {error}");

@@ -12,7 +12,7 @@ use crate::ports::{Wishes, check_free, check_loopback, resolve};
 
 const NAME: &str = "ports";
 
-/// Every port that the next start would take is free.
+/// Checks that every port that the next start would use is free.
 pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>, hint: Hint<'_>) -> Check {
     let recorded = match instance.state() {
         Ok(State::Running(live) | State::Starting(live)) => {
@@ -41,7 +41,7 @@ pub(super) fn all(instance: &Instance, ports: &[Port], variable: Variable<'_>, h
         }
         Err(error) => {
             let error = InstanceError::from(error);
-            // A start can take other ports, so the machine is none the worse for it.
+            // A start can use other ports, so this is not a fault of the machine.
             Check::warn(NAME, error.to_string(), hint(&error))
         }
     }

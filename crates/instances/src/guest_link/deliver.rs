@@ -1,4 +1,4 @@
-//! Delivery to the guest: by its own agent, or where that fails by QEMU's guest agent, which forks a program for it.
+//! Delivery to the guest: by its own agent or, if that fails, by QEMU's guest agent, which starts a program for it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,16 +12,16 @@ pub(crate) struct Fallback<'a> {
     pub(crate) qga: &'a Path,
     /// How long it may take.
     pub(crate) limit: Duration,
-    /// After which failures it is asked.
+    /// After which failures it is used.
     pub(crate) after: fn(&AgentError) -> bool,
 }
 
 impl Fallback<'_> {
-    /// Has the guest's own agent, by `own`, carry out what `command` makes, and else QEMU's. The command is made anew for each, because it
-    /// may hold the time. `on_failure` gets the failure that QEMU's agent is asked for.
+    /// Makes the guest's own agent carry out a `command` with `own`, or else QEMU's. A new command is created for each, because it
+    /// may contain the time. `on_failure` gets the failure because of which QEMU's agent is used.
     ///
     /// # Errors
-    /// When the command cannot be made, or the last agent that was asked fails.
+    /// When the command cannot be created, or the last agent that was used fails.
     pub(crate) async fn deliver<E: From<AgentError>>(
         &self,
         own: impl AsyncFnOnce(Command) -> Result<Done, AgentError>,
@@ -46,7 +46,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(50);
 
-    /// What becomes of a command when the guest's own agent fails and QEMU's does not listen: how often it was made, and the error.
+    /// Delivers a command when the guest's own agent fails and QEMU's does not listen: returns how often it was created, and the error.
     async fn delivered(after: fn(&AgentError) -> bool) -> (u32, AgentError) {
         let dir = tempfile::tempdir().unwrap();
         let fallback = Fallback { qga: &dir.path().join("qga"), limit: SOON, after };
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_other_agent_gets_a_command_of_its_own_moment() {
+    async fn the_other_agent_gets_a_new_command() {
         let (made, error) = delivered(|_| true).await;
         assert!(made == 2 && matches!(error, AgentError::Qga(_)), "{made} {error}");
     }

@@ -1,4 +1,4 @@
-//! The message that makes a resumed or booted guest a machine of this moment and of its instance.
+//! The message that gives a resumed or booted guest the current time and the settings of its instance.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,22 +12,22 @@ use crate::name::InstanceName;
 use crate::ports::PublishedPort;
 use crate::secrets::{Secrets, random};
 
-/// What the message is made from.
+/// The contents of the message.
 pub(crate) struct Message<'a> {
     /// The instance.
     pub(crate) name: &'a InstanceName,
-    /// Where the services are found.
+    /// Where the services are reached.
     pub(crate) ports: &'a [PublishedPort],
     /// The stack's secrets as the manifest describes them.
     pub(crate) described: &'a [stack::Secret],
-    /// What daemons need that cannot take secrets while they run.
+    /// The hooks for daemons that cannot take secrets while they run.
     pub(crate) hooks: &'a Hooks,
     /// The session's values; none where the placeholders stay.
     pub(crate) secrets: Option<&'a Secrets>,
 }
 
 impl Message<'_> {
-    /// Makes the command of this moment. `renew` is whether the guest has to replace the secrets that it has.
+    /// Creates the command with the current time. `renew` is whether the guest has to replace the secrets that it has.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.

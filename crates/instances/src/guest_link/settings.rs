@@ -1,6 +1,6 @@
 //! The settings of a guest that boots: the two files of the STACKCFG volume.
 //!
-//! `base.env` is the same for every start of one image, `runtime.env` belongs to this start. Neither holds a secret. A machine that
+//! `base.env` is the same for every start of one image, `runtime.env` belongs to this start. Neither contains a secret. A machine that
 //! is resumed has the volume of its first boot, and gets what is different by message.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn base_env(ports: &[PublishedPort]) -> String {
     })
 }
 
-/// What only this start has: `STACK_<PORT NAME>_URL`, where each service is found on the host, and the instance's name.
+/// The variables of this start: `STACK_<PORT NAME>_URL`, where each service is reached on the host, and the instance's name.
 pub(super) fn runtime_variables(name: &InstanceName, ports: &[PublishedPort]) -> BTreeMap<String, String> {
     let url = |port: &PublishedPort| (variables::url(&port.name), port.url());
     let instance = (variables::INSTANCE.to_owned(), name.to_string());
@@ -38,7 +38,7 @@ fn runtime_env(name: &InstanceName, ports: &[PublishedPort]) -> String {
 /// The volume with both files.
 ///
 /// # Errors
-/// Never: its label is one.
+/// Never: its label is valid.
 pub(crate) fn volume(name: &InstanceName, ports: &[PublishedPort]) -> Result<Volume, VolumeError> {
     let volume = Volume::new(labels::CONFIG)?.file(config_files::BASE, base_env(ports));
     Ok(volume.file(config_files::RUNTIME, runtime_env(name, ports)))

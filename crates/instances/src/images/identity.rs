@@ -1,4 +1,4 @@
-//! Which image something stands on.
+//! The identity of an image below a disk.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use vm::home::Home;
 use super::files::superseded;
 use crate::home::HomeExt;
 
-/// Which image, by content. A qcow2 overlay is garbage on top of any other one.
+/// An image by its content. A qcow2 overlay is garbage on top of any other one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageIdentity {
@@ -23,7 +23,7 @@ pub struct ImageIdentity {
 }
 
 impl ImageIdentity {
-    /// Where it is now that `home` is where it is: where it was, or beside that once another one has taken its place.
+    /// Where the image is in this `home`: at its old path, or beside it once it was replaced.
     pub fn location(&self, home: &Home) -> PathBuf {
         let path = home.resolve(&self.path);
         let kept = superseded(&path, self.sha256);
@@ -31,7 +31,7 @@ impl ImageIdentity {
         if files::present(&kept).unwrap_or(false) { kept } else { path }
     }
 
-    /// Whether `other` has the same content, wherever it lies.
+    /// Whether `other` has the same content, wherever it is.
     pub fn same_content(&self, other: &Self) -> bool {
         self.sha256 == other.sha256 && self.size == other.size
     }

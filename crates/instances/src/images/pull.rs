@@ -1,5 +1,5 @@
-//! Pulls an image: each pull waits its turn, what is here already is not fetched again, and the image that is here stays until
-//! the new one has been verified. Where the bytes are is found by whoever asks: nothing here knows more than their address.
+//! Pulls an image: pulls run one after the other, what is here already is not fetched again, and the image that is here stays until
+//! the new one has been verified. The caller finds the bytes: this module only knows their address.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,11 +25,11 @@ pub struct Pull<'a> {
     pub home: &'a Home,
     /// Architecture of the image.
     pub arch: Arch,
-    /// Whether what is here already is fetched nevertheless.
+    /// Whether an image is fetched even if it is here already.
     pub force: bool,
-    /// Who has data on the images that are here.
+    /// The instances with data on the images that are here.
     pub users: &'a dyn Users,
-    /// What the steps are reported to.
+    /// Where progress is reported.
     pub reporter: &'a dyn Reporter,
 }
 
@@ -40,7 +40,7 @@ pub struct Offer {
     pub name: String,
     /// Where its bytes are.
     pub remote: Remote,
-    /// What is to be known before it is downloaded.
+    /// A notice for before the download.
     pub notice: Option<String>,
 }
 
@@ -58,21 +58,21 @@ pub struct Pulled {
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// Its bytes cannot be had.
+    /// It cannot be fetched.
     #[error("cannot get the image of {origin}")]
     Download {
-        /// Where they were to come from.
+        /// Where it is.
         origin: String,
         /// What went wrong.
         #[source]
         source: DownloadError,
     },
-    /// What came is no image that this program can run.
+    /// The file is not an image that this program can run.
     #[error("the file from {origin} is not an image for {arch}")]
     NoImage {
         /// Where it came from.
         origin: String,
-        /// The architecture that was asked for.
+        /// The requested architecture.
         arch: Arch,
         /// What is wrong with it.
         #[source]
@@ -81,7 +81,7 @@ pub enum PullError {
     /// It cannot be put in its place.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There is no `qemu-img` to look into it with.
+    /// There is no `qemu-img` to inspect it.
     #[error(transparent)]
     Qemu(#[from] QemuError),
 }
@@ -137,7 +137,7 @@ impl Pull<'_> {
 
     /// Waits until no other command pulls an image for this architecture.
     async fn turn(&self) -> Result<Turn, PullError> {
-        // Without it nothing that comes could be looked at.
+        // Without it no image could be verified.
         let img = find_img(self.home)?;
         create_private_dir(&self.home.downloads())?;
         let text = format!("another command is pulling the image for {}: waiting for it", self.arch);
@@ -251,7 +251,7 @@ impl Pull<'_> {
     }
 }
 
-/// What a pull has while it is its turn.
+/// What a pull has while no other one runs.
 struct Turn {
     img: QemuImg,
     _lock: FileLock,
@@ -259,7 +259,7 @@ struct Turn {
 
 /// What was obtained.
 enum Obtained {
-    /// A complete file that has not been looked into.
+    /// A complete file that has not been verified.
     New(Fetched, Origin),
     /// Nothing, because it is here.
     Known(Origin),
@@ -283,7 +283,7 @@ impl Failed {
         Self { offer, gone, damaged, error }
     }
 
-    /// Whether it would fail again: the file that was wrong is still the one on offer.
+    /// Whether it would fail again: the invalid file is still the one that is offered.
     fn is_for_good(&self, offer: &Offer) -> bool {
         self.damaged && pin(&self.offer) == pin(offer)
     }

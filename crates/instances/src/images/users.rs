@@ -1,4 +1,4 @@
-//! Who has data on images and snapshots, which must stay for as long.
+//! The instances with data on images and snapshots, which must be kept for them.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use vm::home::Home;
 use super::identity::ImageIdentity;
 use crate::name::InstanceName;
 
-/// Knows who has data. Asked under the lock of what may be removed.
+/// Lists the instances with data. To be called with the lock of what may be removed.
 pub trait Users: Sync {
-    /// All that have data.
+    /// All instances with data.
     ///
     /// # Errors
     /// When they cannot be listed.
@@ -23,21 +23,21 @@ pub trait Users: Sync {
 pub struct User {
     /// Its name.
     pub name: InstanceName,
-    /// What its data stands on.
+    /// What its data needs.
     pub needs: Needs,
 }
 
-/// What data stands on.
+/// What data needs.
 #[derive(Debug)]
 pub enum Needs {
-    /// On this image.
+    /// This image.
     Of {
         /// The image.
         image: ImageIdentity,
         /// The snapshot between the image and the data, if there is one.
         snapshot: Option<String>,
     },
-    /// Perhaps on any image and any snapshot, and why that is not known.
+    /// Perhaps any image and any snapshot, and why that is not known.
     Any(String),
 }
 

@@ -11,22 +11,22 @@ use super::start::MachineOptions;
 use crate::images::store::Images;
 use crate::snapshot::Snapshot;
 
-/// What a person asks of a capture.
+/// The options of a capture.
 pub struct CaptureOptions {
     /// The machine.
     pub machine: MachineOptions,
-    /// How memory is kept; the best way that is possible when it is not said.
+    /// How memory is kept; by default the best strategy that is possible.
     pub strategy: Option<Strategy>,
-    /// Whether to make one even if there is one that fits.
+    /// Whether to create one even if there is one that fits.
     pub force: bool,
 }
 
 impl Instance {
-    /// Makes a snapshot of the machine that a new session of this instance would have, or gives the one that there is. The instance
-    /// itself takes no part.
+    /// Creates a snapshot of the machine that a new session of this instance would have, or returns the one that there is. The instance
+    /// itself does not change.
     ///
     /// # Errors
-    /// When the machine does not come up or its state cannot be kept. Whatever snapshots there were are still there.
+    /// When the machine does not get ready or its state cannot be kept. Earlier snapshots are still there.
     pub async fn capture(
         &self,
         options: &CaptureOptions,

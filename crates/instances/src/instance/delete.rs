@@ -1,4 +1,4 @@
-//! The end of an instance: nothing of it stays.
+//! Deletes an instance: nothing of it stays.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use super::error::InstanceError;
 use super::registry::Registry;
 use super::{Instance, remove, remove_dir};
 
-/// What is left of an instance whose deletion was cut short. Nobody else works on it.
+/// What is left of an instance whose deletion was interrupted. No other command works on it.
 #[derive(Debug)]
 pub(crate) struct Deleted {
     dir: InstanceDir,
@@ -24,12 +24,12 @@ impl Instance {
     /// Whether there is such an instance, or something is left of one that was being deleted.
     ///
     /// # Errors
-    /// When that cannot be looked at.
+    /// When that cannot be determined.
     pub fn exists(&self) -> Result<bool, InstanceError> {
         Ok(present(self.dir.root())? || present(self.dir.deleted())?)
     }
 
-    /// Ends the machine, if one runs, and removes the instance with everything that belongs to it. Gives the bytes that it had on
+    /// Ends the machine, if one runs, and removes the instance with everything that belongs to it. Returns the bytes that it had on
     /// the disk.
     ///
     /// A command that is killed in between leaves the instance as it was but for its machine, or a directory that has lost its
@@ -53,7 +53,7 @@ impl Instance {
         Ok(bytes)
     }
 
-    /// That there is no such instance, with those that there are.
+    /// Returns the error that there is no such instance, with those that there are.
     pub fn unknown(&self) -> InstanceError {
         match Registry::new(&self.home).names() {
             Ok(known) => InstanceError::NoInstance { name: self.name.clone(), known },
@@ -63,7 +63,7 @@ impl Instance {
 }
 
 impl Deleted {
-    /// What a command that was killed has left of the instance in `dir`; none where nothing is left, or somebody works on it.
+    /// What a command that was killed has left of the instance in `dir`; none if nothing is left, or a command works on it.
     pub(crate) fn of(dir: InstanceDir) -> Result<Option<Self>, FileError> {
         let Some(lock) = FileLock::try_acquire(dir.lock())? else { return Ok(None) };
         Ok(present(dir.deleted())?.then_some(Self { dir, lock }))
@@ -81,7 +81,7 @@ impl Deleted {
     }
 }
 
-/// Takes its name from the directory: from here on there is no such instance.
+/// Renames the directory: from here on there is no such instance.
 fn set_apart(dir: &InstanceDir) -> Result<(), FileError> {
     let root = dir.root();
     if let Some(target) = target_of_link(root)? {
@@ -171,7 +171,7 @@ mod tests {
         let [left] = <[Deleted; 1]>::try_from(Registry::new(one.home()).deleted().unwrap()).unwrap();
         left.remove().unwrap();
         assert!(again.exists().unwrap() && !again.dir().deleted().exists());
-        // Who works on the new one has the same lock.
+        // A command that works on the new one holds the same lock.
         assert!(again.dir().lock().exists());
         fs::create_dir(again.dir().deleted()).unwrap();
         let held = FileLock::try_acquire(again.dir().lock()).unwrap();

@@ -40,13 +40,13 @@ impl InstanceDir {
         &self.root
     }
 
-    /// Held by the command that changes the instance. Outside of the directory, so that whoever creates or removes that
+    /// Held by the command that changes the instance. Outside of the directory, so that a command that creates or removes that
     /// holds it too; no name starts with a dot, so it is never taken for an instance.
     pub fn lock(&self) -> &Path {
         &self.lock
     }
 
-    /// What a deleted instance's directory is called until it is removed. Changed by the holder of the lock only.
+    /// The name of a deleted instance's directory until it is removed. Changed by the holder of the lock only.
     pub fn deleted(&self) -> &Path {
         &self.deleted
     }
@@ -66,7 +66,7 @@ impl InstanceDir {
         self.root.join("live.json")
     }
 
-    /// The monitor's socket, where the file system takes one.
+    /// The monitor's socket, where the file system supports sockets.
     pub fn monitor(&self) -> PathBuf {
         self.root.join(vm::runtime::QMP)
     }
@@ -76,7 +76,7 @@ impl InstanceDir {
         self.root.join("overlay.qcow2")
     }
 
-    /// That the instance is suspended, and on what condition it can go on. Written last, and removed before it goes on.
+    /// The record of a suspension, with the conditions for a resume. Written last, and removed before the resume.
     pub fn suspension(&self) -> PathBuf {
         self.root.join("suspended.json")
     }
@@ -101,12 +101,12 @@ impl InstanceDir {
         StateFiles { memory: self.memory(), devices: self.devices(), savevm: self.savevm(), packed: None }
     }
 
-    /// What a machine that runs went on from: of no use any more, and on its way out.
+    /// The saved memory from which the running machine was resumed: unused, and about to be removed.
     pub fn spent(&self) -> PathBuf {
         self.root.join(".spent")
     }
 
-    /// The STACKCFG volume, made anew for every cold start.
+    /// The STACKCFG volume, created again for every cold start.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.img")
     }

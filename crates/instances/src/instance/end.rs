@@ -1,5 +1,5 @@
-//! How a QEMU ended that is no child of this program, so that nobody tells its exit status: by what its monitor said last, and by
-//! whether it tidied up.
+//! How a QEMU ended that is not a child of this program, whose exit status is therefore unknown: by the last events of its monitor, and by
+//! whether it removed its sockets.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use vm::qmp::{Event, Events, Qmp, QmpError};
 use super::ending::Ending;
 use super::standstill::{Standstill, disk_failure};
 
-/// How long the last words of a process that has ended may take to be read.
+/// How long reading the last events of a process that has ended may take.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Whether the QEMU with this monitor, which has ended, did so in order: the last thing that it does then is to remove its
@@ -19,7 +19,7 @@ pub(super) fn in_order(monitor: &Path) -> bool {
     std::fs::symlink_metadata(monitor).is_err()
 }
 
-/// What is heard from a QEMU that is to end.
+/// Collects what a QEMU reports that has to end.
 pub(super) struct Witness<'a> {
     socket: &'a Path,
     monitor: Option<(Qmp, Events)>,
@@ -43,11 +43,11 @@ impl<'a> Witness<'a> {
         qmp.system_powerdown().await
     }
 
-    /// Waits until QEMU says that the host's disk fails the guest, which stands still then. Never ends while all is well. Safe to drop
+    /// Waits until QEMU reports that the host's disk fails, which pauses the guest. Never ends while all is well. Safe to drop
     /// and call again.
     pub(super) async fn disk_fails(&mut self) -> String {
         let Some((qmp, events)) = &mut self.monitor else { return std::future::pending().await };
-        // It may have been so before this connection, which hears of it no more then.
+        // It may have failed before this connection, which gets no event then.
         let already = async {
             match Standstill::of(qmp).await {
                 Ok(Some(standstill @ (Standstill::DiskFull | Standstill::DiskFails))) => {
@@ -72,7 +72,7 @@ impl<'a> Witness<'a> {
         }
     }
 
-    /// How the process ended, which it has; and where that was not the guest's doing, whose.
+    /// Returns how the process has ended; and if the guest was not the cause, what was.
     pub(super) async fn verdict(mut self) -> (Ending, Option<String>) {
         let heard = self.monitor.is_some();
         let last_words = async {

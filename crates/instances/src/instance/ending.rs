@@ -10,17 +10,17 @@ use serde::Serialize;
 pub enum Ending {
     /// It did not run.
     WasStopped,
-    /// QEMU had ended without being told to; what it left behind is cleaned up.
+    /// QEMU had ended without a command; what it left behind is cleaned up.
     WasGone,
     /// The machine was suspended: memory and devices are kept beside its disk.
     Suspended,
     /// The guest powered itself off.
     PoweredOff,
-    /// QEMU was told to end, and closed its disks; the guest did not shut down.
+    /// QEMU was ended by a signal, and closed its disks; the guest did not shut down.
     Terminated,
     /// QEMU had to be killed.
     Killed,
-    /// QEMU crashed, or somebody else killed it, while it was being stopped.
+    /// QEMU crashed, or was killed by another program, while it was being stopped.
     Crashed,
 }
 

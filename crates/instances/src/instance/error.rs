@@ -1,4 +1,4 @@
-//! Why an instance does not do what a command asked of it.
+//! Why a command on an instance failed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::name::InstanceName;
 use crate::ports::PortError;
 use vm::place::Elsewhere;
 
-/// Why an instance does not do what a command asked of it.
+/// Why a command on an instance failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     /// The overlay's image has been replaced; on top of another one its data would be garbage.
@@ -42,13 +42,13 @@ pub enum InstanceError {
         name: InstanceName,
         /// Its architecture.
         own: Arch,
-        /// The one that was asked for.
+        /// The requested one.
         asked: Arch,
     },
     /// There is less memory on this host.
     #[error("the machine cannot have {asked_mib} MiB of memory: this host has {host_mib} MiB")]
     TooMuchMemory {
-        /// What was asked for.
+        /// The requested size.
         asked_mib: u64,
         /// What there is.
         host_mib: u64,
@@ -56,7 +56,7 @@ pub enum InstanceError {
     /// A limit of this process is too low for the machine.
     #[error(transparent)]
     Limit(#[from] TooLow),
-    /// A fault that a start cannot put right.
+    /// A fault that a start cannot repair.
     #[error("instance `{name}` is broken: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Broken {
         /// The instance.
@@ -64,34 +64,34 @@ pub enum InstanceError {
         /// What is wrong.
         faults: Vec<Fault>,
     },
-    /// There is an overlay, but no record of what it stands on.
+    /// There is an overlay, but no record of the image below it.
     #[error("there is a disk `{}`, but no record of the image below it", .overlay.display())]
     UnknownOverlay {
         /// The disk.
         overlay: PathBuf,
-        /// Where the record belongs.
+        /// The path of the missing record.
         record: PathBuf,
     },
-    /// The host's ports cannot be had.
+    /// The host's ports cannot be used.
     #[error(transparent)]
     Ports(#[from] PortError),
     /// The deadline passed before every service answered.
     #[error("the services are not ready after {:.0} s: {}{}", limit.as_secs_f64(), unhealthy_text(unhealthy), shown(console))]
     NotReady {
-        /// How long was waited.
+        /// The deadline.
         limit: Duration,
         /// The last answers of the services that are not ready.
         unhealthy: Vec<Health>,
         /// The end of the serial console.
         console: String,
     },
-    /// The guest says that it cannot go on.
+    /// The guest reports that it cannot continue.
     #[error(transparent)]
     Guest(#[from] GuestTrouble),
-    /// The host's disk fails the machine, which stands still.
+    /// The host's disk fails, and the machine is paused.
     #[error("the machine is paused, because its disk cannot be read or written: {reason}")]
     DiskFails {
-        /// What the operating system said to QEMU.
+        /// The operating system's error, as QEMU reports it.
         reason: String,
     },
     /// QEMU ended before the services were ready.
@@ -103,7 +103,7 @@ pub enum InstanceError {
         /// The end of the serial console.
         console: String,
     },
-    /// A QEMU whose start was cut short does not end.
+    /// A QEMU whose start was interrupted does not end.
     #[error("a QEMU whose start was cut short is still there")]
     Orphan(#[source] base::wait::TimedOut),
     /// The operating system gives no random bytes.
@@ -114,17 +114,17 @@ pub enum InstanceError {
     Unconfirmed {
         /// The instance.
         name: InstanceName,
-        /// What came instead.
+        /// The failure.
         #[source]
         cause: Box<InstanceError>,
     },
     /// There are no secrets to renew.
     #[error("instance `{0}` was started without secrets of its own")]
     NotRotated(InstanceName),
-    /// The machine cannot be suspended: its memory is in no file.
+    /// The machine cannot be suspended: its memory is not in a file.
     #[error("its memory cannot be saved: this QEMU has no way to")]
     CannotSuspend,
-    /// The instance would have to run.
+    /// The instance is not running.
     #[error("instance `{0}` is not running")]
     NotRunning(InstanceName),
     /// It has never run.
@@ -133,7 +133,7 @@ pub enum InstanceError {
     /// There is no instance of that name.
     #[error("there is no instance `{name}`: there is {}", known_names(known))]
     NoInstance {
-        /// The name that was asked for.
+        /// The requested name.
         name: InstanceName,
         /// Those that there are.
         known: Vec<InstanceName>,
@@ -141,7 +141,7 @@ pub enum InstanceError {
     /// There is no such source of logs.
     #[error("there is no log source `{source_name}`: there is {}", known.join(", "))]
     UnknownSource {
-        /// What was asked for.
+        /// The requested name.
         source_name: String,
         /// What there is, in backticks.
         known: Vec<String>,
@@ -149,13 +149,13 @@ pub enum InstanceError {
     /// The guest's `journalctl` printed something else than its format.
     #[error("the guest's journal cannot be read")]
     Journal(#[source] serde_json::Error),
-    /// A machine runs on its disk, or may, that cannot be seen from here.
+    /// A machine that is not visible from here runs on its disk, or may.
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
-    /// It runs, and its ports cannot be reached.
+    /// It is running, and its ports cannot be reached.
     #[error("instance `{0}` is already running, and its ports are in another network namespace")]
     OtherNetwork(InstanceName),
-    /// It runs, and cannot be talked to.
+    /// It is running, and its sockets cannot be reached.
     #[error("instance `{name}` runs, and its socket `{}` is not there", path.display())]
     SocketGone {
         /// The instance.
@@ -163,7 +163,7 @@ pub enum InstanceError {
         /// The socket.
         path: PathBuf,
     },
-    /// The state cannot be told.
+    /// The state cannot be determined.
     #[error(transparent)]
     Inspect(#[from] InspectError),
     /// A record cannot be used.
@@ -235,7 +235,7 @@ impl Explain for InstanceError {
 }
 
 impl InstanceError {
-    /// Whether the host refuses something that it may grant another time: it says nothing against what was to be used.
+    /// Whether the host refuses something that it may allow later: the saved memory may still be valid.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::EndedEarly { source, .. }

@@ -1,7 +1,7 @@
 //! Health as a user would see it: a GET through the forwarded port on the loopback interface.
 //!
-//! One connection a request and no proxy of any kind: a proxy from the environment has no business with 127.0.0.1, and a
-//! pooled connection would outlive what it proves.
+//! One connection per request and no proxy: a proxy from the environment is not for 127.0.0.1, and a
+//! pooled connection would outlive what it verifies.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::ports::{LOOPBACK, PublishedPort};
 
-/// How much of an unhealthy answer's body is looked at for a reason.
+/// How much of an unhealthy answer's body is read for a reason.
 const BODY_LIMIT: usize = 4096;
 
 /// How much of it is shown, in characters.
@@ -65,7 +65,7 @@ pub async fn check(ports: &[PublishedPort], limit: Duration) -> Vec<Health> {
     .await
 }
 
-/// What is to be said of every port with a health path when none can be asked, `because` of one cause.
+/// The health of every port with a health path when none can be asked, `because` of one cause.
 pub fn unasked(ports: &[PublishedPort], because: &str) -> Vec<Health> {
     let with_path = ports.iter().filter(|port| port.health.is_some());
     let health = |port: &PublishedPort| Health {
@@ -77,7 +77,7 @@ pub fn unasked(ports: &[PublishedPort], because: &str) -> Vec<Health> {
     with_path.map(health).collect()
 }
 
-/// One GET: the status, and of an unsuccessful answer that says why the beginning of the body.
+/// Sends one GET: returns the status and, of an unsuccessful answer, the start of the body.
 async fn get(port: u16, path: &str) -> Result<(StatusCode, String), Unanswered> {
     let stream = TcpStream::connect((LOOPBACK, port)).await.map_err(Unanswered::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -126,7 +126,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// Serves one connection with `answer` and gives back the port and what was asked.
+    /// Serves one connection with `answer`, and returns the port and the request.
     async fn served(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Holding a machine still, with all that its guest knows written to its disk, and ending it from there.
+//! Pausing a machine with all of its guest's data written to its disk, and ending it in that state.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Instance {
-    /// Stops the machine, whose guest writes its disk before; one that stands still already cannot. QEMU has written all that it knows
+    /// Pauses the machine, whose guest writes its disk before; one that is paused already cannot. QEMU has written all of its data
     /// then.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Instance {
         Ok(qmp.stop().await?)
     }
 
-    /// Has the guest write its disk, so that it is as good as after a shutdown even if the memory is lost. A guest that does not
+    /// Makes the guest write its disk, so that it is as complete as after a shutdown even if the memory is lost. A guest that does not
     /// answer is suspended all the same.
     pub(super) async fn sync(&self, live: &Live, reporter: &dyn Reporter) {
         let limit = SYNC_LIMIT * live.topology().accelerator.patience();
@@ -56,7 +56,7 @@ impl Instance {
     }
 }
 
-/// Ends a machine that was held and whose state is kept: with QEMU's help, or else without, for it must not go on.
+/// Ends a paused machine whose state is kept: by its monitor, or else by a signal, since it must not continue.
 pub(super) async fn end_held(qmp: &Qmp, process: ProcessIdentity) -> Result<(), InstanceError> {
     let ended = async {
         qmp.quit().await?;

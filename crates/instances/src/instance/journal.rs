@@ -43,7 +43,7 @@ struct Entry {
     subject: Option<String>,
 }
 
-/// A message is text, or its bytes where they are no text.
+/// A message is text, or its bytes where they are not text.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Message {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_no_text_is_still_shown() {
+    fn a_message_that_is_not_text_is_still_shown() {
         let entry = line(r#"{"__CURSOR":"s=3","__REALTIME_TIMESTAMP":"1","MESSAGE":[104,105,255]}"#);
         assert_eq!(entry.text, "hi\u{fffd}");
     }

@@ -1,7 +1,7 @@
-//! The live record: what runs now, so that any later command finds it, and nothing else is ever mistaken for it.
+//! The live record: what runs now, so that any later command finds it, and mistakes nothing else for it.
 //!
 //! It is written just before QEMU is started and again with QEMU's identity right after, so that a command that is killed
-//! in between leaves enough behind for the next one to clean up. It goes when QEMU is known to have ended.
+//! in between leaves enough behind for the next one to clean up. It is removed when QEMU is known to have ended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,19 +26,19 @@ mod flat;
 
 use flat::Flat;
 
-/// How a running instance came to be.
+/// How a running instance was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartedBy {
     /// The guest booted from its disk.
     Cold,
-    /// It goes on from a snapshot, as a machine of its own.
+    /// It was resumed from a snapshot, as a machine of its own.
     Snapshot,
-    /// It goes on where this instance was suspended.
+    /// It was resumed from the suspension of this instance.
     Suspended,
 }
 
-/// Version of the live record's format that this program writes. It reads the one before too.
+/// Version of the live record's format that this program writes. It reads the previous one too.
 pub const LIVE_VERSION: u32 = 2;
 
 /// What runs now.
@@ -51,7 +51,7 @@ pub struct Live {
     pub machine: RunningMachine,
     /// What runs in the guest.
     pub stack: RunningStack,
-    /// How it came to run.
+    /// How it was started.
     pub run: Run,
 }
 
@@ -77,7 +77,7 @@ pub struct RunningMachine {
     pub image: PathBuf,
     /// The volume with settings that the guest has mounted.
     pub config: PathBuf,
-    /// What a suspended machine has to find again.
+    /// What must be equal when a suspended machine is resumed.
     pub fingerprint: Fingerprint,
     /// Where the guest's memory is; none where only QEMU knows.
     pub memory: Option<HeldMemory>,
@@ -89,17 +89,17 @@ pub struct RunningMachine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunningStack {
-    /// Where the services are found.
+    /// Where the services are reached.
     pub ports: Vec<PublishedPort>,
     /// The services whose journals can be read.
     pub services: Vec<Service>,
     /// The stack's secrets.
     pub secrets: Vec<stack::Secret>,
-    /// What has to be done for daemons that cannot take secrets while they run.
+    /// The hooks for daemons that cannot take secrets while they run.
     pub hooks: Hooks,
 }
 
-/// The start that a live record is of.
+/// The start that a live record describes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
@@ -107,7 +107,7 @@ pub struct Run {
     pub started_by: StartedBy,
     /// Why it was booted, where saved memory should have been resumed.
     pub cold_because: Option<String>,
-    /// Whether this start made the overlay, so that it goes again if the start fails.
+    /// Whether this start created the overlay, so that it is removed if the start fails.
     pub new_session: bool,
     /// Whether the services have secrets of this session, or the image's placeholders.
     pub rotated: bool,
@@ -129,12 +129,12 @@ impl Live {
         self.machine.place.as_ref().is_some_and(|place| !Place::here().shares_network(place))
     }
 
-    /// Whether the monitor's socket is not there any more, if it was once. The other ones can be made again through it.
+    /// Whether the monitor's socket has disappeared. The other ones can be created again through it.
     pub fn has_lost_monitor(&self) -> bool {
         self.run.ready.is_some() && is_missing(&self.machine.qmp)
     }
 
-    /// What it says of its process.
+    /// What it records about its process.
     pub(super) fn noted(&self) -> Noted {
         let RunningMachine { process, place, disk_inode, .. } = &self.machine;
         Noted { process: *process, place: place.clone(), disk_inode: *disk_inode }
@@ -181,7 +181,7 @@ impl Checked for Live {
     }
 }
 
-/// What a live record says of its process.
+/// What a live record contains about its process.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Noted {
@@ -194,7 +194,7 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// That of the live record at `path`, whatever else is in it.
+    /// Reads that of the live record at `path`, whatever else is in it.
     pub(super) fn read(path: &Path) -> Self {
         #[derive(Deserialize)]
         struct Nested {
@@ -207,10 +207,10 @@ impl Noted {
         Self { process, ..noted }
     }
 
-    /// Looks whether the process runs, whose instance is in `dir` and whose monitor's socket is `qmp`.
+    /// Finds out whether the process runs, whose instance is in `dir` and whose monitor's socket is `qmp`.
     ///
     /// # Errors
-    /// When the operating system refuses to tell.
+    /// When the operating system refuses.
     pub(super) fn look(&self, dir: &InstanceDir, qmp: &Path) -> Result<Sight, VmProcessError> {
         let (disk, record) = (dir.overlay(), dir.live());
         let traces = Traces {
@@ -242,7 +242,7 @@ pub struct Ready {
 pub(super) mod tests {
     use super::*;
 
-    /// A live record of no real machine: the one that all tests begin with.
+    /// A live record of an invented machine: the one with which all tests start.
     pub(in crate::instance) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
         let at = OffsetDateTime::UNIX_EPOCH;
         let machine = RunningMachine {
@@ -277,7 +277,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_process_is_found_in_a_record_that_makes_no_other_sense() {
+    fn a_process_is_found_in_an_otherwise_invalid_record() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.json");
         let process = ProcessIdentity { pid: 7, started: 9 };

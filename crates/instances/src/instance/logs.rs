@@ -36,7 +36,7 @@ pub struct LogQuery<'a> {
     pub source: Option<&'a str>,
     /// How many of the last lines.
     pub lines: usize,
-    /// Whether to go on with new lines until the instance stops.
+    /// Whether to continue with new lines until the instance stops.
     pub follow: bool,
 }
 
@@ -47,10 +47,10 @@ enum Source<'a> {
 }
 
 impl Instance {
-    /// Gives the lines that `query` asks for to `take`, which ends it by [`ControlFlow::Break`].
+    /// Passes the lines that `query` selects to `take`, which ends it by [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// When there is no such source, a service is asked for while the instance does not run or until it stops, or the log cannot be
+    /// When there is no such source, a service is selected while the instance does not run or until it stops, or the log cannot be
     /// read.
     pub async fn logs(
         &self,
@@ -59,7 +59,7 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         let (live, grows) = match inspect(&self.dir, Viewer::Bystander)? {
             State::Running(live) | State::Starting(live) => (Some(live), true),
-            // Its files can be read all the same, if it is they that are asked for.
+            // Its files can be read all the same, if they are selected.
             State::Elsewhere(_) if matches!(query.source, Some(SERIAL | QEMU)) => (None, true),
             State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
             _ => (None, false),
@@ -130,7 +130,7 @@ impl Instance {
                 return Ok(());
             }
             backoff.pause().await;
-            // Looked at before the last read, so that nothing that was written before the end is missed.
+            // Determined before the last read, so that nothing that was written before the end is missed.
             follow = self.runs()?;
             lines = tail.lines().map_err(FileError::of("read", &path))?;
             if !follow {
@@ -157,7 +157,7 @@ impl Instance {
                     lines
                 }
                 Err(_) if query.follow && !self.runs()? => return Ok(()),
-                // The agent goes down before the machine that follows it, and shares its channel with other commands.
+                // The agent ends before its machine does, and shares its channel with other commands.
                 Err(_)
                     if query.follow && failing.get_or_insert_with(Instant::now).elapsed() < SILENCE_LIMIT =>
                 {
@@ -202,7 +202,7 @@ mod tests {
     use crate::name::InstanceName;
 
     #[tokio::test]
-    async fn an_instance_that_stops_while_its_logs_are_read_is_told_to_be_stopped() {
+    async fn an_instance_that_stops_while_its_logs_are_read_is_reported_as_stopped() {
         let home = tempfile::tempdir().unwrap();
         let instance = Instance::new(&Home::new(home.path()), InstanceName::default());
         std::fs::create_dir_all(instance.dir.root()).unwrap();
@@ -212,7 +212,7 @@ mod tests {
             let process = qemu.identity();
             record::write(&instance.dir.live(), &live(Some(process), true)).unwrap();
             let query = LogQuery { source: None, lines: 1, follow };
-            // Its sockets are gone already, as those of an instance that is being reset.
+            // Its sockets are removed already, as those of an instance that is being reset.
             let logs = instance.logs(query, |_| ControlFlow::Continue(()));
             let (shown, ()) = tokio::join!(logs, async { process.signal(Signal::Kill).unwrap() });
             match shown {

@@ -1,4 +1,4 @@
-//! Work on a machine that runs, whose QEMU may end meanwhile: what is true when the state is looked up need not be a moment later.
+//! Work on a machine that runs, whose QEMU may end meanwhile: the state may change as soon as it has been determined.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use vm::process::ProcessIdentity;
 
 use super::error::InstanceError;
 
-/// How much later than its connections the end of a process may be noticed: the kernel gives back the guest's memory meanwhile.
+/// How much later than its connections the end of a process may be noticed: the kernel frees the guest's memory meanwhile.
 const ECHO_LIMIT: Duration = Duration::from_secs(1);
 
-/// Runs `work` and gives its value, or `None` when `process` ends first. Work that fails because the process is ending, as by a
+/// Runs `work` and returns its value, or `None` when `process` ends first. Work that fails because the process is ending, as by a
 /// connection that breaks off, counts as that.
 ///
 /// # Errors
-/// `work`'s own, of a process that goes on; and when the operating system does not tell whether it does.
+/// `work`'s own, if the process keeps running; and when the operating system does not report whether it does.
 pub(super) async fn unless_gone<T>(
     process: ProcessIdentity,
     work: impl Future<Output = Result<T, InstanceError>>,

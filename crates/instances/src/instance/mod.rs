@@ -1,7 +1,7 @@
 //! Instances: one machine each, with its own disk, ports and records.
 //!
-//! Whatever a command needs to know about an instance it looks up: the durable record, the live record, the process. A
-//! lock keeps two commands from changing one instance at once; looking needs no lock.
+//! A command looks up whatever it needs to know about an instance: the durable record, the live record, the process. A
+//! lock keeps two commands from changing one instance at once; reading needs no lock.
 
 use std::fs;
 use std::io;
@@ -59,7 +59,7 @@ use vm::qmp::Qmp;
 use vm::runtime;
 use vm::socket;
 
-/// How long a monitor may take to greet when it is only tried whether there is one.
+/// How long a monitor may take to greet when the connection only tests whether there is one.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a QEMU may take to end after `quit`.
@@ -68,7 +68,7 @@ const QUIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to close the disk of a process that was killed.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
-/// One instance. Making this value touches nothing.
+/// One instance. Creating this value changes nothing.
 #[derive(Debug, Clone)]
 pub struct Instance {
     home: Home,
@@ -97,7 +97,7 @@ impl Instance {
         &self.dir
     }
 
-    /// The session whose data there is, with the values of its secrets.
+    /// The session that has data, with the values of its secrets.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -108,15 +108,15 @@ impl Instance {
     /// The state that it is in now.
     ///
     /// # Errors
-    /// When a file or a process cannot be looked at.
+    /// When a file or a process cannot be examined.
     pub fn state(&self) -> Result<State, InstanceError> {
         Ok(inspect(&self.dir, Viewer::Bystander)?)
     }
 
-    /// What does not show in the state and is wrong all the same: what a start or a stop will find.
+    /// The problems that the state does not show: what a start or a stop will find.
     ///
     /// # Errors
-    /// When a file cannot be looked at.
+    /// When a file cannot be examined.
     pub fn concerns(&self, state: &State) -> Result<Vec<Concern>, InstanceError> {
         Ok(match state {
             State::Suspended(Record { session: Some(session), .. }) => {
@@ -136,7 +136,7 @@ impl Instance {
         })
     }
 
-    /// Tidies up after a start or a stop that a signal has cut short, unless another command has begun to work on the instance.
+    /// Cleans up after a start or a stop that a signal has interrupted, unless another command works on the instance.
     ///
     /// # Errors
     /// When QEMU cannot be ended, or a file cannot be removed.
@@ -149,7 +149,7 @@ impl Instance {
             State::Broken(faults)
                 if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
             {
-                // A machine that has begun to go on cannot do so again.
+                // A machine that has been resumed cannot be resumed again from the same memory.
                 let live = record::read::<Live>(&self.dir.live())?;
                 let used_up = live.is_some_and(|live| live.run.started_by == StartedBy::Suspended)
                     && !present(&self.dir.suspension())?;
@@ -164,7 +164,7 @@ impl Instance {
             }
             State::Running(live) => {
                 let Some(process) = live.machine.process else { return Ok(()) };
-                // Of one that ends meanwhile the next command tidies up.
+                // If one ends meanwhile, the next command cleans up.
                 meanwhile::unless_gone(process, self.unpause(&live, reporter)).await?;
             }
             _ => {}
@@ -172,18 +172,18 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes the lock that changing the instance needs, saying so when another command has it.
+    /// Takes the lock that changing the instance needs, with a notice when another command holds it.
     async fn lock(&self, reporter: &dyn Reporter) -> Result<FileLock, InstanceError> {
         create_private_dir(&self.home.instances())?;
         let text = format!("another command works on `{}`: waiting for it", self.name);
         let lock = FileLock::acquire(self.dir.lock(), || reporter.report(&Event::Notice(&text))).await?;
-        // It may hold secrets.
+        // It may contain secrets.
         files::sweep_unwritten(self.dir.root())?;
         record::renew::<Live>(&self.dir.live())?;
         Ok(lock)
     }
 
-    /// Says what was found broken and puts it right. The data on the disk stays.
+    /// Reports the faults and repairs them. The data on the disk stays.
     async fn recover(&self, faults: &[Fault], reporter: &dyn Reporter) -> Result<(), InstanceError> {
         for fault in faults {
             reporter.report(&Event::Notice(&format!("`{}` is cleaned up: {fault}", self.name)));
@@ -191,7 +191,7 @@ impl Instance {
         self.clean_up().await
     }
 
-    /// Ends whatever the live record speaks of, and takes back what an unfinished start has made.
+    /// Ends the machine of the live record, and removes what an unfinished start has created.
     async fn clean_up(&self) -> Result<(), InstanceError> {
         let live = match record::read::<Live>(&self.dir.live()) {
             Ok(Some(live)) => live,
@@ -213,8 +213,8 @@ impl Instance {
         self.clear_live()
     }
 
-    /// Removes the overlay, then the record's mention of it: in this order, since a record without an overlay is noticed
-    /// and put right by doing this again.
+    /// Removes the overlay, then its session in the record: in this order, since a record without an overlay is noticed
+    /// and repaired by doing this again.
     fn discard_session(&self) -> Result<bool, InstanceError> {
         suspension::forget(&self.dir)?;
         remove_dir(&self.dir.spent())?;
@@ -227,21 +227,21 @@ impl Instance {
         Ok(had)
     }
 
-    /// Ends the machine of a live record that cannot be read: by what can be read of it, or by where its monitor is.
+    /// Ends the machine of a live record that cannot be read: by the readable part of it, or by the path of its monitor.
     async fn end_unknown(&self) -> Result<(), InstanceError> {
         let own = self.dir.monitor();
         let qmp = if present(&own)? { own } else { self.monitor_elsewhere() };
         self.end(&Noted::read(&self.dir.live()), &qmp).await
     }
 
-    /// Where the monitor is when it is not in the instance's directory: where something is, and else where it would be.
+    /// The path of the monitor when it is not in the instance's directory: the one that exists, or else the one that it would have.
     fn monitor_elsewhere(&self) -> PathBuf {
         let places = runtime::candidates(self.dir.root()).into_iter().map(|dir| dir.join(runtime::QMP));
         let places: Vec<_> = places.collect();
         places.iter().find(|path| path.exists()).unwrap_or(&places[0]).clone()
     }
 
-    /// Ends the machine that a live record speaks of, unless that is in a place that cannot be seen from here.
+    /// Ends the machine of a live record, unless it runs where it is not visible from here.
     async fn end(&self, noted: &Noted, qmp: &Path) -> Result<(), InstanceError> {
         match (noted.look(&self.dir, qmp)?, noted.process) {
             (Sight::Elsewhere(elsewhere), _) => return Err(elsewhere.into()),
@@ -252,10 +252,10 @@ impl Instance {
         self.released().await
     }
 
-    /// Waits until nobody has the disk open: the kernel may close the files of a process that was killed after its end.
+    /// Waits until no process has the disk open: the kernel may close the files of a killed process after its end.
     ///
     /// # Errors
-    /// When somebody goes on to have it open. Then nothing of the instance may be removed, and no machine started.
+    /// When a process keeps it open. Then nothing of the instance may be removed, and no machine started.
     async fn released(&self) -> Result<(), InstanceError> {
         let disk = self.dir.overlay();
         let free = async || match disk_lock::is_held(&disk) {
@@ -279,7 +279,7 @@ impl Instance {
     }
 }
 
-/// Ends the QEMU that listens at `qmp`, if any does: one whose starter was killed before it could note the process.
+/// Ends the QEMU that listens at `qmp`, if any does: one whose starter was killed before it could record the process.
 async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     if socket::connect(qmp).await.is_err() {
         return Ok(());
@@ -289,14 +289,14 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
     let gone = async || socket::connect(qmp).await.is_err().then_some(());
     match (base::wait::until(limit, gone).await, quit) {
-        // One that was ending already answers no more.
+        // One that is ending already does not answer.
         (Ok(()), _) => Ok(()),
         (Err(_), Err(error)) => Err(error.into()),
         (Err(late), Ok(())) => Err(InstanceError::Orphan(late)),
     }
 }
 
-/// Removes a file, or a directory that somebody has put in its place, and says whether it was there.
+/// Removes a file, or a directory at its path, and returns whether it was there.
 fn remove(path: &Path) -> Result<bool, FileError> {
     let removed = match fs::symlink_metadata(path) {
         Ok(data) if data.is_dir() => fs::remove_dir_all(path),
@@ -408,14 +408,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_interrupted_start_says_whether_saved_memory_is_used_up() {
+    async fn an_interrupted_start_reports_whether_saved_memory_is_used_up() {
         for (started_by, used_up) in [(StartedBy::Cold, false), (StartedBy::Suspended, true)] {
             let it = CutShort::new(None, false);
             let path = it.instance.dir.live();
             let mut live = record::read::<Live>(&path).unwrap().unwrap();
             live.run.started_by = started_by;
             record::write(&path, &live).unwrap();
-            // What an earlier start has left says nothing of this one.
+            // A record of an earlier start means nothing for this one.
             create_private_dir(&it.instance.dir.spent()).unwrap();
             let notices = Notices::default();
             it.instance.recover_interrupted(&notices).await.unwrap();
@@ -436,14 +436,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_qemu_that_nobody_had_time_to_note_is_told_to_quit() {
+    async fn a_qemu_that_was_not_recorded_in_time_is_ended() {
         let it = CutShort::new(None, false);
         let link = it.qmp();
         let quit = answer_with("quit", move |_| {
             fs::remove_file(&link).unwrap();
             r#"{"return": {}, "id": 2}"#.to_owned()
         });
-        // The first connection only looks whether anybody is there.
+        // The first connection only tests whether there is one.
         let server = Server::start(vec![Vec::new(), monitor_opening().into_iter().chain([quit]).collect()]);
         std::os::unix::fs::symlink(server.path(), it.qmp()).unwrap();
         it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn secrets_that_the_guest_did_not_confirm_are_noted_as_such_until_it_does() {
+    async fn secrets_stay_unconfirmed_in_the_record_until_the_guest_confirms_them() {
         let logs = tempfile::tempdir().unwrap();
         let qemu = sleeper(logs.path());
         let it = CutShort::new(Some(qemu.identity()), false);
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_live_record_that_makes_no_sense_goes_and_the_data_stays() {
+    async fn an_invalid_live_record_is_removed_and_the_data_stays() {
         for damaged in ["", "{", "[1]", r#"{"schemaVersion": 1}"#] {
             let it = CutShort::new(None, false);
             let live = it.instance.dir.live();
@@ -524,7 +524,7 @@ mod tests {
         }
     }
 
-    /// Says of the machine that it was ready, and started in another container.
+    /// Records that the machine was ready, and was started in another container.
     #[cfg(target_os = "linux")]
     fn move_elsewhere(instance: &Instance) {
         let mut live: Live = record::read(&instance.dir.live()).unwrap().unwrap();
@@ -536,7 +536,7 @@ mod tests {
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn no_command_touches_what_runs_in_another_container() {
-        // A pid that means somebody else here.
+        // A pid that belongs to another process here.
         let stranger = tempfile::tempdir().unwrap();
         let stranger = sleeper(stranger.path());
         let it = CutShort::new(Some(stranger.identity()), false);
@@ -560,7 +560,7 @@ mod tests {
             assert_eq!(error.hint().as_deref(), Some("stop it where it was started"));
             assert_eq!(error.class(), Class::Failed);
         }
-        // Its files are for everybody to read.
+        // Its files can be read from everywhere.
         create_private_dir(&dir.logs()).unwrap();
         fs::write(dir.serial_log(), "booted\n").unwrap();
         instance.logs(query(Some(logs::SERIAL)), take).await.unwrap();

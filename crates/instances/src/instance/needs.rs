@@ -1,4 +1,4 @@
-//! What an instance's data stands on: that must not be removed.
+//! What an instance's data needs: that must not be removed.
 
 use vm::error::one_line;
 
@@ -7,7 +7,7 @@ use super::record::{self, Record};
 use super::state::{Fault, unknown_overlay};
 use crate::images::users::Needs;
 
-/// What the data of the instance in `dir` stands on; none where there is no data. What cannot be looked at, or makes no sense, counts as
+/// What the data of the instance in `dir` needs; none where there is no data. What cannot be read, or is invalid, counts as
 /// data.
 pub(super) fn of(dir: &InstanceDir) -> Option<Needs> {
     let record = match record::read::<Record>(&dir.record()) {

@@ -1,5 +1,5 @@
 //! Waiting until an instance is ready: every health path answers 200, before the guest reports a failure and before the
-//! deadline. That QEMU may end meanwhile is the other side of the caller's race.
+//! deadline. The caller handles the end of QEMU meanwhile.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::error::InstanceError;
 use super::health::{self, Health};
 use crate::ports::PublishedPort;
 
-/// First pause after an answer that is not healthy: what was missing is often there a moment later.
+/// First pause after an answer that is not healthy: often the next answer is healthy a moment later.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Pause between the starts of two requests to one service. A request that reaches a guest whose network is not up yet
@@ -26,7 +26,7 @@ const PACE: Duration = Duration::from_millis(150);
 /// Longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most requests to one service that are under way at once.
+/// Most requests to one service at a time.
 const IN_FLIGHT: usize = 8;
 
 /// Waits until every port with a health path is healthy. The console's new lines become details of `phase`.
@@ -56,7 +56,7 @@ pub(super) async fn wait(
     }
 }
 
-/// Asks one service until it is healthy, and notes each answer.
+/// Sends requests to one service until it is healthy, and records each answer.
 async fn healthy(port: &PublishedPort, answers: &watch::Sender<Vec<Health>>) -> Result<(), InstanceError> {
     let mut pace = tokio::time::interval(PACE);
     let mut requests = FuturesUnordered::new();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_cannot_go_on_ends_the_wait_at_once() {
+    async fn a_guest_that_cannot_continue_ends_the_wait_at_once() {
         let port = service(&[BUSY]).await;
         let console = "fine\n[    1.0] Kernel panic - not syncing: VFS\n";
         let error = waited(port, console, Duration::from_mins(10)).await.unwrap_err();

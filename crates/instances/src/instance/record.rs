@@ -31,13 +31,13 @@ pub struct Record {
     /// Architecture of the machine that was started last; none in records of older programs.
     #[serde(default)]
     pub arch: Option<Arch>,
-    /// Host ports that were chosen by flag, by their names in the manifest.
+    /// Host ports that were given by flag, by their names in the manifest.
     pub ports: BTreeMap<String, u16>,
-    /// The session whose data the overlay holds; none after a reset.
+    /// The session whose data the overlay has; none after a reset.
     pub session: Option<Session>,
 }
 
-/// What the overlay stands on.
+/// What is below the overlay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
@@ -49,10 +49,10 @@ pub struct Session {
     /// The stack's secrets in this session by their names in the manifest; none where the image's placeholders stay.
     #[serde(default)]
     pub secrets: Option<Secrets>,
-    /// Whether nobody knows that the guest has these secrets: they were sent, and no answer came.
+    /// Whether it is unknown if the guest has these secrets: they were sent, and no answer came.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unconfirmed: bool,
-    /// How many machines have been started on the overlay. Memory that was saved with another number is of another disk.
+    /// How many machines have been started on the overlay. Memory that was saved with another number does not fit the disk.
     #[serde(default)]
     pub generation: u64,
     /// When the overlay was made.
@@ -61,7 +61,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that begins now, on `image` or on a snapshot of it.
+    /// A session that starts now, on `image` or on a snapshot of it.
     pub fn new(image: ImageIdentity, snapshot: Option<String>, secrets: Option<Secrets>) -> Self {
         Self {
             image,
@@ -80,7 +80,7 @@ pub enum RecordError {
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is no file, or longer than any record.
+    /// It is not a file, or longer than any record.
     #[error("`{}` is not a valid record", path.display())]
     NoDocument {
         /// The record.
@@ -89,16 +89,16 @@ pub enum RecordError {
         #[source]
         source: io::Error,
     },
-    /// It is not what this program writes.
+    /// It does not have the format of this program.
     #[error("`{}` is not a valid record", path.display())]
     Invalid {
         /// The record.
         path: PathBuf,
-        /// Where it goes wrong.
+        /// The first error.
         #[source]
         source: serde_json::Error,
     },
-    /// A value of it cannot be right.
+    /// A value of it is invalid.
     #[error("`{}` is not a valid record", path.display())]
     Impossible {
         /// The record.
@@ -152,10 +152,10 @@ impl Checked for Record {
     }
 }
 
-/// Reads the record at `path`, or gives `None` when there is none.
+/// Reads the record at `path`; `None` when there is none.
 ///
 /// # Errors
-/// When it cannot be read, is no record, has a value that cannot be right, or is a newer program's.
+/// When it cannot be read, is not a record, has an invalid value, or was written by a newer program.
 pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<Option<T>, RecordError> {
     let bytes = match if_present(path, files::read_document(path)) {
         Ok(Some(bytes)) => bytes,
@@ -185,8 +185,8 @@ fn version(bytes: &[u8]) -> serde_json::Result<u32> {
     Ok(serde_json::from_slice::<Version>(bytes)?.schema_version)
 }
 
-/// Rewrites the record at `path` in this program's format, if an older one wrote it. One that cannot be used is left as it is, for
-/// the command that needs it to say so.
+/// Rewrites the record at `path` in this program's format, if an older one wrote it. An invalid one is left as it is, for
+/// the command that needs it to report.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// What becomes of the bytes of a record: one whose values can be right, or an error that can be shown.
+    /// Reads the bytes of a record: they give one with valid values, or an error that can be shown.
     fn withstands<T: DeserializeOwned + Checked>(path: &Path, bytes: &[u8]) -> Result<(), TestCaseError> {
         std::fs::write(path, bytes).unwrap();
         match read::<T>(path) {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_record_and_a_damaged_one_are_told_apart() {
+    fn a_newer_record_and_a_damaged_one_are_distinguished() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("instance.json");
         std::fs::write(&path, r#"{"schemaVersion": 9, "shape": "unknown"}"#).unwrap();
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_place_of_a_record_is_not_waited_for() {
+    fn a_pipe_at_the_path_of_a_record_is_not_waited_for() {
         assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::NoDocument { .. })));
     }
 
@@ -369,7 +369,7 @@ mod tests {
             }
             for text in [&bytes, &changed(serde_json::to_vec(&live(None, true)).unwrap())] {
                 withstands::<Live>(&path, text)?;
-                // What is looked for when the rest makes no sense.
+                // What is searched for when the rest is invalid.
                 let noted = Noted::read(&path);
                 prop_assert!(noted.process.is_none_or(|process| checked::process(process).is_ok()));
             }

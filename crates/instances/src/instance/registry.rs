@@ -1,4 +1,4 @@
-//! All instances of a home: which ones there are and how they are, what their data stands on, and what deleted ones have left.
+//! All instances of a home: their names and states, what their data needs, and what deleted ones have left.
 
 use base::files::{FileError, entries};
 use base::space;
@@ -25,18 +25,18 @@ pub struct Registry<'a> {
     home: &'a Home,
 }
 
-/// What can be seen of an instance without asking its machine.
+/// What is known about an instance without a request to its machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Its name.
     pub name: InstanceName,
     /// Architecture of its machine; none where no record says.
     pub arch: Option<Arch>,
-    /// The name of its [`State`]; "broken" also where that cannot be looked at.
+    /// The name of its [`State`]; "broken" also where that cannot be determined.
     pub state: &'static str,
     /// What is wrong, in words.
     pub reasons: Vec<String>,
-    /// Host ports by their names in the manifest: all of a machine that runs, and else those that were chosen by flag.
+    /// Host ports by their names in the manifest: all of a running machine, or else those that were given by flag.
     pub ports: Vec<(String, u16)>,
     /// Memory of the machine in MiB; none where there is no machine, and none is suspended.
     pub memory_mib: Option<u64>,
@@ -44,7 +44,7 @@ pub struct Summary {
     pub disk_bytes: u64,
     /// When it was first started.
     pub created_at: Option<OffsetDateTime>,
-    /// When the machine was started that runs.
+    /// When the running machine was started.
     pub started_at: Option<OffsetDateTime>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Registry<'a> {
         Ok(names.collect())
     }
 
-    /// How each of them is. One that cannot be looked at is listed with the reason.
+    /// The state of each. One whose state cannot be determined is listed with the reason.
     ///
     /// # Errors
     /// When they cannot be listed.
@@ -112,7 +112,7 @@ impl Summary {
             }
             Err(error) => ("broken", vec![one_line(&error)], None),
         };
-        // What is wrong with it the state has said already.
+        // The state has reported what is wrong with it.
         let record = record::read::<Record>(&dir.record()).ok().flatten();
         let suspension = || record::read::<Suspension>(&dir.suspension()).ok().flatten();
         Self {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_cannot_be_looked_at_does_not_hide_the_others() {
+    fn an_instance_that_cannot_be_examined_does_not_hide_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         create_private_dir(&home.instances()).unwrap();

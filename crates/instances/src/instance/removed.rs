@@ -1,4 +1,4 @@
-//! A disk that was removed while its machine runs: QEMU has it open, so that it is lost only when QEMU ends.
+//! A disk that was removed while its machine runs: QEMU has it open, so it is lost only when QEMU ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl RemovedDisk {
     /// The disk that was at `path`, which `process` still has open; `None` when it is in its place, or open nowhere.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// When it cannot be examined.
     pub(super) fn of(process: ProcessIdentity, path: &Path) -> Result<Option<Self>, FileError> {
         if present(path)? {
             return Ok(None);
@@ -46,7 +46,7 @@ impl RemovedDisk {
         Ok(Some(Self { file, path: path.to_owned() }))
     }
 
-    /// Copies it. Nobody may write to it meanwhile, nor until the copy is published.
+    /// Copies it. Nothing may write to it meanwhile, nor until the copy is published.
     ///
     /// # Errors
     /// When the copy cannot be written. Nothing is left of it then.
@@ -92,7 +92,7 @@ impl Instance {
     /// writes to goes with QEMU. `None` when the monitor cannot be reached.
     ///
     /// # Errors
-    /// When there is no room for the disk. The machine runs on then, and has lost nothing.
+    /// When there is no room for the disk. Then the machine keeps running, and has lost nothing.
     pub(super) async fn end_with_removed_disk(
         &self,
         live: &Live,
@@ -109,7 +109,7 @@ impl Instance {
                 Ok(Some(Ending::Terminated))
             }
             Err(error) => {
-                standstill::go_on(&qmp, live).await?;
+                standstill::continue_machine(&qmp, live).await?;
                 Err(error.into())
             }
         }
@@ -150,7 +150,7 @@ mod tests {
         std::fs::remove_file(&disk).unwrap();
         let removed = RemovedDisk::of(process, &disk).unwrap().expect("it is open");
 
-        // A copy that is not needed leaves nothing, and one that cannot be made says so.
+        // A copy that is not needed leaves nothing, and one that cannot be created is an error.
         drop(removed.copy().await.unwrap());
         let copy = disk.with_extension("tmp-put-back");
         assert!(!copy.exists() && !disk.exists());

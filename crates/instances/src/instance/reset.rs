@@ -9,13 +9,13 @@ use super::record::{self, Record, RecordError};
 use super::{Instance, remove};
 
 impl Instance {
-    /// Throws away everything that was written since the first start, and stops the instance for that if it runs. Its
-    /// ports stay as they were chosen. Gives whether there was anything to throw away.
+    /// Deletes everything that was written since the first start, and stops the instance for that if it runs. Its
+    /// ports stay as they were chosen. Returns whether there was anything to delete.
     ///
-    /// This is also the way out of every fault: a record that cannot be read goes too.
+    /// This also repairs every fault: a record that cannot be read is removed too.
     ///
     /// # Errors
-    /// When QEMU cannot be ended, as one that runs elsewhere, or a file cannot be removed.
+    /// When QEMU cannot be ended, for example because it runs elsewhere, or a file cannot be removed.
     pub async fn reset(&self, reporter: &dyn Reporter) -> Result<bool, InstanceError> {
         if !present(self.dir.root())? {
             return Ok(false);
@@ -36,14 +36,14 @@ impl Instance {
     pub(super) async fn end_regardless(&self) -> Result<(), InstanceError> {
         match record::read::<Live>(&self.dir.live()) {
             Ok(_) => self.clean_up().await?,
-            // It may be somebody else's, and so may the machine that it speaks of.
+            // The record may be another instance's, and so may its machine.
             Err(RecordError::File(error)) => return Err(error.into()),
             Err(_) => {
                 self.end_unknown().await?;
                 self.clear_live()?;
             }
         }
-        // Perhaps by a machine that no record speaks of any more.
+        // Perhaps by a machine that no record mentions any more.
         self.released().await
     }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use base::files::FileError;
 
-/// What a machine that has just gone on, or boots, writes until its services answer, with as much again: 4 MiB were seen.
+/// Twice of what a machine that is resumed or boots writes until its services answer: 4 MiB were measured.
 const ROOM: u64 = 8 << 20;
 
-/// Makes sure that a machine whose disk is in `dir` can write. One that cannot stands still before it is ready, and its saved memory is
+/// Makes sure that a machine whose disk is in `dir` can write. One that cannot is paused before it is ready, and its saved memory is
 /// used up by then. Quotas count as well, since room is taken for a moment, by a file without a name.
 ///
 /// # Errors
-/// When there is not as much room. A file system that cannot say so before it is written to is taken to have it.
+/// When there is not as much room. A file system that does not report it in advance counts as having it.
 pub(super) fn ensure(dir: &Path) -> Result<(), FileError> {
     match take(dir) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
@@ -26,7 +26,7 @@ fn take(dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, ROOM)?)
 }
 
-/// Knows nothing of quotas.
+/// Does not consider quotas.
 #[cfg(not(target_os = "linux"))]
 fn take(dir: &Path) -> io::Result<()> {
     let free = rustix::fs::statvfs(dir)?;
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_file_can_be_made_that_is_the_error() {
+    fn where_no_file_can_be_created_that_is_the_error() {
         let error = ensure(Path::new("/no/such/directory")).unwrap_err();
         assert!(error.to_string().starts_with("cannot take room in `/no/such/directory`"), "{error}");
     }

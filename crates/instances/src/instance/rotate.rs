@@ -19,11 +19,11 @@ use crate::secrets;
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
 impl Instance {
-    /// Gives the running instance new secrets; the ones that it had are refused from then on.
+    /// Gives the running instance new secrets; the previous ones are refused from then on.
     ///
     /// # Errors
     /// When it does not run or has the image's placeholders; and when its agent fails or does not answer. Then it may have the new
-    /// secrets or the old: that is noted, and the next rotation or start puts the noted ones in place.
+    /// secrets or the old: that is recorded, and the next rotation or start sends the recorded ones.
     pub async fn rotate(&self, reporter: &dyn Reporter) -> Result<Live, InstanceError> {
         let not_running = || InstanceError::NotRunning(self.name.clone());
         if !present(self.dir.root())? {
@@ -36,7 +36,7 @@ impl Instance {
             State::Broken(faults) => return Err(InstanceError::Broken { name: self.name.clone(), faults }),
             _ => return Err(not_running()),
         };
-        // Asked before anything is noted: without them the guest cannot be told.
+        // Before anything is recorded: without sockets the guest cannot be reached.
         self.mend_sockets(&live).await?;
         let mut renewed: Record = record::read(&self.dir.record())?.ok_or_else(not_running)?;
         let phase = Phase::start(reporter, "rotate", "Renew the secrets");
@@ -46,7 +46,7 @@ impl Instance {
         let fresh = secrets::fresh(&live.stack.secrets).map_err(InstanceError::Random)?;
         session.secrets = Some(fresh.clone());
         session.unconfirmed = true;
-        // Noted first: secrets that are noted and not in force can be renewed again, the other way round nobody knows them.
+        // Recorded first: recorded secrets that are not in force can be renewed again, but secrets in force that are not recorded are lost.
         record::write(&self.dir.record(), &renewed)?;
         let message = Message {
             name: &self.name,
@@ -58,14 +58,14 @@ impl Instance {
         let in_doubt = |cause| InstanceError::Unconfirmed { name: self.name.clone(), cause: Box::new(cause) };
         let renewed_in_guest = async { renew(&live, &message).await.map_err(in_doubt) };
         let process = live.machine.process.ok_or_else(not_running)?;
-        // The next start puts the noted ones in place.
+        // The next start sends the recorded ones.
         meanwhile::unless_gone(process, renewed_in_guest).await?.ok_or_else(not_running)?;
         self.confirm(renewed)?;
         phase.done();
         Ok(live)
     }
 
-    /// Notes that the guest has the secrets of `record`, where that was in doubt.
+    /// Records that the guest has the secrets of `record`, where that was in doubt.
     ///
     /// # Errors
     /// When the record cannot be written.

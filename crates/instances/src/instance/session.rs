@@ -1,4 +1,4 @@
-//! The session of an instance: its overlay, and the image that it stands on.
+//! The session of an instance: its overlay, and the image below it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::images;
 use crate::secrets;
 use crate::snapshot::SnapshotDir;
 
-/// The image of a start: which one it is, and what it carries.
+/// The image of a start: its identity and its boot files.
 pub(super) struct Image {
     pub(super) identity: ImageIdentity,
     pub(super) boot: BootFiles,
 }
 
 impl Instance {
-    /// The image that a start uses: the one asked for, else the one below the overlay, else the home's for `arch`.
+    /// Finds the image that a start uses: the given one, else the one below the overlay, else the home's for `arch`.
     ///
     /// # Errors
-    /// When it is missing, is none of ours, or is not the one that the overlay was made on.
+    /// When it is missing, is not an image of this project, or is not the one on which the overlay was created.
     pub(super) async fn image(
         &self,
         record: &Record,
@@ -43,7 +43,7 @@ impl Instance {
             (Some(path), _) => {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 utf8::check("--image", &path)?;
-                // One that is not there is told like the home's.
+                // A missing one is reported like the home's.
                 if present(&path)? {
                     local::image(&path, &arch.image_file()).map_err(BootFilesError::from)?
                 } else {
@@ -79,11 +79,11 @@ impl Instance {
         Ok(Image { identity, boot })
     }
 
-    /// The session of a machine that is about to be started: the one that there was, or a new one with a new overlay and, if
+    /// Prepares the session of a machine that is about to be started: the existing one, or a new one with a new overlay and, if
     /// `rotate`, secrets of its own.
     ///
     /// # Errors
-    /// When the overlay cannot be made, or there are no random bytes.
+    /// When the overlay cannot be created, or there are no random bytes.
     pub(super) async fn prepare_session(
         &self,
         session: Option<Session>,
@@ -184,7 +184,7 @@ mod tests {
         }
 
         async fn image(&self, record: &Record, asked: Option<&Path>) -> Result<Image, InstanceError> {
-            // The boot files are there already, so nothing is asked of it.
+            // The boot files are there already, so it is not used.
             let img = QemuImg::new("/no/such/qemu-img");
             self.instance.image(record, asked, Arch::Amd64, &img).await
         }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_image_is_found_in_a_directory_of_artifacts_and_a_web_page_is_none() {
+    async fn an_image_is_found_in_a_directory_of_artifacts_and_no_web_page_is_used() {
         let it = Fabricated::new();
         let artifacts = it.home.path().join("artifacts");
         let file = artifacts.join("qemu-emulator-amd64").join(Arch::Amd64.image_file());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_overlay_that_no_record_knows_is_neither_used_nor_thrown_away() {
+    async fn an_overlay_that_no_record_knows_is_neither_used_nor_deleted() {
         let it = Fabricated::new();
         create_private_dir(it.instance.dir.root()).unwrap();
         std::fs::write(it.instance.dir.overlay(), "data").unwrap();

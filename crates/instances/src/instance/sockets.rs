@@ -1,5 +1,5 @@
-//! The sockets of a machine that runs. The monitor's is in the instance's directory where that takes one. Those of the agents are
-//! where the paths are short, in a directory that a person, or whoever tidies up there, may remove. QEMU makes them again when it is
+//! The sockets of a running machine. The monitor's is in the instance's directory if its file system supports sockets. Those of the agents are
+//! where the paths are short, in a directory that a person or a clean-up program may remove. QEMU creates them again when it is
 //! asked to through its monitor.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::live::Live;
 const MONITOR_LIMIT: Duration = Duration::from_secs(2);
 
 impl Instance {
-    /// Has the sockets made again that are not there any more. A machine that stands still has to go on first.
+    /// Makes QEMU create missing sockets again. A paused machine has to be continued first.
     ///
     /// # Errors
     /// When the monitor's is among them, does not answer, or QEMU cannot make the others; and when they are not seen from here even then.
@@ -31,7 +31,7 @@ impl Instance {
             return Ok(());
         }
         let qmp = Qmp::reach(&live.machine.qmp, MONITOR_LIMIT).await?;
-        // Looked at again: another command may have had it done while this one waited for the monitor.
+        // Examined again: another command may have done it while this one waited for the monitor.
         let again: Vec<_> = lost(live).collect();
         for (port, path) in again {
             let number = live.machine.fingerprint.topology.ports.iter().position(|name| name == port);
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    /// One change of a back end as QEMU does it, in its order: a new socket is there before the old one is removed.
+    /// One change of a back end in the order in which QEMU does it: the new socket exists before the old one is removed.
     fn change(id: u64, seen: &Arc<Mutex<Vec<Value>>>) -> Step {
         let seen = Arc::clone(seen);
         answer_with("chardev-change", move |command| {
@@ -124,7 +124,7 @@ mod tests {
         let _monitor = it.monitor((2..6).map(|id| change(id, &seen)).collect());
         it.mend().await.unwrap();
         assert!(it.live.machine.qga.exists() && it.live.machine.agent.exists());
-        // Nothing is missing any more, so that nobody is asked.
+        // Nothing is missing any more, so QEMU is not asked.
         it.mend().await.unwrap();
         let seen = seen.lock().unwrap();
         let steps: Vec<_> = seen
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_is_there_is_left_to_whoever_uses_it() {
+    async fn a_socket_that_exists_is_left_to_its_users() {
         let it = Case::new().knows_ports();
         runtime::restore(it.live.machine.qga.parent().unwrap()).unwrap();
         fs::write(&it.live.machine.qga, "").unwrap();
@@ -164,9 +164,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sockets_that_are_made_where_they_cannot_be_seen_from_are_still_missing() {
+    async fn sockets_that_are_created_where_they_are_not_visible_are_still_missing() {
         let it = Case::new().knows_ports();
-        // As in another mount namespace than this one.
+        // As in another mount namespace.
         let nowhere =
             |id| answer_with("chardev-change", move |_| format!(r#"{{"return": {{}}, "id": {id}}}"#));
         let _monitor = it.monitor((2..6).map(nowhere).collect());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_qemu_refuses_is_told_in_its_words() {
+    async fn what_qemu_refuses_is_reported_in_its_words() {
         let it = Case::new().knows_ports();
         let refusal = r#"{"error": {"class": "GenericError", "desc": "no hotswap"}, "id": 2}"#;
         let _monitor = it.monitor(vec![answer_with("chardev-change", |_| refusal.to_owned())]);

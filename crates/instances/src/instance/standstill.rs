@@ -1,4 +1,4 @@
-//! A machine that stands still though QEMU runs: why, and how it goes on.
+//! A machine that is paused though QEMU runs: why, and how it continues.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,20 +20,20 @@ const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 /// How long QEMU may take to give up saving.
 pub(super) const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long it may take when all that is wanted is a reason.
+/// How long it may take when only the reason is needed.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the agent may take to set the clock, on hardware acceleration.
 const AGENT_LIMIT: Duration = Duration::from_secs(1);
 
-/// Why a machine stands still.
+/// Why a machine is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standstill {
-    /// The command that was suspending it is gone, or is still at it.
+    /// The command that was suspending it has ended, or is still running.
     CutShort,
-    /// QEMU has stopped it, because there is no room for its disk. A quota may say so too: that of XFS does, and that of Btrfs at times.
+    /// QEMU has paused it, because there is no room for its disk. A quota may be the cause too: that of XFS, and sometimes that of Btrfs.
     DiskFull,
-    /// QEMU has stopped it, because its disk could not be read or written.
+    /// QEMU has paused it, because its disk could not be read or written.
     DiskFails,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Standstill {
 }
 
 impl Standstill {
-    /// Why the machine of this monitor stands still, if it does.
+    /// Why the machine of this monitor is paused, if it is.
     pub(super) async fn of(qmp: &Qmp) -> Result<Option<Self>, QmpError> {
         Ok(match qmp.status().await? {
             RunState::paused | RunState::finish_migrate | RunState::postmigrate => Some(Self::CutShort),
@@ -63,13 +63,13 @@ impl Standstill {
         })
     }
 
-    /// Why the machine of `live` stands still. `None` also when its monitor does not tell, as while another command talks to it.
+    /// Why the machine of `live` is paused. `None` also when its monitor does not answer, as while another command uses it.
     pub async fn look(live: &Live) -> Option<Self> {
         Self::of(&Qmp::reach(&live.machine.qmp, LOOK_LIMIT).await.ok()?).await.ok()?
     }
 }
 
-/// A machine that was just let go on.
+/// A machine that was just continued.
 pub(super) struct Released {
     /// Keeps the connection.
     _qmp: Qmp,
@@ -77,14 +77,14 @@ pub(super) struct Released {
 }
 
 impl Released {
-    /// Waits until QEMU stops it again because the host's disk fails, and gives that as an error. Never ends while all is well.
+    /// Waits until QEMU pauses it again because the host's disk fails, and returns that as an error. Never ends while all is well.
     pub(super) async fn fails(&mut self) -> InstanceError {
         disk_error(&mut self.events).await
     }
 }
 
 impl Instance {
-    /// Lets a machine go on that stands still: a suspension has stopped it whose command was killed, or QEMU has, because the host's
+    /// Continues a paused machine: the command that was suspending it was killed, or QEMU has paused it because the host's
     /// disk failed.
     pub(super) async fn unpause(
         &self,
@@ -95,21 +95,21 @@ impl Instance {
         let Some(because) = Standstill::of(&qmp).await? else { return Ok(None) };
         reporter.report(&Report::Notice(&format!("`{}` is paused ({because}): continuing", self.name())));
         qmp.cancel_save(CANCEL_LIMIT).await?;
-        // What was saved of it is of a machine that has gone on, and as large as its memory.
+        // The saved state of a machine that continues is invalid, and as large as its memory.
         suspension::forget(&self.dir)?;
         let events = qmp.events();
-        go_on(&qmp, live).await?;
+        continue_machine(&qmp, live).await?;
         Ok(Some(Released { _qmp: qmp, events }))
     }
 }
 
-/// Lets the virtual CPUs run and has the guest's clock set, which has not noticed how long they did not. The time is the first that
-/// the guest is told; and it is told once more when it has woken up, since waking takes time. A guest that does not answer is what
-/// health is for.
+/// Lets the virtual CPUs run and sets the guest's clock, which has not noticed how long they were paused. The time is the first message
+/// to the guest; and it is sent once more when the guest has woken up, since waking takes time. A guest that does not answer is reported
+/// by the health checks.
 ///
 /// # Errors
-/// When QEMU refuses, is gone, or stops the machine again because the host's disk still fails.
-pub(super) async fn go_on(qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
+/// When QEMU refuses, has ended, or pauses the machine again because the host's disk still fails.
+pub(super) async fn continue_machine(qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
     let limit = AGENT_LIMIT * live.topology().accelerator.patience();
     let set_clock = async || {
         let mut agent = Agent::reach(&live.machine.agent, limit).await?;
@@ -117,16 +117,16 @@ pub(super) async fn go_on(qmp: &Qmp, live: &Live) -> Result<(), InstanceError> {
         agent.call(Command::Clock { time: agent::now() }, limit).await
     };
     let mut events = qmp.events();
-    let told = async {
+    let clock_set = async {
         let _ = set_clock().await;
         Ok(())
     };
-    let (told, gone_on) = tokio::join!(unless_disk_fails(&mut events, told), qmp.cont());
-    gone_on?;
-    told
+    let (clock_set, continued) = tokio::join!(unless_disk_fails(&mut events, clock_set), qmp.cont());
+    continued?;
+    clock_set
 }
 
-/// Waits until QEMU stops the machine because the host's disk fails. Never ends while all is well.
+/// Waits until QEMU pauses the machine because the host's disk fails. Never ends while all is well.
 pub(super) async fn disk_error(events: &mut Events) -> InstanceError {
     while let Some(event) = events.next().await {
         if let Some(reason) = disk_failure(&event) {
@@ -136,7 +136,7 @@ pub(super) async fn disk_error(events: &mut Events) -> InstanceError {
     std::future::pending().await
 }
 
-/// Why the machine stands still, if `event` says that it does because of a disk.
+/// Why the disk fails, if `event` reports that the machine is paused because of it.
 pub(super) fn disk_failure(event: &Event) -> Option<String> {
     match event {
         Event::BLOCK_IO_ERROR { data, .. } if data.action == BlockErrorAction::stop => {
@@ -146,7 +146,7 @@ pub(super) fn disk_failure(event: &Event) -> Option<String> {
     }
 }
 
-/// Runs `work` unless QEMU stops the machine first because the host's disk fails.
+/// Runs `work` unless QEMU pauses the machine first because the host's disk fails.
 pub(super) async fn unless_disk_fails<T>(
     events: &mut Events,
     work: impl Future<Output = Result<T, InstanceError>>,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_its_disk_has_stopped_says_whether_the_hosts_is_full() {
+    async fn a_machine_paused_by_its_disk_reports_whether_the_hosts_is_full() {
         for (io_status, expected) in [("nospace", Standstill::DiskFull), ("failed", Standstill::DiskFails)] {
             let text = block(io_status);
             let block = fake_monitor::answer_with("query-block", move |_| text);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_runs_does_not_stand_still_and_one_that_is_paused_does() {
+    async fn a_running_machine_is_distinguished_from_a_paused_one() {
         let (_server, qmp) = connected(vec![status("running")]).await;
         assert_eq!(Standstill::of(&qmp).await.unwrap(), None);
         let (_server, qmp) = connected(vec![status("paused")]).await;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_disk_that_stops_the_machine_ends_the_wait_for_it() {
+    async fn a_disk_that_pauses_the_machine_ends_the_wait_for_it() {
         let event = |action: &str, reason: &str| {
             say(&format!(
                 r#"{{"event": "BLOCK_IO_ERROR", "data": {{"device": "", "qom-path": "/machine/x", "node-name": "root", "operation": "write", "action": "{action}", "nospace": false, "reason": "{reason}"}}, "timestamp": {{"seconds": 1, "microseconds": 2}}}}"#

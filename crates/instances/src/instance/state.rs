@@ -1,4 +1,4 @@
-//! What state an instance is in: looked at, never assumed.
+//! The state of an instance, always determined from its files and processes.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -23,22 +23,22 @@ pub enum State {
     Absent,
     /// It can be started.
     Stopped(Record),
-    /// It can be started, and its memory was kept when it was stopped. Whether that still fits is for a start to tell.
+    /// It can be started, and its memory was kept when it was stopped. A start finds out whether that still fits.
     Suspended(Record),
     /// A command is starting it right now.
     Starting(Live),
-    /// QEMU has ended, and the command that made it end is tidying up.
+    /// QEMU has ended, and the command that ended it is cleaning up.
     Stopping(Live),
-    /// QEMU runs; whether the services do is for [`super::health`] to tell.
+    /// QEMU runs; [`super::health`] finds out whether the services do.
     Running(Live),
-    /// A machine runs on its disk, or may, that cannot be seen from here.
+    /// A machine that is not visible from here runs on its disk, or may.
     Elsewhere(Elsewhere),
     /// Something is not as a command left it.
     Broken(Vec<Fault>),
 }
 
 impl State {
-    /// What it is called, for people and for programs.
+    /// Its name, for people and for programs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -56,7 +56,7 @@ impl State {
 /// What is wrong with a broken instance.
 #[derive(Debug)]
 pub enum Fault {
-    /// QEMU ended without being told to, or was killed.
+    /// QEMU ended without a command, or was killed.
     Died {
         /// The process that is gone.
         process: ProcessIdentity,
@@ -66,16 +66,16 @@ pub enum Fault {
         /// The process, which is the original's.
         process: ProcessIdentity,
     },
-    /// The command that was starting it is gone.
+    /// The command that was starting it has ended.
     StartCutShort {
         /// QEMU, if it was started and still runs.
         process: Option<ProcessIdentity>,
     },
     /// A record cannot be used.
     Record(RecordError),
-    /// The live record makes no sense. All that is in it is of what runs now.
+    /// The live record is invalid. It contains nothing but what runs now.
     Live(RecordError),
-    /// There is an overlay, and nothing says what it stands on.
+    /// There is an overlay, and no record of what is below it.
     UnknownOverlay(PathBuf),
     /// There should be an overlay, and there is none.
     NoOverlay(PathBuf),
@@ -87,12 +87,12 @@ pub enum Fault {
     NoImage(PathBuf),
     /// The snapshot's disk between the image and the overlay is gone.
     NoSnapshot(PathBuf),
-    /// The image below the overlay has another size than when the overlay was made.
+    /// The image below the overlay has another size than when the overlay was created.
     ImageChanged(PathBuf),
 }
 
 impl Fault {
-    /// Whether the next start puts it right without losing anything that was on the disk.
+    /// Whether the next start repairs it without losing anything that was on the disk.
     pub fn heals(&self) -> bool {
         matches!(self, Self::Died { .. } | Self::Copied { .. } | Self::StartCutShort { .. } | Self::Live(_))
     }
@@ -145,30 +145,30 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why the state cannot be told.
+/// Why the state cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// A file cannot be looked at.
+    /// A file cannot be examined.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The operating system does not tell whether QEMU runs.
+    /// The operating system does not report whether QEMU runs.
     #[error(transparent)]
     Process(#[from] VmProcessError),
 }
 
-/// Whose view it is.
+/// Who determines the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Viewer {
-    /// Holds the instance's lock, so nobody else can be starting it.
+    /// Holds the instance's lock, so no other command can be starting it.
     Holder,
-    /// Does not.
+    /// Does not hold it.
     Bystander,
 }
 
-/// Looks at the instance in `dir`.
+/// Determines the state of the instance in `dir`.
 ///
 /// # Errors
-/// When a file or a process cannot be looked at. What is merely wrong with them is a [`Fault`].
+/// When a file or a process cannot be examined. What is wrong with them is a [`Fault`].
 pub fn inspect(dir: &InstanceDir, viewer: Viewer) -> Result<State, InspectError> {
     match record::read::<Live>(&dir.live()) {
         Ok(Some(live)) => inspect_live(dir, live, viewer),
@@ -186,7 +186,7 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     if live.run.ready.is_some() && alive.is_some() {
         return Ok(State::Running(live));
     }
-    // Half-made is what another command is working on, and broken what nobody does.
+    // Unfinished and locked: another command is working on it. Unfinished and unlocked: it is broken.
     let worked_on = viewer == Viewer::Bystander && FileLock::try_acquire(dir.lock())?.is_none();
     Ok(match (worked_on, live.run.ready.is_some(), live.machine.process) {
         (true, false, _) => State::Starting(live),
@@ -200,7 +200,7 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     })
 }
 
-/// Whether somebody has the disk open of whom no record speaks.
+/// Whether a process that is not in a record has the disk open.
 fn is_in_use(dir: &InstanceDir) -> Result<bool, FileError> {
     let disk = dir.overlay();
     disk_lock::is_held(&disk).map_err(FileError::of("look at", &disk))
@@ -223,7 +223,7 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
         match metadata_of_overlay(dir)? {
             None => faults.push(Fault::NoOverlay(dir.overlay())),
             Some(data) if !data.is_file() => faults.push(Fault::OtherOverlay(dir.overlay())),
-            // QEMU would read zeroes behind the end.
+            // QEMU would read zeroes after the end.
             Some(data) if data.len() < size_when_suspended(dir) => {
                 faults.push(Fault::CutOverlay(dir.overlay()));
             }
@@ -251,13 +251,13 @@ fn inspect_disk(dir: &InstanceDir) -> Result<State, InspectError> {
 /// The overlay of an instance in whose record there is no session, if there is one all the same.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// When it cannot be examined.
 pub(super) fn unknown_overlay(dir: &InstanceDir) -> Result<Option<PathBuf>, FileError> {
     let overlay = dir.overlay();
     Ok(present(&overlay)?.then_some(overlay))
 }
 
-/// What the overlay is; `None` when it is gone, which one behind a link that leads nowhere is not.
+/// The metadata of the overlay; `None` when it is gone. One behind a broken link does not count as gone.
 fn metadata_of_overlay(dir: &InstanceDir) -> Result<Option<Metadata>, FileError> {
     let overlay = dir.overlay();
     if_present(&overlay, std::fs::metadata(&overlay)).map_err(FileError::of("look at", &overlay))
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_without_a_record_is_no_instance() {
+    fn a_directory_without_a_record_is_not_an_instance() {
         let it = fabricated();
         assert!(matches!(it.state(), State::Absent));
         std::fs::remove_dir(it.dir.root()).unwrap();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_what_runs_does_not_run_and_says_so() {
+    fn a_copy_of_what_runs_does_not_run_and_is_reported() {
         let it = fabricated();
         std::fs::write(it.dir.overlay(), "").unwrap();
         let mut copied = live(Some(myself()), true);
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_under_way_only_while_somebody_holds_the_lock() {
+    fn a_start_is_in_progress_only_while_the_lock_is_held() {
         let it = fabricated().with_live(Some(myself()), false);
         let lock = FileLock::try_acquire(it.dir.lock()).unwrap();
         assert!(matches!(it.state(), State::Starting(_)));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_under_way_while_somebody_holds_the_lock() {
+    fn a_stop_is_in_progress_while_the_lock_is_held() {
         let gone = ProcessIdentity { started: myself().started + 1, ..myself() };
         let it = fabricated().with_live(Some(gone), true);
         let _lock = FileLock::try_acquire(it.dir.lock()).unwrap();
@@ -410,13 +410,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_at_is_an_error_and_nothing_that_is_gone() {
+    fn what_cannot_be_examined_is_an_error_and_not_missing() {
         let refused = |file: fn(&InstanceDir) -> PathBuf| {
             let it = fabricated();
             let it = it.with_session("/image".into());
             let file = file(&it.dir);
             let _ = std::fs::remove_file(&file);
-            // Root may look everywhere; a link to itself leads nowhere for everybody.
+            // Root may read everything; a link to itself is an error for every user.
             std::os::unix::fs::symlink(&file, &file).unwrap();
             assert!(
                 matches!(inspect(&it.dir, Viewer::Bystander), Err(InspectError::File(_))),
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn what_a_link_leads_to_that_is_not_mounted_is_neither_absent_nor_gone() {
-        let told = |link: fn(&InstanceDir) -> PathBuf| {
+        let reported = |link: fn(&InstanceDir) -> PathBuf| {
             let it = fabricated().with_session("/image".into());
             let link = link(&it.dir);
             let _ = std::fs::remove_file(&link);
@@ -443,11 +443,11 @@ mod tests {
             assert!(error.source.to_string().ends_with("is a link to `/no/such/disk`, which is not there"));
             assert!(error.advice().is_some());
         };
-        told(|dir| dir.home().instances());
-        told(|dir| dir.root().to_owned());
-        told(InstanceDir::record);
-        told(InstanceDir::live);
-        told(InstanceDir::overlay);
+        reported(|dir| dir.home().instances());
+        reported(|dir| dir.root().to_owned());
+        reported(InstanceDir::record);
+        reported(InstanceDir::live);
+        reported(InstanceDir::overlay);
     }
 
     #[test]
@@ -458,8 +458,8 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")] // Elsewhere a pipe is made in another way.
-    fn a_pipe_in_the_place_of_a_disk_is_a_fault_and_not_waited_for() {
+    #[cfg(target_os = "linux")] // Elsewhere a pipe is created in another way.
+    fn a_pipe_instead_of_a_disk_is_a_fault_and_not_waited_for() {
         let it = fabricated().with_session("/image".into());
         rustix::fs::mknodat(
             rustix::fs::CWD,

@@ -24,7 +24,7 @@ use super::{Instance, meanwhile};
 pub(super) struct Limits {
     /// The power button's effect, before the guest agent is asked too.
     pub(super) button: Duration,
-    /// The guest agent's sign of life.
+    /// The guest agent's first answer.
     pub(super) agent: Duration,
     /// The monitor's greeting.
     pub(super) monitor: Duration,
@@ -47,7 +47,7 @@ impl Limits {
     }
 }
 
-/// A QEMU that is to end.
+/// A QEMU that has to end.
 pub(super) struct Ladder<'a> {
     pub(super) process: ProcessIdentity,
     pub(super) qmp: &'a Path,
@@ -56,7 +56,7 @@ pub(super) struct Ladder<'a> {
 }
 
 impl Ladder<'_> {
-    /// Takes one step after the other until the process is gone, and gives the last one.
+    /// Takes one step after the other until the process has ended, and returns the last one.
     pub(super) async fn descend(&self, reporter: &dyn Reporter) -> Result<Ending, VmProcessError> {
         if !self.process.is_alive()? {
             return Ok(Ending::WasGone);
@@ -85,9 +85,9 @@ impl Ladder<'_> {
         Ok(Ending::Killed)
     }
 
-    /// Presses the power button, and asks the guest agent too when that shows no effect: a guest that is still booting, or
-    /// has lost its button's daemon, may heed only one of them. Returns when the process is gone, nobody can be asked, or the host's disk
-    /// keeps the guest from it.
+    /// Presses the power button, and asks the guest agent too when that has no effect: a guest that is still booting, or
+    /// has lost its button's daemon, may react to only one of them. Returns when the process has ended, neither can be used, or the host's disk
+    /// prevents it.
     async fn power_off(&self, witness: &mut Witness<'_>) -> Result<(), String> {
         let pressed = witness.press_button(self.limits.monitor).await;
         if pressed.is_ok() && self.process.gone(self.limits.button).await.is_ok() {
@@ -116,23 +116,23 @@ impl Ladder<'_> {
         }
     }
 
-    /// Waits for as long as the caller's deadline lets it.
+    /// Waits until the caller's deadline.
     async fn gone(&self) -> Result<(), String> {
         self.process.gone(self.limits.power_off).await.map_err(|error| error.to_string())
     }
 }
 
-/// How an instance is to be stopped.
+/// How to stop an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// So that the next start goes on where it was; powered off where that cannot be done, which is told.
+    /// By suspending it, so that the next start resumes it; powered off if that fails, which is reported.
     Suspend,
     /// By the guest's own shutdown.
     PowerOff,
 }
 
 impl Instance {
-    /// Stops the instance and proves that nothing of it runs any more. Its data stays.
+    /// Stops the instance and verifies that nothing of it runs any more. Its data stays.
     ///
     /// # Errors
     /// When QEMU outlives even SIGKILL, or the instance's files cannot be read or removed.
@@ -165,7 +165,7 @@ impl Instance {
                 self.recover(&faults, reporter).await?;
                 Ending::WasGone
             }
-            // Whether it runs cannot be told.
+            // It is unknown whether it runs.
             State::Broken(faults) if present(&self.dir.live()).unwrap_or(true) => {
                 return Err(InstanceError::Broken { name: self.name.clone(), faults });
             }
@@ -174,7 +174,7 @@ impl Instance {
         Ok(ended(ending))
     }
 
-    /// Suspends the machine, or says why it cannot be. Gives how it ended, if it has.
+    /// Suspends the machine, or reports why it cannot be suspended. Returns how it ended, if it has.
     async fn suspended(
         &self,
         live: &Live,
@@ -189,7 +189,7 @@ impl Instance {
             self.sync(live, reporter).await;
             return Ok(None);
         }
-        // A limit of this shell's is no reason to give the memory up.
+        // A limit of this shell must not cause the loss of the memory.
         limits::file_size("the machine's memory", live.topology().memory_mib << 20)?;
         let phase = Phase::start(reporter, "suspend", "Suspend");
         let Err(error) = self.suspend(live, process, reporter).await else {
@@ -218,7 +218,7 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<Ending, InstanceError> {
         let removed = RemovedDisk::of(process, &self.dir.overlay())?;
-        // A guest that stands still heeds no button. If it cannot be let go on, or reached, the ladder says why.
+        // A paused guest does not react to the button. If it cannot be continued, or reached, the ladder reports why.
         let reachable = async {
             let _released = self.unpause(live, reporter).await?;
             self.mend_sockets(live).await
@@ -277,7 +277,7 @@ mod tests {
     }
 
     impl Victim {
-        /// A process in place of QEMU; `ready` appears in the log once its traps are set.
+        /// A process instead of QEMU; `ready` appears in the log once its traps are set.
         async fn new(script: &str) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let log = dir.path().join("log");
@@ -290,17 +290,17 @@ mod tests {
             Self { dir, launched }
         }
 
-        /// Nobody listens there, unless a test puts a link.
+        /// Nothing listens there, unless a test creates a link.
         fn qga(&self) -> PathBuf {
             self.dir.path().join("qga")
         }
 
-        /// Nobody listens there, unless a test puts a link.
+        /// Nothing listens there, unless a test creates a link.
         fn qmp(&self) -> PathBuf {
             self.dir.path().join("qmp")
         }
 
-        /// How it ends when QEMU answers the button with a SHUTDOWN event of `data`, removes its socket if it is `tidy`, and is gone.
+        /// How it ends when QEMU answers the button with a SHUTDOWN event of `data`, removes its socket if it is `tidy`, and ends.
         async fn pressed(&self, tidy: bool, data: &'static str) -> (Ending, Vec<String>) {
             let process = self.launched.identity();
             let socket = self.qmp();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_qemu_that_crashes_after_the_guest_has_powered_off_is_told_as_such() {
+    async fn a_qemu_that_crashes_after_the_guest_has_powered_off_is_reported() {
         let victim = Victim::new(":").await;
         let (ending, said) = victim.pressed(false, r#"{"guest": true, "reason": "guest-shutdown"}"#).await;
         assert_eq!(ending, Ending::Crashed);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_qemu_that_somebody_else_ends_has_not_powered_off() {
+    async fn a_qemu_that_another_program_ends_has_not_powered_off() {
         let victim = Victim::new(":").await;
         let (ending, said) = victim.pressed(true, r#"{"guest": false, "reason": "host-signal"}"#).await;
         assert_eq!(ending, Ending::Terminated);
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_stands_still_because_of_its_disk_is_not_waited_for() {
+    async fn a_guest_that_is_paused_because_of_its_disk_is_not_waited_for() {
         let victim = Victim::new(":").await;
         let button = answer("system_powerdown", r#"{"return": {}, "id": 2}"#);
         let status =
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_cannot_be_asked_is_terminated_and_the_reason_is_said() {
+    async fn a_guest_that_cannot_be_asked_is_terminated_and_the_reason_reported() {
         let victim = Victim::new(":").await;
         let limits = Limits { monitor: Duration::from_millis(50), ..QUICK };
         let (ending, said) = victim.descend(&victim.qmp(), limits).await;

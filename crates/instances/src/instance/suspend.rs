@@ -28,7 +28,7 @@ use crate::saved::save::Way;
 const SAVE_LIMIT: Duration = Duration::from_mins(1);
 
 impl Instance {
-    /// Keeps the running machine's memory and devices, and ends QEMU. The machine goes on if that fails.
+    /// Keeps the running machine's memory and devices, and ends QEMU. The machine keeps running if that fails.
     ///
     /// # Errors
     /// When the state cannot be saved. Nothing is left of it then, and the machine runs.
@@ -57,14 +57,14 @@ impl Instance {
         match saved.await {
             Ok((state, copy)) => {
                 let ended = async {
-                    // What QEMU has open goes with it.
+                    // What QEMU has open is lost with it.
                     copy.map_or(Ok(()), |copy| self.put_back(copy, reporter))?;
                     end_held(&qmp, process).await?;
                     self.note_suspension(live, at, state)
                 };
                 let ended = ended.await;
                 if ended.is_err() {
-                    // Nothing names it, so that it would only take space.
+                    // No record names it, so it would only take space.
                     suspension::forget(&self.dir)?;
                 }
                 ended
@@ -72,8 +72,8 @@ impl Instance {
             Err(error) => {
                 qmp.cancel_save(CANCEL_LIMIT).await?;
                 suspension::forget(&self.dir)?;
-                match standstill::go_on(&qmp, live).await {
-                    // Perhaps for the same reason; what was to be done is the better error.
+                match standstill::continue_machine(&qmp, live).await {
+                    // Perhaps for the same reason; the first error is the better one.
                     Ok(()) | Err(InstanceError::DiskFails { .. }) => Err(error),
                     Err(error) => Err(error),
                 }
@@ -90,7 +90,7 @@ impl Instance {
         Ok(SavedState { strategy, fingerprint: live.machine.fingerprint.clone(), files })
     }
 
-    /// Says that the machine is suspended. QEMU must have ended: only then is the overlay what it will be.
+    /// Records that the machine is suspended. QEMU must have ended: only then is the overlay final.
     fn note_suspension(
         &self,
         live: &Live,
@@ -115,7 +115,7 @@ impl Instance {
     }
 }
 
-/// The better way to save the state that is possible. A host may refuse that a process looks at another one's memory.
+/// The best possible way to save the state. A host may refuse that a process reads the memory of another one.
 fn way(live: &Live, process: ProcessIdentity) -> Result<Way, InstanceError> {
     match live.machine.memory.map(|held| StoppedMemory::of(process, held)) {
         Some(Ok(memory)) => Ok(Way::Read(memory)),

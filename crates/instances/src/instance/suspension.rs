@@ -1,8 +1,8 @@
-//! A suspended machine: memory and devices on one side, the overlay on the other, good together only.
+//! A suspended machine: memory and devices on one side, the overlay on the other, valid together only.
 //!
-//! The overlay is the user's data, and it wins: memory that was saved beside another state of it is dropped. Each launch of a
-//! machine raises the session's generation, and the record of a suspension is removed before its machine goes on, so that
-//! no memory is ever brought back twice, or after the disk has moved on.
+//! The overlay is the user's data, and it has priority: memory that was saved with another state of it is dropped. Each launch of a
+//! machine raises the session's generation, and the record of a suspension is removed before its machine is resumed, so that
+//! no memory is ever loaded twice, or after the disk has changed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl Checked for Suspension {
     }
 }
 
-/// Whether a suspended machine can go on.
+/// Whether a suspended machine can be resumed.
 #[derive(Debug)]
 pub(super) enum Goes {
     /// There is none.
@@ -64,10 +64,10 @@ pub(super) enum Goes {
 
 impl Suspension {
     /// The suspended machine of the instance in `dir`, if the overlay, the session and its own files are as it left them. A record
-    /// that makes no sense is no reason to refuse the data.
+    /// that is invalid does not prevent the use of the data.
     ///
     /// # Errors
-    /// When a file cannot be looked at, or a newer program wrote the record. It may be good, so that nothing is dropped for that.
+    /// When a file cannot be examined, or a newer program wrote the record. It may be valid, so nothing is dropped for that.
     pub(super) fn of(dir: &InstanceDir, session: &Session) -> Result<Goes, RecordError> {
         match record::read::<Self>(&dir.suspension()) {
             Ok(None) => Ok(Goes::Nowhere),
@@ -111,7 +111,7 @@ impl Suspension {
     }
 }
 
-/// Forgets the suspended machine: its record first, so that what is left of it is never taken for one.
+/// Removes the suspended machine: its record first, so that what is left of it is never taken for one.
 ///
 /// # Errors
 /// When a file cannot be removed.
@@ -120,7 +120,7 @@ pub(super) fn forget(dir: &InstanceDir) -> Result<(), FileError> {
     dir.state_files().all().try_for_each(|file| remove(file).map(drop))
 }
 
-/// Puts the files of a suspended machine aside that has gone on. To remove so much memory takes longer than a start may.
+/// Moves the files of a suspended machine away that has been resumed. Removing so much memory takes longer than a start may.
 ///
 /// # Errors
 /// When one cannot be moved.
@@ -142,7 +142,7 @@ pub(super) fn put_aside(dir: &InstanceDir) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes sure that the suspended machine cannot go on a second time.
+/// Makes sure that the suspended machine cannot be resumed a second time.
 ///
 /// # Errors
 /// When its record cannot be removed.
@@ -159,7 +159,7 @@ pub(super) fn consume(dir: &InstanceDir) -> Result<(), FileError> {
 mod tests {
     use super::*;
 
-    /// As the last program wrote it that did not know saved states as such.
+    /// The record as the last version without the type of saved states wrote it.
     const DOCUMENT: &str = include_str!("fixtures/suspended-schema-1.json");
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who has a port: the answer that saves a person the search.
+//! The process that has a port, so that a person need not search for it.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Owner {
         /// Its name, as the operating system shows it.
         name: String,
     },
-    /// Another user's process, one in another namespace, or one that does not listen: the operating system does not tell.
+    /// Another user's process, one in another namespace, or one that does not listen: the operating system does not report it.
     Hidden,
 }
 

@@ -1,4 +1,4 @@
-//! The files that memory and devices of a machine are kept in.
+//! The files with the memory and the devices of a machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl StateFiles {
         always.into_iter().chain(&self.packed).map(PathBuf::as_path)
     }
 
-    /// Makes the files that are kept read-only, and notes what each is. `memory` is what identifies a copy of the memory, which takes
+    /// Makes the files that are kept read-only, and records their identities. `memory` is what identifies a copy of the memory, which takes
     /// long to read.
     ///
     /// # Errors

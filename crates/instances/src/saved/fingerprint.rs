@@ -48,7 +48,7 @@ impl HostIdentity {
     /// What a guest on `accelerator` sees of this machine.
     fn below(accelerator: Accelerator) -> Option<Self> {
         match accelerator {
-            // Every instruction is QEMU's own doing.
+            // QEMU executes every instruction itself.
             Accelerator::Tcg => None,
             Accelerator::Kvm | Accelerator::Hvf => {
                 Some(Self { kernel: host_kernel(), cpu: host_cpu::identity() })
@@ -65,7 +65,7 @@ impl Fingerprint {
         Self { image, qemu, topology, host }
     }
 
-    /// Every field in which `now` is another than this one, by name, with both values.
+    /// Lists every field in which `now` differs from this one, by name, with both values.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let value =
             |fingerprint| serde_json::to_value(fingerprint).expect("a fingerprint serialises to JSON");
@@ -75,7 +75,7 @@ impl Fingerprint {
     }
 }
 
-/// Digits of a digest that tell it from others to a person.
+/// Digits of a digest by which a person can distinguish it.
 const SHOWN_DIGITS: usize = 12;
 
 fn compare(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
@@ -105,7 +105,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A fingerprint of no real machine.
+    /// A fingerprint of an invented machine.
     pub(crate) fn sample() -> Fingerprint {
         let topology = Topology {
             layout: vm::machine::LAYOUT,

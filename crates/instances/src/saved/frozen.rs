@@ -1,4 +1,4 @@
-//! Files that must not change: what each was when it was frozen, and whether it is that still.
+//! Files that must not change: the identity of each when it was frozen, and whether it is still the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,21 +26,21 @@ pub struct Frozen {
     pub pages: Option<Sha256>,
 }
 
-/// By what a file that has been copied can be told from a damaged one.
+/// What distinguishes a copy of a file from a damaged file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// By its time of change only.
+    /// Its time of change only.
     Time,
-    /// By all that is in it.
+    /// All of its content.
     Content,
-    /// By its pages that are not all zeroes.
+    /// Its pages that are not all zeroes.
     Pages,
 }
 
-/// How a file was found to be the same.
+/// How a file was identified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// It has not been touched.
+    /// It is unchanged.
     Untouched,
     /// It is a copy, with this stamp.
     Copied(Stamp),
@@ -65,18 +65,18 @@ pub enum Damage {
     /// A file is not what it was.
     #[error("its file `{0}` has been changed")]
     Changed(String),
-    /// A file is not the one that it was, and what a copy could be told by was not noted, or was lost on the way.
+    /// A file is another one, and what would identify a copy was not recorded, or was lost.
     #[error(
         "its file `{0}` is another one, or a copy that has lost the time at which the original was last changed"
     )]
     Unproved(String),
-    /// The operating system does not let it be looked at.
+    /// The operating system refuses to read it.
     #[error("{0}")]
     File(FileError),
 }
 
 impl Frozen {
-    /// Makes the file at `path` read-only and notes what it is, and what `proof` of a copy takes.
+    /// Makes the file at `path` read-only and records its identity, and what `proof` of a copy needs.
     ///
     /// # Errors
     /// When it cannot be read or changed.
@@ -175,14 +175,14 @@ pub(crate) mod tests {
         let time = fs::metadata(&path).unwrap().modified().unwrap();
         let open = fs::File::open(&copy).unwrap();
         open.set_modified(time).unwrap();
-        // A file system that keeps whole seconds only leaves nothing to know it by.
+        // On a file system that keeps only whole seconds nothing identifies it.
         if frozen.stamp.modified % 1_000_000_000 != 0 {
             assert!(matches!(frozen.verify("memory", &copy).unwrap(), Identity::Copied(_)));
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_is_told() {
+    fn what_is_wrong_with_a_file_is_reported() {
         let (_dir, path, frozen) = frozen();
         fs::remove_file(&path).unwrap();
         assert_eq!(frozen.verify("disk", &path).unwrap_err().to_string(), "its file `disk` is gone");

@@ -1,4 +1,4 @@
-//! The host's processor, as far as a guest that runs on it can tell.
+//! The host's processor, as far as a guest that runs on it can see.
 
 /// Model, stepping, microcode and features of the first processor as `/proc/cpuinfo` has them, the features by their digest.
 #[cfg(target_os = "linux")]

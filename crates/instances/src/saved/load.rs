@@ -19,7 +19,7 @@ pub(crate) struct Loadable {
 }
 
 impl Loadable {
-    /// The state in `files`, unpacked if need be.
+    /// Prepares the state in `files`, unpacked if necessary.
     ///
     /// # Errors
     /// When it cannot be unpacked.
@@ -33,7 +33,7 @@ impl Loadable {
     /// The memory, where QEMU maps it instead of loading it.
     ///
     /// # Errors
-    /// When it cannot be opened, or is not that of a machine with so many `bytes` of it.
+    /// When it cannot be opened, or is not that of a machine with this many `bytes` of memory.
     pub(crate) fn memory(&self, bytes: u64) -> Result<Option<SavedMemory>, FileError> {
         match self.strategy {
             Strategy::Template => SavedMemory::open(&self.files.memory, bytes).map(Some),
@@ -41,7 +41,7 @@ impl Loadable {
         }
     }
 
-    /// Where the machine that loads it begins.
+    /// How the machine that loads it begins.
     ///
     /// # Errors
     /// When the file that QEMU loads cannot be read.

@@ -12,7 +12,7 @@ use vm::stamp::Stamp;
 /// Compression level: a higher one takes several times as long for a tenth less.
 const LEVEL: i32 = 1;
 
-/// Compresses what QEMU has written to `raw`, and notes that it is what `packed` unpacks to.
+/// Compresses what QEMU has written to `raw`, and records that it is what `packed` unpacks to.
 pub(super) fn pack(raw: &Path, packed: &Path) -> Result<(), FileError> {
     let pack = || -> io::Result<()> {
         let mut encoder = zstd::Encoder::new(File::create_new(packed)?, LEVEL)?;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_or_changed_uncompressed_file_is_made_again() {
+    fn a_missing_or_changed_uncompressed_file_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let (raw, packed) = (dir.path().join("state.savevm.raw"), dir.path().join("state.savevm.zst"));
         let file = File::create(&raw).unwrap();

@@ -28,7 +28,7 @@ impl Way {
         }
     }
 
-    /// Has QEMU write its part of the state.
+    /// Makes QEMU write its part of the state.
     ///
     /// # Errors
     /// When QEMU refuses, or takes longer than `limit`.

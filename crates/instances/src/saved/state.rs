@@ -1,4 +1,4 @@
-//! The description of a saved state, which is part of the document of whatever keeps one.
+//! The description of a saved state, which is part of the record of a snapshot or a suspension.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +32,7 @@ impl Checked for SavedState {
 }
 
 impl SavedState {
-    /// Verifies that every file in `dir` is what it was. The content of a copy is verified once, and noted in `copies` where that is
+    /// Verifies that every file in `dir` is what it was. The content of a copy is verified once, and recorded in `copies` where that is
     /// possible.
     ///
     /// # Errors
@@ -67,14 +67,14 @@ pub(crate) mod tests {
     use super::super::frozen::Proof;
     use super::*;
 
-    /// A state of no real machine, in `files`.
+    /// A state of an invented machine, in `files`.
     pub(crate) fn sample(files: BTreeMap<String, Frozen>) -> SavedState {
         let fingerprint = super::super::fingerprint::tests::sample();
         SavedState { strategy: Strategy::Template, fingerprint, files }
     }
 
     #[test]
-    fn a_snapshot_that_was_copied_is_proved_once() {
+    fn a_snapshot_that_was_copied_is_verified_once() {
         let (root, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = root.path().join("memory");
         fs::write(&path, vec![7; 9000]).unwrap();
@@ -86,7 +86,7 @@ pub(crate) mod tests {
         let noted = fs::metadata(&note).unwrap().modified().unwrap();
         verify().unwrap();
         assert_eq!(fs::metadata(&note).unwrap().modified().unwrap(), noted);
-        // What is noted holds for that copy alone.
+        // The record is valid for that copy alone.
         fs::remove_file(copy.path().join("memory")).unwrap();
         fs::write(copy.path().join("memory"), vec![8; 9000]).unwrap();
         assert_eq!(verify().unwrap_err().to_string(), "its file `memory` has been changed");

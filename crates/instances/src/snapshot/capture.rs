@@ -1,4 +1,4 @@
-//! Making a snapshot: a machine is booted, made ready, stopped, and everything that it is at that moment kept.
+//! Creating a snapshot: a machine is booted, prepared and stopped, and its whole state at that moment is kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,15 +53,15 @@ const SAVE_LIMIT: Duration = Duration::from_mins(2);
 /// How long QEMU may take to end.
 const QUIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// What is to be captured.
+/// A snapshot to create.
 pub struct Capture<'a> {
     /// Where snapshots are kept.
     pub home: &'a Home,
-    /// Who has data on snapshots, which stay.
+    /// The instances with data on snapshots, which stay.
     pub users: &'a dyn Users,
     /// What runs it.
     pub qemu: &'a Qemu,
-    /// The image, and what it carries for its start.
+    /// The image and its boot files.
     pub boot: &'a BootFiles,
     /// The machine.
     pub topology: &'a Topology,
@@ -69,7 +69,7 @@ pub struct Capture<'a> {
     pub strategy: Strategy,
     /// Longest wait for the guest to be ready.
     pub limit: Duration,
-    /// Whether to make one even if there is one that fits.
+    /// Whether to create one even if there is one that fits.
     pub force: bool,
 }
 
@@ -78,7 +78,7 @@ impl Capture<'_> {
         self.boot.manifest.stack.ports.iter().map(PublishedPort::by_default).collect()
     }
 
-    /// What the default instance is told on the default ports. A start of just that finds its services told already, if it does
+    /// The settings of the default instance on the default ports. Its start finds that the services have them already, if it does
     /// not have secrets for them.
     fn settings(&self) -> Result<Command, SnapshotError> {
         let (name, stack) = (InstanceName::default(), &self.boot.manifest.stack);
@@ -96,11 +96,11 @@ impl Capture<'_> {
         Fingerprint::of(self.qemu, self.topology.clone(), self.boot.image.sha256)
     }
 
-    /// Makes the snapshot, or gives the one that somebody else has made meanwhile. When the future is dropped, nothing is left of
+    /// Creates the snapshot, or returns the one that another command has created meanwhile. When the future is dropped, nothing is left of
     /// it; what a killed program leaves, the next capture removes.
     ///
     /// # Errors
-    /// When the machine does not come up or its state cannot be kept. Whatever snapshots there were are still there.
+    /// When the machine does not get ready or its state cannot be kept. Earlier snapshots are still there.
     pub async fn run(&self, reporter: &dyn Reporter) -> Result<Snapshot, SnapshotError> {
         let store = Store::new(self.home);
         create_private_dir(&store.root())?;
@@ -116,7 +116,7 @@ impl Capture<'_> {
             Err(SnapshotError::Guest { source, .. })
                 if matches!(*source, SnapshotError::Trouble(GuestTrouble::Hangs { .. })) =>
             {
-                // Nothing that a person did: the same boot works the next time.
+                // The user is not the cause: the same boot works the next time.
                 reporter.report(&Event::Notice(&format!("{source}; booting it once more")));
                 self.attempt(&store, reporter).await
             }
@@ -157,7 +157,7 @@ impl Capture<'_> {
         Ok(snapshot)
     }
 
-    /// Boots the machine, and writes everything that it is at one moment into `dir`. Gives that moment.
+    /// Boots the machine, and writes its whole state at one moment into `dir`. Returns that moment.
     async fn freeze_machine(
         &self,
         dir: &SnapshotDir,
@@ -216,7 +216,7 @@ impl Capture<'_> {
         let (qmp, at) = saved.await?;
         let stored = async { Ok::<_, SnapshotError>(way.complete(&files).await?) };
         let ended = async {
-            // Its end is what is asked for now, and may be noticed before its answer.
+            // Its end is expected now, and may be noticed before its answer.
             qmp.quit().await?;
             Ok::<_, SnapshotError>(qemu.finished(QUIT_LIMIT).await?)
         };
@@ -249,7 +249,7 @@ impl Capture<'_> {
         Ok(Machine::new(self.topology.clone(), launch)?)
     }
 
-    /// Makes the overlay that those of new sessions are copied from. It stands on the disk where that is going to be.
+    /// Creates the overlay from which those of new sessions are copied. Its backing file is the future path of the disk.
     async fn empty_overlay(&self, dir: &SnapshotDir, published: &SnapshotDir) -> Result<(), SnapshotError> {
         let bytes = Header::virtual_size(&dir.disk())?;
         Ok(self
@@ -276,14 +276,14 @@ impl Capture<'_> {
     }
 }
 
-/// Names sort by the time at which the snapshots were made.
+/// Names sort by the time at which the snapshots were created.
 fn name(arch: Arch, strategy: Strategy, at: OffsetDateTime) -> String {
     let format = format_description!("[year][month][day]t[hour][minute][second]");
     let at = at.format(&format).expect("a time of this century has a text");
     format!("{}{at}-{:04x}", prefix(arch, strategy), rand::random::<u16>())
 }
 
-/// Runs `work` unless QEMU ends, or the guest says that it cannot go on.
+/// Runs `work` unless QEMU ends, or the guest reports that it cannot continue.
 async fn watched<T>(
     qemu: &mut Launched,
     console: &Path,
@@ -310,12 +310,12 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        // Empty sockets in a private directory harm nobody.
+        // Empty sockets in a private directory are harmless.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// The process of a capture that is under way.
+/// The process of a capture in progress.
 #[derive(Serialize, Deserialize)]
 struct Note {
     #[serde(flatten)]
@@ -351,7 +351,7 @@ fn keep_logs(kept: PathBuf, logs: &Path, error: SnapshotError) -> SnapshotError 
     }
 }
 
-/// Removes what a capture that a signal has cut short may have left, unless another one is under way.
+/// Removes what a capture that a signal has interrupted may have left, unless another one is in progress.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -383,14 +383,14 @@ async fn sweep(root: &Path) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Ends the machine of the unfinished capture in `dir`, and gives whether nobody needs its files any more.
+/// Ends the machine of the unfinished capture in `dir`, and returns whether its files are unused.
 async fn ended(dir: &SnapshotDir) -> Result<bool, SnapshotError> {
     let note = read_document(&dir.process()).ok();
     let note = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
     let note = note.filter(|note| checked::process(note.process).is_ok());
     let (disk, record) = (dir.disk(), dir.process());
     let Some(Note { process, place, disk_inode: inode }) = note else {
-        // Killed before it could be noted.
+        // Killed before it could be recorded.
         return Ok(!disk_lock::is_held(&disk).map_err(FileError::of("look at", &disk))?);
     };
     let place = place.as_ref();
@@ -426,7 +426,7 @@ mod tests {
             Self { root, dir }
         }
 
-        /// Notes a process that was started in another container.
+        /// Records a process that was started in another container.
         fn noted_elsewhere(self) -> Self {
             let process = ProcessIdentity { pid: i32::MAX, started: 1 };
             let place = Some(Place { pid_namespace: Some(1), ..Place::here() });

@@ -1,4 +1,4 @@
-//! Why a snapshot cannot be made or used.
+//! Why a snapshot cannot be created or used.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use vm::qmp::QmpError;
 use vm::runtime::RuntimeDirError;
 use vm::volume::VolumeError;
 
-/// Why a snapshot cannot be made.
+/// Why a snapshot cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// This QEMU, or this host, cannot keep a machine's state in the way that was asked for.
+    /// This QEMU, or this host, cannot keep a machine's state with the requested strategy.
     #[error("QEMU {version} on this host cannot make a snapshot{}", how.map(|how| format!(" with strategy `{how}`")).unwrap_or_default())]
     Impossible {
         /// Its version.
         version: vm::version::Version,
-        /// What was asked for; none when every way was tried.
+        /// The requested strategy; none when every one was tried.
         how: Option<vm::saving::Strategy>,
     },
-    /// Somebody has removed it right after it was made.
+    /// It was removed right after it was created.
     #[error("the snapshot `{0}` was removed as soon as it was made")]
     Gone(String),
-    /// The guest did not become what is worth capturing.
+    /// The guest could not be prepared for the capture.
     #[error("the guest cannot be captured; the logs are in `{}`", logs.display())]
     Guest {
         /// Why.
@@ -38,16 +38,16 @@ pub enum SnapshotError {
         /// Where its logs were put.
         logs: PathBuf,
     },
-    /// The guest says that it cannot go on.
+    /// The guest reports that it cannot continue.
     #[error(transparent)]
     Trouble(#[from] GuestTrouble),
-    /// The guest's agent does not do what it should.
+    /// The guest's agent fails.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// The guest has not come up in time.
+    /// The guest was not ready in time.
     #[error("the guest was not ready after {:.0} s", .0.as_secs_f64())]
     NotReady(Duration),
-    /// The disk image cannot be made.
+    /// The disk image cannot be created.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A file cannot be written or read.
@@ -59,19 +59,19 @@ pub enum SnapshotError {
     /// The operating system gives no random bytes.
     #[error("cannot get random bytes for the guest")]
     Random(#[source] std::io::Error),
-    /// QEMU does not live as it should.
+    /// QEMU cannot be started, observed or ended.
     #[error(transparent)]
     Process(#[from] VmProcessError),
     /// QEMU cannot be used.
     #[error(transparent)]
     Qemu(#[from] QemuError),
-    /// The monitor does not do what it should.
+    /// The monitor fails.
     #[error(transparent)]
     Qmp(#[from] QmpError),
-    /// There is no place for sockets.
+    /// There is no directory for sockets.
     #[error(transparent)]
     Runtime(#[from] RuntimeDirError),
-    /// The volume with settings cannot be made.
+    /// The volume with settings cannot be created.
     #[error(transparent)]
     Volume(#[from] VolumeError),
 }

@@ -1,4 +1,4 @@
-//! What is known about a snapshot: its saved state, and when it was made.
+//! The manifest of a snapshot: its saved state, and when it was created.
 
 use std::io;
 use std::path::PathBuf;
@@ -47,13 +47,13 @@ pub enum Unusable {
     /// The manifest cannot be understood.
     #[error("its manifest is not valid: {0}")]
     Invalid(serde_json::Error),
-    /// A value of the manifest cannot be right.
+    /// A value of the manifest is invalid.
     #[error("its manifest is not valid: {0}")]
     Impossible(#[from] Impossible),
     /// A file is not what it was.
     #[error(transparent)]
     Damaged(Damage),
-    /// The operating system does not let it be looked at.
+    /// The operating system refuses to read it.
     #[error("{0}")]
     File(FileError),
 }
@@ -93,7 +93,7 @@ impl SnapshotManifest {
 }
 
 impl Snapshot {
-    /// The snapshot in `root`, if it is complete and may be used. Its files are not looked at.
+    /// The snapshot in `root`, if it is complete and may be used. Its files are not verified.
     ///
     /// # Errors
     /// With the reason why it cannot be used.
@@ -114,8 +114,8 @@ impl Snapshot {
         Ok(Self { manifest: SnapshotManifest::parse(&text)?, dir })
     }
 
-    /// Verifies that every file is what it was when the snapshot was made. Of copies, as a home that was moved to another file system or
-    /// put into the image of a container has them, the content is verified once, and noted where that is possible.
+    /// Verifies that every file is what it was when the snapshot was created. Of copies, as a home that was moved to another file system or
+    /// put into the image of a container has them, the content is verified once, and recorded where that is possible.
     ///
     /// # Errors
     /// With the first that is not.
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// As the last program wrote it that did not know saved states as such.
+    /// The manifest as the last version without the type of saved states wrote it.
     const DOCUMENT: &str = include_str!("fixtures/snapshot-format-2.json");
 
     #[test]

@@ -71,12 +71,12 @@ impl SnapshotDir {
         self.0.join("snapshot.json")
     }
 
-    /// Which files are copies whose content has been proved, by their stamps.
+    /// Which files are copies whose content has been verified, by their stamps.
     pub fn copies(&self) -> PathBuf {
         self.0.join("copies.json")
     }
 
-    /// There once the snapshot must not be resumed any more; says why.
+    /// Exists once the snapshot must not be resumed any more; contains the reason.
     pub fn retired(&self) -> PathBuf {
         self.0.join("retired")
     }
@@ -86,7 +86,7 @@ impl SnapshotDir {
         self.0.join("disk.qcow2")
     }
 
-    /// An empty overlay on that disk. A new session's is a copy of it, which takes no program to make.
+    /// An empty overlay on that disk. A new session's is a copy of it, which is created without a program.
     pub fn overlay(&self) -> PathBuf {
         self.0.join("overlay.qcow2")
     }
@@ -111,7 +111,7 @@ impl SnapshotDir {
         self.0.join(format!("stack-emulator-{arch}.savevm.zst"))
     }
 
-    /// [`Strategy::MappedRam`](vm::saving::Strategy::MappedRam): the same as QEMU reads it; made again from the compressed one when it is missing.
+    /// [`Strategy::MappedRam`](vm::saving::Strategy::MappedRam): the same as QEMU reads it; created again from the compressed one when it is missing.
     pub fn savevm_raw(&self, arch: image::arch::Arch) -> PathBuf {
         self.0.join(format!("stack-emulator-{arch}.savevm.raw"))
     }

@@ -1,4 +1,4 @@
-//! All snapshots of a home: which one fits, which ones can go.
+//! All snapshots of a home: which one fits, which ones can be removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::home::HomeExt;
 use crate::images::users::{Needs, Users};
 use crate::saved::Fingerprint;
 
-/// Prefix of a directory in which a snapshot is being made.
+/// Prefix of a directory in which a snapshot is being created.
 pub(super) const UNFINISHED: &str = ".capture-";
 
 /// Prefix of a directory that was a snapshot and is being removed.
@@ -55,7 +55,7 @@ impl<'a> Store<'a> {
         self.home.snapshots()
     }
 
-    /// Keeps snapshots from being removed until it is dropped. To be held from the choice of one until a record says that it
+    /// Keeps snapshots from being removed until it is dropped. To be held from the choice of one until a record shows that it
     /// is needed.
     ///
     /// # Errors
@@ -71,15 +71,15 @@ impl<'a> Store<'a> {
         self.root().join(".lock")
     }
 
-    /// The lock of whoever makes a snapshot.
+    /// The lock of the command that creates a snapshot.
     pub(super) fn capture_lock(&self) -> PathBuf {
         self.root().join(".capture.lock")
     }
 
-    /// The newest snapshot with this fingerprint that was made with `strategy` and is whole.
+    /// Finds the newest snapshot with this fingerprint that was created with `strategy` and is undamaged.
     ///
     /// # Errors
-    /// When the directory cannot be read, or the host does not let a snapshot be looked at for now.
+    /// When the directory cannot be read, or the host refuses to read a snapshot for now.
     pub fn find(&self, fingerprint: &Fingerprint, strategy: Strategy) -> Result<Found, FileError> {
         let prefix = prefix(fingerprint.topology.arch, strategy);
         let mut because = Vec::new();
@@ -106,17 +106,17 @@ impl<'a> Store<'a> {
         Ok(Found::Nothing { because })
     }
 
-    /// Names of all finished snapshots, in the order in which they were made.
+    /// Names of all finished snapshots, in the order in which they were created.
     fn names(&self) -> Result<BTreeSet<String>, FileError> {
         let dirs = entries(&self.root())?;
         let names = dirs.iter().filter_map(|dir| dir.file_name()?.to_str());
         Ok(names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect())
     }
 
-    /// Makes sure that a snapshot is not resumed again. Disks on top of it go on to need it.
+    /// Makes sure that a snapshot is not resumed again. Disks on top of it still need it.
     ///
     /// # Errors
-    /// When that cannot be noted.
+    /// When that cannot be recorded.
     pub fn retire(&self, snapshot: &Snapshot, reason: &str) -> Result<(), FileError> {
         write_atomic(&snapshot.dir().retired(), format!("{reason}\n").as_bytes(), PRIVATE_FILE)
     }
@@ -138,11 +138,11 @@ impl<'a> Store<'a> {
             let _alone = FileLock::acquire(&self.lock(), || ()).await?;
             self.set_apart(new, users)?
         };
-        // To remove so much takes longer than anybody should wait for the lock.
+        // Removing so much takes longer than another command should wait for the lock.
         doomed.iter().try_for_each(|dir| fs::remove_dir_all(dir).map_err(FileError::of("remove", dir)))
     }
 
-    /// Takes their names from those snapshots.
+    /// Renames those snapshots.
     fn set_apart(&self, new: &Snapshot, users: &dyn Users) -> Result<Vec<PathBuf>, FileError> {
         let needed = self.needed(users)?;
         let Fingerprint { image, qemu, topology, .. } = &new.manifest.state.fingerprint;
@@ -157,7 +157,7 @@ impl<'a> Store<'a> {
             {
                 continue;
             }
-            // Another size of machine on the same image is as good as ever; what is damaged is not.
+            // A snapshot of another size of machine on the same image is still valid; a damaged one is not.
             let lives = lives(Snapshot::read(dir.clone()), |old| {
                 old.image == *image && old.qemu == *qemu && old.topology != *topology
             });
@@ -168,13 +168,13 @@ impl<'a> Store<'a> {
         Ok(doomed)
     }
 
-    /// Takes its name from the snapshot in `dir`, and gives what is to be removed now.
+    /// Renames the snapshot in `dir`, and returns what has to be removed now.
     fn doom(&self, dir: &Path) -> Result<PathBuf, FileError> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         let apart = self.root().join(format!("{DOOMED}{name}"));
         match fs::rename(dir, &apart) {
             Ok(()) => Ok(apart),
-            // A directory of a container's image cannot be renamed. Without its manifest it is a snapshot no more.
+            // A directory of a container's image cannot be renamed. Without its manifest it is not a snapshot any more.
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 let manifest = SnapshotDir::new(dir).manifest();
                 match fs::remove_file(&manifest) {
@@ -188,8 +188,8 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The snapshots that no new session would begin with any more, because none of `images` (by SHA-256) is the one that they are of,
-    /// or because they cannot be resumed, and that no instance and no process has its disk on; unless it is only a rehearsal, they are removed.
+    /// Finds the snapshots from which no new session would start any more, because none of `images` (by SHA-256) is the one that they are of,
+    /// or because they cannot be resumed, and that no instance and no process has its disk on; and removes them. A rehearsal only lists them.
     ///
     /// # Errors
     /// When they cannot be listed or removed.
@@ -217,7 +217,7 @@ impl<'a> Store<'a> {
         Ok(doomed)
     }
 
-    /// Names of the snapshots that instances have their disks on. An instance of which that cannot be told may need any.
+    /// Names of the snapshots that instances have their disks on. An instance for which that is unknown may need any.
     fn needed(&self, users: &dyn Users) -> Result<BTreeSet<String>, FileError> {
         let mut needed = BTreeSet::new();
         for user in users.users()? {
@@ -230,7 +230,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Whether a snapshot is of any use to those that it `fits`. One that cannot be looked at may be.
+/// Whether a snapshot can be used where it `fits`. One that cannot be read counts as usable.
 fn lives(snapshot: Result<Snapshot, Unusable>, fits: impl FnOnce(&Fingerprint) -> bool) -> bool {
     match snapshot {
         Ok(snapshot) => fits(&snapshot.manifest.state.fingerprint),
@@ -238,7 +238,7 @@ fn lives(snapshot: Result<Snapshot, Unusable>, fits: impl FnOnce(&Fingerprint) -
     }
 }
 
-/// What the names of such snapshots begin with.
+/// The start of the names of such snapshots.
 pub(super) fn prefix(arch: Arch, strategy: Strategy) -> String {
     format!("{arch}-{strategy}-")
 }

@@ -1,4 +1,4 @@
-//! The live record as it was before version 2: all in one level, and a part of it said twice. It is read, and never written.
+//! The live record as it was before version 2: all in one level, and a part of it twice. It is read, and never written.
 
 use std::path::PathBuf;
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_this_version_is_not_written_anew() {
+    fn a_record_of_this_version_is_not_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.json");
         record::renew::<Live>(&path).unwrap();
@@ -195,7 +195,7 @@ mod tests {
         let before = vm::stamp::Stamp::of(&path).unwrap();
         record::renew::<Live>(&path).unwrap();
         assert_eq!(vm::stamp::Stamp::of(&path).unwrap(), before);
-        // What cannot be used is left to the command that needs it.
+        // An invalid record is left to the command that needs it.
         std::fs::write(&path, "{").unwrap();
         record::renew::<Live>(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");

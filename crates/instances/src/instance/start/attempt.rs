@@ -1,4 +1,4 @@
-//! One attempt to bring a machine up: from its files to the first healthy answer of every service.
+//! One attempt to start a machine: from its files to the first healthy answer of every service.
 
 use std::slice;
 use std::time::Duration;
@@ -43,7 +43,7 @@ const MONITOR_LIMIT: Duration = Duration::from_secs(30);
 /// How long a saved state may take to be loaded on hardware acceleration.
 const LOAD_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long the agent of a resumed guest may take to make it a machine of its own, on hardware acceleration.
+/// How long the agent of a resumed guest may take to turn it into a machine of its own, on hardware acceleration.
 const AGENT_LIMIT: Duration = Duration::from_millis(750);
 
 /// How long the same may take by way of QEMU's guest agent.
@@ -52,13 +52,13 @@ const QGA_LIMIT: Duration = Duration::from_secs(3);
 /// How long the services of a resumed guest may take to answer.
 const WARM_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a correction of the clock may take. It is one of several, and a failed one is made good by the next.
+/// How long a correction of the clock may take. It is one of several, and the next one compensates for a failed one.
 const CLOCK_LIMIT: Duration = Duration::from_secs(2);
 
-/// A clock that may be later than this when the guest has answered is corrected at once.
+/// A clock that may be late by more than this when the guest has answered is corrected at once.
 const CLOCK_ERROR: Duration = Duration::from_millis(80);
 
-/// One attempt to bring a machine up.
+/// One attempt to start a machine.
 pub(super) struct Attempt<'a> {
     pub(super) instance: &'a Instance,
     pub(super) plan: &'a Plan,
@@ -69,16 +69,16 @@ pub(super) struct Attempt<'a> {
 
 /// The memory of the machine that is being started.
 enum GuestMemory {
-    /// QEMU has it for itself.
+    /// It is private to QEMU.
     Own,
-    /// It is empty, as a boot wants it.
+    /// It is empty, as for a boot.
     Empty(SharedMemory),
-    /// It is what was saved.
+    /// It is the saved memory.
     Saved(SavedMemory),
 }
 
 impl GuestMemory {
-    /// Where QEMU is going to have it.
+    /// Where QEMU is going to keep it.
     fn held(&self) -> Option<HeldMemory> {
         match self {
             Self::Own => None,
@@ -90,14 +90,14 @@ impl GuestMemory {
 
 /// Why an attempt failed.
 pub(super) enum Failure {
-    /// By something that every attempt needs, or that the host refuses for now. No saved memory is given up for it.
+    /// The cause is something that every attempt needs, or that the host refuses for now. No saved memory is dropped for it.
     Host(InstanceError),
-    /// By this machine, or by what it was to go on from: a boot may do better.
+    /// The cause is this machine, or its saved memory: a boot may succeed.
     Machine(InstanceError),
 }
 
 impl Failure {
-    /// Whose failure `error` is.
+    /// Classifies `error` by its cause.
     fn of(error: InstanceError) -> Self {
         match error {
             // A boot would not have the port either.
@@ -107,7 +107,7 @@ impl Failure {
         }
     }
 
-    /// The error, where it does not matter whose it is.
+    /// The error, whatever its cause is.
     pub(super) fn error(self) -> InstanceError {
         match self {
             Self::Host(error) | Self::Machine(error) => error,
@@ -128,8 +128,8 @@ struct Launching<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Brings the machine up. `kept` is let go once the record says what the machine needs, and `because` is why this is a boot,
-    /// where it should have been more.
+    /// Starts the machine. `kept` is released once the record shows what the machine needs, and `because` is why this is a boot,
+    /// instead of a resume.
     pub(super) async fn run(
         &self,
         record: Record,
@@ -137,7 +137,7 @@ impl<'a> Attempt<'a> {
         kept: Option<FileLock>,
         because: Option<String>,
     ) -> Result<Live, Failure> {
-        // Before anything is used up, and until QEMU takes them.
+        // Before anything is used up, and until QEMU binds them.
         let held = ports::hold(&self.plan.ports).map_err(|error| Failure::Host(error.into()))?;
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
         let saved = origin.loadable(&self.instance.dir).map_err(|error| Failure::of(error.into()))?;
@@ -146,12 +146,12 @@ impl<'a> Attempt<'a> {
         let launching =
             self.launch(record, origin, saved, memory, live, phase).await.map_err(Failure::Host)?;
         drop(kept);
-        // Boxed: what it holds is large, and every caller's future would be as large.
+        // Boxed: it is large, and every caller's future would be as large.
         Box::pin(self.bring_up(launching, origin, held)).await.map_err(Failure::of)
     }
 
-    /// Changes things, in an order that lets [`Instance::clean_up`] take them back from any point on: the live record
-    /// says first what is about to be made.
+    /// Makes the changes, in an order that lets [`Instance::clean_up`] undo them at any point: the live record
+    /// first describes what is about to be created.
     async fn launch(
         &self,
         mut record: Record,
@@ -162,11 +162,11 @@ impl<'a> Attempt<'a> {
         phase: Phase<'a>,
     ) -> Result<Launching<'a>, InstanceError> {
         let dir = &self.instance.dir;
-        // Making the snapshot that it may begin with takes long.
+        // Creating the snapshot from which it may start takes long.
         self.instance.released().await?;
         create_private_dir(&dir.logs())?;
         room::ensure(dir.root())?;
-        // In the home, where nobody tidies up. A file system that takes no sockets does without.
+        // In the home, which no clean-up program touches. It is elsewhere if the file system does not support sockets.
         let listening = Inherited::at(&dir.monitor()).ok();
         if listening.is_some() {
             live.machine.qmp = dir.monitor();
@@ -184,7 +184,7 @@ impl<'a> Attempt<'a> {
         let machine =
             self.machine(&live, listening.as_ref().map(Inherited::number), saved.as_ref(), &session)?;
         if !matches!(origin, Origin::Suspended(_)) {
-            // Memory from before this launch is of another time than the disk from here on.
+            // Memory from before this launch does not fit the disk from here on.
             record::write(&dir.record(), &record)?;
             suspension::forget(dir)?;
         }
@@ -198,7 +198,7 @@ impl<'a> Attempt<'a> {
         Ok(Launching { live, record, session, saved, memory, qemu, phase })
     }
 
-    /// From a QEMU that has been started to the first healthy answer of every service.
+    /// Continues from a started QEMU to the first healthy answer of every service.
     async fn bring_up(
         &self,
         launching: Launching<'a>,
@@ -216,7 +216,7 @@ impl<'a> Attempt<'a> {
 
         let mut events = qmp.events();
         if let Some(saved) = &saved {
-            let resumed = self.go_on(&qmp, saved, origin, &record);
+            let resumed = self.resume(&qmp, saved, origin, &record);
             instance.unless_ended(&mut qemu, resumed).await?;
         } else {
             let booted = unless_disk_fails(&mut events, self.until_booted(&mut agent));
@@ -335,8 +335,8 @@ impl<'a> Attempt<'a> {
         Ok(Machine::new(self.plan.machine.topology.clone(), launch)?)
     }
 
-    /// Loads the saved state, and lets the machine go on.
-    async fn go_on(
+    /// Loads the saved state, and resumes the machine.
+    async fn resume(
         &self,
         qmp: &Qmp,
         saved: &Loadable,
@@ -346,8 +346,8 @@ impl<'a> Attempt<'a> {
         let phase = Phase::start(self.timings, "load", "Load memory and devices");
         let limit = LOAD_LIMIT * self.plan.machine.decision.accelerator.patience();
         saved.load(qmp, limit).await?;
-        // From here on the guest writes to its disk, and this memory is good no more. Not sooner: whatever has failed until now, the
-        // next start can go on from it.
+        // From here on the guest writes to its disk, and this memory is invalid. Not sooner: whatever has failed until now, the
+        // next start can resume from it.
         if matches!(origin, Origin::Suspended(_)) {
             record::write(&self.instance.dir.record(), record)?;
             suspension::consume(&self.instance.dir)?;
@@ -378,7 +378,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Makes the guest a machine of this moment and of this instance. Gives how late its clock may be: how long the message took
+    /// Gives the guest the current time and the settings of this instance. Returns how late its clock may be: how long the message took
     /// to arrive in a guest that had to wake up for it, neither side knows.
     async fn personalise(
         &self,
@@ -395,7 +395,7 @@ impl<'a> Attempt<'a> {
             hooks: &live.stack.hooks,
             secrets: session.secrets.as_ref(),
         };
-        // What was suspended has them already, unless nobody knows. A boot may come after a crash that lost them.
+        // A suspended guest has them already, unless that is unknown. A boot may come after a crash that lost them.
         let renew = session.unconfirmed || !matches!(origin, Origin::Suspended(_));
         let patience = self.plan.machine.decision.accelerator.patience();
         let limit =
@@ -446,15 +446,15 @@ impl<'a> Attempt<'a> {
         phase: &Phase<'_>,
     ) -> Result<(), InstanceError> {
         for (port, held) in live.stack.ports.iter().zip(held) {
-            // Not sooner: somebody else could take it.
+            // Not sooner: another process could take it.
             drop(held);
             if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
-                // Somebody may have taken it all the same; then that is the better error. Of the others, QEMU has some already.
+                // Another process may have taken it all the same; then that is the better error. Of the others, QEMU has some already.
                 ports::check_free(slice::from_ref(port))?;
                 return Err(error.into());
             }
         }
-        // Here, where QEMU is still a child of this process. The ports work without, for clients that come one after the other.
+        // Here, where QEMU is still a child of this process. Without it the ports work for clients that come one after the other.
         if let Some(process) = live.machine.process
             && let Err(error) = backlog::widen(process.pid, live.stack.ports.iter().map(|port| port.host))
         {
@@ -474,7 +474,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl Instance {
-    /// The logs of the run before are what a bug report needs after a restart.
+    /// Keeps the logs of the previous run, which a bug report needs after a restart.
     fn keep_previous_logs(&self) -> Result<(), InstanceError> {
         for log in [self.dir.serial_log(), self.dir.qemu_log()] {
             match std::fs::rename(&log, InstanceDir::previous(&log)) {
@@ -487,7 +487,7 @@ impl Instance {
         Ok(())
     }
 
-    /// One side of the race is QEMU's death; the error then shows the console too.
+    /// Runs `work` unless QEMU ends first; the error then shows the console too.
     async fn unless_ended<T>(
         &self,
         qemu: &mut Launched,

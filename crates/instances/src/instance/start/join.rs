@@ -1,4 +1,4 @@
-//! Starting what runs already.
+//! A start of an instance that runs already.
 
 use base::events::{Phase, Reporter};
 use base::files::FileError;
@@ -11,16 +11,16 @@ use super::super::{Instance, ready};
 use super::{READY_LIMIT, StartOptions, Started};
 use crate::ports::{PortChoice, PortRequest};
 
-/// What was asked of a start. A machine that runs already may be another one.
+/// An option of a start that a running machine may not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// An accelerator.
     Accelerator,
     /// An architecture.
     Arch,
-    /// So many virtual CPUs.
+    /// The number of virtual CPUs.
     Cpus,
-    /// So much memory.
+    /// The size of the memory.
     Memory,
     /// An image.
     Image,
@@ -29,7 +29,7 @@ pub enum Wish {
 }
 
 impl Instance {
-    /// Waits for an instance that runs already, and finds which wishes it does not meet.
+    /// Waits for an instance that runs already, and finds the options that it does not match.
     pub(super) async fn join(
         &self,
         live: Live,
@@ -44,7 +44,7 @@ impl Instance {
         }
         let limit = options.machine.timeout.unwrap_or(READY_LIMIT * live.topology().accelerator.patience());
         let phase = Phase::start(reporter, "services", "Check service health");
-        // A stall that it has survived, as of a laptop that slept, is no news.
+        // A stall that it has survived, as of a laptop that slept, is not reported.
         let console = self.dir.serial_log();
         let console = Tail::from_now_on(&console).map_err(FileError::of("read", &console))?;
         let fails = async {
@@ -62,7 +62,7 @@ impl Instance {
     }
 }
 
-/// The wishes that a running instance does not meet.
+/// The options that a running instance does not match.
 fn unmet(live: &Live, options: &StartOptions<'_>) -> Vec<Wish> {
     let machine = &options.machine;
     let port_differs = |wish: &&PortRequest| match wish.choice {

@@ -33,19 +33,19 @@ mod plan;
 /// How long the services may take on hardware acceleration; multiplied by the accelerator's patience.
 pub(super) const READY_LIMIT: Duration = Duration::from_secs(40);
 
-/// What a person asks of a start.
+/// The options of a start.
 pub struct StartOptions<'a> {
     /// The machine.
     pub machine: MachineOptions,
-    /// Host ports asked for by flag.
+    /// Host ports given by flag.
     pub ports: Vec<PortRequest>,
     /// Looks up the environment variables that the image's manifest names for its ports.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// Longest wait for the services of a machine that goes on from saved memory.
+    /// Longest wait for the services of a machine that is resumed from saved memory.
     pub warm_timeout: Option<Duration>,
-    /// Whether saved memory is used where there is some, and a snapshot made where there is none.
+    /// Whether saved memory is used where there is some, and a snapshot created where there is none.
     pub warm: bool,
-    /// How a snapshot keeps memory; the best way that is possible when it is not said.
+    /// How a snapshot keeps memory; by default the best strategy that is possible.
     pub strategy: Option<Strategy>,
     /// Whether a new session gets secrets of its own.
     pub rotate: bool,
@@ -58,7 +58,7 @@ pub struct Started {
     pub live: Live,
     /// Whether it ran before.
     pub already_running: bool,
-    /// What was asked for and does not count before the instance has been stopped.
+    /// The options that have no effect before the instance has been stopped.
     pub unmet: Vec<Wish>,
 }
 
@@ -71,10 +71,10 @@ struct Begun {
 
 impl Instance {
     /// Starts the instance and returns when every service answers. One that runs already is waited for and reported as
-    /// it is. One that QEMU's or a command's sudden end has left broken is put right first; its data stays.
+    /// it is. One that a sudden end of QEMU or of a command has left broken is repaired first; its data stays.
     ///
-    /// A suspended machine goes on where it was. A new session begins from a snapshot, which is made when there is none that fits.
-    /// When either fails on the way, the machine is booted instead, and that is told.
+    /// A suspended machine is resumed. A new session starts from a snapshot, which is created when there is none that fits.
+    /// When either fails, the machine is booted instead, and that is reported.
     ///
     /// When the future is dropped, QEMU is killed; [`Instance::recover_interrupted`] then removes the traces, and so does
     /// the next start.
@@ -97,7 +97,7 @@ impl Instance {
             let joined = Box::pin(self.join(live.clone(), options, reporter));
             match meanwhile::unless_gone(process, joined).await? {
                 Some(started) => return Ok(started),
-                // It was ending when it was looked at, as after a kill.
+                // It was ending when its state was read, as after a kill.
                 None => state = self.settled(reporter).await?,
             }
         }
@@ -121,7 +121,7 @@ impl Instance {
         outcome.map(|live| Started { live, already_running: false, unmet: Vec::new() })
     }
 
-    /// The state that the instance is in, once what heals has been put right.
+    /// The state of the instance, once repairable faults have been repaired.
     async fn settled(&self, reporter: &dyn Reporter) -> Result<State, InstanceError> {
         match inspect(&self.dir, Viewer::Holder)? {
             State::Broken(faults) if faults.iter().all(Fault::heals) => {
@@ -132,7 +132,7 @@ impl Instance {
         }
     }
 
-    /// Begins where it can, and boots when resuming from saved memory fails.
+    /// Resumes if possible, and boots when resuming from saved memory fails.
     async fn warm_or_cold(
         &self,
         attempt: &Attempt<'_>,
@@ -160,7 +160,7 @@ impl Instance {
         self.boot(attempt, record, Some(reason), reporter).await
     }
 
-    /// Boots the machine; a second time when its kernel reports that it stands still.
+    /// Boots the machine; a second time when its kernel reports a stall.
     async fn boot(
         &self,
         attempt: &Attempt<'_>,
@@ -171,16 +171,16 @@ impl Instance {
         let boot = async |record, because| attempt.run(record, &Origin::Cold, None, because).await;
         let outcome = boot(record.clone(), because.clone()).await.map_err(Failure::error);
         let Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) = &outcome else { return outcome };
-        // Nothing that a person did: the same boot works the next time. The console of this one is kept.
+        // The user is not the cause: the same boot works the next time. The console of this one is kept.
         reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
         self.clean_up().await?;
         boot(record, because).await.map_err(Failure::error)
     }
 
-    /// The record of an instance whose faults this start can answer: another image than the one that is gone may have the
-    /// same content, and what a changed image is now is told better once it has been read.
+    /// The record of an instance whose faults this start can handle: another image than the missing one may have the
+    /// same content, and a changed image is reported better once it has been read.
     fn despite(&self, faults: Vec<Fault>, options: &StartOptions<'_>) -> Result<Record, InstanceError> {
-        // It may neither be written to nor thrown away.
+        // It must be neither written to nor deleted.
         if let [Fault::UnknownOverlay(overlay)] = &faults[..] {
             let record = self.dir.record();
             return Err(InstanceError::UnknownOverlay { overlay: overlay.clone(), record });
@@ -194,7 +194,7 @@ impl Instance {
         record.ok_or(InstanceError::Broken { name: self.name.clone(), faults })
     }
 
-    /// Puts the logs of a run that failed into `kept`, where those of the next do not replace them, and says so. That they are lost
+    /// Puts the logs of a run that failed into `kept`, where those of the next do not replace them, and returns a text about that. A loss of them
     /// must not hide why it failed.
     pub(super) fn keep_evidence(&self, kept: &Path) -> String {
         let moved = super::remove_dir(kept).and_then(|()| match move_dir(&self.dir.logs(), kept) {

@@ -1,4 +1,4 @@
-//! Where a machine begins: where it was suspended, at a snapshot, or at its kernel's first instruction.
+//! The origin of a machine: a suspension, a snapshot, or a boot.
 
 use std::path::PathBuf;
 
@@ -24,23 +24,23 @@ use crate::snapshot::capture::Capture;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::store::{Found, Store};
 
-/// Where a machine begins.
+/// The origin of a machine.
 pub(in crate::instance) enum Origin {
-    /// At its kernel's first instruction, on the disk that there is.
+    /// A boot, on the existing disk.
     Cold,
-    /// At a snapshot, on a new overlay of its disk.
+    /// A snapshot, on a new overlay of its disk.
     Snapshot(Box<Snapshot>),
-    /// Where it was suspended, on its own overlay.
+    /// A suspension, on its own overlay.
     Suspended(Box<Suspension>),
 }
 
-/// Where a machine can begin.
+/// The possible origin of a machine.
 pub(super) struct Beginning {
-    /// The best place there is.
+    /// The best origin there is.
     pub(super) origin: Origin,
-    /// Keeps a snapshot from being removed until the record says that it is needed.
+    /// Keeps a snapshot from being removed until the record shows that it is needed.
     pub(super) kept: Option<FileLock>,
-    /// Why it is a boot, where it should have been more.
+    /// Why it is a boot instead of a resume.
     pub(super) because: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl Beginning {
 }
 
 impl Origin {
-    /// How the start is told to have begun.
+    /// How the start is reported.
     pub(super) fn started_by(&self) -> StartedBy {
         match self {
             Self::Cold => StartedBy::Cold,
@@ -60,7 +60,7 @@ impl Origin {
         }
     }
 
-    /// The saved state that it begins with. May unpack it.
+    /// The saved state from which it is resumed. May unpack it.
     ///
     /// # Errors
     /// When it cannot be unpacked.
@@ -83,11 +83,11 @@ impl Origin {
 }
 
 impl Instance {
-    /// Where the machine can begin; and where that is a boot in place of saved memory, why. Makes a snapshot when a new session
-    /// could begin with one and none fits.
+    /// Finds the origin of the machine; and if that is a boot instead of saved memory, why. Creates a snapshot when a new session
+    /// could start from one and none fits.
     ///
     /// # Errors
-    /// When the files of a suspended machine cannot be looked at.
+    /// When the files of a suspended machine cannot be read.
     pub(super) async fn beginning(
         &self,
         record: &Record,
@@ -128,7 +128,7 @@ impl Instance {
         })
     }
 
-    /// A snapshot that fits, made now if need be; a boot where there cannot be one, which is told.
+    /// Finds a snapshot that fits, or creates it; a boot if there cannot be one, which is reported.
     async fn snapshot(&self, plan: &Plan, options: &StartOptions<'_>, reporter: &dyn Reporter) -> Beginning {
         match self.find_or_capture(plan, options, reporter).await {
             Ok((snapshot, kept)) => {
@@ -161,7 +161,7 @@ impl Instance {
                 }
             }
         }
-        // Whoever makes one needs the lock alone in the end.
+        // The creation of one needs this lock exclusively in the end.
         drop(kept);
         let registry = Registry::new(&self.home);
         let made = plan.machine.capture(&self.home, &registry, strategy, false).run(reporter).await?;
@@ -174,7 +174,7 @@ impl Instance {
 }
 
 impl MachinePlan {
-    /// The strategy asked for, or the best one, if it is possible here.
+    /// The given strategy, or the best one, if it is possible here.
     ///
     /// # Errors
     /// When it is not.
@@ -188,7 +188,7 @@ impl MachinePlan {
         Ok(found.ok_or_else(impossible)?)
     }
 
-    /// What a snapshot of the planned machine takes.
+    /// What a snapshot of the planned machine needs.
     pub(in crate::instance) fn capture<'a>(
         &'a self,
         home: &'a vm::home::Home,

@@ -21,7 +21,7 @@ use super::{READY_LIMIT, StartOptions};
 use crate::ports::{self, PublishedPort, Wishes};
 use crate::saved::Fingerprint;
 
-/// What a person asks of a machine. Whatever is `None` comes from the machine that is suspended or the image.
+/// The options of a machine. Whatever is `None` comes from the suspended machine or the image.
 #[derive(Debug, Clone)]
 pub struct MachineOptions {
     /// Which accelerator.
@@ -54,7 +54,7 @@ pub(in crate::instance) struct Plan {
     pub(in crate::instance) ports: Vec<PublishedPort>,
 }
 
-/// More memory than there is would not fail before the guest uses it, when the kernel ends the machine for it.
+/// Refuses more memory than there is: otherwise the kernel would end the machine only when the guest uses it.
 fn check_memory(asked_mib: Option<u64>) -> Result<(), InstanceError> {
     match (asked_mib, memory::total().map(|bytes| bytes >> 20)) {
         (Some(asked_mib), Some(host_mib)) if asked_mib > host_mib => {
@@ -65,7 +65,7 @@ fn check_memory(asked_mib: Option<u64>) -> Result<(), InstanceError> {
 }
 
 impl Instance {
-    /// Decides, and proves that nothing obvious stands in the way.
+    /// Decides, and verifies that nothing obvious prevents the start.
     pub(in crate::instance) async fn plan(
         &self,
         record: &Record,
@@ -102,7 +102,7 @@ impl Instance {
         let chooser = Chooser { home: &self.home, qemu: &qemu, boot: &boot };
         let decision = chooser.choose(options.accel).await?;
         phase.done();
-        // Said when it is news: right after the trial, and to whoever has not been told by an earlier start.
+        // Reported when it is news: right after the trial, and when no earlier start has reported it.
         let news = decision.trial.is_some() || record.session.is_none();
         if let Some(notice) = decision.notice().filter(|_| news) {
             reporter.report(&Event::Notice(&notice));
@@ -110,7 +110,7 @@ impl Instance {
 
         let size = self.size(image.boot.manifest.stack.machine, options);
         let topology = stack_machine::topology(&qemu, decision.accelerator, &size)?;
-        // Before anything is written down that says so.
+        // Before a record of it is written.
         topology.check_size()?;
         limits::file_size("the machine's memory", size.memory_mib << 20)?;
         let fingerprint = Fingerprint::of(&qemu, topology.clone(), image.identity.sha256);
@@ -118,7 +118,7 @@ impl Instance {
         Ok(MachinePlan { qemu, image, decision, topology, fingerprint, limit })
     }
 
-    /// The architecture asked for, else the instance's, else this machine's. The data of one is of no use to another.
+    /// The given architecture, else the instance's, else this machine's. The data of one cannot be used by another.
     fn arch(&self, record: &Record, options: &MachineOptions) -> Result<Arch, InstanceError> {
         let own = record.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         match options.arch {
@@ -129,7 +129,7 @@ impl Instance {
         }
     }
 
-    /// The size asked for, else that of the machine that is suspended, else the image's.
+    /// The given size, else that of the suspended machine, else the image's.
     fn size(&self, image: MachineSize, options: &MachineOptions) -> MachineSize {
         let suspended = record::read::<Suspension>(&self.dir.suspension()).ok().flatten();
         let kept = suspended.map(|suspended| suspended.state.fingerprint.topology);
