@@ -18,7 +18,7 @@ Usage: install.sh [--prefix DIR] [--version VERSION] [--repo OWNER/NAME]
   --prefix DIR         directory whose bin/ gets the program [default: ~/.local]
   --version VERSION    release to install, "v0.1.0" [default: the newest]
   --repo OWNER/NAME    repository to install from
-  --from DIR           directory with the archive and SHA256SUMS, in place of a release
+  --from DIR           directory with the archive and SHA256SUMS, instead of a release
 END
 }
 
@@ -125,7 +125,7 @@ main() {
     verify "$scratch" "$archive"
     tar -xzf "$scratch/$archive" -C "$scratch" emulator
 
-    # Written beside its place and renamed: a program that runs goes on, and one that is half written is never run.
+    # Written beside its place and renamed: a running program continues, and an incomplete one is never run.
     mkdir -p "$prefix/bin"
     cp "$scratch/emulator" "$unfinished"
     chmod 755 "$unfinished"

@@ -6,8 +6,8 @@ set -euo pipefail
 # It exits with another status than 0 where a service does not answer, and says nothing but what it prints.
 status=$(emulator status --show-secrets -o json) || true
 jq -r '.secrets[].value | "::add-mask::\(.)"' <<< "$status"
-# `emulator start` has proved every service: one that is slow now is no reason to fail, and one that is broken is told.
-# Escaped as the runner reads it, so that a reason of several lines is no other command.
+# `emulator start` has verified every service: one that is slow now must not fail the job, and one that is broken is reported.
+# Escaped as the runner reads it, so that a reason of several lines is not another command.
 jq -r '.reasons[] | gsub("%"; "%25") | gsub("\r"; "%0D") | gsub("\n"; "%0A") | "::warning::\(.)"' <<< "$status"
 if [ "$(jq -r .state <<< "$status")" != running ]; then
     echo "::error::the emulator does not run any more: see \`emulator status\` and \`emulator logs\`"

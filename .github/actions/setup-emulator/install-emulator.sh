@@ -16,7 +16,7 @@ esac
 prefix="$RUNNER_TEMP/emulator"
 install=(sh "$GITHUB_ACTION_PATH/../../../install.sh" --prefix "$prefix")
 if [ -n "$TOKEN" ] && command -v gh > /dev/null; then
-    # The releases of a private repository are not there for whoever asks without a token.
+    # The releases of a private repository need a token.
     files="$RUNNER_TEMP/emulator-release"
     # One variable is for github.com, the other one for a GitHub Enterprise server.
     GH_TOKEN="$TOKEN" GH_ENTERPRISE_TOKEN="$TOKEN" GH_HOST="${GITHUB_SERVER_URL#*://}" gh release download \
