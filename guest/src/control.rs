@@ -63,8 +63,8 @@ impl Socket {
     pub fn bind() -> anyhow::Result<Self> {
         let Some(dir) = variables::raw(RUNTIME_DIRECTORY) else { return Ok(Self(None)) };
         let path = Path::new(&dir).join(SOCKET);
-        let listener =
-            bind_at(&path).with_context(|| format!("cannot create the control socket `{}`", path.display()))?;
+        let listener = bind_at(&path)
+            .with_context(|| format!("cannot create the control socket `{}`", path.display()))?;
         Ok(Self(Some(listener)))
     }
 

@@ -86,7 +86,10 @@ mod tests {
         let (dir, heard) = (tempfile::tempdir().unwrap(), Heard::default());
         assert_eq!(of(dir.path(), &heard).await.unwrap(), UNKNOWN);
         let reported = heard.0.lock().unwrap().concat();
-        assert!(reported.contains("cannot be published") && reported.contains("not a git repository"), "{reported}");
+        assert!(
+            reported.contains("cannot be published") && reported.contains("not a git repository"),
+            "{reported}"
+        );
         git(dir.path(), "init --quiet").await;
         git(dir.path(), "commit --quiet --allow-empty --message=m").await;
         let sha = of(dir.path(), &heard).await.unwrap();

@@ -228,7 +228,7 @@ mod tests {
         error: the guest hangs in step `60-migrations`: no sign of life for 90.0 s:
             waiting
 
-        hint: look in `/logs` at what it did last; a slow machine may need `--stall-timeout` or `--timeout`
+        hint: look in `/logs` for what it did last; a slow machine may need `--stall-timeout` or `--timeout`
         ");
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use insta::internals::SettingsBindDropGuard;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -231,10 +231,11 @@ fn terminal() -> (File, File) {
 
 /// Waits until `child` takes keys one by one: before that, the terminal would show what is typed, and Ctrl-C would not be a key.
 fn wait_until_keys_are_read(terminal: &File, child: &mut Child) {
-    let start = Instant::now();
-    while tcgetattr(terminal).unwrap().local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON) {
+    let reads_keys = async || {
         assert!(child.try_wait().unwrap().is_none(), "it has ended without reading a key");
-        assert!(start.elapsed() < KEYS_LIMIT, "it does not read keys");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        let modes = tcgetattr(terminal).unwrap().local_modes;
+        (!modes.intersects(LocalModes::ECHO | LocalModes::ICANON)).then_some(())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(base::wait::until(KEYS_LIMIT, reads_keys)).expect("it does not read keys");
 }

@@ -231,7 +231,10 @@ mod tests {
         let quiet = Duration::from_millis(20);
         while tokio::time::timeout(quiet, port.edges.next()).await.is_ok() {}
         assert_eq!(port.reader.read(&mut [0; 8]).unwrap(), 0, "the pipe is at its end");
-        assert!(tokio::time::timeout(quiet, port.edges.next()).await.is_err(), "the port woke its reader without a host");
+        assert!(
+            tokio::time::timeout(quiet, port.edges.next()).await.is_err(),
+            "the port woke its reader without a host"
+        );
         let _host = pipes.write("back\n");
         assert_eq!(port.line().await.unwrap(), "back");
     }

@@ -62,7 +62,8 @@ pub(crate) fn parent_elsewhere() -> Option<&'static Path> {
 async fn sweep(parent: &Path, reporter: &dyn Reporter) -> Result<(), FileError> {
     for stage in left(parent)? {
         if let Err(error) = remove(&stage).await {
-            let text = format!("`{}`, which a killed build has left, cannot be removed: {error}", stage.display());
+            let text =
+                format!("`{}`, which a killed build has left, cannot be removed: {error}", stage.display());
             reporter.report(&Event::Notice(&text));
         }
     }

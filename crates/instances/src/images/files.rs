@@ -8,7 +8,7 @@ use image::arch::Arch;
 /// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
 const NAME_DIGITS: usize = 16;
 
-/// What the boot files of an image that is not installed yet are called, before its architecture.
+/// Start of the name of a new image's boot files before they are in place; the architecture follows.
 pub(crate) const INCOMING: &str = ".incoming-";
 
 /// The boot files of the image at `path`.
@@ -16,14 +16,14 @@ pub(crate) fn boot_files(path: &Path) -> PathBuf {
     path.with_extension("boot")
 }
 
-/// What the image at `path` is called once another one has replaced it.
+/// The path of the image at `path` once another one has replaced it.
 pub(crate) fn superseded(path: &Path, sha256: Sha256) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let digits = sha256.first_digits(NAME_DIGITS);
     path.with_file_name(format!("{stem}-{digits}.qcow2"))
 }
 
-/// Which architecture the image at `path` is for, and whether it is the current one; `None` for what is not an image.
+/// Which architecture the image at `path` is for, and whether it is the current one; `None` if it is not an image.
 pub(crate) fn role(path: &Path) -> Option<(Arch, bool)> {
     let name = path.file_name()?.to_str()?;
     Arch::ALL.into_iter().find_map(|arch| {

@@ -27,7 +27,7 @@ impl ImageIdentity {
     pub fn location(&self, home: &Home) -> PathBuf {
         let path = home.resolve(&self.path);
         let kept = superseded(&path, self.sha256);
-        // Where it cannot be looked at, what lies beside it cannot either, and that is told.
+        // If it cannot be read, the kept image beside it cannot either, and that is reported.
         if files::present(&kept).unwrap_or(false) { kept } else { path }
     }
 

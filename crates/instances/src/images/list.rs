@@ -1,4 +1,4 @@
-//! Which images there are.
+//! Lists the images of a home.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ pub struct Listed {
     pub path: PathBuf,
     /// Architecture of its guest.
     pub arch: Arch,
-    /// Whether new sessions begin with it; if not, it is there for the instances that have data on it.
+    /// Whether new sessions start from it; if not, it is kept for the instances that have data on it.
     pub current: bool,
     /// Size in bytes.
     pub size: u64,
-    /// Its SHA-256, when it has been looked at.
+    /// Its SHA-256, when its boot files have been read.
     pub sha256: Option<Sha256>,
-    /// Its manifest, when it has been looked at.
+    /// Its manifest, when its boot files have been read.
     pub manifest: Option<Manifest>,
     /// Where it came from, when that is known.
     pub origin: Option<String>,

@@ -67,7 +67,7 @@ impl<'a> Images<'a> {
         FileLock::shared(&self.home.images_lock(), wait).await
     }
 
-    /// SHA-256 of the image for `arch`; `None` when there is none. One that has not been looked at is read.
+    /// SHA-256 of the image for `arch`; `None` when there is none. One whose boot files are missing is read.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -91,11 +91,11 @@ impl<'a> Images<'a> {
         (origin.schema_version <= ORIGIN_VERSION && origin.sha256 == current).then_some(origin)
     }
 
-    /// Proves that `file` is an image for `arch`, and puts it in the place of the one that there is, at one stroke. That one is
+    /// Verifies that `file` is an image for `arch`, and atomically replaces the current one by it. That one is
     /// kept if an instance has data on it.
     ///
     /// # Errors
-    /// When it is none, or cannot be put there; the old one is then where it was.
+    /// When it is not one, or cannot be put there; the old one is then where it was.
     pub async fn install(
         &self,
         arch: Arch,
@@ -113,7 +113,7 @@ impl<'a> Images<'a> {
         self.keep_old(arch, users)?;
         let image = self.home.image(arch);
         publish(file, &image)?;
-        // Between here and there the boot files do not fit, which whoever reads them notices.
+        // Until the next step the boot files do not fit, which is noticed when they are read.
         replace_dir(&incoming, &self.home.boot_files(arch))?;
         let json = serde_json::to_vec_pretty(origin).expect("it serialises");
         Ok(write_atomic(&self.home.image_origin(arch), &json, PRIVATE_FILE)?)
@@ -123,7 +123,7 @@ impl<'a> Images<'a> {
     pub(crate) fn keep_old(&self, arch: Arch, users: &dyn Users) -> Result<(), FileError> {
         let image = self.home.image(arch);
         let users = users.users()?;
-        // By a machine of another container, or of another host, even if nobody speaks of it any more.
+        // By a machine of another container, or of another host, even if no record mentions it any more.
         let is_held = disk_lock::may_be_held(&image);
         if users.is_empty() && !is_held {
             return Ok(());

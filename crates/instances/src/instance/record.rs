@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_at_the_path_of_a_record_is_not_waited_for() {
+    fn a_device_at_the_path_of_a_record_is_not_read_to_its_end() {
         assert!(matches!(read::<Record>(Path::new("/dev/zero")), Err(RecordError::NoDocument { .. })));
     }
 

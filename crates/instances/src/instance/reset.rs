@@ -36,7 +36,7 @@ impl Instance {
     pub(super) async fn end_regardless(&self) -> Result<(), InstanceError> {
         match record::read::<Live>(&self.dir.live()) {
             Ok(_) => self.clean_up().await?,
-            // The record may be another instance's, and so may its machine.
+            // The record may be another user's, and so may its machine.
             Err(RecordError::File(error)) => return Err(error.into()),
             Err(_) => {
                 self.end_unknown().await?;

@@ -186,7 +186,7 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     if live.run.ready.is_some() && alive.is_some() {
         return Ok(State::Running(live));
     }
-    // Unfinished and locked: another command is working on it. Unfinished and unlocked: it is broken.
+    // It does not run: if the lock is held, another command works on it, or else it is broken.
     let worked_on = viewer == Viewer::Bystander && FileLock::try_acquire(dir.lock())?.is_none();
     Ok(match (worked_on, live.run.ready.is_some(), live.machine.process) {
         (true, false, _) => State::Starting(live),
