@@ -19,6 +19,9 @@ use crate::wire::{self, Answer, Listener, Message, Receiver, Sender};
 /// How long one `guest-sync` is waited for before another is sent: the agent may have been restarted in between.
 const SYNC_ATTEMPT: Duration = Duration::from_secs(5);
 
+/// The least time for which an agent is asked again whether a program still runs: a busy guest needs about this long for an answer.
+const LEAST_TO_ANSWER: Duration = Duration::from_millis(500);
+
 /// Bytes of a program's stderr that an error keeps.
 const STDERR_TAIL: usize = 2048;
 
@@ -255,15 +258,18 @@ impl Qga {
         let start = Instant::now();
         let pid = self.call(exec.command(), limit).await?.pid;
         let mut backoff = Backoff::default();
+        let mut is_known_to_run = false;
         loop {
             let left = limit.saturating_sub(start.elapsed());
-            if left.is_zero() {
+            // A question that the limit cuts short would put the blame on an agent that answers.
+            if left.is_zero() || is_known_to_run && left < LEAST_TO_ANSWER {
                 return Err(QgaError::StillRunning { program: exec.program.clone(), limit });
             }
             let status = self.call(qga::guest_exec_status { pid }, left).await?;
             if status.exited {
                 return Ok(completed(&exec.program, status));
             }
+            is_known_to_run = true;
             backoff.pause().await;
         }
     }
@@ -468,6 +474,7 @@ mod tests {
         let server = agent(start.into_iter().chain(polls));
         let error = Qga::new(server.path()).exec(&Exec::new("/bin/job"), SHORT).await.unwrap_err();
         assert_eq!(error.class(), Class::TimedOut);
+        assert!(matches!(error, QgaError::StillRunning { .. }), "{error}");
     }
 
     #[tokio::test]
