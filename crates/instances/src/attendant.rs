@@ -5,14 +5,13 @@ use std::time::Duration;
 use base::files::{FileLock, present};
 use base::jumps::Jumps;
 
-use crate::instance::Instance;
 use crate::instance::error::InstanceError;
 use crate::instance::live::Live;
 use crate::instance::state::State;
+use crate::instance::{Instance, remove_dir};
 
 mod clock;
 mod logs;
-mod spent;
 
 /// How often the machine is looked after, besides after each jump of the host's clock: an emulated clock drifts.
 const PACE: Duration = Duration::from_mins(1);
@@ -29,7 +28,8 @@ pub async fn attend(instance: &Instance) -> Result<(), InstanceError> {
     let Some(_lock) = FileLock::try_acquire(&dir.watch_lock())? else { return Ok(()) };
     let State::Running(live) = instance.state()? else { return Ok(()) };
     let Some(process) = live.machine.process else { return Ok(()) };
-    spent::remove(dir)?;
+    // The saved state that it was resumed from is of no use any more.
+    remove_dir(&dir.spent())?;
     // At any moment: the next machine gets its attendant only when this one has ended.
     tokio::select! {
         ended = process.ended() => Ok(ended?),
