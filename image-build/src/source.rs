@@ -212,8 +212,11 @@ impl Source {
     }
 
     fn in_base(&self, name: &str) -> Result<Vec<PathBuf>, SourceError> {
+        let platform = self.dir.join(BASE).join(name);
+        // A service may add to one of them only; without the platform's there is no base.
+        let dirs = self.base().into_iter().map(|base| base.join(name));
         let mut files = Vec::new();
-        for dir in self.base().iter().map(|base| base.join(name)).filter(|dir| dir.exists()) {
+        for dir in dirs.filter(|dir| *dir == platform || dir.exists()) {
             let found = list(&dir)?;
             files.extend(found.iter().filter_map(|path| Some(Path::new(name).join(path.file_name()?))));
         }

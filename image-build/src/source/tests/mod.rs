@@ -49,6 +49,17 @@ fn refused(dir: &tempfile::TempDir) -> String {
 }
 
 #[test]
+fn a_platform_without_its_hooks_is_an_error() {
+    let dir = directories();
+    fs::remove_dir_all(dir.path().join("base/hooks")).unwrap();
+    let error = open(&dir, Arch::Amd64).unwrap().hooks().unwrap_err();
+    assert!(
+        matches!(&error, SourceError::Read { path, .. } if *path == dir.path().join("base/hooks")),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_list_has_words_and_comments() {
     let text = "# kernel\nlinux-image  # the cloud flavour\n\npostgresql redis\n";
     assert_eq!(entries(text), ["linux-image", "postgresql", "redis"]);
