@@ -50,8 +50,8 @@ pub(crate) struct Global {
     pub(crate) arch: Option<Arch>,
 
     /// What to print on stdout: for people, or one JSON document with a `schemaVersion`
-    #[arg(short, long, global = true, value_name = "table|json", value_enum, hide_possible_values = true)]
-    #[arg(default_value_t, help_heading = GLOBAL)]
+    #[arg(short, long, global = true, value_name = "table|json", hide_possible_values = true)]
+    #[arg(value_parser = Format::of_commands(), default_value = "table", help_heading = GLOBAL)]
     pub(crate) output: Format,
 
     /// Short for `--output json`

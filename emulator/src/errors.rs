@@ -50,6 +50,16 @@ pub(crate) enum CommandError {
         /// The instance.
         name: InstanceName,
     },
+    /// A value cannot be written in the format that was asked for.
+    #[error(
+        "the value of `{variable}` cannot be written in this format so that every program reads the same"
+    )]
+    Unwritable {
+        /// The variable.
+        variable: String,
+        /// The instance.
+        name: InstanceName,
+    },
     /// stdout is full or broken.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
@@ -71,7 +81,11 @@ impl CommandError {
             Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
             Self::NotConfirmed { .. } => Exit::Usage,
-            Self::ForeignHome { .. } | Self::Stdout(_) | Self::Ask(_) | Self::Runtime(_) => Exit::Failed,
+            Self::ForeignHome { .. }
+            | Self::Unwritable { .. }
+            | Self::Stdout(_)
+            | Self::Ask(_)
+            | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
     }

@@ -36,6 +36,9 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
         CommandError::NotConfirmed { question, name } => {
             Some(format!("confirm with `emulator {} --yes`", question.command_for(name)))
         }
+        CommandError::Unwritable { name, .. } => {
+            Some(format!("use another format: `emulator env{} -o shell`, or `-o json`", flag(name)))
+        }
         CommandError::Interrupted(_)
         | CommandError::Stdout(_)
         | CommandError::Ask(_)
@@ -59,6 +62,14 @@ pub(crate) fn flag(name: &InstanceName) -> String {
         Some(arch) => format!(" --arch {arch}"),
         None => format!(" --instance {name}"),
     }
+}
+
+/// What to do about secrets of which it is unknown whether the guest has them.
+pub(crate) fn unconfirmed(name: &InstanceName) -> String {
+    format!(
+        "these secrets were sent to the guest, which did not confirm them: renew them with `emulator rotate{}`",
+        flag(name)
+    )
 }
 
 /// The command that helps against this very error, where one does.

@@ -23,6 +23,7 @@ mod panics;
 mod printer;
 mod pull;
 mod question;
+mod syntax;
 mod views;
 
 /// Runs the command line and gives the process's exit code.

@@ -3,20 +3,45 @@
 use std::io::{self, IsTerminal, Write};
 
 use base::text::{harmless, harmless_json, indented};
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use comfy_table::{Table, presets};
 use serde::Serialize;
+
+use crate::syntax::Syntax;
 
 /// Version of the JSON that every command prints. It changes when a key changes its meaning or goes away; new keys do not
 /// change it.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
-/// What a command prints: a table for people, or JSON for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+/// What a command prints: a table for people, JSON for programs, or environment variables in a language that sets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    #[default]
     Table,
     Json,
+    Variables(Syntax),
+}
+
+impl Format {
+    /// The formats that every command has.
+    pub(crate) fn of_commands() -> impl TypedValueParser<Value = Self> {
+        Self::among(&["table", "json"])
+    }
+
+    /// The formats of environment variables.
+    pub(crate) fn of_variables() -> impl TypedValueParser<Value = Self> {
+        Self::among(&["dotenv", "json", "shell", "powershell", "github"])
+    }
+
+    fn among(names: &'static [&'static str]) -> impl TypedValueParser<Value = Self> {
+        PossibleValuesParser::new(names).map(|name| match name.as_str() {
+            "json" => Self::Json,
+            "dotenv" => Self::Variables(Syntax::Dotenv),
+            "shell" => Self::Variables(Syntax::Shell),
+            "powershell" => Self::Variables(Syntax::PowerShell),
+            "github" => Self::Variables(Syntax::GitHub),
+            _ => Self::Table,
+        })
+    }
 }
 
 /// Every JSON document: the version, then the command's own keys.
@@ -40,6 +65,11 @@ impl Printer {
         Self { format }
     }
 
+    /// What it prints.
+    pub(crate) fn format(self) -> Format {
+        self.format
+    }
+
     /// Prints `data` as one indented JSON document, or as what `people` makes of it.
     ///
     /// # Errors
@@ -47,7 +77,7 @@ impl Printer {
     pub(crate) fn print<T: Serialize>(self, data: &T, people: impl FnOnce(&T) -> String) -> io::Result<()> {
         let text = match self.format {
             Format::Json => harmless_json(&serde_json::to_string_pretty(&document(data))?).into_owned(),
-            Format::Table => harmless(&people(data)).into_owned(),
+            Format::Table | Format::Variables(_) => harmless(&people(data)).into_owned(),
         };
         print_text(&text)
     }
@@ -60,8 +90,10 @@ impl Printer {
         let line = match self.format {
             Format::Json => harmless_json(&serde_json::to_string(&document(data))?).into_owned(),
             // A pipe gets the bytes as they came, a person's terminal must not obey them.
-            Format::Table if io::stdout().is_terminal() => indented(&people(data), "    ").into_owned(),
-            Format::Table => people(data),
+            Format::Table | Format::Variables(_) if io::stdout().is_terminal() => {
+                indented(&people(data), "    ").into_owned()
+            }
+            Format::Table | Format::Variables(_) => people(data),
         };
         write_line(&line)
     }

@@ -9,6 +9,7 @@ mod stack_file;
 use protocol::Hooks;
 use protocol::services::{self as guest, Services};
 
+use crate::stack::exports::{Export, Known};
 use crate::stack::{Network, Service, Stack, check};
 
 pub use service_file::ServiceFile;
@@ -89,6 +90,8 @@ impl Description {
             services: Vec::new(),
             hooks: Hooks::default(),
             network: file.network.unwrap_or(Network::Open),
+            exports: Vec::new(),
+            project: None,
         };
         let guest = Services { name: file.name, services: Vec::new() };
         let mut merged = Self {
@@ -106,7 +109,13 @@ impl Description {
         for (name, service) in services {
             merged.add_hooks(name, service)?;
             merged.add_env(name, service)?;
+            merged.add_project(name, service)?;
         }
+        merged.add_exports(None, &file.exports)?;
+        for (name, service) in services {
+            merged.add_exports(Some(name), &service.exports)?;
+        }
+        check::exports(&merged.stack).map_err(Mismatch::of(None, "exports"))?;
         // What a user sees is sorted by what they type.
         merged.stack.ports.sort_by_key(|port| port.host);
         merged.stack.check().map_err(|invalid| Mismatch::of(None, "services")(invalid.0))?;
@@ -143,6 +152,26 @@ impl Description {
         hooks.replace.extend_from_slice(&service.hooks.replace);
         hooks.restart.extend_from_slice(&service.hooks.restart);
         check::hooks(hooks, &self.stack.secrets).map_err(Mismatch::of(Some(name), "hooks"))
+    }
+
+    fn add_project(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+        match (&self.stack.project, &service.project) {
+            (_, None) => {}
+            (None, Some(project)) => self.stack.project = Some(project.clone()),
+            (Some(_), Some(_)) => {
+                let reason = "another service is asked for projects already".to_owned();
+                return Err(Mismatch::of(Some(name), "project")(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the variables of a service, or of `stack.toml`.
+    fn add_exports(&mut self, service: Option<&str>, exports: &[Export]) -> Result<(), Mismatch> {
+        self.stack.exports.extend_from_slice(exports);
+        let ports: Vec<_> = self.stack.ports.iter().map(|port| port.name.as_str()).collect();
+        let known = Known { ports: &ports, secrets: &self.stack.secrets };
+        known.exports(&self.stack.exports).map_err(Mismatch::of(service, "exports"))
     }
 
     fn add_env(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {

@@ -11,7 +11,7 @@ use crate::arch::Arch;
 use crate::stack::{InvalidStack, Stack};
 
 /// Version of the manifest's format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Where the manifest lies in the EFI system partition.
 pub const PATH_IN_ESP: &str = "emulator/manifest.json";
@@ -295,6 +295,6 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_before_its_shape_is_looked_at() {
         let error = Manifest::parse(br#"{"formatVersion": 99}"#).unwrap_err().to_string();
-        assert_eq!(error, "the image's manifest has format 99, this program reads up to format 1");
+        assert_eq!(error, "the image's manifest has format 99, this program reads up to format 2");
     }
 }

@@ -7,6 +7,10 @@ use protocol::Hooks;
 use serde::{Deserialize, Serialize};
 
 pub mod check;
+pub mod exports;
+pub mod template;
+
+use exports::{Export, ProjectRequest};
 
 /// Largest disk of a machine in GiB.
 pub const DISK_GIB_LIMIT: u64 = 2048;
@@ -38,6 +42,12 @@ pub struct Stack {
     /// What its machines may reach outside of themselves.
     #[serde(default)]
     pub network: Network,
+    /// The environment variables that programs of developers get.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<Export>,
+    /// How the project of a configuration file is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectRequest>,
 }
 
 /// What a machine may reach outside of itself. The host reaches the machine's ports either way.
@@ -92,6 +102,9 @@ pub struct Secret {
     pub placeholder: String,
     /// What a value looks like.
     pub format: SecretFormat,
+    /// Whether it may be sent to every visitor of a site, as keys for clients are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub publishable: bool,
 }
 
 /// What a secret's value looks like.

@@ -12,6 +12,9 @@ pub const MAX_LENGTH: usize = 32;
 /// The name of the instance that commands act on when none is given.
 pub const DEFAULT: &str = "default";
 
+/// The variable that names the instance to programs that are run beside it.
+pub const INSTANCE_VARIABLE: &str = "EMULATOR_INSTANCE";
+
 /// A valid name: lower-case letters, digits and inner hyphens, at most [`MAX_LENGTH`] of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -8,9 +8,11 @@ use crate::exit::Exit;
 
 mod capture;
 mod completions;
+mod config_file;
 mod confirm;
 mod delete;
 mod doctor;
+mod env;
 mod images;
 mod list;
 mod list_releases;
@@ -90,6 +92,7 @@ commands! {
         Stop(stop::Stop),
         Status(status::Status),
         List(list::List),
+        Env(env::Env),
         Logs(logs::Logs),
         Rotate(rotate::Rotate),
         Reset(reset::Reset),

@@ -76,11 +76,7 @@ impl Run for Status {
         let state = context.instance().state()?;
         let session = if self.show_secrets { context.instance().session()? } else { None };
         if session.as_ref().is_some_and(|session| session.unconfirmed) {
-            let text = format!(
-                "these secrets were sent to the guest, which did not confirm them: renew them with `emulator rotate{}`",
-                hints::flag(&context.name)
-            );
-            context.console.report(&Event::Warning(&text));
+            context.console.report(&Event::Warning(&hints::unconfirmed(&context.name)));
         }
         let values = session.and_then(|session| session.secrets);
         let secrets = match &state {

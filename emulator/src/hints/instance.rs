@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use instances::instance::error::InstanceError;
+use instances::instance::exports::ProjectError;
 use instances::instance::record::RecordError;
 use instances::instance::state::Fault;
 use instances::ports::{BusyPort, PortError};
@@ -44,6 +45,8 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
         InstanceError::NoInstance { .. } => "see `emulator list`".to_owned(),
         InstanceError::Journal(_) => format!("read the console instead: `emulator logs serial{flag}`"),
         InstanceError::Unconfirmed { .. } => format!("renew them once more: `emulator rotate{flag}`"),
+        InstanceError::NoSecret { .. } => format!("renew them: `emulator rotate{flag}`"),
+        InstanceError::Project(error) => project(error, flag),
         InstanceError::NotRotated(_) => {
             format!("begin a new session: `emulator reset{flag}`, then `emulator start{flag}`")
         }
@@ -65,6 +68,19 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
         | InstanceError::File(_)
         | InstanceError::Vm(_) => return None,
     })
+}
+
+fn project(error: &ProjectError, flag: &str) -> String {
+    match error {
+        ProjectError::Unsupported(_) => "leave out `--config-file`".to_owned(),
+        ProjectError::File(_) | ProjectError::NotFile(_) => {
+            "name the project's configuration file with `--config-file FILE`".to_owned()
+        }
+        ProjectError::Unanswered { .. } => format!("see `emulator status{flag}`"),
+        ProjectError::Refused { .. } | ProjectError::Answer { .. } => {
+            format!("read `emulator logs{flag}`")
+        }
+    }
 }
 
 fn broken(faults: &[Fault], flag: &str) -> String {

@@ -133,6 +133,20 @@ impl Emulator {
         (child.wait().unwrap().code().unwrap(), shown)
     }
 
+    /// Exit code, and everything that stdout and stderr show on a terminal.
+    pub(crate) fn run_with_stdout_on_terminal(&self, args: &[&str]) -> (i32, String) {
+        let (mut terminal, user) = terminal();
+        let mut command = self.command(args);
+        command.stdout(user.try_clone().unwrap()).stderr(user);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let (mut shown, mut block) = (String::new(), [0; 4096]);
+        while let Ok(length @ 1..) = terminal.read(&mut block) {
+            shown.push_str(&String::from_utf8_lossy(&block[..length]));
+        }
+        (child.wait().unwrap().code().unwrap(), shown)
+    }
+
     /// Starts it, and gives the process.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -148,7 +162,6 @@ impl Emulator {
     }
 
     /// As [`Emulator::run`], with stdout going to `path`.
-    #[cfg(target_os = "linux")]
     pub(crate) fn run_into(&self, path: &str, args: &[&str]) -> String {
         let stdout = File::options().write(true).open(path).unwrap();
         self.shown(&self.command(args).stdout(stdout).stderr(Stdio::piped()).output().unwrap())

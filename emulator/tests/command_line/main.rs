@@ -2,6 +2,7 @@
 
 mod doctor;
 mod documented;
+mod env;
 mod harness;
 mod help;
 mod hostile;

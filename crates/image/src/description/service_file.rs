@@ -7,6 +7,7 @@ use protocol::services::Order;
 use serde::Deserialize;
 
 use super::Problem;
+use crate::stack::exports::{Export, ProjectRequest};
 use crate::stack::{Port, Secret, check};
 
 /// Longest value of a variable, in bytes.
@@ -42,6 +43,11 @@ pub struct ServiceFile {
     /// Settings of the image for all services: variables and their values.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Environment variables that programs of developers get.
+    #[serde(default)]
+    pub exports: Vec<Export>,
+    /// How it is asked for the project of a configuration file.
+    pub project: Option<ProjectRequest>,
 }
 
 impl ServiceFile {

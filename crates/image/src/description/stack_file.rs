@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::Problem;
+use crate::stack::exports::Export;
 use crate::stack::{MachineSize, Network, check};
 
 /// Version of the description's format that this program reads.
@@ -21,6 +22,9 @@ pub struct StackFile {
     pub machine: MachineSize,
     /// Names of its services, in the order in which they are started.
     pub services: Vec<String>,
+    /// Environment variables that programs of developers get, in addition to those of the services.
+    #[serde(default)]
+    pub exports: Vec<Export>,
 }
 
 #[derive(Deserialize)]

@@ -240,3 +240,38 @@ fn a_hook_that_cannot_work_is_refused() {
     let own = r#"replace = [{ file = "/f", secret = "mailer_password", placeholder = "x" }]"#;
     assert!(refused(own).contains("has a placeholder"));
 }
+
+#[test]
+fn exports_of_the_stack_and_its_services_are_merged_and_checked() {
+    let exported = r#"
+        [[exports]]
+        name = "SHOP_MAIL"
+        value = "smtp://{host}:{port:smtp}"
+    "#;
+    let stack = format!("{STACK}\n{}", exported.replace("SHOP_MAIL", "SHOP_SMTP"));
+    let mailer = format!("{MAILER}\n{exported}");
+    let merged_stack = merged(&stack, &[("web", WEB), ("mailer", &mailer)]).unwrap().stack;
+    let names: Vec<_> = merged_stack.exports.iter().map(|export| export.name.as_str()).collect();
+    assert_eq!(names, ["SHOP_SMTP", "SHOP_MAIL"]);
+    let twice = merged(&stack, &[("web", WEB), ("mailer", &mailer.replace("SHOP_MAIL", "SHOP_SMTP"))]);
+    let error = twice.unwrap_err();
+    assert_eq!(error.service.as_deref(), Some("mailer"));
+    assert_eq!(error.to_string(), "`exports`: the variable `SHOP_SMTP` is exported twice");
+    let error = ServiceFile::parse(&mailer.replace("{port:smtp}", "{env:HOME}")).unwrap_err().to_string();
+    assert!(error.contains("`{env:HOME}` is not a valid placeholder"), "{error}");
+    let secret = mailer.replace("smtp://", "{secret:mailer_password}@");
+    let error = refused(&secret.replace("value =", "public = [\"VITE_\"]\nvalue ="));
+    assert!(error.starts_with("mailer: `exports`: `SHOP_MAIL` has a secret in it"), "{error}");
+}
+
+#[test]
+fn only_one_service_is_asked_for_projects() {
+    let project = "\n[project]\nport = \"web\"\npath = \"/project\"\nfield = \"file\"\n";
+    let export = "\n[[exports]]\nname = \"SHOP_ID\"\nvalue = \"none\"\nproject = \"id\"\n";
+    let web = format!("{WEB}{export}{project}");
+    let stack = merged(STACK, &[("web", &web), ("mailer", MAILER)]).unwrap().stack;
+    assert_eq!(stack.project.unwrap().path, "/project");
+    let error = merged(STACK, &[("web", &web), ("mailer", &format!("{MAILER}{project}"))]).unwrap_err();
+    assert_eq!(error.service.as_deref(), Some("mailer"));
+    assert_eq!(error.to_string(), "`project`: another service is asked for projects already");
+}

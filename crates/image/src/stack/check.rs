@@ -6,6 +6,7 @@ use std::path::Path;
 
 use protocol::{Hooks, Replace};
 
+use super::exports::Known;
 use super::{
     CPUS_LIMIT, DISK_GIB_LIMIT, InvalidStack, MEMORY_MIB_LIMIT, MachineSize, Port, Secret, Service, Stack,
 };
@@ -30,11 +31,20 @@ impl Stack {
         secrets(&self.secrets)?;
         services(&self.services)?;
         hooks(&self.hooks, &self.secrets)?;
+        exports(self)?;
         if !self.ports.iter().any(|port| port.health.is_some()) {
             return Err("no port has a health path, so readiness cannot be checked".to_owned());
         }
         machine(&self.machine)
     }
+}
+
+/// Whether programs of developers can be given these variables.
+pub(crate) fn exports(stack: &Stack) -> Result<(), String> {
+    let ports: Vec<_> = stack.ports.iter().map(|port| port.name.as_str()).collect();
+    let known = Known { ports: &ports, secrets: &stack.secrets };
+    known.exports(&stack.exports)?;
+    known.project(stack.project.as_ref(), &stack.exports)
 }
 
 /// Whether a machine can have this size.
@@ -152,18 +162,23 @@ pub fn hooks(hooks: &Hooks, secrets: &[Secret]) -> Result<(), String> {
     }
 }
 
-/// Whether `path` can be asked of the port `name` as it is: path and query of RFC 3986.
+/// Whether `path` can be asked of the port `name` as it is.
 ///
 /// # Errors
 /// With what is wrong with it.
 pub fn health_path(name: &str, path: &str) -> Result<(), String> {
+    self::path(&format!("the health path of port `{name}`"), path)
+}
+
+/// Whether `path`, which is called `what`, can be asked for as it is: path and query of RFC 3986.
+pub(crate) fn path(what: &str, path: &str) -> Result<(), String> {
     let known =
         |character: char| character.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%?".contains(character);
     if !path.starts_with('/') {
-        return Err(format!("the health path of port `{name}` does not start with `/`"));
+        return Err(format!("{what} does not start with `/`"));
     }
     if path.len() > PATH_LIMIT || !path.chars().all(known) {
-        return Err(format!("the health path of port `{name}` has a character that no URL has, or too many"));
+        return Err(format!("{what} has a character that no URL has, or too many"));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use vm::console::{GuestTrouble, shown};
 use vm::error::{Class, Explain};
 use vm::qmp::QmpError;
 
+use super::exports::ProjectError;
 use super::health::Health;
 use super::record::RecordError;
 use super::state::{Fault, InspectError};
@@ -149,6 +150,17 @@ pub enum InstanceError {
     /// The guest's `journalctl` printed something else than its format.
     #[error("the guest's journal cannot be read")]
     Journal(#[source] serde_json::Error),
+    /// The record of the session lacks the value of a secret.
+    #[error("the record of instance `{name}` has no value for the secret `{secret}`")]
+    NoSecret {
+        /// The instance.
+        name: InstanceName,
+        /// The secret's name in the manifest.
+        secret: String,
+    },
+    /// There is no project for a configuration file.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     /// A machine that is not visible from here runs on its disk, or may.
     #[error(transparent)]
     Elsewhere(#[from] Elsewhere),
@@ -202,6 +214,7 @@ impl Explain for InstanceError {
             | Self::NoInstance { .. }
             | Self::OtherArch { .. }
             | Self::TooMuchMemory { .. } => Class::Usage,
+            Self::Project(error) => error.class(),
             Self::NotRunning(_) | Self::NoLogs(_) => Class::NotRunning,
             Self::EndedEarly { source, .. } => source.class(),
             Self::Unconfirmed { cause, .. } => cause.class(),
@@ -229,6 +242,7 @@ impl Explain for InstanceError {
             | Self::File(source) => Some(source),
             Self::Vm(source) => Some(source),
             Self::Elsewhere(elsewhere) => Some(elsewhere),
+            Self::Project(error) => Some(error),
             _ => None,
         }
     }

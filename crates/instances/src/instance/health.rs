@@ -1,26 +1,16 @@
 //! Health as a user would see it: a GET through the forwarded port on the loopback interface.
-//!
-//! One connection per request and no proxy: a proxy from the environment is not for 127.0.0.1, and a
-//! pooled connection would outlive what it verifies.
 
-use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use hyper::http::response::Parts;
+use hyper::{Request, StatusCode};
 use serde::Serialize;
-use tokio::net::TcpStream;
 
-use crate::ports::{LOOPBACK, PublishedPort};
+use super::loopback::{self, Answer, Reading, Unanswered};
+use crate::ports::PublishedPort;
 
 /// How much of an unhealthy answer's body is read for a reason.
 const BODY_LIMIT: usize = 4096;
-
-/// How much of it is shown, in characters.
-const REASON_LIMIT: usize = 200;
 
 /// What one health path answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,28 +26,16 @@ pub struct Health {
     pub reason: Option<String>,
 }
 
-/// Why a request has no answer.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-    #[error("no valid HTTP answer")]
-    Http(#[from] hyper::Error),
-    #[error("no answer within {:.2} s", .0.as_secs_f64())]
-    TimedOut(Duration),
-}
-
 /// Asks every port that has a health path, all at once, each within `limit`.
 pub async fn check(ports: &[PublishedPort], limit: Duration) -> Vec<Health> {
     futures_util::future::join_all(ports.iter().filter_map(|port| {
         let path = port.health.as_deref()?;
         Some(async move {
             let url = port.health_url().unwrap_or_default();
-            let reason = match tokio::time::timeout(limit, get(port.host, path)).await {
-                Ok(Ok((StatusCode::OK, _))) => None,
-                Ok(Ok((status, body))) => Some(unhealthy(status, &body)),
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some(Unanswered::TimedOut(limit).to_string()),
+            let reason = match get(port.host, path, limit).await {
+                Ok(Answer { status: StatusCode::OK, .. }) => None,
+                Ok(answer) => Some(answer.refusal()),
+                Err(error) => Some(error.to_string()),
             };
             Health { name: port.name.clone(), url, healthy: reason.is_none(), reason }
         })
@@ -77,54 +55,21 @@ pub fn unasked(ports: &[PublishedPort], because: &str) -> Vec<Health> {
     with_path.map(health).collect()
 }
 
-/// Sends one GET: returns the status and, of an unsuccessful answer, the start of the body.
-async fn get(port: u16, path: &str) -> Result<(StatusCode, String), Unanswered> {
-    let stream = TcpStream::connect((LOOPBACK, port)).await.map_err(Unanswered::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
-        .header(header::HOST, format!("{LOOPBACK}:{port}"))
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .expect("a path from the manifest starts with a slash");
-    let exchange = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let textual = answer
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("text/plain") || kind.contains("json"));
-        if status == StatusCode::OK || !textual {
-            return Ok((status, String::new()));
-        }
-        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    };
-    tokio::pin!(exchange);
-    tokio::select! {
-        answer = &mut exchange => answer,
-        ended = connection => {
-            ended?;
-            exchange.await
-        }
-    }
-}
-
-fn unhealthy(status: StatusCode, body: &str) -> String {
-    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    if body.is_empty() {
-        return format!("answered {status}");
-    }
-    let shown: String = body.chars().take(REASON_LIMIT).collect();
-    format!("answered {status}: {shown}")
+/// Sends one GET, and reads the start of an unsuccessful answer.
+async fn get(port: u16, path: &str, limit: Duration) -> Result<Answer, Unanswered> {
+    let wanted = |head: &Parts| head.status != StatusCode::OK && loopback::is_textual(head);
+    let request = Request::get(path).body(Default::default());
+    let request = request.expect("a path from the manifest starts with a slash");
+    loopback::send(port, request, &Reading { limit, bytes: BODY_LIMIT, wanted }).await
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::ports::LOOPBACK;
 
     /// Serves one connection with `answer`, and returns the port and the request.
     async fn served(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base::events::Timing;
 use base::files;
+use image::stack::exports::{Export, Known, ProjectRequest};
 use image::stack::{self, Service, check};
 use protocol::Hooks;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,10 @@ pub struct RunningStack {
     pub secrets: Vec<stack::Secret>,
     /// The hooks for daemons that cannot take secrets while they run.
     pub hooks: Hooks,
+    /// The environment variables of a developer's programs; none in records of earlier versions.
+    pub exports: Option<Vec<Export>>,
+    /// How the project of a configuration file is asked for, if the stack has such projects.
+    pub project: Option<ProjectRequest>,
 }
 
 /// The start that a live record describes.
@@ -174,6 +179,11 @@ impl Checked for Live {
         described("the services", check::services(&stack.services))?;
         described("the secrets", check::secrets(&stack.secrets))?;
         described("the hooks", check::hooks(&stack.hooks, &stack.secrets))?;
+        let ports: Vec<_> = stack.ports.iter().map(|port| port.name.as_str()).collect();
+        let known = Known { ports: &ports, secrets: &stack.secrets };
+        let exports = stack.exports.as_deref().unwrap_or_default();
+        described("the exports", known.exports(exports))?;
+        described("the projects", known.project(stack.project.as_ref(), exports))?;
         self.topology().check()?;
         let Some(Ready { seconds, phases, .. }) = &run.ready else { return Ok(()) };
         checked::seconds("the time of the start", *seconds)?;
@@ -264,6 +274,8 @@ pub(super) mod tests {
             services: Vec::new(),
             secrets: Vec::new(),
             hooks: Hooks::default(),
+            exports: None,
+            project: None,
         };
         let run = Run {
             started_by: StartedBy::Cold,

@@ -21,12 +21,14 @@ pub mod dir;
 mod end;
 mod ending;
 pub mod error;
+pub mod exports;
 pub mod health;
 mod hold;
 mod journal;
 mod line;
 pub mod live;
 pub mod logs;
+pub mod loopback;
 mod meanwhile;
 mod needs;
 mod ready;
@@ -103,6 +105,23 @@ impl Instance {
     /// When the record cannot be read.
     pub fn session(&self) -> Result<Option<Session>, InstanceError> {
         Ok(record::read::<Record>(&self.dir.record())?.and_then(|record| record.session))
+    }
+
+    /// What runs now.
+    ///
+    /// # Errors
+    /// When nothing does, as far as can be seen, or a file or a process cannot be examined.
+    pub fn running(&self) -> Result<Live, InstanceError> {
+        match self.state()? {
+            State::Running(live) => Ok(live),
+            State::Elsewhere(elsewhere) => Err(elsewhere.into()),
+            State::Broken(faults) => Err(InstanceError::Broken { name: self.name.clone(), faults }),
+            State::Absent
+            | State::Stopped(_)
+            | State::Suspended(_)
+            | State::Starting(_)
+            | State::Stopping(_) => Err(InstanceError::NotRunning(self.name.clone())),
+        }
     }
 
     /// The state that it is in now.

@@ -64,6 +64,8 @@ impl From<Flat> for Live {
             services: flat.services,
             secrets: flat.secrets,
             hooks: flat.hooks,
+            exports: None,
+            project: None,
         };
         let run = Run {
             started_by: flat.started_by,

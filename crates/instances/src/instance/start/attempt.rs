@@ -290,6 +290,8 @@ impl<'a> Attempt<'a> {
             services: manifest.stack.services.clone(),
             secrets: manifest.stack.secrets.clone(),
             hooks: manifest.stack.hooks.clone(),
+            exports: Some(manifest.stack.exports.clone()),
+            project: manifest.stack.project.clone(),
         };
         let run = Run {
             started_by: origin.started_by(),
