@@ -6,7 +6,7 @@ use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::stack::{sign_up, users};
 
-use crate::{clock, image, recovery, rotation, sessions, smoke, uniqueness};
+use crate::{clock, exports, image, recovery, rotation, sessions, smoke, uniqueness};
 
 #[tokio::test]
 async fn smoke_the_image_for_arm64() {
@@ -36,6 +36,11 @@ async fn machines_for_arm64_draw_no_random_value_twice_without_a_generation_id()
 #[tokio::test]
 async fn the_time_on_arm64_is_the_hosts() {
     clock::old_snapshot(Emulator::for_arm64()).await;
+}
+
+#[tokio::test]
+async fn clients_sign_up_and_in_with_variables_of_arm64() {
+    exports::clients_sign_in(Emulator::for_arm64()).await;
 }
 
 #[tokio::test]

@@ -21,13 +21,14 @@ const KEY_DIGITS: usize = 12;
 const COMPLETE: &str = ".complete";
 
 /// Shell programs outside of the guest.
-const SHELL: [&str; 6] = [
+const SHELL: [&str; 7] = [
     ".ci/run",
     ".github/actions/setup-emulator/export-credentials.sh",
     ".github/actions/setup-emulator/install-emulator.sh",
     ".github/actions/setup-emulator/open-kvm.sh",
     ".github/actions/setup-emulator/pull-image.sh",
     "install.sh",
+    "vm-tests/clients/sign-in.sh",
 ];
 
 const GITHUB: &str = ".github";

@@ -8,6 +8,7 @@ mod bench;
 mod build_image;
 mod build_qemu;
 mod cargo;
+mod clients;
 mod dist;
 mod fuzz_api;
 mod kvm;

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use base::console::Console;
 use clap::{Args, ValueEnum};
 
+use super::clients;
 use super::kvm;
 use crate::packages::{self, Feature};
 
@@ -81,6 +82,9 @@ impl Setup {
             return if missing.is_empty() { Ok(()) } else { Err(lacking(missing.len())) };
         }
         packages::ensure(&features, console).await?;
+        if features.contains(&Feature::VmTest) {
+            clients::installed(console).await?;
+        }
         if self.kvm {
             kvm::open_to_everybody(console).await?;
         }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::arguments::Arches;
 use super::cargo::{cargo, cargo_with_env};
+use super::clients;
 use super::linters;
 use super::vm_tier::{VmTier, images_for};
 use crate::packages::{self, Feature};
@@ -52,7 +53,9 @@ impl Test {
         }
         if !self.no_vm {
             let arches = self.arch.each();
-            VmTier::prepare(&images_for(&arches), console).await?.run(&arches, &names).await?;
+            let clients = (clients::VARIABLE, clients::installed(console).await?.into_os_string());
+            let tier = VmTier::prepare(&images_for(&arches), console).await?;
+            tier.run_with(&arches, &names, &[], [clients]).await?;
         }
         Ok(())
     }

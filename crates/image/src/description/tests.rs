@@ -5,6 +5,8 @@ use protocol::services::Order;
 
 use super::*;
 
+mod exports;
+
 /// The description of this repository's own stack.
 pub(crate) fn built_in() -> Description {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cloud-init");

@@ -293,6 +293,3 @@ fn header(name: &str) -> Result<(), String> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

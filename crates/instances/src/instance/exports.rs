@@ -66,7 +66,7 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// The variables, with the values of `project` in place of those that it replaces.
+    /// The variables, with the values of `project` instead of those that it replaces.
     fn variables(&self, project: &BTreeMap<String, Secret>) -> Result<Vec<Variable>, InstanceError> {
         let mut variables = Vec::new();
         for export in self.live.stack.exports.iter().flatten() {

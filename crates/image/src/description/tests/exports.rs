@@ -1,8 +1,11 @@
-use super::*;
+//! What a stack may give to programs of developers.
+
+use super::built_in;
 use crate::stack::Stack;
+use crate::stack::exports::{Export, ProjectRequest};
 
 fn stack() -> Stack {
-    crate::description::tests::built_in().stack
+    built_in().stack
 }
 
 fn refused(change: impl FnOnce(&mut Stack)) -> String {
