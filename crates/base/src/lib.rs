@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod space;
 pub mod sparse;
 pub mod startup;
+pub mod terminal;
 pub mod text;
 pub mod variables;
 pub mod wait;

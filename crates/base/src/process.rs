@@ -18,6 +18,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_pro
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
+#[cfg(target_os = "linux")]
+mod session;
+
+#[cfg(target_os = "linux")]
+pub use session::{Streams, User};
+
 /// Bytes of a child's stderr that an error keeps.
 pub const STDERR_TAIL: usize = 4096;
 

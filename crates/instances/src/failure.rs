@@ -7,6 +7,7 @@ use vm::agent::AgentError;
 use vm::boot_files::BootFilesError;
 use vm::disk::DiskError;
 use vm::error::Explain;
+use vm::exec::ExecError;
 use vm::machine::MachineError;
 use vm::process::VmProcessError;
 use vm::proven::ImageError;
@@ -44,6 +45,8 @@ errors! {
     BootFiles(BootFilesError),
     /// A disk image cannot be created or read.
     Disk(DiskError),
+    /// A command cannot be run in the guest.
+    Exec(ExecError),
     /// A file of ours cannot be read or written.
     File(FileError),
     /// A file is not used as an image.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Secret;
 #[cfg(doc)]
-use crate::names::ports;
+use crate::{exec, names::ports};
 
 /// Version of the requests and answers that this program writes and reads.
 pub const VERSION: u32 = 1;
@@ -50,6 +50,11 @@ pub enum Command {
     },
     /// Write everything to the disk: the machine is about to be suspended.
     Sync,
+    /// Expect one connection with this token on [`exec::PORT`].
+    Exec {
+        /// [`exec::TOKEN_DIGITS`] hexadecimal digits.
+        token: Secret,
+    },
 }
 
 /// What makes a copy of a machine a machine of its own.

@@ -10,6 +10,7 @@ pub mod console;
 pub mod disk;
 pub mod disk_lock;
 pub mod error;
+pub mod exec;
 pub mod home;
 pub mod machine;
 pub mod memory;

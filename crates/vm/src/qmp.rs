@@ -349,6 +349,15 @@ impl Qmp {
         self.human(format!("hostfwd_add {NETDEV} tcp:{address}:{host}-:{guest}"), "").await
     }
 
+    /// Has QEMU listen at the unix socket `path`, which is not there yet, and forward its connections to a port of the guest. QEMU takes
+    /// the path's first hyphen for its end, and before 10.1 no path at all.
+    ///
+    /// # Errors
+    /// When QEMU refuses.
+    pub async fn add_unix_forward(&self, path: &Path, guest: u16) -> Result<(), QmpError> {
+        self.human(format!("hostfwd_add {NETDEV} unix:{}-:{guest}", path.display()), "").await
+    }
+
     /// Closes a port that [`Qmp::add_forward`] has opened. Connections through it stay.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
                 "free space where the home is, or repair that disk; then continue with `emulator start{flag}`"
             )
         }
-        InstanceError::NotRunning(_) | InstanceError::NoLogs(_) => {
+        InstanceError::NotRunning(_) | InstanceError::NoLogs(_) | InstanceError::StoppedMeanwhile(_) => {
             format!("start it with `emulator start{flag}`")
         }
         InstanceError::NoInstance { .. } => "see `emulator list`".to_owned(),
@@ -62,6 +62,7 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
         | InstanceError::Random(_)
         | InstanceError::CannotSuspend
         | InstanceError::UnknownSource { .. }
+        | InstanceError::UnknownService { .. }
         | InstanceError::Elsewhere(_)
         | InstanceError::Inspect(_)
         | InstanceError::Record(_)

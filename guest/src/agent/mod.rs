@@ -7,6 +7,7 @@ mod accounts;
 mod clock;
 mod conversation;
 mod entropy;
+mod exec;
 mod hooks;
 mod lock;
 mod memory;
@@ -28,6 +29,7 @@ use tracing::warn;
 
 use self::{
     conversation::Line,
+    exec::Door,
     orders::Orders,
     port::Port,
     steps::{Failure, Steps},
@@ -78,11 +80,13 @@ pub(crate) fn run_once() -> anyhow::Result<()> {
 struct Agent {
     orders: Orders,
     session: session_env::Place,
+    door: Door,
 }
 
 impl Agent {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { orders: Orders::load()?, session: session_env::Place::find()? })
+        let session = session_env::Place::find()?;
+        Ok(Self { orders: Orders::load()?, session, door: Door::default() })
     }
 
     async fn answer(&self, line: &str) -> Option<Answer> {
@@ -108,6 +112,7 @@ impl Agent {
             }
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,
+            Command::Exec { token } => steps.run("expect", async { self.door.expect(token) }).await,
         };
         let outcome = match result {
             Ok(()) => Outcome::Done { steps: steps.into(), time: clock::now() },

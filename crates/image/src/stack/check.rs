@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use protocol::{Hooks, Replace};
+use protocol::{Hooks, Replace, exec};
 
 use super::exports::Known;
 use super::{
@@ -72,6 +72,9 @@ pub fn ports(ports: &[Port]) -> Result<(), String> {
         port_variable(&port.env)?;
         if port.guest == 0 || port.host == 0 {
             return Err(format!("port `{}` has the number 0", port.name));
+        }
+        if port.guest == exec::PORT {
+            return Err(format!("port `{}` has the number {}, which is the agent's", port.name, port.guest));
         }
         if let Some(path) = &port.health {
             health_path(&port.name, path)?;
@@ -305,6 +308,8 @@ mod tests {
         }
         let text = refused(|stack| stack.ports[0].guest = 0);
         assert!(text.ends_with("has the number 0"), "{text}");
+        let text = refused(|stack| stack.ports[0].guest = exec::PORT);
+        assert!(text.ends_with("has the number 1022, which is the agent's"), "{text}");
         let text = refused(|stack| stack.services = vec![stack.services[0].clone(); 65]);
         assert!(text.ends_with("there are 65 services, and at most 64"), "{text}");
     }

@@ -147,6 +147,17 @@ pub enum InstanceError {
         /// What there is, in backticks.
         known: Vec<String>,
     },
+    /// There is no such service.
+    #[error("there is no service `{service}`: there is {}", known.join(", "))]
+    UnknownService {
+        /// The requested name.
+        service: String,
+        /// What there is, in backticks.
+        known: Vec<String>,
+    },
+    /// The machine was stopped while a command ran inside it.
+    #[error("instance `{0}` was stopped before the command ended")]
+    StoppedMeanwhile(InstanceName),
     /// The guest's `journalctl` printed something else than its format.
     #[error("the guest's journal cannot be read")]
     Journal(#[source] serde_json::Error),
@@ -211,6 +222,7 @@ impl Explain for InstanceError {
             Self::ImageChanged { .. } => Class::VerificationFailed,
             Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
             | Self::UnknownSource { .. }
+            | Self::UnknownService { .. }
             | Self::NoInstance { .. }
             | Self::OtherArch { .. }
             | Self::TooMuchMemory { .. } => Class::Usage,
@@ -288,6 +300,7 @@ through_vm!(
     vm::agent::AgentError,
     vm::boot_files::BootFilesError,
     vm::disk::DiskError,
+    vm::exec::ExecError,
     vm::machine::MachineError,
     vm::process::VmProcessError,
     vm::qemu::QemuError,

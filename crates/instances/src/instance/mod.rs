@@ -21,6 +21,7 @@ pub mod dir;
 mod end;
 mod ending;
 pub mod error;
+pub mod exec;
 pub mod exports;
 pub mod health;
 mod hold;
