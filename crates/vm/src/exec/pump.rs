@@ -102,7 +102,7 @@ impl Outputs {
         };
         let count = u32::try_from(bytes.len()).map_err(|_| nonsense())?;
         arriving.room.try_acquire_many(count).map_err(|_| nonsense())?.forget();
-        // Whoever writes it has failed if it is gone, and that is the error.
+        // If its writer is gone, it has failed, and that is the error.
         let _ = arriving.queue.send(bytes);
         Ok(())
     }

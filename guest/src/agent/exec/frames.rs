@@ -55,7 +55,7 @@ impl Outgoing {
         let (sender, mut queue) = mpsc::channel::<Vec<u8>>(QUEUE);
         let sending = tokio::spawn(async move {
             while let Some(bytes) = queue.recv().await {
-                // Whoever sends learns it by the queue.
+                // Senders notice it by the queue.
                 if write.write_all(&bytes).await.is_err() {
                     return;
                 }

@@ -145,7 +145,7 @@ async fn run(
     };
     let feed = async {
         if feed(stdin, inputs, &room, has_terminal, outgoing).await.is_ok() {
-            // The command goes on without input.
+            // The command continues without input.
             std::future::pending::<()>().await;
         }
     };
