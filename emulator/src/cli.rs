@@ -40,8 +40,9 @@ pub(crate) struct Cli {
 /// Flags that every command has.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Instance to act on: each has its own data, ports and machine; by default `default`, or
-    /// `default-ARCH` where the architecture is not this machine's
+    /// Instance to act on: each has its own data, ports and machine; by default
+    /// `EMULATOR_INSTANCE`, else the one of the git worktree if it is a linked one, else `default`,
+    /// with `-ARCH` where the architecture is not this machine's
     #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
     instance: Option<InstanceName>,
 
@@ -68,12 +69,6 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// The instance to act on.
-    fn instance(&self) -> InstanceName {
-        let default = || self.arch.map(InstanceName::default_for).unwrap_or_default();
-        self.instance.clone().unwrap_or_else(default)
-    }
-
     /// What goes to stdout.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.output }
@@ -96,13 +91,13 @@ impl Cli {
         command_line::parse(grammar()).unwrap_or_else(|error| error.exit())
     }
 
-    /// The instance that the command acts on.
-    pub(crate) fn instance(&self) -> InstanceName {
+    /// The instance that the command line names, if it names one.
+    pub(crate) fn named_instance(&self) -> Option<InstanceName> {
         let named = match &self.command {
             Command::Delete(delete) => delete.name.clone(),
             _ => None,
         };
-        named.unwrap_or_else(|| self.global.instance())
+        named.or_else(|| self.global.instance.clone())
     }
 }
 
@@ -158,6 +153,7 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
+        assert!(include_str!("../../docs/home.md").contains(&format!("`{}", instances::name::INSTANCE_VARIABLE)));
         check(&Cli::command());
     }
 }

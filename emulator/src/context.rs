@@ -1,16 +1,20 @@
 //! What every command is given: the home, the instance, stdout and stderr.
 
+use std::path::PathBuf;
+
 use base::advice;
 use base::console::Console;
 use base::events::{Event, Reporter as _};
 use image::arch::Arch;
 use instances::instance::Instance;
 use instances::name::InstanceName;
+use instances::worktree::Worktree;
 use vm::home::{HOME_VARIABLE, Home};
 
 use crate::cli::Cli;
 use crate::errors::CommandError;
 use crate::printer::Printer;
+use crate::target::Target;
 
 /// What a command does with the home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(crate) enum HomeUse {
 pub(crate) struct Context<'a> {
     pub(crate) home: Home,
     pub(crate) name: InstanceName,
+    /// The worktree whose instance that is; none where the instance was named, and outside of linked worktrees.
+    pub(crate) worktree: Option<Worktree>,
     /// The architecture that was asked for.
     pub(crate) arch: Option<Arch>,
     pub(crate) printer: Printer,
@@ -32,10 +38,17 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// For this command line.
-    pub(crate) fn new(cli: &Cli, console: &'a Console) -> Result<Self, CommandError> {
+    pub(crate) fn new(cli: &Cli, target: Target, console: &'a Console) -> Result<Self, CommandError> {
         let home = Home::from_env()?;
         let printer = Printer::new(cli.global.format());
-        Ok(Self { home, name: cli.instance(), arch: cli.global.arch, printer, console })
+        let Target { name, worktree } = target;
+        Ok(Self { home, name, worktree, arch: cli.global.arch, printer, console })
+    }
+
+    /// The same for another instance.
+    pub(crate) fn about(&self, name: InstanceName) -> Self {
+        let Self { home, arch, printer, console, .. } = self;
+        Self { home: home.clone(), name, worktree: None, arch: *arch, printer: *printer, console }
     }
 
     /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.
@@ -67,6 +80,12 @@ impl<'a> Context<'a> {
     /// Refuses a home that nothing can be written to before anything is begun, with what has named it.
     fn check_writable(&self, home_use: HomeUse) -> Result<(), CommandError> {
         if home_use == HomeUse::Writes { Ok(self.home.check_writable()?) } else { Ok(()) }
+    }
+
+    /// The directory that a new instance belongs to. JSON has no other paths than those of UTF-8.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        let root = self.worktree.as_ref()?.root();
+        root.to_str().map(PathBuf::from)
     }
 
     /// The instance that the command acts on.

@@ -1,5 +1,6 @@
 //! Errors as a person meets them, and the exit code of each.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,13 +9,14 @@ use base::advice;
 use base::interrupt::Interrupted;
 use instances::images::pull;
 use instances::instance::error::InstanceError;
-use instances::name::InstanceName;
+use instances::name::{InstanceName, InvalidName};
+use serde::Serialize;
 use vm::error::{Class, Explain};
 use vm::home::HomeError;
 
 use crate::exit::{self, Exit};
 use crate::pull::PullError;
-use crate::question::Question;
+use crate::target::InvalidVariable;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,12 @@ pub(crate) enum CommandError {
     /// A signal came first.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The environment names no valid instance.
+    #[error(transparent)]
+    Variable(#[from] InvalidVariable),
+    /// The name of one of several instances is too long.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
     /// There is no place for files.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -43,12 +51,12 @@ pub(crate) enum CommandError {
         owner: u32,
     },
     /// No one is there to answer the question.
-    #[error("`{}` would throw away the data of instance `{name}`, and there is no terminal to ask on", question.command())]
+    #[error("`{}` would throw away the data of {whose}, and there is no terminal to ask on", verb(command))]
     NotConfirmed {
-        /// What was to be confirmed.
-        question: Question,
-        /// The instance.
-        name: InstanceName,
+        /// The command, as a person types it.
+        command: String,
+        /// Whose data it is.
+        whose: String,
     },
     /// A value cannot be written in the format that was asked for.
     #[error(
@@ -80,7 +88,7 @@ impl CommandError {
             Self::Vm(error) => Exit::from(error.class()),
             Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
-            Self::NotConfirmed { .. } => Exit::Usage,
+            Self::NotConfirmed { .. } | Self::Variable(_) | Self::Name(_) => Exit::Usage,
             Self::ForeignHome { .. }
             | Self::Unwritable { .. }
             | Self::Stdout(_)
@@ -88,6 +96,35 @@ impl CommandError {
             | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
+    }
+}
+
+/// The first word of a command.
+fn verb(command: &str) -> &str {
+    command.split(' ').next().unwrap_or_default()
+}
+
+/// An error, as programs read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorView {
+    message: String,
+    /// What it was caused by, one after the other.
+    causes: Vec<String>,
+    /// What to do about it.
+    hint: Option<String>,
+}
+
+impl ErrorView {
+    /// Of this error, with its hint.
+    pub(crate) fn of(error: &CommandError, hint: Option<String>) -> Self {
+        let mut causes = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        Self { message: error.to_string(), causes, hint }
     }
 }
 

@@ -21,6 +21,7 @@ use vm::proven::ImageError;
 use vm::qemu::QemuError;
 
 use crate::errors::CommandError;
+use crate::target;
 
 /// What to do about the failure of a command about the instance `name`.
 pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
@@ -33,13 +34,15 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
             let take_over = advice::take_over(path, *owner);
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
         }
-        CommandError::NotConfirmed { question, name } => {
-            Some(format!("confirm with `emulator {} --yes`", question.command_for(name)))
+        CommandError::NotConfirmed { command, .. } => {
+            Some(format!("confirm with `emulator {command} --yes`"))
         }
         CommandError::Unwritable { name, .. } => {
             Some(format!("use another format: `emulator env{} -o shell`, or `-o json`", flag(name)))
         }
         CommandError::Interrupted(_)
+        | CommandError::Variable(_)
+        | CommandError::Name(_)
         | CommandError::Stdout(_)
         | CommandError::Ask(_)
         | CommandError::Runtime(_) => None,
@@ -53,12 +56,15 @@ pub(crate) fn about(error: &(dyn Explain + 'static), name: &InstanceName) -> Opt
     passed_on.into_iter().find_map(|error| command(error, &flag)).or_else(|| error.hint())
 }
 
-/// The flag that names the instance, with a space before it; nothing for the default one.
+/// The flag that names the instance, with a space before it; nothing for the one that commands without a flag act on here.
 pub(crate) fn flag(name: &InstanceName) -> String {
-    if *name == InstanceName::default() {
+    let here = target::here();
+    if *name == here {
         return String::new();
     }
-    match Arch::ALL.into_iter().find(|arch| InstanceName::default_for(*arch) == *name) {
+    // The environment may name an instance, and then one for all architectures.
+    let is_default = here == InstanceName::default();
+    match Arch::ALL.into_iter().find(|arch| is_default && InstanceName::default_for(*arch) == *name) {
         Some(arch) => format!(" --arch {arch}"),
         None => format!(" --instance {name}"),
     }

@@ -12,6 +12,7 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::target::Target;
 
 mod cli;
 mod commands;
@@ -24,6 +25,7 @@ mod printer;
 mod pull;
 mod question;
 mod syntax;
+mod target;
 mod views;
 
 /// Runs the command line and gives the process's exit code.
@@ -34,26 +36,28 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     base::limits::raise();
     let console = Console::stderr(cli.global.verbosity());
-    match started(&cli, &console) {
+    let target = Target::of(&cli);
+    let name = target.as_ref().map(|target| target.name.clone()).unwrap_or_default();
+    match target.map_err(CommandError::from).and_then(|target| started(&cli, target, &console)) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console.error(&error, hints::of(&error, &cli.instance()).as_deref());
+            console.error(&error, hints::of(&error, &name).as_deref());
             error.exit()
         }
     }
 }
 
-fn started(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
+fn started(cli: &Cli, target: Target, console: &Console) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
-    let outcome = runtime.block_on(interruptible(cli, console));
+    let outcome = runtime.block_on(interruptible(cli, target, console));
     // A read of stdin or of a slow disk that no one waits for any more must not keep the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn interruptible(cli: &Cli, console: &Console) -> Result<Exit, CommandError> {
-    let context = Context::new(cli, console)?;
+async fn interruptible(cli: &Cli, target: Target, console: &Console) -> Result<Exit, CommandError> {
+    let context = Context::new(cli, target, console)?;
     context.check_owner(cli.command.home_use())?;
     // Boxed: the future of a start is large, and moved about until it is polled.
     match unless_interrupted(Box::pin(cli.command.run(&context))).await.map_err(CommandError::Runtime)? {

@@ -122,9 +122,9 @@ fn write_line(text: &str) -> io::Result<()> {
 }
 
 /// A table without lines: columns two spaces apart, as `ps` prints them.
-pub(crate) fn table<const N: usize>(
-    header: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
+pub(crate) fn table<'a>(
+    header: impl IntoIterator<Item = &'a str>,
+    rows: impl IntoIterator<Item: IntoIterator<Item = String>>,
 ) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header);

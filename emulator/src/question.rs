@@ -12,47 +12,65 @@ use crate::hints;
 
 /// What is asked before data is thrown away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum Question<'a> {
     /// Whether the data of an instance may go.
-    Reset,
+    Reset(&'a InstanceName),
     /// Whether an instance may go.
-    Delete,
+    Delete(&'a InstanceName),
+    /// Whether all of them may go.
+    DeleteAll(&'a [InstanceName]),
+    /// Whether those may go whose directories are gone.
+    Prune(&'a [InstanceName]),
 }
 
-impl Question {
-    /// The command that asks.
-    pub(crate) fn command(self) -> &'static str {
+impl Question<'_> {
+    /// The command that asks, as a person types it.
+    fn command(self) -> String {
         match self {
-            Self::Reset => "reset",
-            Self::Delete => "delete",
+            Self::Reset(name) => format!("reset{}", hints::flag(name)),
+            Self::Delete(name) => format!("delete {name}"),
+            Self::DeleteAll(_) => "delete --all".to_owned(),
+            Self::Prune(_) => "prune --instances".to_owned(),
         }
     }
 
-    /// The same with the instance that it is about.
-    pub(crate) fn command_for(self, name: &InstanceName) -> String {
+    /// Whose data it is about.
+    fn whose(self) -> String {
         match self {
-            Self::Reset => format!("reset{}", hints::flag(name)),
-            Self::Delete => format!("delete {name}"),
+            Self::Reset(name) | Self::Delete(name) => format!("instance `{name}`"),
+            Self::DeleteAll(names) => format!("all instances ({})", listed(names)),
+            Self::Prune(names) => format!("the instances {}", listed(names)),
         }
     }
 
-    fn text(self, name: &InstanceName) -> String {
+    fn text(self) -> String {
         match self {
-            Self::Reset => format!("Throw away everything that was written in `{name}`?"),
-            Self::Delete => format!("Delete `{name}` with everything that was written in it?"),
+            Self::Reset(name) => format!("Throw away everything that was written in `{name}`?"),
+            Self::Delete(name) => format!("Delete `{name}` with everything that was written in it?"),
+            Self::DeleteAll(names) => {
+                format!("Delete all instances ({}) with everything that was written in them?", listed(names))
+            }
+            Self::Prune(names) => {
+                format!("Delete {} with everything that was written in them?", listed(names))
+            }
         }
     }
 
-    /// Asks about the instance `name`, and gives whether the answer is yes.
+    /// Asks, and gives whether the answer is yes.
     ///
     /// # Errors
     /// When there is no terminal to ask on, or it cannot be read.
-    pub(crate) fn ask(self, name: &InstanceName) -> Result<bool, CommandError> {
+    pub(crate) fn ask(self) -> Result<bool, CommandError> {
         if !can_be_asked() {
-            return Err(CommandError::NotConfirmed { question: self, name: name.clone() });
+            return Err(CommandError::NotConfirmed { command: self.command(), whose: self.whose() });
         }
-        confirmed(&self.text(name))
+        confirmed(&self.text())
     }
+}
+
+fn listed(names: &[InstanceName]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// Whether there is somebody to ask.

@@ -151,6 +151,7 @@ impl Emulator {
         #[expect(clippy::disallowed_methods, reason = "the tests check closed streams")]
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 2>&-", "sh"]).arg(path_from_env(EMULATOR_VARIABLE)).args(args);
+        command.args(["--instance", self.instance.as_str()]);
         command.env(HOME_VARIABLE, self.home.home().root()).kill_on_drop(true);
         command
     }

@@ -64,8 +64,13 @@ impl Check {
     }
 }
 
-/// Looks up an environment variable for the resolution of ports.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What a start would choose ports by, besides the instance's record.
+pub struct PortSources<'a> {
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a new instance gets automatic ports.
+    pub automatic: bool,
+}
 
 /// The program's hint for an error.
 pub type Hint<'a> = &'a dyn Fn(&(dyn Explain + 'static)) -> Option<String>;
@@ -74,7 +79,7 @@ pub type Hint<'a> = &'a dyn Fn(&(dyn Explain + 'static)) -> Option<String>;
 pub async fn examine(
     instance: &Instance,
     arch: Arch,
-    variable: Variable<'_>,
+    sources: &PortSources<'_>,
     hint: Hint<'_>,
     reporter: &dyn Reporter,
 ) -> Vec<Check> {
@@ -104,7 +109,7 @@ pub async fn examine(
     let phase = Phase::start(reporter, "accelerator", "Try the accelerator");
     checks.push(accelerator(instance, &qemu, &boot, hint).await);
     phase.done();
-    checks.push(port_checks::all(instance, &boot.manifest.stack.ports, variable, hint));
+    checks.push(port_checks::all(instance, &boot.manifest.stack.ports, sources, hint));
     checks
 }
 

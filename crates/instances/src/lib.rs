@@ -16,5 +16,6 @@ pub mod prune;
 pub mod saved;
 mod secrets;
 pub mod snapshot;
+pub mod worktree;
 
 pub use instance::registry;

@@ -28,14 +28,24 @@ pub struct InstanceName(String);
 pub struct InvalidName(pub String);
 
 impl InstanceName {
-    /// The name that commands act on when none is given and the machine is for `arch`: instances of two architectures can exist side by
-    /// side without having to be named.
+    /// The name that commands act on when none is given and the machine is for `arch`.
     pub fn default_for(arch: Arch) -> Self {
-        if Arch::host().is_none_or(|host| host == arch) {
-            Self::default()
-        } else {
-            Self(format!("{DEFAULT}-{arch}"))
-        }
+        Self::default().for_arch(arch)
+    }
+
+    /// This name where the machine is for this host's architecture, and one of its own for another: instances of two architectures can
+    /// exist side by side without having to be named. To be used with names that leave room for it.
+    #[must_use]
+    pub fn for_arch(self, arch: Arch) -> Self {
+        if Arch::host().is_none_or(|host| host == arch) { self } else { Self(format!("{self}-{arch}")) }
+    }
+
+    /// The name of the instance with this number, of several that are started together.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn numbered(&self, number: u32) -> Result<Self, InvalidName> {
+        format!("{self}-{number}").parse()
     }
 
     /// The name as text.
@@ -101,6 +111,14 @@ mod tests {
         assert!(names.contains(&DEFAULT.to_owned()), "{names:?}");
         let foreign = Arch::ALL.into_iter().find(|arch| Arch::host() != Some(*arch)).unwrap();
         assert_eq!(InstanceName::default_for(foreign).as_str(), format!("default-{foreign}"));
+    }
+
+    #[test]
+    fn instances_that_are_started_together_are_numbered() {
+        let name = InstanceName::default();
+        assert_eq!(name.numbered(3).unwrap().as_str(), "default-3");
+        let long: InstanceName = "x".repeat(MAX_LENGTH - 1).parse().unwrap();
+        assert!(long.numbered(1).is_err());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Which ports of the host an instance gets.
 //!
 //! The image's manifest lists the ports to forward. The host port of each comes from the first of: `--port`, the
-//! environment variable that the manifest names, the instance's record, the manifest's default.
+//! environment variable that the manifest names, the instance's record, the manifest's default. An instance with automatic ports has
+//! none of the manifest's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use tokio::net::TcpSocket;
 use crate::checked::{self, Checked, Impossible};
 use owner::Owner;
 
+mod automatic;
 pub mod owner;
 
 /// The host's side of every forwarded port: nothing outside this machine can reach it.
@@ -211,6 +213,14 @@ pub struct BusyPort {
     pub owner: Owner,
 }
 
+impl BusyPort {
+    /// The port, which another process has.
+    fn of(port: &PublishedPort) -> Self {
+        let PublishedPort { name, host, variable, .. } = port;
+        Self { name: name.clone(), port: *host, variable: variable.clone(), owner: owner::of(*host) }
+    }
+}
+
 impl std::fmt::Display for BusyPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "port {} for `{}` is in use by {}", self.port, self.name, self.owner)
@@ -225,73 +235,124 @@ pub struct Wishes<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The ports in the instance's record.
     pub recorded: &'a BTreeMap<String, u16>,
+    /// Whether the other ports are automatic, instead of the manifest's.
+    pub automatic: bool,
+    /// Name of the instance, for which automatic ports are the same each time.
+    pub instance: &'a str,
+    /// Finds the ports that other instances count on. Automatic ports are none of them.
+    pub others: &'a dyn Fn() -> BTreeSet<u16>,
 }
 
-/// Assigns a host port to every port of the manifest. `auto` takes ports that are free now.
+/// The host ports of an instance.
+pub struct Assigned {
+    /// Every port of the manifest.
+    pub ports: Vec<PublishedPort>,
+    /// What the record keeps, so that the next start has them again: those that were given by flag or are automatic.
+    pub remembered: BTreeMap<String, u16>,
+    /// Recorded ports that had to be replaced by automatic ones, since other processes have them.
+    pub moved: Vec<BusyPort>,
+    /// The automatic ones, which no other process can take until these are dropped.
+    held: Vec<TcpSocket>,
+}
+
+/// Assigns a host port to every port of the manifest.
 ///
 /// # Errors
 /// When a source names an unknown port or an invalid number, two ports would be the same, or there is no free port.
-pub fn resolve(ports: &[Port], wishes: &Wishes<'_>) -> Result<Vec<PublishedPort>, PortError> {
+pub fn assign(ports: &[Port], wishes: &Wishes<'_>) -> Result<Assigned, PortError> {
     if let Some(unknown) = wishes.requests.iter().find(|wish| ports.iter().all(|port| port.name != wish.name))
     {
         let known = ports.iter().map(|port| format!("`{}`", port.name)).collect();
         return Err(PortError::Unknown { name: unknown.name.clone(), known });
     }
-    // Held until all are chosen, so that no port is assigned twice.
-    let mut reserved = Vec::new();
-    let mut published: Vec<PublishedPort> = Vec::with_capacity(ports.len());
+    let mut assigned = Assigned {
+        ports: Vec::with_capacity(ports.len()),
+        remembered: wishes.recorded.clone(),
+        moved: Vec::new(),
+        held: Vec::new(),
+    };
     for port in ports {
-        let host = match wish(port, wishes)? {
-            Some(PortChoice::Fixed(host)) => host,
-            Some(PortChoice::Auto) => {
-                let recorded = wishes.recorded.get(&port.name).copied();
-                let listener = match recorded.and_then(|port| bind(port).ok()) {
-                    Some(listener) => Ok(listener),
-                    None => bind(0),
-                };
-                let listener = listener.map_err(|source| PortError::Refused { port: 0, source })?;
-                let address =
-                    listener.local_addr().map_err(|source| PortError::Refused { port: 0, source })?;
-                reserved.push(listener);
-                address.port()
-            }
-            None => wishes.recorded.get(&port.name).copied().unwrap_or(port.host),
+        let wish = wishes.of(port)?;
+        let host = match wish.choice {
+            PortChoice::Fixed(host) => host,
+            PortChoice::Auto => assigned.automatic(port, ports, wishes)?,
         };
-        if let Some(twin) = published.iter().find(|twin| twin.host == host) {
+        if wish.kept {
+            assigned.remembered.insert(port.name.clone(), host);
+        }
+        if let Some(twin) = assigned.ports.iter().find(|twin| twin.host == host) {
             let (first, second) = (twin.name.clone(), port.name.clone());
             return Err(PortError::Clash { first, second, port: host });
         }
-        published.push(PublishedPort::at(port, host));
+        assigned.ports.push(PublishedPort::at(port, host));
     }
-    Ok(published)
+    Ok(assigned)
 }
 
-fn wish(port: &Port, wishes: &Wishes<'_>) -> Result<Option<PortChoice>, PortError> {
-    if let Some(request) = wishes.requests.iter().rev().find(|request| request.name == port.name) {
-        return Ok(Some(request.choice));
-    }
-    match (wishes.variable)(&port.env).filter(|value| !value.is_empty()) {
-        Some(value) => value.parse().map(Some).map_err(|source: InvalidPort| PortError::Variable {
-            variable: port.env.clone(),
-            source: source.into(),
-        }),
-        None => Ok(None),
-    }
+/// The choice for one port.
+struct Wish {
+    choice: PortChoice,
+    /// Whether the record keeps it.
+    kept: bool,
 }
 
-/// What the record keeps: the ports that were given by flag, so that the next start has them again.
-pub fn remembered(
-    published: &[PublishedPort],
-    requests: &[PortRequest],
-    recorded: &BTreeMap<String, u16>,
-) -> BTreeMap<String, u16> {
-    let mut kept = recorded.clone();
-    for port in published {
-        if requests.iter().any(|request| request.name == port.name) {
-            kept.insert(port.name.clone(), port.host);
+impl Wishes<'_> {
+    fn of(&self, port: &Port) -> Result<Wish, PortError> {
+        if let Some(request) = self.requests.iter().rev().find(|request| request.name == port.name) {
+            return Ok(Wish { choice: request.choice, kept: true });
         }
+        if let Some(value) = (self.variable)(&port.env).filter(|value| !value.is_empty()) {
+            let invalid = |source: InvalidPort| PortError::Variable {
+                variable: port.env.clone(),
+                source: source.into(),
+            };
+            return Ok(Wish { choice: value.parse().map_err(invalid)?, kept: false });
+        }
+        if self.automatic {
+            return Ok(Wish { choice: PortChoice::Auto, kept: true });
+        }
+        let host = self.recorded.get(&port.name).copied().unwrap_or(port.host);
+        Ok(Wish { choice: PortChoice::Fixed(host), kept: false })
     }
-    kept
+}
+
+impl Assigned {
+    /// Chooses a port that is free now: the recorded one, or else one for this name.
+    fn automatic(&mut self, port: &Port, ports: &[Port], wishes: &Wishes<'_>) -> Result<u16, PortError> {
+        let recorded = wishes.recorded.get(&port.name).copied();
+        let socket = match recorded.map(|host| (host, held(host))) {
+            Some((_, Ok(socket))) => socket,
+            not => {
+                if let Some((host, Err(error))) = not
+                    && error.kind() == io::ErrorKind::AddrInUse
+                {
+                    self.moved.push(BusyPort::of(&PublishedPort::at(port, host)));
+                }
+                let mut avoid = (wishes.others)();
+                avoid.extend(ports.iter().map(|port| port.host));
+                avoid.extend(wishes.recorded.values());
+                let name = format!("{}/{}", wishes.instance, port.name);
+                automatic::take(&name, &avoid, held)
+                    .map_err(|source| PortError::Refused { port: 0, source })?
+            }
+        };
+        let address = socket.local_addr().map_err(|source| PortError::Refused { port: 0, source })?;
+        self.held.push(socket);
+        Ok(address.port())
+    }
+
+    /// Reserves every port, in their order, until its socket is dropped. Nothing listens there.
+    ///
+    /// # Errors
+    /// As [`check_free`].
+    pub fn hold(&mut self) -> Result<Vec<TcpSocket>, PortError> {
+        let mut reserved: BTreeMap<u16, TcpSocket> = BTreeMap::new();
+        for socket in self.held.drain(..) {
+            let address = socket.local_addr().map_err(|source| PortError::Refused { port: 0, source })?;
+            reserved.insert(address.port(), socket);
+        }
+        take(&self.ports, |port| reserved.remove(&port).map_or_else(|| held(port), Ok))
+    }
 }
 
 /// Verifies that every port is free, by binding it.
@@ -310,17 +371,15 @@ pub fn hold(ports: &[PublishedPort]) -> Result<Vec<TcpSocket>, PortError> {
     take(ports, held)
 }
 
-fn take<T>(ports: &[PublishedPort], taken: impl Fn(u16) -> io::Result<T>) -> Result<Vec<T>, PortError> {
+fn take<T>(
+    ports: &[PublishedPort],
+    mut taken: impl FnMut(u16) -> io::Result<T>,
+) -> Result<Vec<T>, PortError> {
     let (mut all, mut busy) = (Vec::with_capacity(ports.len()), Vec::new());
     for port in ports {
         match taken(port.host) {
             Ok(one) => all.push(one),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => busy.push(BusyPort {
-                name: port.name.clone(),
-                port: port.host,
-                variable: port.variable.clone(),
-                owner: owner::of(port.host),
-            }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => busy.push(BusyPort::of(port)),
             Err(source) => return Err(PortError::Refused { port: port.host, source }),
         }
     }
@@ -368,6 +427,15 @@ mod tests {
         Port { name: name.into(), guest: host, host, env, health: None }
     }
 
+    const NONE: Wishes<'_> = Wishes {
+        requests: &[],
+        variable: &|_| None,
+        recorded: &BTreeMap::new(),
+        automatic: false,
+        instance: "default",
+        others: &BTreeSet::new,
+    };
+
     fn resolved(
         requests: &[&str],
         variables: &[(&str, &str)],
@@ -378,9 +446,9 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded };
+        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded, ..NONE };
         let ports = [port("web", 100), port("api", 200)];
-        Ok(resolve(&ports, &wishes)?.into_iter().map(|port| port.host).collect())
+        Ok(assign(&ports, &wishes)?.ports.into_iter().map(|port| port.host).collect())
     }
 
     #[test]
@@ -445,10 +513,46 @@ mod tests {
         let recorded = BTreeMap::from([("web".to_owned(), 101)]);
         let variable = |_: &str| Some("300".to_owned());
         let requests = ["api=301".parse().unwrap()];
-        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded };
-        let published = resolve(&[port("web", 100), port("api", 200)], &wishes).unwrap();
-        let kept = remembered(&published, &requests, &recorded);
+        let wishes = Wishes { requests: &requests, variable: &variable, recorded: &recorded, ..NONE };
+        let kept = assign(&[port("web", 100), port("api", 200)], &wishes).unwrap().remembered;
         assert_eq!(kept, BTreeMap::from([("web".to_owned(), 101), ("api".to_owned(), 301)]));
+    }
+
+    #[test]
+    fn automatic_ports_stay_the_same_and_are_none_of_those_of_others() {
+        let ports = [port("web", 20_500), port("api", 20_501)];
+        let automatic = |instance, others: &[u16], recorded: &BTreeMap<String, u16>| {
+            let others = || others.iter().copied().collect();
+            assign(&ports, &Wishes { automatic: true, instance, others: &others, recorded, ..NONE }).unwrap()
+        };
+        let none = BTreeMap::new();
+        let one = automatic("one", &[], &none);
+        let other = automatic("other", &[], &none);
+        let hosts = |assigned: &Assigned| assigned.ports.iter().map(|port| port.host).collect::<Vec<_>>();
+        assert!(hosts(&one).iter().all(|port| !hosts(&other).contains(port)));
+        assert_eq!(hosts(&one), ["web", "api"].map(|name| one.remembered[name]));
+        // One that does not run counts on its ports too.
+        let taken = hosts(&one);
+        drop(one);
+        assert_eq!(hosts(&automatic("one", &[], &none)), taken);
+        assert!(hosts(&automatic("one", &taken, &none)).iter().all(|port| !taken.contains(port)));
+    }
+
+    #[test]
+    fn an_automatic_port_that_is_in_use_is_replaced_and_reported() {
+        let holder = bind(0).unwrap();
+        let taken = holder.local_addr().unwrap().port();
+        let recorded = BTreeMap::from([("web".to_owned(), taken)]);
+        let wishes = Wishes { automatic: true, recorded: &recorded, ..NONE };
+        let mut assigned = assign(&[port("web", 100)], &wishes).unwrap();
+        let [moved] = &assigned.moved[..] else { panic!("nothing was reported") };
+        assert_eq!(moved.port, taken);
+        let host = assigned.ports[0].host;
+        assert_ne!(host, taken);
+        let held = assigned.hold().unwrap();
+        assert_eq!(bind(host).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+        bind(host).unwrap();
     }
 
     #[test]

@@ -17,7 +17,9 @@ use crate::home::HomeExt;
 use crate::images::files::{INCOMING, boot_files, role};
 use crate::images::store::Images;
 use crate::images::users::Users;
+use crate::instance::Instance;
 use crate::instance::registry::Registry;
+use crate::name::InstanceName;
 use crate::snapshot::store::Store;
 
 /// Something that nothing needs.
@@ -43,6 +45,36 @@ pub enum Kind {
     Download,
     /// What a command that was killed has read out of an image, or left of an instance.
     Leftover,
+    /// An instance whose directory is gone. It has data, which [`prune`] does not touch.
+    Instance,
+}
+
+/// An instance that belongs to a directory that is gone, such as a removed worktree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its name.
+    pub name: InstanceName,
+    /// The directory that is gone.
+    pub directory: PathBuf,
+    /// The instance's files.
+    pub path: PathBuf,
+    /// Bytes that they take on the disk.
+    pub bytes: u64,
+}
+
+/// Finds the instances whose directories are gone. A directory on a disk that is not mounted looks like one that was removed, so that
+/// a person decides about them.
+///
+/// # Errors
+/// When the instances cannot be listed.
+pub fn orphans(home: &Home) -> Result<Vec<Orphan>, FileError> {
+    let orphan = |name: InstanceName| {
+        let instance = Instance::new(home, name.clone());
+        let directory = instance.directory().filter(|dir| matches!(present(dir), Ok(false)))?;
+        let path = instance.dir().root().to_owned();
+        Some(Orphan { name, directory, bytes: space::used(&path), path })
+    };
+    Ok(Registry::new(home).names()?.into_iter().filter_map(orphan).collect())
 }
 
 impl Unneeded {
@@ -167,7 +199,28 @@ mod tests {
 
     use super::*;
     use crate::images::files::superseded;
+    use crate::instance::record::{self, Record};
     use crate::snapshot::SnapshotDir;
+
+    #[tokio::test]
+    async fn an_instance_whose_directory_is_gone_is_found_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let there = tempfile::tempdir().unwrap();
+        let gone = there.path().join("removed");
+        for (name, directory) in
+            [("gone", Some(&gone)), ("there", Some(&there.path().to_owned())), ("named", None)]
+        {
+            let instance = Instance::new(&home, name.parse().unwrap());
+            create_private_dir(instance.dir().root()).unwrap();
+            let record = Record { directory: directory.cloned(), ..Record::new(instance.name().clone()) };
+            record::write(&instance.dir().record(), &record).unwrap();
+        }
+        assert_eq!(prune(&home, false, &Silent).await.unwrap(), []);
+        let [orphan] = <[Orphan; 1]>::try_from(orphans(&home).unwrap()).unwrap();
+        assert_eq!((orphan.name.as_str(), &orphan.directory), ("gone", &gone));
+        assert!(orphan.bytes > 0);
+    }
 
     #[tokio::test]
     async fn what_a_process_has_open_is_neither_pruned_nor_lost_by_a_pull() {

@@ -16,6 +16,7 @@ use tokio::process::Child;
 use crate::error::{Class, Explain};
 
 mod platform;
+pub mod usage;
 
 /// Bytes at the end of a log that an error looks at.
 const TAIL_BYTES: u64 = 8192;

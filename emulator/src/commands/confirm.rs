@@ -1,7 +1,6 @@
 //! The flag of every command that asks before it throws data away.
 
 use clap::Args;
-use instances::name::InstanceName;
 
 use crate::errors::CommandError;
 use crate::question::Question;
@@ -15,11 +14,11 @@ pub(super) struct Confirm {
 }
 
 impl Confirm {
-    /// Gives whether the command may do what `question` asks about the instance `name`.
+    /// Gives whether the command may do what `question` asks.
     ///
     /// # Errors
     /// When there is no terminal to ask on, or it cannot be read.
-    pub(super) fn confirmed(&self, question: Question, name: &InstanceName) -> Result<bool, CommandError> {
-        if self.yes { Ok(true) } else { question.ask(name) }
+    pub(super) fn confirmed(&self, question: Question<'_>) -> Result<bool, CommandError> {
+        if self.yes { Ok(true) } else { question.ask() }
     }
 }

@@ -3,7 +3,7 @@
 use base::variables;
 use clap::Args;
 use image::arch::Arch;
-use instances::doctor::{Check, Verdict, examine};
+use instances::doctor::{Check, PortSources, Verdict, examine};
 use serde::Serialize;
 use vm::error::Explain;
 
@@ -38,7 +38,8 @@ impl Run for Doctor {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let hint = |error: &(dyn Explain + 'static)| hints::about(error, &context.name);
-        let checks = examine(&context.instance(), arch, &variables::text, &hint, context.console).await;
+        let sources = PortSources { variable: &variables::text, automatic: context.worktree.is_some() };
+        let checks = examine(&context.instance(), arch, &sources, &hint, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
         context.printer.print(&Report { usable, checks }, people).map_err(CommandError::Stdout)?;
         Ok(if usable { Exit::Ok } else { Exit::HostUnsupported })

@@ -1,5 +1,7 @@
 //! `emulator list`.
 
+use std::path::Path;
+
 use base::events::{Event, Reporter};
 use clap::Args;
 use image::arch::Arch;
@@ -18,8 +20,10 @@ use crate::printer::table;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing is asked of the machines: `emulator status --instance NAME` says how the services are.
-Ports of an instance that does not run are those that were chosen for it with `--port`. The disk
-space is what its files really take; the image below them is in `emulator images`.
+Ports of an instance that does not run are those that were chosen for it with `--port` or are
+automatic. CPU is how busy its machine is now, in percent of one processor, and since its start.
+MEMORY is what would be free without it, of the size of the machine; what machines share is not part
+of it. DISK is what its files really take; the image below them is in `emulator images`.
 
 Examples:
   emulator list
@@ -42,12 +46,20 @@ struct View<'a> {
     ports: Vec<Port<'a>>,
     /// Of the machine that runs or is suspended.
     memory_mib: Option<u64>,
+    /// What would be free without the machine that runs.
+    memory_used_bytes: Option<u64>,
+    /// Processor time of the machine that runs, since its start.
+    cpu_seconds: Option<f64>,
+    /// How busy that machine is now, in percent of one processor.
+    cpu_percent: Option<f64>,
     /// What its files take on the disk.
     disk_bytes: u64,
     #[serde(with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     started_at: Option<OffsetDateTime>,
+    /// The directory that it belongs to.
+    directory: Option<&'a Path>,
 }
 
 /// A host port: all of a machine that runs, and else those that were chosen by flag.
@@ -61,7 +73,7 @@ impl Run for List {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let summaries = Registry::new(&context.home).list().map_err(InstanceError::from)?;
+        let summaries = Registry::new(&context.home).list().await.map_err(InstanceError::from)?;
         if summaries.is_empty() {
             context.console.report(&Event::Notice("there is no instance: `emulator start` makes one"));
         }
@@ -80,38 +92,59 @@ fn view(summary: &Summary) -> View<'_> {
         reasons: &summary.reasons,
         ports: summary.ports.iter().map(|(name, host)| Port { name, host: *host }).collect(),
         memory_mib: summary.memory_mib,
+        memory_used_bytes: summary.usage.map(|usage| usage.memory),
+        cpu_seconds: summary.usage.map(|usage| usage.processor.as_secs_f64()),
+        cpu_percent: summary.usage.map(|usage| usage.load * 100.0),
         disk_bytes: summary.disk_bytes,
         created_at: summary.created_at,
         started_at: summary.started_at,
+        directory: summary.directory.as_deref(),
     }
 }
+
+/// A column of the table: its title, and what it shows of an instance.
+type Column = (&'static str, fn(&View<'_>, OffsetDateTime) -> Option<String>);
+
+const COLUMNS: [Column; 10] = [
+    ("NAME", |it, _| Some(it.name.to_owned())),
+    ("ARCH", |it, _| it.arch.map(|arch| arch.to_string())),
+    ("STATE", |it, _| Some(it.state.to_owned())),
+    ("PORTS", |it, _| ports(it)),
+    ("CPU", |it, _| Some(format!("{:.0} % ({:.0} s)", it.cpu_percent?, it.cpu_seconds?))),
+    ("MEMORY", |it, _| memory(it)),
+    ("DISK", |it, _| Some(format!("{} MiB", it.disk_bytes >> 20))),
+    ("AGE", |it, now| Some(age((now - it.created_at?).whole_seconds()))),
+    (DIRECTORY, |it, _| Some(it.directory?.display().to_string())),
+    (REASON, |it, _| Some(it.reasons.join("; "))),
+];
+
+/// Columns that are there only when an instance has something to show in it.
+const DIRECTORY: &str = "DIRECTORY";
+const REASON: &str = "REASON";
 
 fn people(report: &Report<'_>, now: OffsetDateTime) -> String {
-    let rows = report.instances.iter().map(|it| row(it, now));
-    let header = ["NAME", "ARCH", "STATE", "PORTS", "MEMORY", "DISK", "AGE"];
-    if report.instances.iter().all(|it| it.reasons.is_empty()) {
-        return table(header, rows);
-    }
-    let reasons = report.instances.iter().map(|it| it.reasons.join("; "));
-    let rows = rows.zip(reasons).map(|([name, arch, state, ports, memory, disk, age], reason)| {
-        [name, arch, state, ports, memory, disk, age, reason]
-    });
-    let [name, arch, state, ports, memory, disk, age] = header;
-    table([name, arch, state, ports, memory, disk, age, "REASON"], rows)
+    let any = |has: fn(&View<'_>) -> bool| report.instances.iter().any(has);
+    let is_shown = |(title, _): &&Column| match *title {
+        DIRECTORY => any(|it| it.directory.is_some()),
+        REASON => any(|it| !it.reasons.is_empty()),
+        _ => true,
+    };
+    let columns: Vec<&Column> = COLUMNS.iter().filter(is_shown).collect();
+    let row = |it: &View<'_>| {
+        let cells = columns.iter().map(|(_, cell)| cell(it, now).unwrap_or_else(|| "-".to_owned()));
+        cells.collect::<Vec<_>>()
+    };
+    table(columns.iter().map(|(title, _)| *title), report.instances.iter().map(row))
 }
 
-fn row(it: &View<'_>, now: OffsetDateTime) -> [String; 7] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+fn ports(it: &View<'_>) -> Option<String> {
     let ports: Vec<_> = it.ports.iter().map(|port| format!("{}={}", port.name, port.host)).collect();
-    [
-        it.name.to_owned(),
-        or_dash(it.arch.map(|arch| arch.to_string())),
-        it.state.to_owned(),
-        or_dash((!ports.is_empty()).then(|| ports.join(", "))),
-        or_dash(it.memory_mib.map(|mib| format!("{mib} MiB"))),
-        format!("{} MiB", it.disk_bytes >> 20),
-        or_dash(it.created_at.map(|at| age((now - at).whole_seconds()))),
-    ]
+    (!ports.is_empty()).then(|| ports.join(", "))
+}
+
+fn memory(it: &View<'_>) -> Option<String> {
+    let size = format!("{} MiB", it.memory_mib?);
+    Some(it.memory_used_bytes.map_or(size.clone(), |used| format!("{} of {size}", used >> 20)))
 }
 
 /// How long ago it was, in the largest unit of which there are at least two. A clock that was set back counts as now.

@@ -22,6 +22,7 @@ mod prune;
 mod pull;
 mod reset;
 mod rotate;
+mod several;
 mod start;
 mod status;
 mod stop;

@@ -40,7 +40,7 @@ impl Run for Reset {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let instance = context.instance();
         let absent = matches!(instance.state()?, State::Absent);
-        if !absent && !self.confirm.confirmed(Question::Reset, &context.name)? {
+        if !absent && !self.confirm.confirmed(Question::Reset(&context.name))? {
             context.console.line("nothing was changed");
             return Ok(Exit::Ok);
         }

@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-use base::console::seconds;
-use base::events::{Event, Reporter, Timing};
+use base::events::{Event, Reporter};
 use base::files::present;
 use base::variables;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, value_parser};
 use image::arch::Arch;
 use instances::instance::error::InstanceError;
 use instances::instance::start::{StartOptions, Started, Wish};
 use instances::instance::state::State;
+use instances::name::InvalidName;
 use instances::ports::PortRequest;
 use release::github::Repo;
 use release::github::find::Wanted;
 use release::names::DEFAULT_BRANCH;
-use serde::Serialize;
 use vm::saving::Strategy;
 
 use super::machine::{Machine, duration};
-use super::watch;
-use super::{Run, capture};
+use super::{Run, capture, several, watch};
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
 use crate::pull::{Order, PullError, Source};
-use crate::views::{InstanceView, MachineView, RunView, addresses};
+use report::{One, Part, Several};
+
+mod report;
 
 /// Start the machine and wait until every service answers
 #[derive(Debug, Args)]
@@ -37,7 +37,8 @@ resumes with its data and secrets. A new session starts from a snapshot, made on
 first time, and gets its own secrets: see them with `emulator status --show-secrets`.
 
 Each host port is taken from the first of these that is set: `--port`, the variable that the image
-names for it, an earlier `--port` of this instance, the image's default.
+names for it, an earlier `--port` of this instance, the image's default. The instance of a linked git
+worktree has automatic ports instead of the defaults: free ones, which it keeps.
 
 Examples:
   emulator start
@@ -45,11 +46,17 @@ Examples:
   emulator start --accel tcg --timeout 5m
   emulator start --no-snapshot          boot instead of resuming from saved memory
   emulator start -o json                ports, phases and seconds for a program
+  emulator start --count 4 --instance shard
+                                        `shard-1` to `shard-4`, each on ports of its own
   emulator start --repo OWNER/NAME      on a machine without an image: pull one first")]
 pub(crate) struct Start {
     /// Host port of a service: a number, or `auto` for any free one; repeatable
     #[arg(long = "port", value_name = "NAME=PORT", help_heading = "Ports")]
     ports: Vec<PortRequest>,
+
+    /// Start so many instances, `NAME-1` to `NAME-N`, all on automatic ports
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=COUNT_LIMIT), conflicts_with = "ports")]
+    count: Option<u32>,
 
     #[command(flatten)]
     machine: Machine,
@@ -85,37 +92,56 @@ pub(crate) struct Start {
     snapshot_timeout: Option<Duration>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report<'a> {
-    instance: &'a str,
-    state: &'static str,
-    already_running: bool,
-    #[serde(flatten)]
-    run: RunView<'a>,
-    #[serde(flatten)]
-    machine: MachineView<'a>,
-    /// What the start was spent on, and in all; of the start that made it run, when it ran already.
-    phases: &'a [Timing],
-    seconds: Option<f64>,
-}
+/// Most instances of one command: each is a machine with memory of its own.
+const COUNT_LIMIT: i64 = 99;
 
 impl Run for Start {
     const HOME_USE: HomeUse = HomeUse::Writes;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        if let Some(count) = self.count {
+            return self.start_several(context, count).await;
+        }
         self.provide_image(context).await?;
+        let started = self.bring_up(context, context.worktree.is_some(), context.console).await?;
+        let report = One::of(context.name.as_str(), &started);
+        context.printer.print(&report, One::people).map_err(CommandError::Stdout)?;
+        Ok(Exit::Ok)
+    }
+
+    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
+        for context in self.targets(context)? {
+            context.instance().recover_interrupted(context.console).await?;
+        }
+        capture::recover(context).await
+    }
+}
+
+impl Start {
+    /// Starts the instance, and what watches it.
+    async fn bring_up(
+        &self,
+        context: &Context<'_>,
+        automatic_ports: bool,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, CommandError> {
+        // A port that is given for one instance cannot be that of several.
+        let variable: &dyn Fn(&str) -> Option<String> =
+            if self.count.is_some() { &unset } else { &variables::text };
         let options = StartOptions {
             machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
-            variable: &variables::text,
+            variable,
             warm_timeout: self.snapshot_timeout,
             warm: !self.no_snapshot,
             strategy: self.strategy,
             rotate: !self.no_rotation,
+            directory: context.directory(),
+            automatic_ports,
         };
-        let Started { live, already_running, unmet } =
-            context.instance().start(&options, context.console).await?;
+        let started = context.instance().start(&options, reporter).await?;
+        let Started { live, unmet, .. } = &started;
         if !unmet.is_empty() {
             let flags: Vec<String> = unmet.iter().map(flag).collect();
             let (flags, instance) = (flags.join(", "), hints::flag(&context.name));
@@ -123,7 +149,7 @@ impl Run for Start {
                 "`{}` is already running: {flags} will count after `emulator stop{instance}`",
                 context.name
             );
-            context.console.report(&Event::Warning(&text));
+            reporter.report(&Event::Warning(&text));
         }
         // Also beside a machine that ran already: what watched it may have been killed. One that is there stays the only one.
         watch::spawn(context);
@@ -133,30 +159,37 @@ impl Run for Start {
                  `--no-rotation` give the next session its own",
                 hints::flag(&context.name)
             );
-            context.console.report(&Event::Warning(&text));
+            reporter.report(&Event::Warning(&text));
         }
-        let InstanceView { run, machine } = InstanceView::of(Some(&live));
-        let report = Report {
-            instance: context.name.as_str(),
-            state: "running",
-            already_running,
-            run,
-            machine,
-            phases: live.run.ready.as_ref().map_or(&[], |ready| &ready.phases),
-            seconds: live.run.ready.as_ref().map(|ready| ready.seconds),
+        Ok(started)
+    }
+
+    /// The instances that it starts.
+    fn targets<'a>(&self, context: &Context<'a>) -> Result<Vec<Context<'a>>, InvalidName> {
+        let Some(count) = self.count else { return Ok(vec![context.about(context.name.clone())]) };
+        let one = |number| {
+            let numbered = context.about(context.name.numbered(number)?);
+            Ok(Context { worktree: context.worktree.clone(), ..numbered })
         };
-        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
-        Ok(Exit::Ok)
+        (1..=count).map(one).collect()
     }
 
-    async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
-        // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
-        context.instance().recover_interrupted(context.console).await?;
-        capture::recover(context).await
+    async fn start_several(&self, context: &Context<'_>, count: u32) -> Result<Exit, CommandError> {
+        let targets = self.targets(context)?;
+        for target in &targets {
+            self.provide_image(target).await?;
+        }
+        let start = async |context: &Context<'_>, reporter: &dyn Reporter| {
+            self.bring_up(context, true, reporter).await
+        };
+        let outcomes = several::each(&format!("Start {count} instances"), &targets, start).await;
+        let names = targets.iter().map(|target| target.name.as_str());
+        let report =
+            Several { instances: names.zip(&outcomes).map(|(name, it)| Part::of(name, it)).collect() };
+        context.printer.print(&report, Several::people).map_err(CommandError::Stdout)?;
+        Ok(if outcomes.iter().all(Result::is_ok) { Exit::Ok } else { Exit::Failed })
     }
-}
 
-impl Start {
     /// Pulls the image of a session that is about to begin, when there is none here.
     async fn provide_image(&self, context: &Context<'_>) -> Result<(), CommandError> {
         let begins = match context.instance().state()? {
@@ -183,6 +216,11 @@ impl Start {
     }
 }
 
+/// A variable that is not looked up.
+fn unset(_: &str) -> Option<String> {
+    None
+}
+
 /// The flag that makes such a wish.
 fn flag(wish: &Wish) -> String {
     match wish {
@@ -193,16 +231,4 @@ fn flag(wish: &Wish) -> String {
         Wish::Image => "`--image`".to_owned(),
         Wish::Port(name) => format!("`--port {name}=…`"),
     }
-}
-
-fn people(report: &Report<'_>) -> String {
-    let head = match (report.already_running, report.seconds) {
-        (false, Some(taken)) => {
-            let taken = seconds(Duration::try_from_secs_f64(taken).unwrap_or_default());
-            let accelerator = report.machine.accelerator.map(|on| format!(" on `{on}`")).unwrap_or_default();
-            format!("`{}` is ready{accelerator} ({taken})", report.instance)
-        }
-        _ => format!("`{}` is already running", report.instance),
-    };
-    format!("{head}\n{}", addresses(&report.machine.ports))
 }

@@ -1,5 +1,6 @@
 //! `emulator status`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base::events::{Event, Reporter};
@@ -45,6 +46,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
     instance: &'a str,
+    /// The directory that it belongs to; null where it was named.
+    directory: Option<PathBuf>,
     state: &'static str,
     /// Whether every service is; null when nothing runs.
     healthy: Option<bool>,
@@ -159,6 +162,7 @@ async fn tell(
     let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
     let mut report = report(context.name.as_str(), state.name(), live, reasons, services);
     report.secrets = secrets;
+    report.directory = context.instance().directory().or_else(|| context.directory());
     context.printer.print(&report, people).map_err(CommandError::Stdout)?;
     Ok(exit)
 }
@@ -173,6 +177,7 @@ fn report<'a>(
     let InstanceView { run, machine } = InstanceView::of(live);
     Report {
         instance,
+        directory: None,
         state,
         healthy: live.map(|_| reasons.is_empty()),
         reasons,
@@ -200,6 +205,7 @@ fn people(report: &Report<'_>) -> String {
         _ => report.state.to_owned(),
     };
     let mut rows = vec![("instance", report.instance.to_owned()), ("state", state)];
+    rows.extend(report.directory.iter().map(|dir| ("directory", dir.display().to_string())));
     rows.extend(report.reasons.iter().map(|reason| ("reason", reason.clone())));
     if let (Some(accelerator), Some(cpus), Some(memory)) =
         (report.machine.accelerator, report.machine.cpus, report.machine.memory_mib)

@@ -38,6 +38,7 @@ pub(crate) struct Emulator {
     home: TempDir,
     programs: bool,
     variables: Vec<(String, OsString)>,
+    dir: Option<PathBuf>,
     _filters: SettingsBindDropGuard,
 }
 
@@ -49,7 +50,8 @@ impl Emulator {
             settings.add_filter(pattern, shown);
         }
         let home = tempfile::tempdir().unwrap();
-        Self { home, programs: true, variables: Vec::new(), _filters: settings.bind_to_scope() }
+        let _filters = settings.bind_to_scope();
+        Self { home, programs: true, variables: Vec::new(), dir: None, _filters }
     }
 
     /// With a `PATH` that leads nowhere.
@@ -70,6 +72,11 @@ impl Emulator {
     pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Run in this directory.
+    pub(crate) fn in_directory(self, dir: &Path) -> Self {
+        Self { dir: Some(dir.to_owned()), ..self }
     }
 
     /// A path in the home.
@@ -194,6 +201,8 @@ impl Emulator {
         let mut command = Command::new(program);
         // Nothing of this machine's environment takes part.
         command.env_clear().stdin(Stdio::null());
+        // Nor does the checkout, which may be a linked worktree.
+        command.current_dir(self.dir.as_deref().unwrap_or_else(|| self.home.path()));
         command.env("STACK_EMULATOR_HOME", self.home.path().join("home"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let path = format!("{}:/usr/bin:/bin", self.bin().display());

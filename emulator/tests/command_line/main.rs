@@ -7,6 +7,7 @@ mod harness;
 mod help;
 mod hostile;
 mod hub;
+mod identity;
 mod images;
 mod instances;
 mod libraries;

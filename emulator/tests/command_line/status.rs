@@ -18,6 +18,7 @@ fn the_status_of_what_was_never_started_is_3() {
     {
       "schemaVersion": 1,
       "instance": "default",
+      "directory": null,
       "state": "absent",
       "healthy": null,
       "reasons": [],

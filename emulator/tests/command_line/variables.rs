@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStringExt as _;
 use crate::harness::Emulator;
 
 /// Every variable that the program reads, except those that every program has.
-const VARIABLES: [&str; 20] = [
+const VARIABLES: [&str; 21] = [
     "EMULATOR_ARCH",
     "EMULATOR_BACKEND_PORT",
     "EMULATOR_CPUS",
     "EMULATOR_FORCE_CAPTURE",
+    "EMULATOR_INSTANCE",
     "EMULATOR_NO_ROTATION",
     "EMULATOR_NO_SNAPSHOT",
     "EMULATOR_RAM",

@@ -125,6 +125,12 @@ impl Instance {
         }
     }
 
+    /// The directory that it belongs to, if its record notes one.
+    pub fn directory(&self) -> Option<PathBuf> {
+        // What is wrong with the record is part of the state.
+        record::read::<Record>(&self.dir.record()).ok().flatten()?.directory
+    }
+
     /// The state that it is in now.
     ///
     /// # Errors

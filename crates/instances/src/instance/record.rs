@@ -31,7 +31,13 @@ pub struct Record {
     /// Architecture of the machine that was started last; none in records of older programs.
     #[serde(default)]
     pub arch: Option<Arch>,
-    /// Host ports that were given by flag, by their names in the manifest.
+    /// The directory that it belongs to, for example a worktree; none where it was named by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// Whether ports that no one has chosen are automatic, instead of the manifest's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic_ports: bool,
+    /// Host ports that were given by flag or are automatic, by their names in the manifest.
     pub ports: BTreeMap<String, u16>,
     /// The session whose data the overlay has; none after a reset.
     pub session: Option<Session>,
@@ -127,6 +133,8 @@ impl Record {
             name,
             created_at: OffsetDateTime::now_utc(),
             arch: None,
+            directory: None,
+            automatic_ports: false,
             ports: BTreeMap::new(),
             session: None,
         }
@@ -135,6 +143,7 @@ impl Record {
 
 impl Checked for Record {
     fn check(&self) -> Result<(), Impossible> {
+        self.directory.iter().try_for_each(|path| checked::absolute("the directory", path))?;
         checked::few("the number of ports", self.ports.len())?;
         for (name, port) in &self.ports {
             checked::label("the name of a port", name)?;
@@ -337,6 +346,8 @@ mod tests {
         );
         let text = refused(|record, _| record.ports = BTreeMap::from([("a".into(), 0)]));
         assert_eq!(text, "a port cannot be 0");
+        let text = refused(|record, _| record.directory = Some("../worktree".into()));
+        assert_eq!(text, "the directory cannot be \"../worktree\"");
         // A digest becomes part of a file's name.
         let text = serde_json::to_string(&record()).unwrap();
         std::fs::write(&path, text.replace(&"ab".repeat(32), "/../../x")).unwrap();

@@ -1,11 +1,15 @@
 //! All instances of a home: their names and states, what their data needs, and what deleted ones have left.
 
+use std::path::PathBuf;
+
 use base::files::{FileError, entries};
 use base::space;
 use image::arch::Arch;
 use time::OffsetDateTime;
 use vm::error::one_line;
 use vm::home::Home;
+use vm::process::ProcessIdentity;
+use vm::process::usage::{self, Usage};
 
 use super::Instance;
 use super::delete::Deleted;
@@ -26,7 +30,7 @@ pub struct Registry<'a> {
 }
 
 /// What is known about an instance without a request to its machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// Its name.
     pub name: InstanceName,
@@ -40,8 +44,12 @@ pub struct Summary {
     pub ports: Vec<(String, u16)>,
     /// Memory of the machine in MiB; none where there is no machine, and none is suspended.
     pub memory_mib: Option<u64>,
+    /// What the running machine uses of the host, where the operating system says so.
+    pub usage: Option<Usage>,
     /// Bytes that everything in its directory takes on the disk.
     pub disk_bytes: u64,
+    /// The directory that it belongs to.
+    pub directory: Option<PathBuf>,
     /// When it was first started.
     pub created_at: Option<OffsetDateTime>,
     /// When the running machine was started.
@@ -74,8 +82,15 @@ impl<'a> Registry<'a> {
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub fn list(&self) -> Result<Vec<Summary>, FileError> {
-        Ok(self.names()?.into_iter().map(|name| Summary::of(&Instance::new(self.home, name))).collect())
+    pub async fn list(&self) -> Result<Vec<Summary>, FileError> {
+        let instances = self.names()?.into_iter().map(|name| Instance::new(self.home, name));
+        let (mut summaries, processes): (Vec<_>, Vec<_>) = instances.map(|it| Summary::of(&it)).unzip();
+        let running: Vec<_> = processes.iter().flatten().copied().collect();
+        let mut usage = usage::of(&running).await.into_iter();
+        for (summary, _) in summaries.iter_mut().zip(&processes).filter(|(_, process)| process.is_some()) {
+            summary.usage = usage.next().flatten();
+        }
+        Ok(summaries)
     }
 
     /// What is left of instances whose deletion was cut short.
@@ -99,7 +114,8 @@ impl Users for Registry<'_> {
 }
 
 impl Summary {
-    fn of(instance: &Instance) -> Self {
+    /// Of this instance, whose usage is still to be found out, and the process of the running machine.
+    fn of(instance: &Instance) -> (Self, Option<ProcessIdentity>) {
         let dir = instance.dir();
         let (state, reasons, live) = match instance.state() {
             Ok(state) => {
@@ -115,7 +131,8 @@ impl Summary {
         // The state has reported what is wrong with it.
         let record = record::read::<Record>(&dir.record()).ok().flatten();
         let suspension = || record::read::<Suspension>(&dir.suspension()).ok().flatten();
-        Self {
+        let process = live.as_ref().and_then(|live| live.machine.process);
+        let summary = Self {
             name: instance.name().clone(),
             arch: live.as_ref().map(|live| live.topology().arch).or_else(|| record.as_ref()?.arch),
             state,
@@ -125,10 +142,13 @@ impl Summary {
                 Some(live) => Some(live.topology().memory_mib),
                 None => suspension().map(|suspension| suspension.state.fingerprint.topology.memory_mib),
             },
+            usage: None,
             disk_bytes: space::used(dir.root()),
             created_at: record.as_ref().map(|record| record.created_at),
             started_at: live.as_ref().map(|live| live.run.started_at),
-        }
+            directory: record.and_then(|record| record.directory),
+        };
+        (summary, process)
     }
 }
 
@@ -163,12 +183,12 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn instances_are_sorted_and_nothing_else_is_one() {
+    #[tokio::test]
+    async fn instances_are_sorted_and_nothing_else_is_one() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         let registry = Registry::new(&home);
-        assert_eq!(registry.list().unwrap(), []);
+        assert_eq!(registry.list().await.unwrap(), []);
         for name in ["b", "a", ".deleted-c", "Not a name"] {
             create_private_dir(&home.instances().join(name)).unwrap();
         }
@@ -177,8 +197,8 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
     }
 
-    #[test]
-    fn an_instance_that_cannot_be_examined_does_not_hide_the_others() {
+    #[tokio::test]
+    async fn an_instance_that_cannot_be_examined_does_not_hide_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         create_private_dir(&home.instances()).unwrap();
@@ -189,7 +209,7 @@ mod tests {
         let record = Record { arch: Some(Arch::Arm64), ports, ..Record::new("whole".parse().unwrap()) };
         record::write(&whole.record(), &record).unwrap();
 
-        let [gone, whole] = <[Summary; 2]>::try_from(Registry::new(&home).list().unwrap()).unwrap();
+        let [gone, whole] = <[Summary; 2]>::try_from(Registry::new(&home).list().await.unwrap()).unwrap();
         assert_eq!(gone.state, "broken");
         assert!(gone.reasons[0].contains("is a link to `/no/such/disk`"), "{:?}", gone.reasons);
         assert_eq!((whole.state, whole.arch), ("stopped", Some(Arch::Arm64)));

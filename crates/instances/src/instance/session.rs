@@ -255,6 +255,8 @@ mod tests {
             warm: false,
             strategy: None,
             rotate: true,
+            directory: None,
+            automatic_ports: false,
         };
         let error = it.instance.start(&options, &Silent).await.unwrap_err();
         assert!(matches!(error, InstanceError::UnknownOverlay { .. }), "{error}");

@@ -138,7 +138,7 @@ impl<'a> Attempt<'a> {
         because: Option<String>,
     ) -> Result<Live, Failure> {
         // Before anything is used up, and until QEMU binds them.
-        let held = ports::hold(&self.plan.ports).map_err(|error| Failure::Host(error.into()))?;
+        let held = self.plan.hold().map_err(|error| Failure::Host(error.into()))?;
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
         let saved = origin.loadable(&self.instance.dir).map_err(|error| Failure::of(error.into()))?;
         let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
@@ -176,7 +176,7 @@ impl<'a> Attempt<'a> {
         let session =
             self.instance.prepare_session(record.session.take(), self.plan, origin, live.run.rotated).await?;
         record.session = Some(session.clone());
-        record.ports = ports::remembered(&self.plan.ports, &self.options.ports, &record.ports);
+        record.ports = self.plan.remembered.clone();
         if matches!(origin, Origin::Cold) {
             super::super::remove(&dir.config())?;
             settings::volume(&self.instance.name, &self.plan.ports)?.write(&dir.config())?;
@@ -262,7 +262,7 @@ impl<'a> Attempt<'a> {
         because: Option<String>,
         memory: Option<HeldMemory>,
     ) -> Result<Live, InstanceError> {
-        let Plan { machine, ports } = self.plan;
+        let Plan { machine, ports, .. } = self.plan;
         let MachinePlan { image, decision, fingerprint, .. } = machine;
         let sockets = runtime::ensure(self.instance.dir.root())?;
         let manifest = &image.boot.manifest;

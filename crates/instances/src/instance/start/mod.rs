@@ -1,6 +1,6 @@
 //! Starting: from a suspended machine, a snapshot, or a cold boot, until every service answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base::events::{Event, Reporter, Timings};
@@ -49,6 +49,10 @@ pub struct StartOptions<'a> {
     pub strategy: Option<Strategy>,
     /// Whether a new session gets secrets of its own.
     pub rotate: bool,
+    /// The directory that the instance belongs to, which its record notes.
+    pub directory: Option<PathBuf>,
+    /// Whether ports that no one has chosen are automatic, from this start on.
+    pub automatic_ports: bool,
 }
 
 /// An instance that is ready.
@@ -110,6 +114,11 @@ impl Instance {
         };
         self.released().await?;
         let timings = Timings::new(reporter);
+        let record = Record {
+            directory: options.directory.clone().or(record.directory),
+            automatic_ports: options.automatic_ports || record.automatic_ports,
+            ..record
+        };
         let plan = self.plan(&record, options, &timings).await?;
         let record = Record { arch: Some(plan.machine.topology.arch), ..record };
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };

@@ -1,24 +1,29 @@
 //! Everything about a start that is decided before anything is changed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base::events::{Event, Phase, Reporter};
 use base::{limits, memory};
 use image::arch::Arch;
 use image::stack::MachineSize;
+use tokio::net::TcpSocket;
 use vm::accel::{Choice, Chooser, Decision};
 use vm::machine::Topology;
 use vm::qemu::Qemu;
 use vm::stack_machine;
 
 use super::super::Instance;
+use super::super::dir::InstanceDir;
 use super::super::error::InstanceError;
 use super::super::record::{self, Record};
+use super::super::registry::Registry;
 use super::super::session::Image;
 use super::super::suspension::Suspension;
 use super::{READY_LIMIT, StartOptions};
-use crate::ports::{self, PublishedPort, Wishes};
+use crate::ports::{self, PortError, PublishedPort, Wishes};
 use crate::saved::Fingerprint;
 
 /// The options of a machine. Whatever is `None` comes from the suspended machine or the image.
@@ -52,6 +57,21 @@ pub(in crate::instance) struct MachinePlan {
 pub(in crate::instance) struct Plan {
     pub(in crate::instance) machine: MachinePlan,
     pub(in crate::instance) ports: Vec<PublishedPort>,
+    /// The ports that the record keeps.
+    pub(in crate::instance) remembered: BTreeMap<String, u16>,
+    /// Reserves the ports until the first attempt takes them over: a capture may come before.
+    held: Mutex<Option<Vec<TcpSocket>>>,
+}
+
+impl Plan {
+    /// Reserves the ports, until these sockets are dropped.
+    ///
+    /// # Errors
+    /// When another process has one.
+    pub(in crate::instance) fn hold(&self) -> Result<Vec<TcpSocket>, PortError> {
+        let held = self.held.lock().ok().and_then(|mut held| held.take());
+        held.map_or_else(|| ports::hold(&self.ports), Ok)
+    }
 }
 
 /// Refuses more memory than there is: otherwise the kernel would end the machine only when the guest uses it.
@@ -75,10 +95,30 @@ impl Instance {
         ports::check_loopback()?;
         let machine = self.machine_plan(record, &options.machine, reporter).await?;
         let stack = &machine.image.boot.manifest.stack;
-        let wishes = Wishes { requests: &options.ports, variable: options.variable, recorded: &record.ports };
-        let ports = ports::resolve(&stack.ports, &wishes)?;
-        ports::check_free(&ports)?;
-        Ok(Plan { machine, ports })
+        let wishes = Wishes {
+            requests: &options.ports,
+            variable: options.variable,
+            recorded: &record.ports,
+            automatic: record.automatic_ports,
+            instance: self.name.as_str(),
+            others: &|| self.ports_of_others(),
+        };
+        let mut assigned = ports::assign(&stack.ports, &wishes)?;
+        for busy in &assigned.moved {
+            let now = assigned.remembered.get(&busy.name);
+            let now = now.map(|port| format!("; it has port {port} now")).unwrap_or_default();
+            reporter.report(&Event::Notice(&format!("{busy}{now}")));
+        }
+        let held = Mutex::new(Some(assigned.hold()?));
+        Ok(Plan { machine, ports: assigned.ports, remembered: assigned.remembered, held })
+    }
+
+    /// The ports that the records of the other instances keep. One that cannot be read counts on none.
+    pub(crate) fn ports_of_others(&self) -> BTreeSet<u16> {
+        let names = Registry::new(&self.home).names().unwrap_or_default().into_iter();
+        let others = names.filter(|name| *name != self.name).map(|name| InstanceDir::new(&self.home, &name));
+        let records = others.filter_map(|dir| record::read::<Record>(&dir.record()).ok().flatten());
+        records.flat_map(|record| record.ports.into_values()).collect()
     }
 
     /// Decides about the machine alone.
