@@ -153,7 +153,9 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        assert!(include_str!("../../docs/home.md").contains(&format!("`{}", instances::name::INSTANCE_VARIABLE)));
+        assert!(
+            include_str!("../../docs/home.md").contains(&format!("`{}", instances::name::INSTANCE_VARIABLE))
+        );
         check(&Cli::command());
     }
 }

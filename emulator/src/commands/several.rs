@@ -65,7 +65,10 @@ struct Named<'a> {
 
 impl Reporter for Named<'_> {
     fn report(&self, event: &Event<'_>) {
-        let named = |text: &str| format!("`{}`: {text}", self.name);
+        let name = format!("`{}`", self.name);
+        let named = |text: &str| {
+            if text.contains(&name) { text.to_owned() } else { format!("{name}: {text}") }
+        };
         match *event {
             Event::Notice(text) => self.next.report(&Event::Notice(&named(text))),
             Event::Warning(text) => self.next.report(&Event::Warning(&named(text))),

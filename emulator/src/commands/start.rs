@@ -37,8 +37,8 @@ resumes with its data and secrets. A new session starts from a snapshot, made on
 first time, and gets its own secrets: see them with `emulator status --show-secrets`.
 
 Each host port is taken from the first of these that is set: `--port`, the variable that the image
-names for it, an earlier `--port` of this instance, the image's default. The instance of a linked git
-worktree has automatic ports instead of the defaults: free ones, which it keeps.
+names for it, an earlier `--port` of this instance, the image's default. The instance of a linked
+git worktree has automatic ports instead of the defaults: free ones, which it keeps.
 
 Examples:
   emulator start

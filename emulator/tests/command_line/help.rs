@@ -73,8 +73,9 @@ fn the_help_groups_the_commands() {
 
     Global options:
           --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
-                                 default `default`, or `default-ARCH` where the architecture is not this
-                                 machine's
+                                 default `EMULATOR_INSTANCE`, else the one of the git worktree if it is
+                                 a linked one, else `default`, with `-ARCH` where the architecture is
+                                 not this machine's
           --arch <amd64|arm64>   Architecture of image and machine; by default the instance's, or this
                                  machine's [env: EMULATOR_ARCH]
       -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a
@@ -110,6 +111,7 @@ fn the_help_of_start_groups_its_flags() {
     Usage: emulator start [OPTIONS]
 
     Options:
+          --count <N>           Start so many instances, `NAME-1` to `NAME-N`, all on automatic ports
           --timeout <DURATION>  Longest wait for a machine that boots, `90s` or `5m`; by default what
                                 the accelerator needs [env: EMULATOR_READY_TIMEOUT]
       -h, --help                Print help
@@ -144,7 +146,8 @@ fn the_help_of_start_groups_its_flags() {
     first time, and gets its own secrets: see them with `emulator status --show-secrets`.
 
     Each host port is taken from the first of these that is set: `--port`, the variable that the image
-    names for it, an earlier `--port` of this instance, the image's default.
+    names for it, an earlier `--port` of this instance, the image's default. The instance of a linked
+    git worktree has automatic ports instead of the defaults: free ones, which it keeps.
 
     Examples:
       emulator start
@@ -152,6 +155,8 @@ fn the_help_of_start_groups_its_flags() {
       emulator start --accel tcg --timeout 5m
       emulator start --no-snapshot          boot instead of resuming from saved memory
       emulator start -o json                ports, phases and seconds for a program
+      emulator start --count 4 --instance shard
+                                            `shard-1` to `shard-4`, each on ports of its own
       emulator start --repo OWNER/NAME      on a machine without an image: pull one first
     --- stderr
     ");

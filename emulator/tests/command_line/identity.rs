@@ -52,7 +52,14 @@ fn another_architecture_has_an_instance_beside_the_worktrees() {
 #[test]
 fn a_variable_that_is_no_name_is_an_error_unless_a_flag_is_given() {
     let emulator = Emulator::new().with("EMULATOR_INSTANCE", "../x");
-    insta::assert_snapshot!(emulator.run(&["status"]), @"");
+    insta::assert_snapshot!(emulator.run(&["status"]), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: the environment variable `EMULATOR_INSTANCE` cannot be used
+      cause: invalid instance name `../x`: use 1 to 32 lower-case letters, digits or hyphens; no hyphen at the start or end
+    ");
     assert_eq!(acted_on(&emulator, &["--instance", "one"]), "one");
 }
 
