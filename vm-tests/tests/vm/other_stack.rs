@@ -36,6 +36,7 @@ async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
     let renewed = emulator.secrets().await[SECRET].clone();
     assert_ne!(renewed, first.secret(SECRET));
     assert_eq!(served(&first).await, json!(renewed));
+    exports(&emulator, &first, &renewed).await;
 
     emulator.finish().await;
     let again = start(&emulator).await.by("suspended");
@@ -57,6 +58,16 @@ async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
     emulator.run(&["delete", "--yes"]).await.expect(0);
     assert_eq!(list().await, json!([]));
     emulator.assert_tidy().await;
+}
+
+/// Its one variable has a port and a secret in it, and it knows no projects.
+async fn exports(emulator: &Emulator, started: &Started, secret: &str) {
+    let report = emulator.run(&["env", "-o", "json"]).await.expect(0).json();
+    let address = started.url("web").replace("://", &format!("://user:{secret}@"));
+    let expected = json!({ "EMULATOR_INSTANCE": "default", "WEB_ADDRESS": format!("{address}/") });
+    assert_eq!((&report["variables"], &report["secrets"]), (&expected, &json!(["WEB_ADDRESS"])));
+    let refused = emulator.run(&["env", "--config-file", "/etc/hosts"]).await.expect(2).stderr;
+    assert!(refused.contains("has no projects for configuration files"), "{refused}");
 }
 
 /// Builds the image of a copy of the stack beside this file into the home.
