@@ -98,28 +98,25 @@ impl Run for Env {
                     .map_err(CommandError::Stdout)?;
             }
         }
-        self.advise(context, &exports, shows);
+        advise(context, &exports, shows);
         Ok(Exit::Ok)
     }
 }
 
-impl Env {
-    /// Says where the secrets are that are not shown, or who else can read those that are.
-    fn advise(&self, context: &Context<'_>, exports: &Exports, shows: bool) {
-        if !exports.variables.iter().any(|variable| variable.secret) {
-            return;
-        }
-        if !shows {
-            let text = format!(
-                "secrets are not shown on a terminal: add `--show-secrets`, or use a pipe, `emulator env{} | …`",
-                hints::flag(&context.name)
-            );
-            context.console.report(&Event::Notice(&text));
-        } else if is_file_of_everyone() && context.printer.format() != Format::Variables(Syntax::GitHub) {
-            let text =
-                "other users can read the secrets in the file on stdout: make it private with `chmod 600`";
-            context.console.report(&Event::Warning(text));
-        }
+/// Says where the secrets are that are not shown, or who else can read those that are.
+fn advise(context: &Context<'_>, exports: &Exports, shows: bool) {
+    if !exports.variables.iter().any(|variable| variable.secret) {
+        return;
+    }
+    if !shows {
+        let text = format!(
+            "secrets are not shown on a terminal: add `--show-secrets`, or use a pipe, `emulator env{} | …`",
+            hints::flag(&context.name)
+        );
+        context.console.report(&Event::Notice(&text));
+    } else if is_file_of_everyone() && context.printer.format() != Format::Variables(Syntax::GitHub) {
+        let text = "other users can read the secrets in the file on stdout: make it private with `chmod 600`";
+        context.console.report(&Event::Warning(text));
     }
 }
 
@@ -144,14 +141,14 @@ fn text(syntax: Syntax, exports: &Exports, shows: bool) -> Result<String, &str> 
 }
 
 fn report<'a>(context: &'a Context<'_>, exports: &'a Exports, shows: bool) -> Report<'a> {
-    let shown = |variable: &'a Variable| {
+    let pair = |variable: &'a Variable| {
         let value = Some(variable.value.reveal()).filter(|_| shows || !variable.secret);
         (variable.name.as_str(), value)
     };
     let secrets = exports.variables.iter().filter(|variable| variable.secret);
     Report {
         instance: context.name.as_str(),
-        variables: exports.variables.iter().map(shown).collect(),
+        variables: exports.variables.iter().map(pair).collect(),
         secrets: secrets.map(|variable| variable.name.as_str()).collect(),
         unconfirmed: exports.unconfirmed,
     }

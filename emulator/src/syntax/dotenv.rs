@@ -1,6 +1,6 @@
 //! Values in files that are called `.env`.
 //!
-//! There is no standard. What is written here is read alike by npm's `dotenv` and PyPI's `python-dotenv`, whose rules differ: in
+//! There is no standard. What is written here is read alike by npm's `dotenv` and `PyPI`'s `python-dotenv`, whose rules differ: in
 //! single quotes the first knows no escapes and the second two, in double quotes they share `\n` and `\r` only, and the second
 //! replaces `${NAME}` everywhere.
 

@@ -13,7 +13,7 @@ use vm_tests::clients::{self, Variables, client, variables};
 use vm_tests::emulator::{Emulator, Started, finished};
 use vm_tests::stack::{PROJECT, users};
 
-/// Programs that sign a user up and in: with curl, with a client of npm, and with one of PyPI.
+/// Programs that sign a user up and in: with curl, with a client of npm, and with one of `PyPI`.
 const CLIENTS: [&str; 3] = ["sign-in.sh", "sign-in.cjs", "sign_in.py"];
 
 /// Prefixes whose variables bundlers copy into what visitors of a site are sent.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::Full;
 use hyper::http::response::Parts;
 use hyper::{Request, StatusCode};
 use serde::Serialize;
@@ -58,7 +59,7 @@ pub fn unasked(ports: &[PublishedPort], because: &str) -> Vec<Health> {
 /// Sends one GET, and reads the start of an unsuccessful answer.
 async fn get(port: u16, path: &str, limit: Duration) -> Result<Answer, Unanswered> {
     let wanted = |head: &Parts| head.status != StatusCode::OK && loopback::is_textual(head);
-    let request = Request::get(path).body(Default::default());
+    let request = Request::get(path).body(Full::default());
     let request = request.expect("a path from the manifest starts with a slash");
     loopback::send(port, request, &Reading { limit, bytes: BODY_LIMIT, wanted }).await
 }
