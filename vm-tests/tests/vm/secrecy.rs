@@ -20,6 +20,7 @@ async fn secrets_are_in_no_argument_log_snapshot_or_readable_file() {
     let mut secrets: BTreeSet<String> = emulator.start(&[]).await.secrets.into_values().collect();
     emulator.run(&["rotate"]).await.expect(0);
     secrets.extend(emulator.secrets().await.into_values());
+    emulator.run(&["env", "-o", "shell"]).await.expect(0);
     emulator.finish().await;
     emulator.start(&[]).await.by("suspended");
     let arguments = watch.end().await;
