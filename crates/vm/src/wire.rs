@@ -100,8 +100,10 @@ pub(crate) async fn open(path: &Path, listener: Listener) -> io::Result<UnixStre
         match socket::connect(path).await {
             Ok(stream) => return Ok(stream),
             Err(error)
-                if listener == Listener::Starting
-                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+                // QEMU lets one connection wait, and has others come again.
+                if error.kind() == io::ErrorKind::WouldBlock
+                    || listener == Listener::Starting
+                        && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {
                 backoff.pause().await;
             }

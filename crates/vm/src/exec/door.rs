@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::files::remove_if_there;
-use base::wait::Backoff;
 use protocol::exec::{Open, PORT};
 use protocol::{Command, Secret};
 use rustix::fs::{Mode, OFlags};
@@ -20,7 +19,7 @@ use tokio_util::either::Either;
 use super::{ExecError, Running};
 use crate::agent::{Agent, AgentError};
 use crate::qmp::{Forward, Qmp, QmpError};
-use crate::socket;
+use crate::wire::{self, Listener};
 
 /// Name of the socket beside the other ones.
 const SOCKET: &str = "exec";
@@ -75,21 +74,24 @@ impl Door {
     /// Connects, and returns what has to be closed once the connection has begun.
     async fn connect(&self) -> Result<(Stream, Option<(Qmp, Forward)>), ExecError> {
         let path = self.agent.with_file_name(SOCKET);
-        match connected(&path).await {
+        match wire::open(&path, Listener::Running).await {
             Ok(stream) => return Ok((Either::Left(stream), None)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
             Err(error) => return Err(ExecError::Connect(error)),
         }
         let qmp = Qmp::reach(&self.qmp, MONITOR_LIMIT).await?;
         // The monitor takes one client at a time: another command may have done it meanwhile.
-        if let Ok(stream) = connected(&path).await {
+        if let Ok(stream) = wire::open(&path, Listener::Running).await {
             return Ok((Either::Left(stream), None));
         }
         // That of a QEMU that was killed.
         remove_if_there(&path).map_err(|error| ExecError::Connect(error.source))?;
         let name = Name::of(&path).map_err(ExecError::Connect)?;
         match qmp.add_unix_forward(&name.path, PORT).await {
-            Ok(()) => Ok((Either::Left(connected(&path).await.map_err(ExecError::Connect)?), None)),
+            Ok(()) => Ok((
+                Either::Left(wire::open(&path, Listener::Running).await.map_err(ExecError::Connect)?),
+                None,
+            )),
             Err(QmpError::Refused { .. }) => through_port(qmp).await,
             Err(error) => Err(error.into()),
         }
@@ -111,17 +113,6 @@ impl Name {
         let dir = rustix::fs::open(dir, flags, Mode::empty())?;
         let path = format!("/proc/{}/fd/{}/{SOCKET}", std::process::id(), dir.as_raw_fd());
         Ok(Self { path: path.into(), _dir: Some(dir) })
-    }
-}
-
-/// Connects to the socket at `path`, however many do so at once: QEMU lets one wait.
-async fn connected(path: &Path) -> io::Result<UnixStream> {
-    let mut backoff = Backoff::default();
-    loop {
-        match socket::connect(path).await {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => backoff.pause().await,
-            other => return other,
-        }
     }
 }
 

@@ -1,7 +1,8 @@
-use protocol::Secret;
+use fake_monitor::{Server, Step, answer_with, monitor_opening};
 use protocol::exec::{LARGEST_PIECE, Passed, Task, WINDOW};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::UnixStream;
+use protocol::{Answer, Outcome, Request, Secret};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::net::{UnixListener, UnixStream};
 
 use super::*;
 
@@ -191,4 +192,108 @@ async fn a_refusal_is_shown_as_far_as_it_can_be() {
     let (host, _guest) = UnixStream::pair().unwrap();
     let refused = Running::start(host, Open { token: Secret::new("ab"), task: long }).await;
     assert!(matches!(refused, Err(ExecError::TooLong(_))));
+}
+
+/// A machine with an agent that answers each request with this outcome.
+struct Machine {
+    _dir: tempfile::TempDir,
+    _monitor: Server,
+    door: Door,
+}
+
+impl Machine {
+    fn new(outcome: Outcome, steps: Vec<Step>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = UnixListener::bind(dir.path().join("agent")).unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = agent.accept().await {
+                let mut lines = BufReader::new(stream).lines();
+                lines.next_line().await.unwrap();
+                let line = lines.next_line().await.unwrap().unwrap();
+                let request: Request = serde_json::from_str(&line).unwrap();
+                let mut answer = serde_json::to_vec(&Answer::new(request.id, outcome.clone())).unwrap();
+                answer.push(b'\n');
+                lines.into_inner().into_inner().write_all(&answer).await.unwrap();
+            }
+        });
+        let monitor = Server::start(vec![monitor_opening().into_iter().chain(steps).collect()]);
+        let door = Door { qmp: monitor.path(), agent: dir.path().join("agent") };
+        Self { _dir: dir, _monitor: monitor, door }
+    }
+
+    async fn start(&self) -> Result<Running<Connection>, ExecError> {
+        self.door.start(Open { token: Secret::new("ab"), task: task() }, SOON).await
+    }
+}
+
+fn done() -> Outcome {
+    Outcome::Done { steps: Vec::new(), time: 1 }
+}
+
+/// A command of the monitor that exists for people: answered with what `text` makes of it.
+fn human(id: u64, text: impl FnOnce(&str) -> String + Send + 'static) -> Step {
+    answer_with("human-monitor-command", move |command| {
+        let text = text(command["arguments"]["command-line"].as_str().unwrap());
+        serde_json::json!({ "return": text, "id": id }).to_string()
+    })
+}
+
+/// Serves one connection as a guest whose command starts.
+async fn starts(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
+    let mut bytes = Vec::new();
+    while Frame::<FromHost>::decode(&bytes).unwrap().is_none() {
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
+    }
+    stream.write_all(&Frame::Message(FromGuest::Started).encode().unwrap()).await.unwrap();
+    let _ = stream.read_buf(&mut bytes).await;
+}
+
+#[tokio::test]
+async fn the_socket_is_opened_once_by_a_name_without_a_hyphen() {
+    let open = human(2, |line| {
+        let path = line.strip_prefix("hostfwd_add net0 unix:").and_then(|rest| rest.strip_suffix("-:1022"));
+        let path = path.expect(line);
+        assert!(!path.contains('-'), "QEMU takes the first one for the end");
+        let listener = UnixListener::bind(path).unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(starts(stream));
+            }
+        });
+        String::new()
+    });
+    let machine = Machine::new(done(), vec![open]);
+    machine.start().await.unwrap();
+    // The monitor's script has nothing more.
+    machine.start().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_qemu_without_such_sockets_gives_each_command_a_port() {
+    let refuse = human(2, |_| "Invalid host forwarding rule (Bad protocol name)\r\n".to_owned());
+    let open = human(3, |line| {
+        let rule = line.strip_prefix("hostfwd_add net0 tcp:127.0.0.1:").expect(line);
+        let port: u16 = rule.strip_suffix("-:1022").expect(line).parse().unwrap();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        tokio::spawn(async move { starts(listener.accept().await.unwrap().0).await });
+        String::new()
+    });
+    let close = human(4, |line| {
+        let rule = line.strip_prefix("hostfwd_remove net0 ").expect(line);
+        format!("host forwarding rule for {rule} removed\r\n")
+    });
+    let machine = Machine::new(done(), vec![refuse, open, close]);
+    machine.start().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_runs_no_commands_is_reported() {
+    let reason = "invalid request before column 40".to_owned();
+    let machine = Machine::new(Outcome::Failed { step: "protocol".to_owned(), reason }, Vec::new());
+    assert!(matches!(machine.start().await.unwrap_err(), ExecError::Unknown));
+    let failed = Outcome::Failed { step: "expect".to_owned(), reason: "no room".to_owned() };
+    let machine = Machine::new(failed, Vec::new());
+    assert!(matches!(machine.start().await.unwrap_err(), ExecError::Agent(_)));
 }

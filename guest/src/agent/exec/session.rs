@@ -33,7 +33,10 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the connection may be quiet before its other side is asked whether it is there. A machine that was suspended meanwhile
 /// has lost it.
-const QUIET: Duration = Duration::from_secs(15);
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How often it is asked.
+const QUESTIONS: u32 = 4;
 
 /// End of input on a terminal: Ctrl-D.
 const END_OF_INPUT: &[u8] = b"\x04";
@@ -43,6 +46,7 @@ pub(super) async fn serve(stream: TcpStream, door: Door) {
     let kept = sockopt::set_socket_keepalive(&stream, true)
         .and_then(|()| sockopt::set_tcp_keepidle(&stream, QUIET))
         .and_then(|()| sockopt::set_tcp_keepintvl(&stream, QUIET))
+        .and_then(|()| sockopt::set_tcp_keepcnt(&stream, QUESTIONS))
         .and_then(|()| sockopt::set_tcp_nodelay(&stream, true));
     if let Err(error) = kept {
         warn!("cannot set the connection up: {error}");
