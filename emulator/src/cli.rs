@@ -1,6 +1,7 @@
 //! The grammar of `emulator`: the flags that every command has, and the help that groups the commands.
 
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
 use base::command_line;
 use base::console::Verbosity;
@@ -9,6 +10,7 @@ use image::arch::Arch;
 use instances::name::InstanceName;
 
 use crate::commands::{Command, GROUPS};
+use crate::exit::{Exit, NotStarted};
 use crate::printer::Format;
 
 /// Heading of the flags that every command has.
@@ -85,10 +87,20 @@ impl Global {
 }
 
 impl Cli {
-    /// Parses the command line, or ends the process as clap does: help and version on stdout, errors on stderr with
-    /// exit status 2.
-    pub(crate) fn from_command_line() -> Self {
-        command_line::parse(grammar()).unwrap_or_else(|error| error.exit())
+    /// Parses the command line.
+    ///
+    /// # Errors
+    /// With the exit code, where something was printed instead: help and version on stdout, errors on stderr.
+    pub(crate) fn from_command_line() -> Result<Self, ExitCode> {
+        command_line::parse(grammar()).map_err(|error| {
+            // A closed stream is not an error here either.
+            let _ = error.print();
+            match error.use_stderr() {
+                false => Exit::Ok.into(),
+                true if asks_for_wrapper() => NotStarted::Failed.into(),
+                true => Exit::Usage.into(),
+            }
+        })
     }
 
     /// The instance that the command line names, if it names one.
@@ -99,6 +111,12 @@ impl Cli {
         };
         named.or_else(|| self.global.instance.clone())
     }
+}
+
+/// Whether the command line, which cannot be understood, names a command that runs one of the user's.
+fn asks_for_wrapper() -> bool {
+    let matches = grammar().ignore_errors(true).try_get_matches().ok();
+    matches.is_some_and(|matches| matches.subcommand_name().is_some_and(Command::wraps_by_name))
 }
 
 /// The grammar with its commands grouped in `--help`.

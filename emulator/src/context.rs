@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use base::advice;
-use base::console::Console;
+use base::console::{Console, Verbosity};
 use base::events::{Event, Reporter as _};
 use image::arch::Arch;
 use instances::instance::Instance;
@@ -34,21 +34,25 @@ pub(crate) struct Context<'a> {
     pub(crate) arch: Option<Arch>,
     pub(crate) printer: Printer,
     pub(crate) console: &'a Console,
+    /// Whether every detail was asked for.
+    pub(crate) verbose: bool,
 }
 
 impl<'a> Context<'a> {
     /// For this command line.
     pub(crate) fn new(cli: &Cli, target: Target, console: &'a Console) -> Result<Self, CommandError> {
         let home = Home::from_env()?;
+        let verbose = cli.global.verbosity() == Verbosity::Verbose;
         let printer = Printer::new(cli.global.format());
         let Target { name, worktree } = target;
-        Ok(Self { home, name, worktree, arch: cli.global.arch, printer, console })
+        Ok(Self { home, name, worktree, arch: cli.global.arch, printer, console, verbose })
     }
 
     /// The same for another instance.
     pub(crate) fn about(&self, name: InstanceName) -> Self {
-        let Self { home, arch, printer, console, .. } = self;
-        Self { home: home.clone(), name, worktree: None, arch: *arch, printer: *printer, console }
+        let Self { home, arch, printer, console, verbose, .. } = self;
+        let (home, arch, printer, verbose) = (home.clone(), *arch, *printer, *verbose);
+        Self { home, name, worktree: None, arch, printer, console, verbose }
     }
 
     /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.

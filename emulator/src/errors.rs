@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use base::advice;
 use base::interrupt::Interrupted;
+use base::process::ProcessError;
 use instances::images::pull;
 use instances::instance::error::InstanceError;
 use instances::name::{InstanceName, InvalidName};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use vm::error::{Class, Explain};
 use vm::home::HomeError;
 
-use crate::exit::{self, Exit};
+use crate::exit::{self, Exit, NotStarted};
 use crate::pull::PullError;
 use crate::target::InvalidVariable;
 
@@ -68,6 +69,9 @@ pub(crate) enum CommandError {
         /// The instance.
         name: InstanceName,
     },
+    /// The user's command cannot be run.
+    #[error(transparent)]
+    Command(#[from] ProcessError),
     /// stdout is full or broken.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
@@ -89,13 +93,24 @@ impl CommandError {
             Self::Home(error) => Exit::from(error.class()),
             Self::Pull(error) => error.exit(),
             Self::NotConfirmed { .. } | Self::Variable(_) | Self::Name(_) => Exit::Usage,
-            Self::ForeignHome { .. }
+            Self::Command(_)
+            | Self::ForeignHome { .. }
             | Self::Unwritable { .. }
             | Self::Stdout(_)
             | Self::Ask(_)
             | Self::Runtime(_) => Exit::Failed,
         };
         exit.into()
+    }
+
+    /// The exit code where the command was to run one of the user's.
+    pub(crate) fn exit_of_wrapper(&self) -> ExitCode {
+        match self {
+            Self::Interrupted(Interrupted(signal)) => exit::interrupted(*signal),
+            Self::Command(ProcessError::NotFound { .. }) => NotStarted::NotFound.into(),
+            Self::Command(_) => NotStarted::NotExecutable.into(),
+            _ => NotStarted::Failed.into(),
+        }
     }
 }
 

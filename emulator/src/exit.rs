@@ -7,25 +7,54 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It did what was asked. For `status`: running and healthy.
-    Ok = 0,
+    Ok,
     /// It failed. For `status`: running but unhealthy, or broken.
-    Failed = 1,
+    Failed,
     /// The command line or an environment variable asks for something that does not exist.
-    Usage = 2,
+    Usage,
     /// The instance is not running, and the command needs it to be. For `status`: not running.
-    NotRunning = 3,
+    NotRunning,
     /// A token is missing or refused, or no more requests are allowed for now.
-    Access = 4,
+    Access,
     /// This host cannot do it: no QEMU, no such accelerator, an operating system without support.
-    HostUnsupported = 5,
+    HostUnsupported,
     /// A deadline passed first.
-    TimedOut = 6,
+    TimedOut,
     /// Something is not what it was recorded to be, so it was not touched.
-    VerificationFailed = 7,
+    VerificationFailed,
+    /// The user's command, which it ran, ended with this code.
+    Command(u8),
+}
+
+/// How a command failed that runs a command of the user's, which has not been started: with codes that such a command seldom has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotStarted {
+    /// It failed itself.
+    Failed = 125,
+    /// The user's command exists, and cannot be run.
+    NotExecutable = 126,
+    /// There is no such command.
+    NotFound = 127,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotRunning => 3,
+            Exit::Access => 4,
+            Exit::HostUnsupported => 5,
+            Exit::TimedOut => 6,
+            Exit::VerificationFailed => 7,
+            Exit::Command(code) => code,
+        })
+    }
+}
+
+impl From<NotStarted> for ExitCode {
+    fn from(exit: NotStarted) -> Self {
         Self::from(exit as u8)
     }
 }

@@ -40,7 +40,8 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
         CommandError::Unwritable { name, .. } => {
             Some(format!("use another format: `emulator env{} -o shell`, or `-o json`", flag(name)))
         }
-        CommandError::Interrupted(_)
+        CommandError::Command(_)
+        | CommandError::Interrupted(_)
         | CommandError::Variable(_)
         | CommandError::Name(_)
         | CommandError::Stdout(_)

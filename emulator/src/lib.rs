@@ -5,11 +5,14 @@
 use std::process::ExitCode;
 
 use base::console::Console;
+use base::events::{Event, Reporter};
 use base::interrupt::unless_interrupted;
 use base::startup;
+use instances::instance::fresh;
+use vm::error::one_line;
 
 use crate::cli::Cli;
-use crate::context::Context;
+use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::target::Target;
@@ -33,7 +36,10 @@ pub fn main() -> ExitCode {
     panics::end_what_was_launched();
     startup::outlive_file_size_limit();
     startup::keep_descriptors();
-    let cli = Cli::from_command_line();
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
     base::limits::raise();
     let console = Console::stderr(cli.global.verbosity());
     let target = Target::of(&cli);
@@ -42,7 +48,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             console.error(&error, hints::of(&error, &name).as_deref());
-            error.exit()
+            if cli.command.wraps() { error.exit_of_wrapper() } else { error.exit() }
         }
     }
 }
@@ -59,8 +65,19 @@ fn started(cli: &Cli, target: Target, console: &Console) -> Result<Exit, Command
 async fn interruptible(cli: &Cli, target: Target, console: &Console) -> Result<Exit, CommandError> {
     let context = Context::new(cli, target, console)?;
     context.check_owner(cli.command.home_use())?;
+    if cli.command.home_use() == HomeUse::Writes
+        && let Err(error) = fresh::sweep(&context.home).await
+    {
+        let text =
+            format!("what a killed `emulator run --fresh` has left is not deleted: {}", one_line(&error));
+        console.report(&Event::Warning(&text));
+    }
     // Boxed: the future of a start is large, and moved about until it is polled.
-    match unless_interrupted(Box::pin(cli.command.run(&context))).await.map_err(CommandError::Runtime)? {
+    let work = Box::pin(cli.command.run(&context));
+    if cli.command.wraps() {
+        return work.await;
+    }
+    match unless_interrupted(work).await.map_err(CommandError::Runtime)? {
         Ok(outcome) => outcome,
         Err(signal) => {
             cli.command.interrupted(&context).await?;

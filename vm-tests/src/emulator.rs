@@ -128,6 +128,13 @@ impl Emulator {
 
     /// The same command, run by the program `wrapper` with its arguments.
     pub fn command_within(&self, wrapper: &[&str], args: &[&str]) -> Command {
+        let mut command = self.line(wrapper, args);
+        command.args(["--instance", self.instance.as_str(), "--arch", self.arch.as_str()]);
+        command
+    }
+
+    /// The program with these arguments alone.
+    fn line(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let emulator = path_from_env(EMULATOR_VARIABLE).into_os_string();
         let mut line = wrapper.iter().map(OsString::from).chain([emulator]);
         #[expect(
@@ -135,15 +142,33 @@ impl Emulator {
             reason = "the tests check raw exit codes, closed streams and signals"
         )]
         let mut command = Command::new(line.next().expect("there is at least the program"));
-        command.args(line).args(args).args([
-            "--instance",
-            self.instance.as_str(),
-            "--arch",
-            self.arch.as_str(),
-        ]);
+        command.args(line).args(args);
         command.env(HOME_VARIABLE, self.home.home().root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
+    }
+
+    /// `emulator run` with these flags and this command, on free ports.
+    pub fn running(&self, flags: &[&str], command: &[&str]) -> Command {
+        self.running_within(&[], flags, command)
+    }
+
+    /// The same command, run by the program `wrapper` with its arguments.
+    pub fn running_within(&self, wrapper: &[&str], flags: &[&str], command: &[&str]) -> Command {
+        let mut line = self.line(wrapper, &[&["run"], flags].concat());
+        if !flags.contains(&"--fresh") {
+            line.args(["--instance", self.instance.as_str()]).args(&START[3..]);
+        }
+        line.args(["--arch", self.arch.as_str(), "--"]).args(command);
+        line
+    }
+
+    /// Runs such a command to the end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub async fn run_beside(&self, flags: &[&str], command: &[&str]) -> Run {
+        finished(self.running(flags, command).spawn().expect("the built program starts")).await
     }
 
     /// The same command with stderr closed, not redirected.

@@ -15,13 +15,14 @@ fn name(signal: i32) -> &'static str {
     match signal {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "Ctrl-C",
+        libc::SIGQUIT => "SIGQUIT",
         _ => "SIGTERM",
     }
 }
 
 /// Whether the process that started this program wants the signal to be ignored: `nohup` does so with SIGHUP, and a shell without job
 /// control with SIGINT for background jobs.
-fn is_ignored(number: i32) -> bool {
+pub(crate) fn is_ignored(number: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: there is no new action, the old one is written to memory of its type, and all zeroes is a valid value of it.
     #[expect(unsafe_code, reason = "the standard library has no call for it")]

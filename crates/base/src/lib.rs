@@ -20,6 +20,7 @@ pub mod memory;
 pub mod process;
 pub mod readiness;
 pub mod refusal;
+pub mod signals;
 pub mod space;
 pub mod sparse;
 pub mod startup;

@@ -1,5 +1,7 @@
 //! Limits that the host sets to a program: raised where it may raise them, and asked before it runs into them.
 
+use std::sync::OnceLock;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Open files that are enough: QEMU takes two for every connection through a forwarded port.
@@ -14,17 +16,29 @@ const MACHINE_TIME: u64 = 3600;
 /// Limits of counts are reported after a failure only if they are below this: every system sets some limit to them.
 const FEW: u64 = 1024;
 
+/// The limits before [`raise`].
+static BEFORE: OnceLock<[(Resource, Rlimit); 2]> = OnceLock::new();
+
 /// Lets this process, and what it starts from here on, have as much as the hard limits allow, where the soft ones are lower: of open
 /// files, and of processor time. Shells and service managers give a soft limit of 1,024 files for the sake of old programs; none of
 /// those is started here.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
+    let _ = BEFORE.set([(Resource::Nofile, limit), (Resource::Cpu, getrlimit(Resource::Cpu))]);
     if let Some(current) = raised(limit) {
         // A refusal leaves what there was, which is enough for a few hundred connections.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
     }
     let limit = getrlimit(Resource::Cpu);
     let _ = setrlimit(Resource::Cpu, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Sets the limits that [`raise`] has raised to what they were. Allocates nothing.
+pub(crate) fn restore() {
+    for (resource, limit) in BEFORE.get().into_iter().flatten() {
+        // The hard limit is the same, so there is nothing to refuse.
+        let _ = setrlimit(*resource, *limit);
+    }
 }
 
 /// Returns the soft limit that replaces a lower one. No limit is `None` in `limit`.

@@ -1,10 +1,22 @@
-//! What a program settles when it starts, before it makes anything: which of its starter's things it passes on.
+//! What a program settles when it starts, before it makes anything: which of its starter's things it passes on. To a command that it
+//! runs in its own place it gives all of them.
 
 use std::fs;
+use std::sync::OnceLock;
+
+use crate::interrupt::is_ignored;
+use crate::limits;
+
+/// Whether a write beyond the limit on file sizes ends what this program's starter starts.
+static ENDED_BY_FILE_SIZE: OnceLock<bool> = OnceLock::new();
+
+/// The descriptors that this program was started with and would have passed on.
+static DESCRIPTORS: OnceLock<Vec<i32>> = OnceLock::new();
 
 /// Ignores SIGXFSZ, so that a write beyond the limit on file sizes fails with an error, here and in child processes, instead of
 /// ending the program without a message.
 pub fn outlive_file_size_limit() {
+    let _ = ENDED_BY_FILE_SIZE.set(!is_ignored(libc::SIGXFSZ));
     // SAFETY: no handler is installed, and nothing else in this program changes what becomes of this signal.
     #[expect(unsafe_code, reason = "the standard library has no call for it")]
     unsafe {
@@ -20,11 +32,42 @@ pub fn keep_descriptors() {
     let open = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
     let entries = fs::read_dir(open).into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for number in numbers.filter(|number| *number > 2) {
-        // SAFETY: marking a descriptor reads and writes no memory, and one that is closed by now is refused.
-        #[expect(unsafe_code, reason = "the descriptors have no owner here, only their numbers")]
+    let passed_on = numbers.filter(|number| *number > 2 && flags(*number) == 0).collect::<Vec<_>>();
+    for number in &passed_on {
+        mark(*number, libc::FD_CLOEXEC);
+    }
+    let _ = DESCRIPTORS.set(passed_on);
+}
+
+/// The flags of a descriptor; -1 where there is none.
+fn flags(number: i32) -> i32 {
+    // SAFETY: asking reads and writes no memory, and a descriptor that is closed by now is refused.
+    #[expect(unsafe_code, reason = "the descriptors have no owner here, only their numbers")]
+    unsafe {
+        libc::fcntl(number, libc::F_GETFD)
+    }
+}
+
+fn mark(number: i32, flags: i32) {
+    // SAFETY: marking a descriptor reads and writes no memory, and one that is closed by now is refused.
+    #[expect(unsafe_code, reason = "the descriptors have no owner here, only their numbers")]
+    unsafe {
+        libc::fcntl(number, libc::F_SETFD, flags);
+    }
+}
+
+/// Gives the calling process, a child that is about to execute a program in this one's place, what this one was started with: its
+/// descriptors, its limits, and the end by the limit on file sizes. Allocates nothing, as is required between fork and exec.
+pub(crate) fn give_back() {
+    for number in DESCRIPTORS.get().into_iter().flatten() {
+        mark(*number, 0);
+    }
+    limits::restore();
+    if ENDED_BY_FILE_SIZE.get() == Some(&true) {
+        // SAFETY: no handler is installed, and the process is about to execute another program.
+        #[expect(unsafe_code, reason = "the standard library has no call for it")]
         unsafe {
-            libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base::events::Silent;
 use base::files::{FileLock, present};
 use base::jumps::Jumps;
 
@@ -26,15 +27,34 @@ pub async fn attend(instance: &Instance) -> Result<(), InstanceError> {
         return Ok(());
     }
     let Some(_lock) = FileLock::try_acquire(&dir.watch_lock())? else { return Ok(()) };
-    let State::Running(live) = instance.state()? else { return Ok(()) };
-    let Some(process) = live.machine.process else { return Ok(()) };
-    // The saved state that it was resumed from is of no use any more.
-    remove_dir(&dir.spent())?;
-    // At any moment: the next machine gets its attendant only when this one has ended.
-    tokio::select! {
-        ended = process.ended() => Ok(ended?),
-        () = look_after(instance, &live) => Ok(()),
+    loop {
+        let State::Running(live) = instance.state()? else { return Ok(()) };
+        let Some(process) = live.machine.process else { return Ok(()) };
+        // The saved state that it was resumed from is of no use any more.
+        remove_dir(&dir.spent())?;
+        // At any moment: the next machine gets its attendant only when this one has ended.
+        tokio::select! {
+            ended = process.ended() => return Ok(ended?),
+            () = look_after(instance, &live) => {}
+            ended = runs_ended(instance, &live) => ended?,
+        }
+        // A run that begins meanwhile, or a `start`, keeps it.
+        instance.end_killed_runs(&Silent).await?;
     }
+}
+
+/// Whether a process attends the machine of `instance`.
+///
+/// # Errors
+/// When that cannot be determined.
+pub fn is_there(instance: &Instance) -> Result<bool, InstanceError> {
+    Ok(FileLock::try_acquire(&instance.dir().watch_lock())?.is_none())
+}
+
+/// Waits until no run uses a machine that is there for runs only. Never ends for others.
+async fn runs_ended(instance: &Instance, live: &Live) -> Result<(), InstanceError> {
+    let for_runs = live.run.until_runs_end == Some(true) || present(&instance.dir().fresh())?;
+    if for_runs { instance.runs_ended().await } else { std::future::pending().await }
 }
 
 async fn look_after(instance: &Instance, live: &Live) {

@@ -6,6 +6,7 @@ use base::events::{Event, Reporter};
 use clap::Args;
 use image::arch::Arch;
 use instances::instance::error::InstanceError;
+use instances::instance::fresh;
 use instances::registry::{Registry, Summary};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -73,6 +74,8 @@ impl Run for List {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        // What cannot be deleted of a killed `run --fresh` is listed.
+        let _ = fresh::sweep(&context.home).await;
         let summaries = Registry::new(&context.home).list().await.map_err(InstanceError::from)?;
         if summaries.is_empty() {
             context.console.report(&Event::Notice("there is no instance: `emulator start` makes one"));

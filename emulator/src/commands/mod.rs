@@ -14,6 +14,7 @@ mod delete;
 mod doctor;
 mod env;
 mod images;
+mod launch;
 mod list;
 mod list_releases;
 mod logs;
@@ -22,17 +23,23 @@ mod prune;
 mod pull;
 mod reset;
 mod rotate;
+mod run;
 mod several;
 mod start;
 mod status;
 mod stop;
 mod version;
+mod wait;
 mod watch;
 
 /// A command. Its flags are the type, and its help is the type's documentation.
 pub(crate) trait Run {
     /// What it does with the home.
     const HOME_USE: HomeUse;
+
+    /// Whether it runs a command of the user's: its exit code is that command's, its own failures have codes that tell them
+    /// apart, and it reacts to signals itself.
+    const WRAPS: bool = false;
 
     /// Does it, and says how it ended.
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError>;
@@ -68,6 +75,19 @@ macro_rules! commands {
                 }
             }
 
+            /// Whether it runs a command of the user's.
+            pub(crate) fn wraps(&self) -> bool {
+                match self {
+                    $($(Self::$name(_) => <$args as Run>::WRAPS,)+)+
+                    $(Self::$hidden(_) => <$hidden_args as Run>::WRAPS,)+
+                }
+            }
+
+            /// Whether the command with this name does.
+            pub(crate) fn wraps_by_name(name: &str) -> bool {
+                $($((stringify!($name).eq_ignore_ascii_case(name) && <$args as Run>::WRAPS) ||)+)+ false
+            }
+
             /// Does it, and says how it ended.
             pub(crate) async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
                 match self {
@@ -90,7 +110,9 @@ macro_rules! commands {
 commands! {
     "Run the emulator" {
         Start(start::Start),
+        Run(run::RunCommand),
         Stop(stop::Stop),
+        Wait(wait::Wait),
         Status(status::Status),
         List(list::List),
         Env(env::Env),

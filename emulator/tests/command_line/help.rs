@@ -50,7 +50,9 @@ fn the_help_groups_the_commands() {
 
     Run the emulator:
       start          Start the machine and wait until every service answers
+      run            Run a command beside the instance, with what it needs in its environment
       stop           Suspend the machine; the next start resumes it
+      wait           Wait until the instance runs and every service answers
       status         Show state, addresses and health
       list           Show all instances
       env            Print the environment variables of the running stack

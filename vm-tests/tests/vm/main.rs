@@ -30,6 +30,7 @@ mod races;
 mod reach;
 mod recovery;
 mod rotation;
+mod run;
 mod secrecy;
 mod sessions;
 mod smoke;

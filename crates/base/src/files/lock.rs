@@ -58,6 +58,19 @@ impl FileLock {
         Self::wait(path, File::try_lock_shared, on_wait).await
     }
 
+    /// Takes the lock at `path`, blocking this thread for as long as another process holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn block(path: &Path) -> Result<Self, FileError> {
+        let lock = |file: &File| file.lock().map_err(TryLockError::Error);
+        loop {
+            if let Some(lock) = Self::attempt(path, lock)? {
+                return Ok(lock);
+            }
+        }
+    }
+
     async fn wait(
         path: &Path,
         lock: fn(&File) -> Result<(), TryLockError>,
@@ -117,6 +130,20 @@ mod tests {
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop((first, second));
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_thread_can_wait_for_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::try_acquire(&path).unwrap();
+        let waiter = std::thread::spawn({
+            let path = path.clone();
+            move || FileLock::block(&path).map(drop)
+        });
+        assert!(!waiter.is_finished());
+        drop(held);
+        waiter.join().unwrap().unwrap();
     }
 
     #[tokio::test]

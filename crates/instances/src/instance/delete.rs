@@ -42,6 +42,11 @@ impl Instance {
             return Err(self.unknown());
         }
         let lock = self.lock(reporter).await?;
+        self.delete_holding(lock).await
+    }
+
+    /// The same, where its lock is held.
+    pub(super) async fn delete_holding(&self, lock: FileLock) -> Result<u64, InstanceError> {
         let mut bytes = space::used(self.dir.deleted());
         remove_dir(self.dir.deleted())?;
         if present(self.dir.root())? {

@@ -126,6 +126,21 @@ impl InstanceDir {
         self.root.join(".watch.lock")
     }
 
+    /// Shared by the runs that use the instance, and held by the command that finds out whether one does.
+    pub fn runs_lock(&self) -> PathBuf {
+        self.root.join(".runs.lock")
+    }
+
+    /// Shared by the runs that use the instance, and held by no one else but the attendant, once they have all ended.
+    pub fn runs_ended_lock(&self) -> PathBuf {
+        self.root.join(".runs-ended.lock")
+    }
+
+    /// Marks an instance that is deleted when no run uses it.
+    pub fn fresh(&self) -> PathBuf {
+        self.root.join(".fresh")
+    }
+
     /// Messages of the attendant.
     pub fn watch_log(&self) -> PathBuf {
         self.logs().join("watch.log")

@@ -116,6 +116,8 @@ pub struct Run {
     pub new_session: bool,
     /// Whether the services have secrets of this session, or the image's placeholders.
     pub rotated: bool,
+    /// Whether it is stopped when the last run that uses it has ended; none in records of earlier versions.
+    pub until_runs_end: Option<bool>,
     /// When the start began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
@@ -282,6 +284,7 @@ pub(super) mod tests {
             cold_because: None,
             new_session: false,
             rotated: true,
+            until_runs_end: None,
             started_at: at,
             ready: ready.then(|| Ready { at, seconds: 1.0, phases: Vec::new() }),
         };

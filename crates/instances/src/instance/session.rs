@@ -147,7 +147,7 @@ mod tests {
     use vm::home::Home;
     use vm::stamp::Stamp;
 
-    use super::super::start::{MachineOptions, StartOptions};
+    use super::super::start::{Lasts, MachineOptions, StartOptions};
     use super::*;
     use crate::name::InstanceName;
 
@@ -257,6 +257,7 @@ mod tests {
             rotate: true,
             directory: None,
             automatic_ports: false,
+            lasts: Lasts::UntilStopped,
         };
         let error = it.instance.start(&options, &Silent).await.unwrap_err();
         assert!(matches!(error, InstanceError::UnknownOverlay { .. }), "{error}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base::events::{Event, Phase, Reporter};
-use base::files::present;
+use base::files::{FileLock, present};
 use base::limits;
 use vm::error::one_line;
 use vm::process::{ProcessIdentity, Signal, VmProcessError};
@@ -138,14 +138,25 @@ impl Instance {
     /// When QEMU outlives even SIGKILL, or the instance's files cannot be read or removed.
     pub async fn stop(&self, how: How, reporter: &dyn Reporter) -> Result<Stopped, InstanceError> {
         let start = Instant::now();
-        let ended = |ending| Stopped { ending, seconds: start.elapsed().as_secs_f64() };
-        if !present(self.dir.root())? {
-            return Ok(ended(Ending::WasStopped));
-        }
-        let _lock = self.lock(reporter).await?;
-        let ending = match inspect(&self.dir, Viewer::Holder)? {
+        let ending = if present(self.dir.root())? {
+            let lock = self.lock(reporter).await?;
+            self.stop_holding(how, &lock, reporter).await?
+        } else {
+            Ending::WasStopped
+        };
+        Ok(Stopped { ending, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    /// The same, where the instance's lock is held.
+    pub(super) async fn stop_holding(
+        &self,
+        how: How,
+        _lock: &FileLock,
+        reporter: &dyn Reporter,
+    ) -> Result<Ending, InstanceError> {
+        Ok(match inspect(&self.dir, Viewer::Holder)? {
             State::Running(live) => {
-                let Some(process) = live.machine.process else { return Ok(ended(Ending::WasStopped)) };
+                let Some(process) = live.machine.process else { return Ok(Ending::WasStopped) };
                 let ending = match how {
                     How::Suspend => match self.suspended(&live, process, reporter).await? {
                         Some(ending) => ending,
@@ -170,8 +181,7 @@ impl Instance {
                 return Err(InstanceError::Broken { name: self.name.clone(), faults });
             }
             _ => Ending::WasStopped,
-        };
-        Ok(ended(ending))
+        })
     }
 
     /// Suspends the machine, or reports why it cannot be suspended. Returns how it ended, if it has.

@@ -72,6 +72,7 @@ impl From<Flat> for Live {
             cold_because: flat.cold_because,
             new_session: flat.new_session,
             rotated: flat.rotated,
+            until_runs_end: None,
             started_at: flat.started_at,
             ready: flat.ready,
         };

@@ -27,7 +27,7 @@ use super::super::standstill::unless_disk_fails;
 use super::super::{Instance, ready, room, suspension};
 use super::origin::Origin;
 use super::plan::{MachinePlan, Plan};
-use super::{Begun, StartOptions};
+use super::{Begun, Lasts, StartOptions};
 use crate::failure::Error;
 use crate::guest_link::deliver::Fallback;
 use crate::guest_link::message::Message;
@@ -298,6 +298,7 @@ impl<'a> Attempt<'a> {
             cold_because: because,
             new_session: record.session.is_none(),
             rotated,
+            until_runs_end: (self.options.lasts == Lasts::UntilRunsEnd).then_some(true),
             started_at: self.begun.at,
             ready: None,
         };

@@ -7,8 +7,8 @@ use vm::tail::Tail;
 
 use super::super::error::InstanceError;
 use super::super::live::Live;
-use super::super::{Instance, ready};
-use super::{READY_LIMIT, StartOptions, Started};
+use super::super::{Instance, ready, record};
+use super::{Lasts, READY_LIMIT, StartOptions, Started};
 use crate::ports::{PortChoice, PortRequest};
 
 /// An option of a start that a running machine may not match.
@@ -32,7 +32,7 @@ impl Instance {
     /// Waits for an instance that runs already, and finds the options that it does not match.
     pub(super) async fn join(
         &self,
-        live: Live,
+        mut live: Live,
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Started, InstanceError> {
@@ -58,6 +58,9 @@ impl Instance {
             error = fails => return Err(error),
         }
         phase.done();
+        if options.lasts == Lasts::UntilStopped && live.run.until_runs_end.take().is_some() {
+            record::write(&self.dir.live(), &live)?;
+        }
         Ok(Started { live, already_running: true, unmet })
     }
 }

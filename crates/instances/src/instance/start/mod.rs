@@ -53,6 +53,17 @@ pub struct StartOptions<'a> {
     pub directory: Option<PathBuf>,
     /// Whether ports that no one has chosen are automatic, from this start on.
     pub automatic_ports: bool,
+    /// How long a machine runs that is started now. One that runs already lasts longer, where this says so.
+    pub lasts: Lasts,
+}
+
+/// How long a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// Until it is stopped.
+    UntilStopped,
+    /// Until it is stopped, or the last run that uses it has ended.
+    UntilRunsEnd,
 }
 
 /// An instance that is ready.

@@ -1,0 +1,142 @@
+//! Instances that are made for one run, and are gone afterwards.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use base::events::Reporter;
+use base::files::{FileError, FileLock, create_private_dir, entries, present};
+use rand::random;
+use vm::home::Home;
+
+use super::Instance;
+use super::dir::DELETED;
+use super::error::InstanceError;
+use super::remove;
+use super::runs::Used;
+use crate::home::HomeExt;
+use crate::name::InstanceName;
+
+/// What their names begin with.
+const PREFIX: &str = "run-";
+
+impl Instance {
+    /// Creates an instance in `home` with a name of its own, for one run: when no run uses it any more, it is deleted.
+    ///
+    /// # Errors
+    /// When a file cannot be created or locked.
+    pub async fn fresh(home: &Home, reporter: &dyn Reporter) -> Result<(Self, Used), InstanceError> {
+        let name = format!("{PREFIX}{}-{:08x}", std::process::id(), random::<u32>());
+        let instance = Self::new(home, name.parse().expect("such a name is valid"));
+        create_private_dir(&home.instances())?;
+        // From before there is anything that a sweep could find until it can see the use.
+        let _lock = FileLock::acquire(instance.dir.lock(), || {}).await?;
+        let used = instance.begin_run(reporter).await?;
+        let mark = instance.dir.fresh();
+        fs::write(&mark, "").map_err(FileError::of("write", &mark))?;
+        Ok((instance, used))
+    }
+
+    /// Lets the instance stay when no run uses it.
+    ///
+    /// # Errors
+    /// When its mark cannot be removed.
+    pub fn keep_fresh(&self) -> Result<(), InstanceError> {
+        Ok(remove(&self.dir.fresh()).map(drop)?)
+    }
+
+    /// Deletes it if it was made for a run that was killed.
+    async fn sweep(&self) -> Result<(), InstanceError> {
+        let exists = present(self.dir.root())?;
+        if exists && !present(&self.dir.fresh())? && !is_empty(self.dir.root())? {
+            return Ok(());
+        }
+        // In this order: a run that uses it must not have to wait for the other lock.
+        let alone = if exists { FileLock::try_acquire(&self.dir.runs_lock())? } else { None };
+        if exists && alone.is_none() {
+            return Ok(());
+        }
+        let Some(lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
+        self.delete_holding(lock).await.map(drop)
+    }
+}
+
+/// Deletes the instances in `home` that were made for runs which have been killed, with all that such a run may have left.
+///
+/// # Errors
+/// When they cannot be listed, or one cannot be deleted.
+pub async fn sweep(home: &Home) -> Result<(), InstanceError> {
+    let entries = entries(&home.instances())?;
+    let names: BTreeSet<_> = entries.iter().filter_map(|entry| owner(entry)).collect();
+    for name in names {
+        Instance::new(home, name).sweep().await?;
+    }
+    Ok(())
+}
+
+/// The instance for a run that the directory or lock at `path` belongs to.
+fn owner(path: &Path) -> Option<InstanceName> {
+    let entry = path.file_name()?.to_str()?;
+    let lock = || entry.strip_prefix('.')?.strip_suffix(".lock");
+    let name = entry.strip_prefix(DELETED).or_else(lock).unwrap_or(entry);
+    name.strip_prefix(PREFIX)?;
+    name.parse().ok()
+}
+
+fn is_empty(dir: &Path) -> Result<bool, FileError> {
+    Ok(entries(dir)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::events::Silent;
+
+    use super::super::dir::InstanceDir;
+    use super::super::record::{self, Record};
+    use super::*;
+
+    fn left(home: &Home) -> Vec<String> {
+        let names = entries(&home.instances()).unwrap();
+        names.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_instance_for_a_run_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let (instance, used) = Instance::fresh(&home, &Silent).await.unwrap();
+        sweep(&home).await.unwrap();
+        assert!(instance.exists().unwrap(), "it is in use");
+        instance.end_run(used, &Silent).await.unwrap();
+        assert_eq!(left(&home), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_killed_runs_have_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let (marked, used) = Instance::fresh(&home, &Silent).await.unwrap();
+        drop(used);
+        for name in ["run-1-empty", ".deleted-run-2-half"] {
+            create_private_dir(&home.instances().join(name)).unwrap();
+        }
+        fs::write(home.instances().join(".run-3-begun.lock"), "").unwrap();
+        let named = InstanceDir::new(&home, &"run-own".parse().unwrap());
+        create_private_dir(named.root()).unwrap();
+        record::write(&named.record(), &Record::new("run-own".parse().unwrap())).unwrap();
+        sweep(&home).await.unwrap();
+        assert_eq!(left(&home), ["run-own"]);
+        assert!(!marked.exists().unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_instance_for_a_run_can_be_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let (instance, used) = Instance::fresh(&home, &Silent).await.unwrap();
+        instance.keep_fresh().unwrap();
+        instance.end_run(used, &Silent).await.unwrap();
+        sweep(&home).await.unwrap();
+        assert!(instance.exists().unwrap());
+    }
+}

@@ -1,0 +1,230 @@
+//! `emulator run`.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Instant;
+
+use base::console::{Console, Verbosity};
+use base::events::{Event, Reporter};
+use base::interrupt::Interrupted;
+use base::process::Cmd;
+use base::process::attached::Attached;
+use base::signals::Signals;
+use clap::Args;
+use instances::attendant;
+use instances::instance::Instance;
+use instances::instance::exports::Variable;
+use instances::instance::runs::Used;
+use instances::instance::start::{Lasts, StartOptions};
+use instances::instance::state::State;
+use vm::error::one_line;
+
+use super::config_file::ConfigFile;
+use super::launch::{Launch, report_unmet, unset};
+use super::{Run, capture, watch};
+use crate::context::{Context, HomeUse};
+use crate::errors::CommandError;
+use crate::exit::Exit;
+use crate::hints;
+
+mod patience;
+
+use patience::{Patience, Reaction, ends};
+
+/// Run a command beside the instance, with what it needs in its environment
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command gets the variables that `emulator env` prints; they replace variables of the same names.
+It is run without a shell, with the terminal and the streams of this program. An instance that does
+not run is started, and stopped when the last `run` that uses it has ended. One that runs is used as
+it is, and stays.
+
+`--fresh` gives the command an instance of its own: new data, new secrets, free ports. It is deleted
+afterwards, whatever happens to the command or to this program.
+
+Signals are passed on. A second Ctrl-C within 5 s kills the command and what it has started.
+
+Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no such command, 126
+when it cannot be run, 125 when anything else failed before it was run.
+
+Examples:
+  emulator run -- npm run dev
+  emulator run --fresh -- npm test      a backend for this test run alone
+  emulator run --fresh --keep -- sh -c 'npm test || true'
+  emulator run -- sh -c 'env | grep STACK_'")]
+pub(crate) struct RunCommand {
+    /// Use an instance of its own, which is deleted afterwards
+    #[arg(long)]
+    fresh: bool,
+
+    /// Leave the instance running
+    #[arg(long)]
+    keep: bool,
+
+    #[command(flatten)]
+    config_file: ConfigFile,
+
+    #[command(flatten)]
+    launch: Launch,
+
+    /// Command to run, with its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+impl Run for RunCommand {
+    const HOME_USE: HomeUse = HomeUse::Writes;
+    const WRAPS: bool = true;
+
+    async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        let signals = Signals::collect().map_err(CommandError::Runtime)?;
+        let (own, used) = self.beside(context).await?;
+        let context = own.as_ref().unwrap_or(context);
+        let instance = context.instance();
+        let quiet = Console::stderr(Verbosity::Quiet);
+        let reporter = reporter(context, &instance, &quiet);
+        let mut patience = Patience::default();
+        let (child, outcome) = match self.started(context, reporter, &signals).await {
+            Ok(mut child) => {
+                let ended = followed(&mut child, &signals, &mut patience).await;
+                (Some(child), ended)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let end = Box::pin(instance.end_run(used, reporter));
+        if let Err(error) = undisturbed(end, child, &signals, &mut patience).await? {
+            let text = format!("instance `{}` is not stopped: {}", instance.name(), one_line(&error));
+            context.console.report(&Event::Warning(&text));
+        }
+        outcome.map(|status| Exit::Command(code(status)))
+    }
+}
+
+impl RunCommand {
+    /// Begins to use the instance, which may not run yet; with what is given to commands on it, where it is one of its own.
+    async fn beside<'a>(&self, context: &Context<'a>) -> Result<(Option<Context<'a>>, Used), CommandError> {
+        if self.fresh {
+            let (instance, used) = Instance::fresh(&context.home, context.console).await?;
+            return Ok((Some(context.about(instance.name().clone())), used));
+        }
+        Ok((None, context.instance().begin_run(context.console).await?))
+    }
+
+    /// Starts the command, once the instance is ready. A signal before that interrupts the start.
+    async fn started(
+        &self,
+        context: &Context<'_>,
+        reporter: &dyn Reporter,
+        signals: &Signals,
+    ) -> Result<Attached, CommandError> {
+        let ready = Box::pin(self.ready(context, reporter));
+        let command = tokio::select! {
+            command = ready => command?,
+            number = interrupted(signals) => {
+                // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
+                context.instance().recover_interrupted(reporter).await?;
+                capture::recover(context).await?;
+                return Err(Interrupted(number.map_err(CommandError::Runtime)?).into());
+            }
+        };
+        Ok(command.attach()?)
+    }
+
+    /// Starts the instance, or waits for it if it runs, and returns the command with its variables.
+    async fn ready(&self, context: &Context<'_>, reporter: &dyn Reporter) -> Result<Cmd, CommandError> {
+        self.launch.provide_image(context).await?;
+        let instance = context.instance();
+        let common = self.launch.options(context);
+        let options = if self.fresh {
+            // What other instances are moved to by a variable is theirs.
+            StartOptions { automatic_ports: true, variable: &unset, ..common }
+        } else {
+            StartOptions {
+                lasts: if self.keep { Lasts::UntilStopped } else { Lasts::UntilRunsEnd },
+                ..common
+            }
+        };
+        let started = instance.start(&options, reporter).await?;
+        report_unmet(&started.unmet, instance.name(), context.console);
+        if self.fresh && self.keep {
+            instance.keep_fresh()?;
+        }
+        if !started.already_running || !attendant::is_there(&instance)? {
+            watch::spawn(context);
+        }
+        let exports = instance.exports(&started.live, self.config_file.path.as_deref()).await?;
+        if exports.unconfirmed {
+            context.console.report(&Event::Warning(&hints::unconfirmed(instance.name())));
+        }
+        let (program, args) = self.command.split_first().expect("the grammar requires a command");
+        let set = |command: Cmd, variable: &Variable| command.env(&variable.name, variable.value.reveal());
+        Ok(exports.variables.iter().fold(Cmd::new(program).args(args), set))
+    }
+}
+
+/// What shows how the start proceeds: nothing for programs, and nothing where there is nothing to wait for.
+fn reporter<'a>(context: &Context<'a>, instance: &Instance, quiet: &'a Console) -> &'a Console {
+    let runs = matches!(instance.state(), Ok(State::Running(_)));
+    let shown = context.verbose || (std::io::stderr().is_terminal() && !runs);
+    if shown { context.console } else { quiet }
+}
+
+/// Waits for a signal that interrupts a start, and returns its number.
+async fn interrupted(signals: &Signals) -> std::io::Result<i32> {
+    loop {
+        let number = signals.next().await?.number;
+        if ends(number) || number == libc::SIGQUIT {
+            return Ok(number);
+        }
+    }
+}
+
+/// Waits for the end of the command, which gets the signals meanwhile.
+async fn followed(
+    child: &mut Attached,
+    signals: &Signals,
+    patience: &mut Patience,
+) -> Result<ExitStatus, CommandError> {
+    loop {
+        let received = tokio::select! {
+            status = child.ended() => return status.map_err(CommandError::Runtime),
+            received = signals.next() => received.map_err(CommandError::Runtime)?,
+        };
+        match patience.reaction(received.number, Instant::now()) {
+            // The terminal has sent it to the command as well.
+            Reaction::PassOn if received.from_terminal => {}
+            Reaction::PassOn => child.signal(received.number),
+            Reaction::Nothing => {}
+            Reaction::Kill => child.kill().await,
+        }
+    }
+}
+
+/// Lets `end` finish, whatever signals come; the second one kills what the command has left.
+async fn undisturbed<T>(
+    end: impl Future<Output = T>,
+    child: Option<Attached>,
+    signals: &Signals,
+    patience: &mut Patience,
+) -> Result<T, CommandError> {
+    let (mut end, mut child) = (std::pin::pin!(end), child);
+    loop {
+        tokio::select! {
+            ended = &mut end => return Ok(ended),
+            received = signals.next() => {
+                let received = received.map_err(CommandError::Runtime)?;
+                if let (Reaction::Kill, Some(child)) = (patience.reaction(received.number, Instant::now()), &mut child) {
+                    child.kill().await;
+                }
+            }
+        }
+    }
+}
+
+/// The exit code for how the command ended, as shells have it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
