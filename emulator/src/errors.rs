@@ -8,11 +8,14 @@ use std::process::ExitCode;
 use base::advice;
 use base::interrupt::Interrupted;
 use base::process::ProcessError;
+use instances::failure::Error;
 use instances::images::pull;
 use instances::instance::error::InstanceError;
 use instances::name::{InstanceName, InvalidName};
+use protocol::exec::FailureKind;
 use serde::Serialize;
 use vm::error::{Class, Explain};
+use vm::exec::ExecError;
 use vm::home::HomeError;
 
 use crate::exit::{self, Exit, NotStarted};
@@ -109,6 +112,11 @@ impl CommandError {
             Self::Interrupted(Interrupted(signal)) => exit::interrupted(*signal),
             Self::Command(ProcessError::NotFound { .. }) => NotStarted::NotFound.into(),
             Self::Command(_) => NotStarted::NotExecutable.into(),
+            Self::Instance(InstanceError::Vm(Error::Exec(ExecError::Failed { kind, .. }))) => match kind {
+                FailureKind::NotFound => NotStarted::NotFound.into(),
+                FailureKind::NotExecutable => NotStarted::NotExecutable.into(),
+                FailureKind::NotRunning | FailureKind::Other => NotStarted::Failed.into(),
+            },
             _ => NotStarted::Failed.into(),
         }
     }

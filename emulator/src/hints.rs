@@ -13,9 +13,11 @@ use image::arch::Arch;
 use image::manifest::ManifestError;
 use instances::name::InstanceName;
 use instances::snapshot::error::SnapshotError;
+use protocol::exec::FailureKind;
 use vm::accel::{AccelError, Unusable};
 use vm::boot_files::BootFilesError;
 use vm::error::Explain;
+use vm::exec::ExecError;
 use vm::home::HOME_VARIABLE;
 use vm::proven::ImageError;
 use vm::qemu::QemuError;
@@ -89,6 +91,7 @@ fn command(error: &(dyn Explain + 'static), flag: &str) -> Option<String> {
         .or_else(|| error.downcast_ref().and_then(image))
         .or_else(|| error.downcast_ref().and_then(qemu))
         .or_else(|| error.downcast_ref().and_then(accelerator))
+        .or_else(|| error.downcast_ref().and_then(|error| exec(error, flag)))
         .or_else(|| error.downcast_ref().and_then(unusable))
 }
 
@@ -161,6 +164,18 @@ fn accelerator(error: &AccelError) -> Option<String> {
     let general = "use `--accel auto`, which takes software emulation where nothing faster works";
     let special = unusable(reason).or_else(|| reason.hint());
     Some(special.map_or_else(|| general.to_owned(), |hint| format!("{hint}; or {general}")))
+}
+
+fn exec(error: &ExecError, flag: &str) -> Option<String> {
+    match error {
+        ExecError::Unknown => Some(format!(
+            "pull a newer image with `emulator pull --repo OWNER/NAME`; then drop the data with `emulator reset{flag}`, and start again"
+        )),
+        ExecError::Failed { kind: FailureKind::NotRunning, .. } => {
+            Some(format!("read `emulator logs{flag}`, or run the command as root, without a service"))
+        }
+        _ => None,
+    }
 }
 
 fn unusable(reason: &Unusable) -> Option<String> {

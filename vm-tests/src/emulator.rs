@@ -171,6 +171,24 @@ impl Emulator {
         finished(self.running(flags, command).spawn().expect("the built program starts")).await
     }
 
+    /// `emulator exec` with these flags and this command; without one it is a shell.
+    pub fn inside_command(&self, flags: &[&str], command: &[&str]) -> Command {
+        let mut line = self.line(&[], &[&["exec"], flags].concat());
+        line.args(["--instance", self.instance.as_str(), "--arch", self.arch.as_str()]);
+        if !command.is_empty() {
+            line.arg("--").args(command);
+        }
+        line
+    }
+
+    /// Runs such a command to the end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub async fn inside(&self, flags: &[&str], command: &[&str]) -> Run {
+        finished(self.inside_command(flags, command).spawn().expect("the built program starts")).await
+    }
+
     /// The same command with stderr closed, not redirected.
     pub fn command_with_closed_stderr(&self, args: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the tests check closed streams")]

@@ -20,6 +20,7 @@ pub mod seccomp;
 pub mod small_disk;
 pub mod soak;
 pub mod stack;
+pub mod terminal;
 
 use std::path::PathBuf;
 

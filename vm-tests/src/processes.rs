@@ -27,6 +27,17 @@ pub fn command_lines() -> Vec<String> {
     directories().filter_map(|dir| text(&dir, "cmdline")).collect()
 }
 
+/// The most memory in KiB that a process has had at a time.
+///
+/// # Panics
+/// When there is no such process.
+pub fn peak_memory_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    peak.expect("the kernel counts memory")
+}
+
 /// A process that has a home in its arguments or its environment.
 #[derive(Debug, Clone)]
 pub struct Member {

@@ -13,12 +13,14 @@ mod confirm;
 mod delete;
 mod doctor;
 mod env;
+mod exec;
 mod images;
 mod launch;
 mod list;
 mod list_releases;
 mod logs;
 mod machine;
+mod patience;
 mod prune;
 mod pull;
 mod reset;
@@ -116,6 +118,7 @@ commands! {
         Status(status::Status),
         List(list::List),
         Env(env::Env),
+        Exec(exec::Exec),
         Logs(logs::Logs),
         Rotate(rotate::Rotate),
         Reset(reset::Reset),

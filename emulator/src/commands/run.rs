@@ -23,15 +23,12 @@ use vm::error::one_line;
 
 use super::config_file::ConfigFile;
 use super::launch::{Launch, report_unmet, unset};
+use super::patience::{Patience, Reaction, interrupted};
 use super::{Run, capture, watch};
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
-
-mod patience;
-
-use patience::{Patience, Reaction, ends};
 
 /// Run a command beside the instance, with what it needs in its environment
 #[derive(Debug, Args)]
@@ -169,16 +166,6 @@ fn reporter<'a>(context: &Context<'a>, instance: &Instance, quiet: &'a Console) 
     let runs = matches!(instance.state(), Ok(State::Running(_)));
     let shown = context.verbose || (std::io::stderr().is_terminal() && !runs);
     if shown { context.console } else { quiet }
-}
-
-/// Waits for a signal that interrupts a start, and returns its number.
-async fn interrupted(signals: &Signals) -> std::io::Result<i32> {
-    loop {
-        let number = signals.next().await?.number;
-        if ends(number) || number == libc::SIGQUIT {
-            return Ok(number);
-        }
-    }
 }
 
 /// Waits for the end of the command, which gets the signals meanwhile.

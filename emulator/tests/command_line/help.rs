@@ -56,6 +56,7 @@ fn the_help_groups_the_commands() {
       status         Show state, addresses and health
       list           Show all instances
       env            Print the environment variables of the running stack
+      exec           Run a command inside the machine
       logs           Show logs of the services, the serial console or QEMU
       rotate         Give the running instance new secrets
       reset          Delete the instance's data; the next start is a new session with new secrets

@@ -6,7 +6,7 @@ use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::stack::{sign_up, users};
 
-use crate::{clock, exports, image, recovery, rotation, sessions, smoke, uniqueness};
+use crate::{clock, exec, exports, image, recovery, rotation, sessions, smoke, uniqueness};
 
 #[tokio::test]
 async fn smoke_the_image_for_arm64() {
@@ -51,6 +51,11 @@ async fn a_suspended_session_goes_on_on_arm64() {
 #[tokio::test]
 async fn suspending_under_load_loses_nothing_on_arm64() {
     sessions::suspending_under_load(Emulator::for_arm64()).await;
+}
+
+#[tokio::test]
+async fn commands_run_inside_machines_for_arm64() {
+    exec::commands(Emulator::for_arm64()).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod capture;
 mod clock;
 mod connections;
 mod damage;
+mod exec;
 mod exports;
 mod exposure;
 mod faults;

@@ -1,6 +1,9 @@
 //! What becomes of the signals that ask a command to end: the first one is its own business, the second one ends it for certain.
 
+use std::io;
 use std::time::{Duration, Instant};
+
+use base::signals::Signals;
 
 /// Two signals within this time are one wish: a terminal and a program between (npm) both deliver it.
 const ECHO: Duration = Duration::from_millis(100);
@@ -49,6 +52,16 @@ impl Patience {
 /// Whether a signal asks a command to end, as a person or a supervisor does.
 pub(super) fn ends(number: i32) -> bool {
     matches!(number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP)
+}
+
+/// Waits for a signal that interrupts what comes before the command, and returns its number.
+pub(super) async fn interrupted(signals: &Signals) -> io::Result<i32> {
+    loop {
+        let number = signals.next().await?.number;
+        if ends(number) || number == libc::SIGQUIT {
+            return Ok(number);
+        }
+    }
 }
 
 #[cfg(test)]
