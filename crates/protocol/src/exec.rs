@@ -1,6 +1,6 @@
 //! Commands inside the machine: what host and guest say to each other over a connection to [`PORT`].
 //!
-//! The host has the agent expect it ([`Command::Exec`]), which opens the port for a token that is good for one connection. The first
+//! The host has the agent expect it, which opens the port for a token that is good for one connection. The first
 //! frame is [`FromHost::Open`], with the token and the command. From then on each side sends frames until the guest has said how
 //! the command ended. When the connection ends before that, so does the command.
 //!
@@ -11,8 +11,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Secret;
-#[cfg(doc)]
-use crate::agent::Command;
 
 /// The TCP port that the guest's agent listens on while it expects a connection. Below 1024, so that only root can.
 pub const PORT: u16 = 1022;
