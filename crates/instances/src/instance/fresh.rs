@@ -7,6 +7,8 @@ use std::path::Path;
 use base::events::Reporter;
 use base::files::{FileError, FileLock, create_private_dir, entries, present};
 use rand::random;
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use vm::home::Home;
 
 use super::Instance;
@@ -15,6 +17,8 @@ use super::error::InstanceError;
 use super::remove;
 use super::runs::Used;
 use crate::home::HomeExt;
+#[cfg(target_os = "linux")]
+use crate::name::INSTANCE_VARIABLE;
 use crate::name::InstanceName;
 
 /// What their names begin with.
@@ -45,6 +49,25 @@ impl Instance {
         Ok(remove(&self.dir.fresh()).map(drop)?)
     }
 
+    /// Kills what the command of a killed run has left, which only this instance was there for. They are known by the variable that
+    /// names the instance, which no other instance shares.
+    #[cfg(target_os = "linux")]
+    pub(super) fn end_orphans(&self) {
+        let mark = format!("{INSTANCE_VARIABLE}={}", self.name).into_bytes();
+        let marked = |pid: &Pid| {
+            let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+            environment.is_ok_and(|text| text.split(|byte| *byte == 0).any(|variable| variable == mark))
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        for pid in pids.filter(|pid| *pid != getpid()).filter(marked) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn end_orphans(&self) {}
+
     /// Deletes it if it was made for a run that was killed.
     async fn sweep(&self) -> Result<(), InstanceError> {
         let exists = present(self.dir.root())?;
@@ -57,6 +80,7 @@ impl Instance {
             return Ok(());
         }
         let Some(lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
+        self.end_orphans();
         self.delete_holding(lock).await.map(drop)
     }
 }
@@ -89,7 +113,11 @@ fn is_empty(dir: &Path) -> Result<bool, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use base::events::Silent;
+    use base::process::Cmd;
+    use vm::process::Launched;
 
     use super::super::dir::InstanceDir;
     use super::super::record::{self, Record};
@@ -127,6 +155,23 @@ mod tests {
         sweep(&home).await.unwrap();
         assert_eq!(left(&home), ["run-own"]);
         assert!(!marked.exists().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_the_command_of_a_killed_run_has_started_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let (instance, used) = Instance::fresh(&home, &Silent).await.unwrap();
+        let start = |name: &str| {
+            let command = Cmd::new("sleep").arg("600").env(INSTANCE_VARIABLE, name);
+            Launched::start(&command, &dir.path().join("log")).unwrap()
+        };
+        let (left, other) = (start(instance.name().as_str()), start("run-1-other"));
+        drop(used);
+        sweep(&home).await.unwrap();
+        left.identity().gone(Duration::from_secs(10)).await.unwrap();
+        assert!(other.identity().is_alive().unwrap());
     }
 
     #[tokio::test]

@@ -62,7 +62,17 @@ impl Instance {
     /// # Errors
     /// As [`Instance::end_run`].
     pub(crate) async fn end_killed_runs(&self, reporter: &dyn Reporter) -> Result<(), InstanceError> {
+        if !present(self.dir.root())? {
+            return Ok(());
+        }
         let lock = self.lock(reporter).await?;
+        if !present(self.dir.root())? {
+            // Its run has deleted it meanwhile, and this lock is a new one.
+            return Ok(lock.remove(self.dir.lock())?);
+        }
+        if present(&self.dir.fresh())? {
+            self.end_orphans();
+        }
         self.stop_unless_used(lock, reporter).await
     }
 
