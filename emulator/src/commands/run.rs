@@ -53,7 +53,7 @@ Examples:
   emulator run -- sh -c 'env | grep STACK_'")]
 pub(crate) struct RunCommand {
     /// Use an instance of its own, which is deleted afterwards
-    #[arg(long)]
+    #[arg(long, conflicts_with = "instance")]
     fresh: bool,
 
     /// Leave the instance running
