@@ -179,6 +179,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         let (instance, used) = Instance::fresh(&home, &Silent).await.unwrap();
+        record::write(&instance.dir.record(), &Record::new(instance.name.clone())).unwrap();
         instance.keep_fresh().unwrap();
         instance.end_run(used, &Silent).await.unwrap();
         sweep(&home).await.unwrap();

@@ -2,7 +2,7 @@
 //! one has ended, and an instance that was made for one is deleted.
 
 use base::events::{Event, Reporter};
-use base::files::{FileLock, create_private_dir, present};
+use base::files::{FileLock, create_private_dir, entries, present};
 
 use super::Instance;
 use super::error::InstanceError;
@@ -85,7 +85,47 @@ impl Instance {
             State::Running(live) if live.run.until_runs_end == Some(true) => {
                 self.stop_holding(How::Suspend, &lock, reporter).await.map(drop)
             }
+            // A run that has failed before there was anything to start leaves nothing.
+            State::Absent if self.has_locks_only()? => self.delete_holding(lock).await.map(drop),
             _ => Ok(()),
         }
+    }
+
+    fn has_locks_only(&self) -> Result<bool, InstanceError> {
+        let locks = [self.dir.runs_lock(), self.dir.runs_ended_lock()];
+        Ok(entries(self.dir.root())?.iter().all(|entry| locks.contains(entry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::events::Silent;
+    use vm::home::Home;
+
+    use super::*;
+    use crate::name::InstanceName;
+
+    #[tokio::test]
+    async fn the_last_of_the_runs_that_started_nothing_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let instance = Instance::new(&Home::new(dir.path()), InstanceName::default());
+        let first = instance.begin_run(&Silent).await.unwrap();
+        let second = instance.begin_run(&Silent).await.unwrap();
+        instance.end_run(first, &Silent).await.unwrap();
+        assert!(instance.exists().unwrap());
+        instance.end_run(second, &Silent).await.unwrap();
+        assert_eq!(entries(&instance.home.instances()).unwrap(), [""; 0].map(std::path::PathBuf::from));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_all_runs_is_noticed_also_when_they_are_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let instance = Instance::new(&Home::new(dir.path()), InstanceName::default());
+        let used = instance.begin_run(&Silent).await.unwrap();
+        let ended = instance.runs_ended();
+        tokio::pin!(ended);
+        assert!(futures_util::poll!(&mut ended).is_pending());
+        drop(used);
+        ended.await.unwrap();
     }
 }
