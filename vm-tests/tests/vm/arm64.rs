@@ -6,7 +6,7 @@ use serde_json::json;
 use vm_tests::emulator::Emulator;
 use vm_tests::stack::{sign_up, users};
 
-use crate::{clock, exec, exports, image, recovery, rotation, sessions, smoke, uniqueness};
+use crate::{clock, exec, exports, image, recovery, rotation, run, sessions, smoke, uniqueness};
 
 #[tokio::test]
 async fn smoke_the_image_for_arm64() {
@@ -83,4 +83,14 @@ async fn both_architectures_run_from_one_home_and_know_nothing_of_each_other() {
     assert!(!mistaken.status.success(), "{said}");
     amd64.run(&["status"]).await.expect(0);
     amd64.finish().await;
+}
+
+#[tokio::test]
+async fn a_machine_for_arm64_lives_until_the_last_run_has_ended() {
+    run::last_run_ends(Emulator::for_arm64()).await;
+}
+
+#[tokio::test]
+async fn runs_on_arm64_share_no_value_and_leave_nothing() {
+    run::fresh::own_values(Emulator::for_arm64()).await;
 }

@@ -34,7 +34,11 @@ async fn killed(emulator: &Emulator, after: Duration) {
 
 #[tokio::test]
 async fn runs_of_their_own_share_no_value_and_leave_nothing() {
-    let emulator = Emulator::for_amd64();
+    own_values(Emulator::for_amd64()).await;
+}
+
+/// Runs with instances of their own, some of which are killed.
+pub(crate) async fn own_values(emulator: Emulator) {
     let secrets = || emulator.home().manifest().stack.secrets;
     let script =
         secrets().iter().fold(String::new(), |text, secret| format!("{text}echo \"${}\";", secret.env));

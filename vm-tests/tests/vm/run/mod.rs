@@ -2,13 +2,14 @@
 
 use std::process::Stdio;
 
+use base::process::Cmd;
 use instances::home::HomeExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Child;
 use vm_tests::emulator::{Emulator, finished};
 use vm_tests::ports::PORTS;
 
-mod fresh;
+pub(crate) mod fresh;
 mod signals;
 
 /// A command that says that it runs, and ends with its input.
@@ -53,12 +54,14 @@ async fn a_command_has_its_streams_arguments_and_exit_code() {
     child.stdin.take().unwrap().write_all(b"through a pipe").await.unwrap();
     assert_eq!(finished(child).await.expect(0).stdout, "THROUGH A PIPE");
 
-    let shown = r#"echo "$EMULATOR_INSTANCE"; ulimit -Sn; ls /proc/self/fd"#;
+    // What the command gets of its surroundings is what it would get without the program.
     let wrapper = ["sh", "-c", r#"ulimit -Sn 777; exec "$@" 7< /dev/null"#, "sh"];
-    let command = emulator.running_within(&wrapper, &[], &["sh", "-c", shown]).spawn().unwrap();
-    let said = finished(command).await.expect(0).stdout;
-    // `ls` has one more open, for the directory.
-    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["default", "777", "0", "1", "2", "3", "7"]);
+    let look = ["sh", "-c", "ulimit -Sn; ls /proc/self/fd"];
+    let alone = Cmd::new(wrapper[0]).args(&wrapper[1..]).args(look).text().await.unwrap();
+    let beside = finished(emulator.running_within(&wrapper, &[], &look).spawn().unwrap()).await.expect(0);
+    assert_eq!(beside.stdout.trim_end(), alone);
+    let name = emulator.run_beside(&[], &["printenv", "EMULATOR_INSTANCE"]).await.expect(0);
+    assert_eq!(name.stdout, "default\n");
 
     assert_eq!(state(&emulator).await, "running", "what `start` has started stays");
     emulator.run(&["wait", "--timeout", "20s"]).await.expect(0);
@@ -69,7 +72,11 @@ async fn a_command_has_its_streams_arguments_and_exit_code() {
 
 #[tokio::test]
 async fn a_machine_lives_until_the_last_run_has_ended() {
-    let emulator = Emulator::for_amd64();
+    last_run_ends(Emulator::for_amd64()).await;
+}
+
+/// The machine of several runs, some of which begin and end at once.
+pub(crate) async fn last_run_ends(emulator: Emulator) {
     let first = begun(&emulator, &[]).await;
     let second = begun(&emulator, &[]).await;
     end(first).await;
