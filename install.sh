@@ -15,7 +15,7 @@ usage() {
 Usage: install.sh [--prefix DIR] [--version VERSION] [--repo OWNER/NAME]
        install.sh [--prefix DIR] --from DIR
 
-  --prefix DIR         directory whose bin/ gets the program [default: ~/.local]
+  --prefix DIR         directory whose bin/ gets the program, and share/ its manual [default: ~/.local]
   --version VERSION    release to install, "v0.1.0" [default: the newest]
   --repo OWNER/NAME    repository to install from
   --from DIR           directory with the archive and SHA256SUMS, instead of a release
@@ -123,13 +123,17 @@ main() {
         fi
     done
     verify "$scratch" "$archive"
-    tar -xzf "$scratch/$archive" -C "$scratch" emulator
+    tar -xzf "$scratch/$archive" -C "$scratch"
 
     # Written beside its place and renamed: a running program continues, and an incomplete one is never run.
     mkdir -p "$prefix/bin"
     cp "$scratch/emulator" "$unfinished"
     chmod 755 "$unfinished"
     mv -f "$unfinished" "$prefix/bin/emulator"
+    # Pages of the manual, and completion scripts; releases before these had none.
+    if [ -d "$scratch/share" ]; then
+        cp -R "$scratch/share" "$prefix/" || echo "warning: cannot write to \`$prefix/share\`: no manual, no completions" >&2
+    fi
     echo "installed \`$prefix/bin/emulator\`: $("$prefix/bin/emulator" --version)" >&2
     case ":$PATH:" in
     *":$prefix/bin:"*) ;;

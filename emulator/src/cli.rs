@@ -1,7 +1,6 @@
 //! The grammar of `emulator`: the flags that every command has, and the help that groups the commands.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use base::command_line;
 use base::console::Verbosity;
@@ -10,7 +9,6 @@ use image::arch::Arch;
 use instances::name::InstanceName;
 
 use crate::commands::{Command, GROUPS};
-use crate::exit::{Exit, NotStarted};
 use crate::printer::Format;
 
 /// Heading of the flags that every command has.
@@ -87,20 +85,12 @@ impl Global {
 }
 
 impl Cli {
-    /// Parses the command line.
+    /// Parses the command line by `grammar`.
     ///
     /// # Errors
-    /// With the exit code, where something was printed instead: help and version on stdout, errors on stderr.
-    pub(crate) fn from_command_line() -> Result<Self, ExitCode> {
-        command_line::parse(grammar()).map_err(|error| {
-            // A closed stream is not an error here either.
-            let _ = error.print();
-            match error.use_stderr() {
-                false => Exit::Ok.into(),
-                true if asks_for_wrapper() => NotStarted::Failed.into(),
-                true => Exit::Usage.into(),
-            }
-        })
+    /// With the help or the version that was asked for, or with what is wrong.
+    pub(crate) fn from_command_line(grammar: clap::Command) -> Result<Self, clap::Error> {
+        command_line::parse(grammar)
     }
 
     /// The instance that the command line names, if it names one.
@@ -114,7 +104,7 @@ impl Cli {
 }
 
 /// Whether the command line, which cannot be understood, names a command that runs one of the user's.
-fn asks_for_wrapper() -> bool {
+pub(crate) fn asks_for_wrapper() -> bool {
     let matches = grammar().ignore_errors(true).try_get_matches().ok();
     matches.is_some_and(|matches| matches.subcommand_name().is_some_and(Command::wraps_by_name))
 }
@@ -144,6 +134,8 @@ fn grouped(command: &clap::Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -160,6 +152,20 @@ mod tests {
         let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
         let existing: Vec<&str> = shown.map(clap::Command::get_name).collect();
         assert_eq!(grouped, existing);
+    }
+
+    #[test]
+    fn every_command_that_prints_json_has_a_schema() {
+        let command = Cli::command();
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        // What these print is a script, or comes from the user's command.
+        let others = ["completions", "exec", "run"];
+        let printing = shown.map(clap::Command::get_name).filter(|name| !others.contains(name));
+        let expected: BTreeSet<_> =
+            printing.chain(["error"]).map(|name| format!("{name}.schema.json")).collect();
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas")).unwrap();
+        let found: BTreeSet<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use vm::home::{HOME_VARIABLE, Home};
 use crate::cli::Cli;
 use crate::errors::CommandError;
 use crate::printer::Printer;
+use crate::settings::Settings;
 use crate::target::Target;
 
 /// What a command does with the home.
@@ -32,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) worktree: Option<Worktree>,
     /// The architecture that was asked for.
     pub(crate) arch: Option<Arch>,
+    /// What the files of user and project say.
+    pub(crate) settings: &'a Settings,
     pub(crate) printer: Printer,
     pub(crate) console: &'a Console,
     /// Whether every detail was asked for.
@@ -40,19 +43,24 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// For this command line.
-    pub(crate) fn new(cli: &Cli, target: Target, console: &'a Console) -> Result<Self, CommandError> {
+    pub(crate) fn new(
+        cli: &Cli,
+        target: Target,
+        settings: &'a Settings,
+        console: &'a Console,
+    ) -> Result<Self, CommandError> {
         let home = Home::from_env()?;
         let verbose = cli.global.verbosity() == Verbosity::Verbose;
         let printer = Printer::new(cli.global.format());
         let Target { name, worktree } = target;
-        Ok(Self { home, name, worktree, arch: cli.global.arch, printer, console, verbose })
+        Ok(Self { home, name, worktree, arch: cli.global.arch, settings, printer, console, verbose })
     }
 
     /// The same for another instance.
     pub(crate) fn about(&self, name: InstanceName) -> Self {
-        let Self { home, arch, printer, console, verbose, .. } = self;
+        let Self { home, arch, settings, printer, console, verbose, .. } = self;
         let (home, arch, printer, verbose) = (home.clone(), *arch, *printer, *verbose);
-        Self { home, name, worktree: None, arch, printer, console, verbose }
+        Self { home, name, worktree: None, arch, settings, printer, console, verbose }
     }
 
     /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.

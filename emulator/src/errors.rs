@@ -18,9 +18,12 @@ use vm::error::{Class, Explain};
 use vm::exec::ExecError;
 use vm::home::HomeError;
 
+use crate::diagnosis::DiagnosisError;
 use crate::exit::{self, Exit, NotStarted};
 use crate::pull::PullError;
+use crate::settings::SettingsError;
 use crate::target::InvalidVariable;
+use crate::uninstallation::UninstallError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,15 @@ pub(crate) enum CommandError {
     /// The name of one of several instances is too long.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// A file of settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// No report of a fault can be made.
+    #[error(transparent)]
+    Diagnosis(#[from] DiagnosisError),
+    /// The program is not removed, or not all of it.
+    #[error(transparent)]
+    Uninstall(#[from] UninstallError),
     /// There is no place for files.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -89,21 +101,36 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// The exit code that tells a script what happened.
     pub(crate) fn exit(&self) -> ExitCode {
-        let exit = match self {
-            Self::Interrupted(Interrupted(signal)) => return exit::interrupted(*signal),
-            Self::Instance(error) => Exit::from(error.class()),
-            Self::Vm(error) => Exit::from(error.class()),
-            Self::Home(error) => Exit::from(error.class()),
+        self.outcome().map_or_else(exit::interrupted, Exit::into)
+    }
+
+    /// The word that tells a program the same.
+    pub(crate) fn word(&self) -> &'static str {
+        self.outcome().map_or("interrupted", Exit::word)
+    }
+
+    /// How the command ended, or the number of the signal that ended it.
+    fn outcome(&self) -> Result<Exit, i32> {
+        Ok(match self {
+            Self::Interrupted(Interrupted(signal)) => return Err(*signal),
+            Self::Instance(error) | Self::Uninstall(UninstallError::Instance(error)) => error.class().into(),
+            Self::Vm(error) => error.class().into(),
+            Self::Home(error) => error.class().into(),
             Self::Pull(error) => error.exit(),
-            Self::NotConfirmed { .. } | Self::Variable(_) | Self::Name(_) => Exit::Usage,
+            Self::NotConfirmed { .. }
+            | Self::Uninstall(UninstallError::NotConfirmed)
+            | Self::Settings(_)
+            | Self::Variable(_)
+            | Self::Name(_) => Exit::Usage,
             Self::Command(_)
+            | Self::Diagnosis(_)
+            | Self::Uninstall(_)
             | Self::ForeignHome { .. }
             | Self::Unwritable { .. }
             | Self::Stdout(_)
             | Self::Ask(_)
             | Self::Runtime(_) => Exit::Failed,
-        };
-        exit.into()
+        })
     }
 
     /// The exit code where the command was to run one of the user's.
@@ -131,6 +158,8 @@ fn verb(command: &str) -> &str {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorView {
+    /// What kind of failure it is, as the exit code says: a word that does not change.
+    code: &'static str,
     message: String,
     /// What it was caused by, one after the other.
     causes: Vec<String>,
@@ -147,7 +176,12 @@ impl ErrorView {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        Self { message: error.to_string(), causes, hint }
+        Self { code: error.word(), message: error.to_string(), causes, hint }
+    }
+
+    /// Of a command line that is not understood.
+    pub(crate) fn of_usage(message: String, hint: String) -> Self {
+        Self { code: Exit::Usage.word(), message, causes: Vec::new(), hint: Some(hint) }
     }
 }
 

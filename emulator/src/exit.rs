@@ -37,6 +37,22 @@ pub(crate) enum NotStarted {
     NotFound = 127,
 }
 
+impl Exit {
+    /// The word that JSON has for it, as an error's `code`. Programs depend on it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed | Self::Command(_) => "failed",
+            Self::Usage => "usage",
+            Self::NotRunning => "not-running",
+            Self::Access => "access",
+            Self::HostUnsupported => "host-unsupported",
+            Self::TimedOut => "timed-out",
+            Self::VerificationFailed => "verification-failed",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
@@ -62,4 +78,21 @@ impl From<NotStarted> for ExitCode {
 /// The exit code after `signal`: 128 plus its number, as shells have it.
 pub(crate) fn interrupted(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_code_of_json_is_documented() {
+        use Exit::{Access, Failed, HostUnsupported, NotRunning, TimedOut, Usage, VerificationFailed};
+        let document = include_str!("../../docs/json.md");
+        let exits = [Failed, Usage, NotRunning, Access, HostUnsupported, TimedOut, VerificationFailed];
+        for (code, exit) in (1..).zip(exits) {
+            assert_eq!(format!("{:?}", ExitCode::from(exit)), format!("{:?}", ExitCode::from(code)));
+            let row = format!("| `{}` | {code} |", exit.word());
+            assert!(document.contains(&row), "{row}");
+        }
+    }
 }

@@ -22,8 +22,10 @@ use vm::home::HOME_VARIABLE;
 use vm::proven::ImageError;
 use vm::qemu::QemuError;
 
+use crate::diagnosis::DiagnosisError;
 use crate::errors::CommandError;
 use crate::target;
+use crate::uninstallation::UninstallError;
 
 /// What to do about the failure of a command about the instance `name`.
 pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
@@ -32,6 +34,7 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
         CommandError::Vm(error) => about(error, name),
         CommandError::Home(error) => about(error, name),
         CommandError::Pull(error) => pull::of(error, name),
+        CommandError::Settings(error) => Some(error.hint()),
         CommandError::ForeignHome { path, owner } => {
             let take_over = advice::take_over(path, *owner);
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
@@ -42,13 +45,30 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
         CommandError::Unwritable { name, .. } => {
             Some(format!("use another format: `emulator env{} -o shell`, or `-o json`", flag(name)))
         }
-        CommandError::Command(_)
+        CommandError::Uninstall(error) => uninstall(error, name),
+        CommandError::Diagnosis(DiagnosisError::File(error)) => error.hint(),
+        CommandError::Diagnosis(_)
+        | CommandError::Command(_)
         | CommandError::Interrupted(_)
         | CommandError::Variable(_)
         | CommandError::Name(_)
         | CommandError::Stdout(_)
         | CommandError::Ask(_)
         | CommandError::Runtime(_) => None,
+    }
+}
+
+fn uninstall(error: &UninstallError, name: &InstanceName) -> Option<String> {
+    match error {
+        UninstallError::Running(names) => {
+            let stops: Vec<_> = names.iter().map(|name| format!("`emulator stop{}`", flag(name))).collect();
+            Some(format!("stop them: {}; or end them with `emulator uninstall --yes`", stops.join(", ")))
+        }
+        UninstallError::NotConfirmed => Some("confirm with `emulator uninstall --yes`".to_owned()),
+        UninstallError::Program { .. } => Some("run this as a user who may remove the program".to_owned()),
+        UninstallError::Elsewhere { source, .. } => source.hint(),
+        UninstallError::Instance(error) => about(error, name),
+        UninstallError::File(error) => error.hint(),
     }
 }
 

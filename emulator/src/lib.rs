@@ -2,11 +2,12 @@
 //!
 //! What it does is in `instances`; here is what a person types and reads.
 
+use std::cell::OnceCell;
 use std::process::ExitCode;
 
 use base::console::Console;
 use base::events::{Event, Reporter};
-use base::interrupt::unless_interrupted;
+use base::interrupt::{Interrupted, unless_interrupted};
 use base::startup;
 use instances::instance::fresh;
 use vm::error::one_line;
@@ -15,55 +16,81 @@ use crate::cli::Cli;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::settings::Settings;
 use crate::target::Target;
 
+mod board;
 mod cli;
 mod commands;
 mod context;
+mod diagnosis;
 mod errors;
 mod exit;
+mod failure;
 mod hints;
 mod panics;
 mod printer;
 mod pull;
 mod question;
+mod settings;
 mod syntax;
 mod target;
+mod uninstallation;
 mod views;
+
+/// The grammar of the command line, for what is made from it.
+pub fn grammar() -> clap::Command {
+    cli::grammar()
+}
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
     panics::end_what_was_launched();
     startup::outlive_file_size_limit();
     startup::keep_descriptors();
-    let cli = match Cli::from_command_line() {
+    let grammar = grammar();
+    let settings = Settings::load(&grammar);
+    let grammar = settings.iter().fold(grammar, |grammar, settings| settings.apply(grammar));
+    let cli = match Cli::from_command_line(grammar) {
         Ok(cli) => cli,
-        Err(exit) => return exit,
+        Err(answer) => return failure::of_command_line(&answer),
     };
     base::limits::raise();
     let console = Console::stderr(cli.global.verbosity());
-    let target = Target::of(&cli);
-    let name = target.as_ref().map(|target| target.name.clone()).unwrap_or_default();
-    match target.map_err(CommandError::from).and_then(|target| started(&cli, target, &console)) {
+    let name = OnceCell::new();
+    let outcome = settings.map_err(CommandError::from).and_then(|settings| {
+        let target = Target::of(&cli, &settings)?;
+        let _ = name.set(target.name.clone());
+        started(&cli, target, &settings, &console)
+    });
+    match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
-            console.error(&error, hints::of(&error, &name).as_deref());
+            let hint = hints::of(&error, &name.into_inner().unwrap_or_default());
+            console.error(&error, hint.as_deref());
+            failure::print(&error, hint, Printer::new(cli.global.format()));
             if cli.command.wraps() { error.exit_of_wrapper() } else { error.exit() }
         }
     }
 }
 
-fn started(cli: &Cli, target: Target, console: &Console) -> Result<Exit, CommandError> {
+fn started(cli: &Cli, target: Target, settings: &Settings, console: &Console) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
-    let outcome = runtime.block_on(interruptible(cli, target, console));
+    let outcome = runtime.block_on(interruptible(cli, target, settings, console));
     // A read of stdin or of a slow disk that no one waits for any more must not keep the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn interruptible(cli: &Cli, target: Target, console: &Console) -> Result<Exit, CommandError> {
-    let context = Context::new(cli, target, console)?;
+async fn interruptible(
+    cli: &Cli,
+    target: Target,
+    settings: &Settings,
+    console: &Console,
+) -> Result<Exit, CommandError> {
+    let context = Context::new(cli, target, settings, console)?;
     context.check_owner(cli.command.home_use())?;
     if cli.command.home_use() == HomeUse::Writes
         && let Err(error) = fresh::sweep(&context.home).await
@@ -81,7 +108,8 @@ async fn interruptible(cli: &Cli, target: Target, console: &Console) -> Result<E
         Ok(outcome) => outcome,
         Err(signal) => {
             cli.command.interrupted(&context).await?;
-            Err(signal.into())
+            let is_end = signal == Interrupted::BY_CTRL_C && cli.command.until_interrupted();
+            if is_end { Ok(Exit::Ok) } else { Err(signal.into()) }
         }
     }
 }

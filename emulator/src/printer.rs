@@ -82,6 +82,17 @@ impl Printer {
         print_text(&text)
     }
 
+    /// Prints `data` as a JSON document on a line of its own if JSON was asked for, and nothing otherwise.
+    ///
+    /// # Errors
+    /// As [`Printer::entry`].
+    pub(crate) fn json_line<T: Serialize>(self, data: &T) -> io::Result<()> {
+        match self.format {
+            Format::Json => self.entry(data, |_| String::new()),
+            Format::Table | Format::Variables(_) => Ok(()),
+        }
+    }
+
     /// Prints one entry of a stream: a JSON document on a line of its own, or a line of text.
     ///
     /// # Errors

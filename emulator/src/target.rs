@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use base::variables;
 use instances::name::{INSTANCE_VARIABLE, InstanceName, InvalidName};
 use instances::worktree::Worktree;
 
 use crate::cli::Cli;
+use crate::settings::Settings;
 
 /// The instance that a command without a flag acts on here. Hints need no flag for it.
 static HERE: OnceLock<InstanceName> = OnceLock::new();
@@ -29,9 +29,9 @@ impl Target {
     ///
     /// # Errors
     /// When the variable names no instance.
-    pub(crate) fn of(cli: &Cli) -> Result<Self, InvalidVariable> {
+    pub(crate) fn of(cli: &Cli, settings: &Settings) -> Result<Self, InvalidVariable> {
         let named = cli.named_instance();
-        let (here, arch) = match variables::text(INSTANCE_VARIABLE).map(|name| name.parse()) {
+        let (here, arch) = match settings.variable(INSTANCE_VARIABLE).map(|name| name.parse()) {
             Some(Ok(name)) => (Self::named(name), None),
             Some(Err(invalid)) if named.is_none() => return Err(InvalidVariable(invalid)),
             Some(Err(_)) | None => (Self::around(), cli.global.arch),

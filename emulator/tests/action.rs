@@ -90,7 +90,7 @@ async fn the_program_of_a_private_repository_is_installed_with_the_token() {
     let runner = Runner::new();
     runner.stand_in("gh", GH);
     let built = Path::new(env!("CARGO_BIN_EXE_emulator"));
-    let archive = Archive::pack(built, &platform(), &runner.path("dist")).unwrap();
+    let archive = Archive::pack(built, &[], &platform(), &runner.path("dist")).unwrap();
     let sums = program::checksums(std::slice::from_ref(&archive));
     fs::write(runner.path("dist").join(program::CHECKSUMS), sums).unwrap();
     for (version, asks) in [("", "download --repo o/r --dir "), ("v1", "download v1 --repo o/r --dir ")] {

@@ -11,11 +11,12 @@ use fake_github::{Content, GitHub as Server};
 use fetch::Credential;
 use protocol::Secret;
 use release::github::{Address, GitHub, Repo};
-use release::program::{self, Archive};
+use release::program::{self, Archive, Document};
 use release::publish::{Plan, carry_out};
 use tempfile::TempDir;
 
 const REPO: &str = "stack/emulator";
+const PAGE: &str = "share/man/man1/emulator.1";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A GitHub with a release of the built program, and the script that the release carries.
@@ -30,8 +31,9 @@ impl Released {
         server.world().tokens.insert("token".to_owned());
         server.world().repo(REPO);
         let dir = tempfile::tempdir().unwrap();
-        let archive =
-            Archive::pack(Path::new(env!("CARGO_BIN_EXE_emulator")), &platform(), &dir.path().join("dist"));
+        let page = Document { path: PAGE.to_owned(), content: b"page".to_vec() };
+        let program = Path::new(env!("CARGO_BIN_EXE_emulator"));
+        let archive = Archive::pack(program, &[page], &platform(), &dir.path().join("dist"));
         let (repo, script): (Repo, _) = (REPO.parse().unwrap(), include_str!("../../install.sh"));
         let web = server.web_url();
         let plan = Plan::program(&repo, &web, program::TAG, COMMIT, dir.path(), &[archive.unwrap()], script)
@@ -90,6 +92,7 @@ async fn the_released_script_installs_a_program_that_runs() {
     assert_eq!(released.installed(), ["emulator"]);
     let version = Cmd::new(released.prefix().join("bin/emulator")).arg("--version").text().await.unwrap();
     assert_eq!(version, format!("emulator {}", program::VERSION));
+    assert_eq!(fs::read_to_string(released.prefix().join(PAGE)).unwrap(), "page");
 
     // By version too, over what is there.
     let finished = released.install(&["--version", program::TAG]).await;

@@ -36,12 +36,31 @@ pub const TARGETS: [&str; 4] = [
     "aarch64-apple-darwin",
 ];
 
+/// Where pages of the manual are, in archives and below the prefix that the program is installed to.
+pub const MANUAL: &str = "share/man/man1";
+
+/// Where the completion scripts of shells are, likewise.
+pub const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "share/bash-completion/completions/emulator"),
+    ("fish", "share/fish/vendor_completions.d/emulator.fish"),
+    ("zsh", "share/zsh/site-functions/_emulator"),
+];
+
 /// The line of the script that a release fills in.
 const UNRELEASED: &str = "RELEASED_FROM=\"\"";
 
 /// Name of the archive for `target`.
 pub fn archive_file(target: &str) -> String {
     format!("{PROGRAM}-{target}.tar.gz")
+}
+
+/// A text that comes with the program: a page of the manual, or a completion script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Where it is, in archives and below the prefix.
+    pub path: String,
+    /// What it says.
+    pub content: Vec<u8>,
 }
 
 /// An archive with the program for one platform.
@@ -58,15 +77,15 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Packs `program`, built for `target`, into `dir`. The same program gives the same bytes.
+    /// Packs `program`, built for `target`, and its `documents` into `dir`. The same program gives the same bytes.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn pack(program: &Path, target: &str, dir: &Path) -> Result<Self, FileError> {
+    pub fn pack(program: &Path, documents: &[Document], target: &str, dir: &Path) -> Result<Self, FileError> {
         files::create_private_dir(dir)?;
         let path = dir.join(archive_file(target));
         let file = tempfile::NamedTempFile::new_in(dir).map_err(FileError::of("create a file in", dir))?;
-        write_archive(program, file.as_file()).map_err(FileError::of("pack", program))?;
+        write_archive(program, documents, file.as_file()).map_err(FileError::of("pack", program))?;
         file.persist(&path).map_err(|error| FileError::of("write", &path)(error.error))?;
         Self::read(path)
     }
@@ -97,14 +116,22 @@ impl Archive {
     }
 }
 
-fn write_archive(program: &Path, file: &File) -> io::Result<()> {
+fn write_archive(program: &Path, documents: &[Document], file: &File) -> io::Result<()> {
     let mut content = File::open(program)?;
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.metadata()?.len());
-    header.set_mode(0o755);
     let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::best()));
-    tar.append_data(&mut header, PROGRAM, &mut content)?;
+    tar.append_data(&mut header(content.metadata()?.len(), 0o755), PROGRAM, &mut content)?;
+    for Document { path, content } in documents {
+        tar.append_data(&mut header(content.len() as u64, 0o644), path, content.as_slice())?;
+    }
     tar.into_inner()?.finish()?.sync_all()
+}
+
+/// What an archive says of a file; no time, so that the same file gives the same bytes.
+fn header(size: u64, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(mode);
+    header
 }
 
 /// The list of checksums of `archives`.
@@ -123,6 +150,7 @@ pub fn installer(script: &str, repo: &Repo) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::slice;
 
     use super::*;
 
@@ -133,23 +161,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("built");
         fs::write(&program, b"#!/bin/sh\n").unwrap();
-        let first = Archive::pack(&program, TARGETS[0], &dir.path().join("one")).unwrap();
-        let second = Archive::pack(&program, TARGETS[0], &dir.path().join("two")).unwrap();
+        let page = Document { path: format!("{MANUAL}/emulator.1"), content: b"page".to_vec() };
+        let pack = |dir: &Path| Archive::pack(&program, slice::from_ref(&page), TARGETS[0], dir).unwrap();
+        let (first, second) = (pack(&dir.path().join("one")), pack(&dir.path().join("two")));
         assert_eq!(
             (first.name.as_str(), &first.sha256),
             ("emulator-x86_64-unknown-linux-musl.tar.gz", &second.sha256)
         );
-        assert_eq!(Archive::all(&dir.path().join("one")).unwrap(), std::slice::from_ref(&first));
+        assert_eq!(Archive::all(&dir.path().join("one")).unwrap(), slice::from_ref(&first));
 
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(File::open(&first.path).unwrap()));
-        let mut entry = tar.entries().unwrap().next().unwrap().unwrap();
-        assert_eq!(
-            (entry.path().unwrap().to_str(), entry.header().mode().unwrap()),
-            (Some("emulator"), 0o755)
-        );
-        let mut text = String::new();
-        entry.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "#!/bin/sh\n");
+        let entries = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.path().unwrap().display().to_string(), entry.header().mode().unwrap(), text)
+        });
+        let entries: Vec<_> = entries.collect();
+        let expected = [("emulator", 0o755, "#!/bin/sh\n"), ("share/man/man1/emulator.1", 0o644, "page")];
+        assert_eq!(entries, expected.map(|(path, mode, text)| (path.to_owned(), mode, text.to_owned())));
     }
 
     #[test]
@@ -177,6 +207,9 @@ mod tests {
     fn the_script_fetches_what_releases_carry() {
         for name in [CHECKSUMS, "emulator-$(target).tar.gz"] {
             assert!(SCRIPT.contains(name), "{name}");
+        }
+        for path in COMPLETIONS.map(|(_, path)| path).into_iter().chain([MANUAL]) {
+            assert!(path.starts_with("share/") && SCRIPT.contains("\"$scratch/share\""), "{path}");
         }
         for target in TARGETS {
             let (_, system) = target.split_once('-').unwrap();

@@ -248,9 +248,11 @@ impl Emulator {
     /// Runs to the end.
     ///
     /// # Panics
-    /// When the program cannot be started.
+    /// When the program cannot be started, or prints JSON that is not as its schema says.
     pub async fn run(&self, args: &[&str]) -> Run {
-        finished(self.spawn(args)).await
+        let run = finished(self.spawn(args)).await;
+        output_schemas::check(args, &run.stdout);
+        run
     }
 
     /// `start -o json` on free ports, with more arguments.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod documents;
 mod hints;
 mod host_qemu;
 mod packages;

@@ -26,7 +26,7 @@ fn server() -> Server {
 fn archives() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for target in TARGETS {
-        Archive::pack(Path::new("/bin/sh"), target, dir.path()).unwrap();
+        Archive::pack(Path::new("/bin/sh"), &[], target, dir.path()).unwrap();
     }
     dir
 }

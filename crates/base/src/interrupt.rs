@@ -11,6 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[error("interrupted by {}", name(*.0))]
 pub struct Interrupted(pub i32);
 
+impl Interrupted {
+    /// By a person at the terminal.
+    pub const BY_CTRL_C: Self = Self(libc::SIGINT);
+}
+
 fn name(signal: i32) -> &'static str {
     match signal {
         libc::SIGHUP => "SIGHUP",

@@ -16,6 +16,7 @@ pub mod prune;
 pub mod saved;
 mod secrets;
 pub mod snapshot;
+pub mod usage;
 pub mod worktree;
 
 pub use instance::registry;

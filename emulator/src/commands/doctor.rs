@@ -1,6 +1,5 @@
 //! `emulator doctor`.
 
-use base::variables;
 use clap::Args;
 use image::arch::Arch;
 use instances::doctor::{Check, PortSources, Verdict, examine};
@@ -13,6 +12,7 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
 use crate::printer::table;
+use crate::settings::{Origin, Setting};
 
 /// Check whether this machine can run the emulator
 #[derive(Debug, Args)]
@@ -30,6 +30,8 @@ struct Report {
     /// Whether this machine can run the emulator.
     usable: bool,
     checks: Vec<Check>,
+    /// What holds where no flag says otherwise.
+    settings: Vec<Setting>,
 }
 
 impl Run for Doctor {
@@ -38,10 +40,12 @@ impl Run for Doctor {
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let hint = |error: &(dyn Explain + 'static)| hints::about(error, &context.name);
-        let sources = PortSources { variable: &variables::text, automatic: context.worktree.is_some() };
+        let variable = |name: &str| context.settings.variable(name);
+        let sources = PortSources { variable: &variable, automatic: context.worktree.is_some() };
         let checks = examine(&context.instance(), arch, &sources, &hint, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
-        context.printer.print(&Report { usable, checks }, people).map_err(CommandError::Stdout)?;
+        let report = Report { usable, checks, settings: context.settings.effective() };
+        context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(if usable { Exit::Ok } else { Exit::HostUnsupported })
     }
 }
@@ -56,5 +60,17 @@ fn people(report: &Report) -> String {
         let hint = check.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         [check.name.to_owned(), verdict.to_owned(), format!("{}{hint}", check.text)]
     };
-    table(["CHECK", "RESULT", "FINDING"], report.checks.iter().map(row))
+    let checks = table(["CHECK", "RESULT", "FINDING"], report.checks.iter().map(row));
+    if report.settings.is_empty() {
+        return checks;
+    }
+    let row = |it: &Setting| {
+        let origin = match it.origin {
+            Origin::Environment => "environment",
+            Origin::Project => "project",
+            Origin::User => "user",
+        };
+        [it.key.clone(), it.value.clone(), format!("{origin}: `{}`", it.source)]
+    };
+    format!("{checks}\n\n{}", table(["SETTING", "VALUE", "FROM"], report.settings.iter().map(row)))
 }

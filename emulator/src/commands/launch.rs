@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use base::events::{Event, Reporter};
 use base::files::present;
-use base::variables;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use image::arch::Arch;
@@ -66,12 +65,16 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// The same, as the library takes it.
-    pub(super) fn options(&self, context: &Context<'_>) -> StartOptions<'_> {
+    /// The same, as the library takes it. `variable` looks up the variables of ports.
+    pub(super) fn options<'a>(
+        &self,
+        context: &Context<'_>,
+        variable: &'a dyn Fn(&str) -> Option<String>,
+    ) -> StartOptions<'a> {
         StartOptions {
             machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
-            variable: &variables::text,
+            variable,
             warm_timeout: self.snapshot_timeout,
             warm: !self.no_snapshot,
             strategy: self.strategy,
@@ -117,11 +120,6 @@ pub(super) fn report_unmet(unmet: &[Wish], name: &InstanceName, reporter: &dyn R
     let (flags, instance) = (flags.join(", "), hints::flag(name));
     let text = format!("`{name}` is already running: {flags} will count after `emulator stop{instance}`");
     reporter.report(&Event::Warning(&text));
-}
-
-/// A variable that is not looked up.
-pub(super) fn unset(_: &str) -> Option<String> {
-    None
 }
 
 /// The flag that makes such a wish.

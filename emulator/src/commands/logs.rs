@@ -4,12 +4,17 @@ use std::ops::ControlFlow;
 
 use clap::Args;
 use instances::instance::logs::{Line, LogQuery};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Run;
+use super::machine::duration;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+
+/// How many lines are shown where nothing else is asked for.
+const LINES: usize = 100;
 
 /// Show logs of the services, the serial console or QEMU
 #[derive(Debug, Args)]
@@ -20,6 +25,7 @@ Without a source: all services of a running instance, the console of a stopped o
 Examples:
   emulator logs
   emulator logs backend -n 20
+  emulator logs --since 10m             everything of the last ten minutes
   emulator logs serial --follow
   emulator logs postgres -o json        one JSON document a line")]
 pub(crate) struct Logs {
@@ -31,16 +37,25 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     follow: bool,
 
-    /// How many of the last lines to show
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
-    lines: usize,
+    /// How many of the last lines to show; by default 100, or all with `--since`
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
+
+    /// Only lines of services from this time on: `10m` ago, or `2026-01-31T12:00:00Z`
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
+    since: Option<OffsetDateTime>,
 }
 
 impl Run for Logs {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
-        let query = LogQuery { source: self.source.as_deref(), lines: self.lines, follow: self.follow };
+        let query = LogQuery {
+            source: self.source.as_deref(),
+            lines: self.lines.or_else(|| self.since.is_none().then_some(LINES)),
+            since: self.since,
+            follow: self.follow,
+        };
         let mut failure = None;
         let take = |line: Line| match context.printer.entry(&line, people) {
             Ok(()) => ControlFlow::Continue(()),
@@ -56,6 +71,14 @@ impl Run for Logs {
             _ => Ok(Exit::Ok),
         }
     }
+}
+
+/// A time that is named as such, or by how long ago it was.
+fn since(text: &str) -> Result<OffsetDateTime, String> {
+    let ago = |_| OffsetDateTime::now_utc().checked_sub(duration(text).ok()?.try_into().ok()?);
+    OffsetDateTime::parse(text, &Rfc3339).or_else(|error| {
+        ago(error).ok_or_else(|| format!("invalid time `{text}`: use `10m`, or `2026-01-31T12:00:00Z`"))
+    })
 }
 
 /// Files as they are; a journal's lines with their time and service.

@@ -14,7 +14,14 @@ use vm::machine::MEMORY_MIB_LEAST;
 #[derive(Debug, Args)]
 pub(super) struct Machine {
     /// Accelerator: `auto` verifies that the fast one works, else takes `tcg`
-    #[arg(long, value_name = "auto|kvm|hvf|tcg", default_value = "auto", help_heading = "Machine")]
+    #[arg(
+        long,
+        env = "EMULATOR_ACCEL",
+        hide_env_values = true,
+        value_name = "auto|kvm|hvf|tcg",
+        default_value = "auto",
+        help_heading = "Machine"
+    )]
     pub(super) accel: Choice,
 
     /// Virtual CPUs; by default the image's

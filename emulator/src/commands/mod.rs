@@ -11,7 +11,9 @@ mod completions;
 mod config_file;
 mod confirm;
 mod delete;
+mod diagnose;
 mod doctor;
+mod du;
 mod env;
 mod exec;
 mod images;
@@ -30,6 +32,7 @@ mod several;
 mod start;
 mod status;
 mod stop;
+mod uninstall;
 mod version;
 mod wait;
 mod watch;
@@ -45,6 +48,11 @@ pub(crate) trait Run {
 
     /// Does it, and says how it ended.
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError>;
+
+    /// Whether it continues until Ctrl-C, which is its usual end then.
+    fn until_interrupted(&self) -> bool {
+        false
+    }
 
     /// Tidies up after a signal has cut it short. What it had begun is dropped by then.
     async fn interrupted(&self, _context: &Context<'_>) -> Result<(), CommandError> {
@@ -98,6 +106,14 @@ macro_rules! commands {
                 }
             }
 
+            /// Whether it continues until Ctrl-C, which is its usual end then.
+            pub(crate) fn until_interrupted(&self) -> bool {
+                match self {
+                    $($(Self::$name(command) => command.until_interrupted(),)+)+
+                    $(Self::$hidden(command) => command.until_interrupted(),)+
+                }
+            }
+
             /// Tidies up after a signal has cut it short.
             pub(crate) async fn interrupted(&self, context: &Context<'_>) -> Result<(), CommandError> {
                 match self {
@@ -129,12 +145,15 @@ commands! {
         ListReleases(list_releases::ListReleases),
         Images(images::Images),
         Prune(prune::Prune),
+        Du(du::Du),
     }
     "This program and this machine" {
         Capture(capture::Capture),
         Doctor(doctor::Doctor),
+        Diagnose(diagnose::Diagnose),
         Version(version::Version),
         Completions(completions::Completions),
+        Uninstall(uninstall::Uninstall),
     }
     hidden {
         Watch(watch::Watch),

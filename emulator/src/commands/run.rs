@@ -22,7 +22,7 @@ use instances::instance::state::State;
 use vm::error::one_line;
 
 use super::config_file::ConfigFile;
-use super::launch::{Launch, report_unmet, unset};
+use super::launch::{Launch, report_unmet};
 use super::patience::{Patience, Reaction, interrupted};
 use super::{Run, capture, watch};
 use crate::context::{Context, HomeUse};
@@ -133,10 +133,11 @@ impl RunCommand {
     async fn ready(&self, context: &Context<'_>, reporter: &dyn Reporter) -> Result<Cmd, CommandError> {
         self.launch.provide_image(context).await?;
         let instance = context.instance();
-        let common = self.launch.options(context);
+        // What other instances are moved to by a variable is theirs.
+        let variable = |name: &str| context.settings.variable(name).filter(|_| !self.fresh);
+        let common = self.launch.options(context, &variable);
         let options = if self.fresh {
-            // What other instances are moved to by a variable is theirs.
-            StartOptions { automatic_ports: true, variable: &unset, ..common }
+            StartOptions { automatic_ports: true, ..common }
         } else {
             StartOptions {
                 lasts: if self.keep { Lasts::UntilStopped } else { Lasts::UntilRunsEnd },

@@ -1,12 +1,11 @@
 //! `emulator start`.
 
 use base::events::{Event, Reporter};
-use base::variables;
 use clap::{Args, value_parser};
 use instances::instance::start::{StartOptions, Started};
 use instances::name::InvalidName;
 
-use super::launch::{Launch, report_unmet, unset};
+use super::launch::{Launch, report_unmet};
 use super::{Run, capture, several, watch};
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
@@ -80,9 +79,8 @@ impl Start {
         reporter: &dyn Reporter,
     ) -> Result<Started, CommandError> {
         // A port that is given for one instance cannot be that of several.
-        let variable: &dyn Fn(&str) -> Option<String> =
-            if self.count.is_some() { &unset } else { &variables::text };
-        let options = StartOptions { variable, automatic_ports, ..self.launch.options(context) };
+        let variable = |name: &str| context.settings.variable(name).filter(|_| self.count.is_none());
+        let options = StartOptions { automatic_ports, ..self.launch.options(context, &variable) };
         let started = context.instance().start(&options, reporter).await?;
         let Started { live, unmet, .. } = &started;
         report_unmet(unmet, &context.name, reporter);

@@ -1,5 +1,6 @@
 //! `emulator status`.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Run;
+use crate::board::Board;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
@@ -32,12 +34,20 @@ Exit codes: 0 running and healthy, 1 unhealthy or broken, 3 not running.
 Examples:
   emulator status
   emulator status --show-secrets        with the keys that clients need
-  emulator status -o json")]
+  emulator status -o json
+  emulator status --watch -o json       one JSON document a line, whenever something changes")]
 pub(crate) struct Status {
     /// Show the values of the session's secrets
     #[arg(long)]
     show_secrets: bool,
+
+    /// Show it again and again until Ctrl-C: at a terminal as a live table, elsewhere whenever it changes
+    #[arg(short, long)]
+    watch: bool,
 }
+
+/// How often `--watch` looks.
+const PACE: Duration = Duration::from_secs(1);
 
 /// How long one service may take to answer on hardware acceleration; multiplied by the accelerator's patience.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -75,7 +85,30 @@ struct SecretView<'a> {
 impl Run for Status {
     const HOME_USE: HomeUse = HomeUse::Looks;
 
+    fn until_interrupted(&self) -> bool {
+        self.watch
+    }
+
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        if !self.watch {
+            return self.look(context, |report| context.printer.print(report, people)).await;
+        }
+        let (mut board, mut pace) = (Board::new(context.printer), tokio::time::interval(PACE));
+        while !board.is_abandoned() {
+            pace.tick().await;
+            self.look(context, |report| board.show(report, people)).await?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Status {
+    /// Determines what there is to report, and shows it.
+    async fn look(
+        &self,
+        context: &Context<'_>,
+        show: impl FnMut(&Report<'_>) -> io::Result<()>,
+    ) -> Result<Exit, CommandError> {
         let state = context.instance().state()?;
         let session = if self.show_secrets { context.instance().session()? } else { None };
         if session.as_ref().is_some_and(|session| session.unconfirmed) {
@@ -87,11 +120,9 @@ impl Run for Status {
             _ => Vec::new(),
         };
         let concerns = context.instance().concerns(&state)?;
-        tell(context, &state, concerns, secrets).await
+        tell(context, &state, concerns, secrets, show).await
     }
-}
 
-impl Status {
     /// What the services have: the session's values, or the placeholders.
     fn secrets<'a>(&self, live: &'a Live, values: Option<&Secrets>) -> Vec<SecretView<'a>> {
         let own = |secret: &stack::Secret| Some(values?.get(&secret.name)?.reveal().to_owned());
@@ -112,6 +143,7 @@ async fn tell(
     state: &State,
     concerns: Vec<Concern>,
     secrets: Vec<SecretView<'_>>,
+    mut show: impl FnMut(&Report<'_>) -> io::Result<()>,
 ) -> Result<Exit, CommandError> {
     let (exit, live, mut reasons) = match state {
         State::Absent | State::Stopped(_) | State::Suspended(_) | State::Stopping(_) => {
@@ -163,7 +195,7 @@ async fn tell(
     let mut report = report(context.name.as_str(), state.name(), live, reasons, services);
     report.secrets = secrets;
     report.directory = context.instance().directory().or_else(|| context.directory());
-    context.printer.print(&report, people).map_err(CommandError::Stdout)?;
+    show(&report).map_err(CommandError::Stdout)?;
     Ok(exit)
 }
 

@@ -42,6 +42,11 @@ pub(super) fn command(error: &InstanceError, flag: &str) -> Option<String> {
         InstanceError::NotRunning(_) | InstanceError::NoLogs(_) | InstanceError::StoppedMeanwhile(_) => {
             format!("start it with `emulator start{flag}`")
         }
+        InstanceError::NoTimes(source) => {
+            format!(
+                "choose a number of lines instead, as in `emulator logs {source}{flag} -n 100`; the services of a running instance have times"
+            )
+        }
         InstanceError::NoInstance { .. } => "see `emulator list`".to_owned(),
         InstanceError::Journal(_) => format!("read the console instead: `emulator logs serial{flag}`"),
         InstanceError::Unconfirmed { .. } => format!("renew them once more: `emulator rotate{flag}`"),

@@ -46,7 +46,8 @@ fn a_host_without_qemu_is_unsupported_and_told_what_to_do() {
           "text": "`qemu-system-x86_64` is neither in `[root]/home/qemu/current/bin` nor on `PATH`",
           "hint": "run `cargo xtask build-qemu` in a checkout, or install QEMU 8.2.0 or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
         }
-      ]
+      ],
+      "settings": []
     }
     --- stderr
     "#);

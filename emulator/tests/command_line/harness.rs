@@ -79,6 +79,19 @@ impl Emulator {
         Self { dir: Some(dir.to_owned()), ..self }
     }
 
+    /// With `dir`, beside the home, as the working directory.
+    pub(crate) fn within(mut self, dir: &str) -> Self {
+        let dir = self.home.path().join(dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        self.dir = Some(dir);
+        self
+    }
+
+    /// The working directory of the commands.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.as_deref().unwrap()
+    }
+
     /// A path in the home.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.home.path().join("home").join(path)
@@ -98,9 +111,11 @@ impl Emulator {
         file
     }
 
-    /// Exit code, stdout and stderr, with the temporary directory as `[root]`.
+    /// Exit code, stdout and stderr, with the temporary directory as `[root]`. JSON is as its schema says.
     pub(crate) fn run(&self, args: &[&str]) -> String {
-        self.shown(&self.command(args).output().unwrap())
+        let output = self.command(args).output().unwrap();
+        output_schemas::check(args, &String::from_utf8_lossy(&output.stdout));
+        self.shown(&output)
     }
 
     /// As [`Emulator::run`], with files that cannot become longer than `mib` MiB: writing more fails, as on a full disk.

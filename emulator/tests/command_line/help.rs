@@ -67,12 +67,15 @@ fn the_help_groups_the_commands() {
       list-releases  Show the releases that have images
       images         Show the images on this machine
       prune          Remove unused images, snapshots and downloads
+      du             Show what takes space on the disk
 
     This program and this machine:
       capture        Make the snapshot that new sessions start from
       doctor         Check whether this machine can run the emulator
+      diagnose       Pack what a report of a fault needs into an archive, without secrets
       version        Show the version of this program and of the formats that it reads
       completions    Print the completion script of a shell
+      uninstall      Remove this program and everything that it keeps
 
     Global options:
           --instance <NAME>      Instance to act on: each has its own data, ports and machine; by
@@ -124,7 +127,7 @@ fn the_help_of_start_groups_its_flags() {
 
     Machine:
           --accel <auto|kvm|hvf|tcg>  Accelerator: `auto` verifies that the fast one works, else takes
-                                      `tcg` [default: auto]
+                                      `tcg` [env: EMULATOR_ACCEL] [default: auto]
           --cpus <N>                  Virtual CPUs; by default the image's [env: EMULATOR_CPUS]
           --memory <MIB>              Memory in MiB; by default the image's [env: EMULATOR_RAM]
           --image <FILE>              Image file to use instead of the one in the home

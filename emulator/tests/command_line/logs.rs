@@ -38,3 +38,31 @@ fn logs_of_a_stopped_instance_are_those_of_its_last_run() {
     hint: start it with `emulator start`
     ");
 }
+
+#[test]
+fn a_time_selects_lines_of_services_only() {
+    let emulator = Emulator::new();
+    emulator.write("instances/default/logs/serial.log", "one\n");
+    insta::assert_snapshot!(emulator.run(&["logs", "--since", "10m"]), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: the lines of `serial` have no time that could be selected by
+
+    hint: choose a number of lines instead, as in `emulator logs serial -n 100`; the services of a running instance have times
+    ");
+    insta::assert_snapshot!(emulator.run(&["logs", "--since", "yesterday"]), @"
+    exit 2
+    --- stdout
+
+    --- stderr
+    error: invalid value 'yesterday' for '--since <DURATION|TIME>': invalid time `yesterday`: use `10m`, or `2026-01-31T12:00:00Z`
+
+    For more information, try '--help'.
+    ");
+    for time in ["2026-01-31T12:00:00Z", "90", "2h 5m"] {
+        let shown = emulator.run(&["logs", "backend", "--since", time]);
+        assert!(shown.starts_with("exit 3\n"), "{shown}");
+    }
+}

@@ -1,8 +1,11 @@
 //! The built program as a user meets it: exit code, stdout and stderr; one file a command. No virtual machine runs here.
 
+mod diagnose;
 mod doctor;
 mod documented;
+mod du;
 mod env;
+mod failures;
 mod harness;
 mod help;
 mod hostile;
@@ -21,8 +24,10 @@ mod records;
 mod reset;
 mod rotate;
 mod run;
+mod settings;
 mod signals;
 mod status;
 mod stop;
+mod uninstall;
 mod variables;
 mod wait;

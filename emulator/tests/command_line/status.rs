@@ -1,5 +1,9 @@
 //! `emulator status`.
 
+use std::io::{BufRead as _, BufReader};
+
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::Emulator;
 
 #[test]
@@ -81,4 +85,22 @@ fn a_busy_lock_does_not_keep_anybody_from_looking() {
     state     stopping
     --- stderr
     ");
+}
+
+#[test]
+fn a_watched_status_is_shown_whenever_it_changes_until_ctrl_c() {
+    let emulator = Emulator::new();
+    let mut watch = emulator.start(&["status", "--watch", "-o", "json"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    output_schemas::check(&["status", "-o", "json"], &first);
+    assert!(first.contains(r#""state":"absent""#), "{first}");
+    // At once, or a part of it might be read.
+    emulator.write("instances/.new/instance.json", include_str!("instance.json"));
+    std::fs::rename(emulator.path("instances/.new"), emulator.path("instances/default")).unwrap();
+    let second = lines.next().unwrap();
+    assert!(second.contains(r#""state":"stopped""#), "{second}");
+    kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
+    assert_eq!(lines.next(), None, "nothing but changes is shown");
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
 }

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use crate::harness::Emulator;
 
 /// Every variable that the program reads, except those that every program has.
-const VARIABLES: [&str; 21] = [
+const VARIABLES: [&str; 22] = [
+    "EMULATOR_ACCEL",
     "EMULATOR_ARCH",
     "EMULATOR_BACKEND_PORT",
     "EMULATOR_CPUS",

@@ -32,6 +32,9 @@ async fn secrets_are_in_no_argument_log_snapshot_or_readable_file() {
         !guilty(&emulator.guest().sh("journalctl --no-pager -q; dmesg").await),
         "a secret is in the guest's logs"
     );
+    let reported = report(&emulator).await;
+    assert!(reported.contains("Z backend "), "the report has no journal: {reported}");
+    assert!(!guilty(&reported), "a secret is in a report: {reported}");
     emulator.finish().await;
 
     let home = emulator.home().home();
@@ -45,6 +48,15 @@ async fn secrets_are_in_no_argument_log_snapshot_or_readable_file() {
         let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         assert!(matches!(mode, 0o600 | 0o400), "{} has mode {mode:o}", file.display());
     }
+}
+
+/// Everything in a report for others.
+async fn report(emulator: &Emulator) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.tar.zst");
+    emulator.run(&["diagnose", "--file", file.to_str().unwrap(), "-o", "json"]).await.expect(0);
+    let tar = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
+    String::from_utf8_lossy(&tar).into_owned()
 }
 
 /// Files below `dir` that hold one of `secrets`.

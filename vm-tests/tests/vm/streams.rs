@@ -3,6 +3,8 @@
 use std::process::Stdio;
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use vm_tests::emulator::{Emulator, finished};
 use vm_tests::ports::START;
 
@@ -23,9 +25,28 @@ async fn json_and_logs_work_off_a_terminal_with_stderr_closed() {
         assert!(source == "qemu" || !run.stdout.is_empty(), "no log of {source}");
         assert!(run.stdout.lines().count() <= 5, "{source}:\n{}", run.stdout);
     }
+    logs_are_selected_by_time(&emulator).await;
     emulator.finish().await;
     let stopped = emulator.run(&["logs", "serial"]).await.expect(0);
     assert!(!stopped.stdout.is_empty(), "the last run's log stays after stop");
+}
+
+async fn logs_are_selected_by_time(emulator: &Emulator) {
+    let since = async |time: &str| {
+        let logs = emulator.run(&["logs", "--since", time, "-o", "json"]).await.expect(0);
+        let line = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let time = line["time"].as_str().expect("lines of services have a time").to_owned();
+            (OffsetDateTime::parse(&time, &Rfc3339).unwrap(), time, line["text"].clone())
+        };
+        logs.stdout.lines().map(line).collect::<Vec<_>>()
+    };
+    let all = since("2020-01-01T00:00:00Z").await;
+    let (middle, text, _) = &all[all.len() / 2];
+    let expected: Vec<_> = all.iter().filter(|(time, ..)| time >= middle).collect();
+    let later = since(text).await;
+    assert!(later.iter().all(|(time, ..)| time >= middle), "{text}: {later:?}");
+    assert!(expected.len() < all.len() && later.len() >= expected.len(), "{text}: {later:?}");
 }
 
 /// Closed means closed: `2>&-`, not `/dev/null`.

@@ -13,6 +13,7 @@ use release::program::{Archive, PROGRAM};
 
 use super::arguments::absolute_path;
 use super::cargo::built;
+use crate::documents;
 use crate::packages::{self, Feature};
 
 /// Build the program for one platform, pack it as releases carry it, and print the archive's path
@@ -42,7 +43,7 @@ impl Dist {
         }
         install_target(&target, console).await?;
         let program = built(PROGRAM, &["--locked", "--release", "--target", &target], env).await?;
-        let archive = Archive::pack(&program, &target, &self.output)?;
+        let archive = Archive::pack(&program, &documents::all()?, &target, &self.output)?;
         console.report(&Event::Notice(&format!("`{}`: {}", archive.path.display(), archive.sha256)));
         writeln!(std::io::stdout(), "{}", archive.path.display()).context("cannot write to stdout")
     }

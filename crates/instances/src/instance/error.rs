@@ -131,6 +131,9 @@ pub enum InstanceError {
     /// It has never run.
     #[error("instance `{0}` has no logs yet")]
     NoLogs(InstanceName),
+    /// Lines were selected by time, and those of this source have none.
+    #[error("the lines of `{0}` have no time that could be selected by")]
+    NoTimes(&'static str),
     /// There is no instance of that name.
     #[error("there is no instance `{name}`: there is {}", known_names(known))]
     NoInstance {
@@ -224,6 +227,7 @@ impl Explain for InstanceError {
             | Self::UnknownSource { .. }
             | Self::UnknownService { .. }
             | Self::NoInstance { .. }
+            | Self::NoTimes(_)
             | Self::OtherArch { .. }
             | Self::TooMuchMemory { .. } => Class::Usage,
             Self::Project(error) => error.class(),

@@ -18,12 +18,26 @@ const JOURNALCTL: &str = "/usr/bin/journalctl";
 /// Longest wait for one read. Software emulation needs a second for thousands of lines.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
+/// How many entries are read at once: the guest agent keeps a program's output in memory, and cuts it off at 16 MiB.
+const CHUNK: usize = 4096;
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning {
+    /// With the first entry of this time or later.
+    pub(super) since: Option<OffsetDateTime>,
+    /// With as many of the last entries.
+    pub(super) lines: Option<usize>,
+}
+
 /// Reads the journals of some services in steps.
 #[derive(Debug)]
 pub(super) struct Journal<'a> {
     qga: Qga,
     services: &'a [Service],
+    beginning: Beginning,
     cursor: Option<String>,
+    at_its_end: bool,
 }
 
 /// One entry as `journalctl --output=json` prints it.
@@ -53,30 +67,52 @@ enum Message {
 
 impl<'a> Journal<'a> {
     /// The journals of `services`, through the guest agent.
-    pub(super) fn new(qga: Qga, services: &'a [Service]) -> Self {
-        Self { qga, services, cursor: None }
+    pub(super) fn new(qga: Qga, services: &'a [Service], beginning: Beginning) -> Self {
+        Self { qga, services, beginning, cursor: None, at_its_end: false }
     }
 
-    /// The first time the last `count` entries; from then on those that have come since.
+    /// Whether the last read has come to the newest entry.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        self.at_its_end
+    }
+
+    /// The first time the entries from the beginning on; from then on those that have come since. It may take several calls to come to
+    /// the newest one.
     ///
     /// # Errors
     /// When the guest agent does not answer, or `journalctl` fails.
-    pub(super) async fn read(&mut self, count: usize) -> Result<Vec<Line>, InstanceError> {
+    pub(super) async fn read(&mut self) -> Result<Vec<Line>, InstanceError> {
         let units = self.services.iter().map(|service| format!("--unit={}", service.unit));
-        let from = match &self.cursor {
-            Some(cursor) => format!("--after-cursor={cursor}"),
-            None => format!("--lines={count}"),
-        };
+        let (from, limit) = self.selection();
         let fixed = ["--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT"];
-        let exec = Exec::new(JOURNALCTL).args(fixed).args(units).args([from]);
+        let exec = Exec::new(JOURNALCTL).args(fixed).args(units).args(from);
         let output = self.qga.exec(&exec, READ_LIMIT).await?.success()?;
-        let mut lines = Vec::new();
+        let (mut lines, mut count) = (Vec::new(), 0);
         for line in output.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             let entry: Entry = serde_json::from_slice(line).map_err(InstanceError::Journal)?;
+            count += 1;
             lines.push(self.line(&entry));
             self.cursor = Some(entry.cursor);
         }
+        self.at_its_end = limit.is_none_or(|limit| count < limit);
+        // `journalctl` was asked for whole seconds.
+        let since = self.beginning.since;
+        lines.retain(|line| since.is_none_or(|since| line.time.is_none_or(|time| time >= since)));
         Ok(lines)
+    }
+
+    /// What the next read asks for, and how many of the oldest entries of that at most, unless it asks for the newest ones.
+    fn selection(&self) -> (Vec<String>, Option<usize>) {
+        let since = self.beginning.since.map(|time| format!("--since=@{}", time.unix_timestamp()));
+        let (from, lines) = match (&self.cursor, self.beginning.lines) {
+            (Some(cursor), _) => (Some(format!("--after-cursor={cursor}")), None),
+            (None, lines) => (since, lines),
+        };
+        let (count, limit) = match lines {
+            Some(lines) => (format!("--lines={lines}"), None),
+            None => (format!("--lines=+{CHUNK}"), Some(CHUNK)),
+        };
+        (from.into_iter().chain([count]).collect(), limit)
     }
 
     fn line(&self, entry: &Entry) -> Line {
@@ -103,10 +139,26 @@ mod tests {
 
     use super::*;
 
+    fn journal(services: &[Service], since: Option<OffsetDateTime>, lines: Option<usize>) -> Journal<'_> {
+        Journal::new(Qga::new(Path::new("/none")), services, Beginning { since, lines })
+    }
+
+    #[test]
+    fn a_read_begins_at_a_time_with_the_last_lines_or_after_the_read_before() {
+        let time = time::macros::datetime!(2026-01-02 03:04:05.6 UTC);
+        let selected = |since, lines| journal(&[], since, lines).selection();
+        assert_eq!(selected(None, Some(7)), (vec!["--lines=7".to_owned()], None));
+        let (args, limit) = selected(Some(time), None);
+        assert_eq!((args.join(" "), limit), ("--since=@1767323045 --lines=+4096".to_owned(), Some(CHUNK)));
+        assert_eq!(selected(Some(time), Some(7)).0.join(" "), "--since=@1767323045 --lines=7");
+        let further = Journal { cursor: Some("c".to_owned()), ..journal(&[], Some(time), Some(7)) };
+        assert_eq!(further.selection().0.join(" "), "--after-cursor=c --lines=+4096");
+    }
+
     fn line(json: &str) -> Line {
         let service = |name: &str| Service { name: name.into(), unit: format!("stack-{name}.service") };
         let services = [service("backend"), service("redis")];
-        let journal = Journal::new(Qga::new(Path::new("/none")), &services);
+        let journal = journal(&services, None, None);
         journal.line(&serde_json::from_str(json).unwrap())
     }
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use base::files::{FileError, present};
 use base::wait::Backoff;
 use image::stack::Service;
+use time::OffsetDateTime;
 use vm::qga::Qga;
 use vm::tail::Tail;
 
 use super::error::InstanceError;
-use super::journal::Journal;
+use super::journal::{Beginning, Journal};
 pub use super::line::Line;
 use super::live::Live;
 use super::state::{State, Viewer, inspect};
@@ -34,8 +35,10 @@ const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 pub struct LogQuery<'a> {
     /// A source's name. Without one: all services while the instance runs, the console otherwise.
     pub source: Option<&'a str>,
-    /// How many of the last lines.
-    pub lines: usize,
+    /// How many of the last lines; all that `since` leaves, or the whole file, where there is no number.
+    pub lines: Option<usize>,
+    /// Only what was written at this time or later. The lines of files have no time.
+    pub since: Option<OffsetDateTime>,
     /// Whether to continue with new lines until the instance stops.
     pub follow: bool,
 }
@@ -65,6 +68,7 @@ impl Instance {
             _ => (None, false),
         };
         match self.source(query.source, live.as_ref())? {
+            Source::File { name, .. } if query.since.is_some() => Err(InstanceError::NoTimes(name)),
             Source::File { name, path } => self.file(name, path, query, grows, &mut take).await,
             Source::Journal { live, services } => {
                 let shown = async {
@@ -118,7 +122,7 @@ impl Instance {
         if !follow {
             lines.extend(tail.rest());
         }
-        let mut lines = lines.split_off(lines.len().saturating_sub(query.lines));
+        let mut lines = lines.split_off(lines.len().saturating_sub(query.lines.unwrap_or(usize::MAX)));
         let mut backoff = Backoff::default();
         loop {
             for text in lines {
@@ -146,12 +150,13 @@ impl Instance {
         query: LogQuery<'_>,
         take: &mut impl FnMut(Line) -> ControlFlow<()>,
     ) -> Result<(), InstanceError> {
-        let mut journal = Journal::new(Qga::new(&live.machine.qga), services);
+        let beginning = Beginning { since: query.since, lines: query.lines };
+        let mut journal = Journal::new(Qga::new(&live.machine.qga), services, beginning);
         let mut pace = tokio::time::interval(JOURNAL_PACE);
         let mut failing: Option<Instant> = None;
         loop {
             pace.tick().await;
-            let lines = match journal.read(query.lines).await {
+            let lines = match journal.read().await {
                 Ok(lines) => {
                     failing = None;
                     lines
@@ -165,12 +170,13 @@ impl Instance {
                 }
                 Err(error) => return Err(error),
             };
+            let ended = !query.follow && journal.is_at_its_end();
             for line in lines {
                 if take(line).is_break() {
                     return Ok(());
                 }
             }
-            if !query.follow {
+            if ended {
                 return Ok(());
             }
         }
@@ -211,7 +217,7 @@ mod tests {
             let qemu = Launched::start(&Cmd::new("sleep").args(["600"]), &log).unwrap();
             let process = qemu.identity();
             record::write(&instance.dir.live(), &live(Some(process), true)).unwrap();
-            let query = LogQuery { source: None, lines: 1, follow };
+            let query = LogQuery { source: None, lines: Some(1), since: None, follow };
             // Its sockets are removed already, as those of an instance that is being reset.
             let logs = instance.logs(query, |_| ControlFlow::Continue(()));
             let (shown, ()) = tokio::join!(logs, async { process.signal(Signal::Kill).unwrap() });

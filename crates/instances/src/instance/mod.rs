@@ -574,7 +574,7 @@ mod tests {
         let held = fake_image::hold(&dir.overlay());
 
         assert!(matches!(instance.state().unwrap(), State::Elsewhere(Elsewhere::Runs { .. })));
-        let query = |source| logs::LogQuery { source, lines: 1, follow: false };
+        let query = |source| logs::LogQuery { source, lines: Some(1), since: None, follow: false };
         let take = |_| std::ops::ControlFlow::Continue(());
         let refusals = [
             instance.stop(stop::How::Suspend, &Silent).await.unwrap_err(),
