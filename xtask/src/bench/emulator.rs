@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use base::blocking;
-use base::process::Cmd;
+use base::process::{Cmd, Finished};
 use image::arch::Arch;
 use image::manifest::Manifest;
 use serde::de::DeserializeOwned;
@@ -105,6 +105,25 @@ impl<'a> Emulator<'a> {
         self.run(["reset".to_owned(), "--yes".to_owned()], |_: &serde_json::Value| Ok(())).await.map(drop)
     }
 
+    /// Any command, of which only counts that it succeeds: how many seconds it has taken.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) async fn time(&self, args: impl IntoIterator<Item = String>) -> anyhow::Result<f64> {
+        let cmd = self.command(args);
+        settle().await;
+        Ok(timed(&cmd).await?.0)
+    }
+
+    /// Whether it has this command: older programs lack some.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) async fn knows(&self, command: &str) -> anyhow::Result<bool> {
+        let cmd = self.command([command.to_owned(), "--help".to_owned()]);
+        Ok(cmd.finished().await?.status.success())
+    }
+
     async fn run<T: DeserializeOwned>(
         &self,
         args: impl IntoIterator<Item = String>,
@@ -112,12 +131,7 @@ impl<'a> Emulator<'a> {
     ) -> anyhow::Result<Timed<T>> {
         let cmd = self.command(args);
         settle().await;
-        let begun = Instant::now();
-        let finished = cmd.finished().await?;
-        let seconds = begun.elapsed().as_secs_f64();
-        if !finished.status.success() {
-            return Err(cmd.failure(&finished).into());
-        }
+        let (seconds, finished) = timed(&cmd).await?;
         let unexpected = |reason: String| {
             let printed =
                 [&finished.stdout[..], &finished.stderr[..]].map(String::from_utf8_lossy).join("\n");
@@ -138,10 +152,34 @@ impl<'a> Emulator<'a> {
     fn command(&self, args: impl IntoIterator<Item = String>) -> Cmd {
         let names = std::env::vars_os().map(|(name, _)| name);
         let settings = names.filter(|name| name.to_string_lossy().starts_with(VARIABLES));
-        let cmd = Cmd::new(&self.program).args(args).args(["--output", "json"]).grace(GRACE);
-        let cmd = cmd.args(["--arch", self.arch.as_str()]).env(HOME_VARIABLE, self.home.home().root());
+        // Before the command: what follows `--` belongs to a program that it runs.
+        let cmd = Cmd::new(&self.program).args(["--output", "json", "--arch", self.arch.as_str()]);
+        let cmd = cmd.args(args).grace(GRACE).env(HOME_VARIABLE, self.home.home().root());
         settings.fold(cmd, Cmd::env_remove)
     }
+}
+
+/// Runs a command that has to succeed: how many seconds it has taken, and its output.
+///
+/// # Errors
+/// When it fails.
+async fn timed(cmd: &Cmd) -> anyhow::Result<(f64, Finished)> {
+    let begun = Instant::now();
+    let finished = cmd.finished().await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if !finished.status.success() {
+        return Err(cmd.failure(&finished).into());
+    }
+    Ok((seconds, finished))
+}
+
+/// How many seconds a program takes that is not `emulator`.
+///
+/// # Errors
+/// When it fails.
+pub(super) async fn time_program(program: &str) -> anyhow::Result<f64> {
+    settle().await;
+    Ok(timed(&Cmd::new(program)).await?.0)
 }
 
 /// Leaves the machine alone for a moment, with nothing to write: what a command has left to the kernel to do, such as the end of

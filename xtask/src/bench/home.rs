@@ -10,6 +10,7 @@ use base::files::{FileError, create_private_dir};
 use image::arch::Arch;
 use instances::home::HomeExt;
 use instances::instance::Instance;
+use instances::instance::registry::Registry;
 use instances::name::InstanceName;
 use tempfile::TempDir;
 use vm::home::Home;
@@ -73,18 +74,21 @@ impl<'a> BenchHome<'a> {
 
 impl Drop for BenchHome<'_> {
     fn drop(&mut self) {
-        if let Err(error) = end(&self.instance()) {
+        if let Err(error) = end(&self.home) {
             let text = format!("a machine of the benchmark may still run: {error}");
             self.console.report(&Event::Warning(&text));
         }
     }
 }
 
-/// Ends the instance's machine. A drop cannot wait inside of the runtime that it happens in, so this has one of its own.
-fn end(instance: &Instance) -> io::Result<()> {
+/// Ends all machines of `home`. A drop cannot wait inside of the runtime that it happens in, so this has one of its own.
+fn end(home: &Home) -> io::Result<()> {
     let end = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(instance.reset(&Silent)).map(drop).map_err(io::Error::other)
+        for name in Registry::new(home).names().map_err(io::Error::other)? {
+            runtime.block_on(Instance::new(home, name).reset(&Silent)).map_err(io::Error::other)?;
+        }
+        Ok(())
     };
     let ended = std::thread::scope(|scope| scope.spawn(end).join());
     ended.unwrap_or_else(|_| Err(io::Error::other("ending it has panicked")))

@@ -1,4 +1,4 @@
-//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again. One comparison is made below that, with the library: [`memory_ways`]; one is of downloads: [`downloads`]; and one is of clients that come at the same time: [`connections`].
+//! Measuring `emulator` as a user runs it: whole processes, from outside, one scenario after the other and all of them again. One comparison is made below that, with the library: [`memory_ways`]; one is of downloads: [`downloads`]; one is of clients that come at the same time: [`connections`]; and one is of the commands of a working day: [`everyday`].
 //!
 //! `docs/bench.md` says what is measured, how, and how to read it.
 
@@ -7,6 +7,7 @@ pub(crate) mod connections;
 pub(crate) mod contestant;
 pub(crate) mod downloads;
 pub(crate) mod emulator;
+pub(crate) mod everyday;
 pub(crate) mod home;
 pub(crate) mod host_facts;
 mod memory_use;

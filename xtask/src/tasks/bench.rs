@@ -25,6 +25,7 @@ use crate::bench::connections::Connections;
 use crate::bench::contestant::Contestant;
 use crate::bench::downloads::Downloads;
 use crate::bench::emulator::Emulator;
+use crate::bench::everyday::EverydayBench;
 use crate::bench::home::BenchHome;
 use crate::bench::host_facts::{self, HostFacts};
 use crate::bench::memory_ways::{Comparison, Source};
@@ -43,6 +44,7 @@ use crate::bench::{plot, table};
   cargo xtask bench --json bench.json --plot docs/bench.svg
   cargo xtask bench --peer /usr/local/bin/emulator
   cargo xtask bench --connections --peer /usr/local/bin/emulator
+  cargo xtask bench --everyday --peer /usr/local/bin/emulator
   cargo xtask bench --memory --idle 30s
   cargo xtask bench --download --rounds 3")]
 pub(crate) struct Bench {
@@ -74,13 +76,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", value_parser = absolute_path, requires = "peer")]
     peer_image: Option<PathBuf>,
 
-    /// Compare ways to hold the memory of a guest instead: how soon it resumes, and what saving it costs
-    #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
-    memory: bool,
-
-    /// Measure simultaneous clients instead: 200 requests and 50 sign-ins at once through a forwarded port
-    #[arg(long, conflicts_with_all = ["plot", "memory", "download"], help_heading = "Connections")]
-    connections: bool,
+    #[command(flatten)]
+    instead: Instead,
 
     /// Measure pulls of an image of 2 GB from loopback instead, beside `curl` and `sha256sum`; needs 10 GB of the disk for a while
     #[arg(long, conflicts_with_all = ["json", "plot", "memory"], help_heading = "Downloads")]
@@ -89,6 +86,22 @@ pub(crate) struct Bench {
     /// How long each guest is left idle, to see what the whole system writes to its disks meanwhile, "30s"
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "memory", help_heading = "Memory")]
     idle: Option<Duration>,
+}
+
+/// What is measured instead of single starts, stops and captures.
+#[derive(Debug, Args)]
+struct Instead {
+    /// Compare ways to hold the memory of a guest instead: how soon it resumes, and what saving it costs
+    #[arg(long, conflicts_with_all = ["json", "plot"], help_heading = "Memory")]
+    memory: bool,
+
+    /// Measure simultaneous clients instead: 200 requests and 50 sign-ins at once through a forwarded port
+    #[arg(long, conflicts_with_all = ["plot", "memory", "download"], help_heading = "Connections")]
+    connections: bool,
+
+    /// Measure `run`, `exec`, `env`, `list`, `status` and `start --count` instead
+    #[arg(long, conflicts_with_all = ["plot", "memory", "download", "connections"], help_heading = "Everyday")]
+    everyday: bool,
 }
 
 /// What this checkout's program is called beside its peers.
@@ -109,7 +122,7 @@ impl Bench {
         let qemu = Qemu::find(tier.home(), arch).await?;
         // Read out before the bench's home borrows them.
         let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
-        if self.memory {
+        if self.instead.memory {
             let home = BenchHome::new(tier.home(), arch, console)?;
             let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
             let contestant = Contestant { name: OWN.to_owned(), emulator, manifest: &boot.manifest };
@@ -130,8 +143,10 @@ impl Bench {
             anyhow::Ok(Contestant { name, emulator: Emulator::new(program, arch, home), manifest })
         });
         let contestants: Vec<Contestant<'_>> = contestants.collect::<anyhow::Result<_>>()?;
-        if self.connections {
+        if self.instead.connections {
             self.connections(&contestants, &qemu, load, console).await
+        } else if self.instead.everyday {
+            self.everyday(&contestants, &qemu, load, console).await
         } else {
             self.measure(&contestants, &qemu, load, console).await
         }
@@ -172,6 +187,24 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         let report = connections.report(host, &measured);
+        if let Some(path) = &self.json {
+            write(path, serde_json::to_string_pretty(&report)?)?;
+        }
+        show(&report.table())
+    }
+
+    async fn everyday(
+        &self,
+        contestants: &[Contestant<'_>],
+        qemu: &Qemu,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        let everyday = EverydayBench { contestants, count: self.rounds.get(), console };
+        let measured = everyday.measure().await?;
+        let accelerator = measured.accelerator.context("nothing was started")?;
+        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
+        let report = everyday.report(host, &measured);
         if let Some(path) = &self.json {
             write(path, serde_json::to_string_pretty(&report)?)?;
         }
