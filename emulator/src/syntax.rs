@@ -97,7 +97,7 @@ mod tests {
         "!history ~ * ? [a]",
     ];
 
-    /// What PowerShell makes of assignments to `$env:`, by its own rules: Microsoft, about_Quoting_Rules.
+    /// What PowerShell makes of assignments to `$env:`, by its own rules: Microsoft, `about_Quoting_Rules`.
     fn powershell(text: &str) -> Vec<(String, String)> {
         let is_quote = |c: &char| matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}');
         let mut rest = text;
@@ -109,9 +109,7 @@ mod tests {
             let mut value = String::new();
             loop {
                 let next = characters.next().unwrap();
-                if !is_quote(&next) {
-                    value.push(next);
-                } else if characters.next_if(is_quote).is_some() {
+                if !is_quote(&next) || characters.next_if(is_quote).is_some() {
                     value.push(next);
                 } else {
                     break;
@@ -153,7 +151,7 @@ mod tests {
         for shell in ["sh", "bash"] {
             let script = format!("set -u\n{}{shown}", written(Syntax::Shell));
             let output = Cmd::new(shell).args(["-c", &script]).output().await.unwrap();
-            let expected: String = VALUES.iter().map(|value| format!("{value}\0")).collect();
+            let expected: String = VALUES.iter().flat_map(|&value| [value, "\0"]).collect();
             assert_eq!(String::from_utf8(output).unwrap(), expected, "{shell}");
         }
     }

@@ -50,8 +50,7 @@ impl Emulator {
             settings.add_filter(pattern, shown);
         }
         let home = tempfile::tempdir().unwrap();
-        let _filters = settings.bind_to_scope();
-        Self { home, programs: true, variables: Vec::new(), dir: None, _filters }
+        Self { home, programs: true, variables: Vec::new(), dir: None, _filters: settings.bind_to_scope() }
     }
 
     /// With a `PATH` that leads nowhere.

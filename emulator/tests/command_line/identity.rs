@@ -42,9 +42,9 @@ fn flag_then_variable_then_worktree_then_default_decides() {
 fn another_architecture_has_an_instance_beside_the_worktrees() {
     let dir = tempfile::tempdir().unwrap();
     let emulator = Emulator::new().in_directory(&worktree(dir.path(), "one"));
-    let names = ["amd64", "arm64"].map(|arch| acted_on(&emulator, &["--arch", arch]));
+    let instances = ["amd64", "arm64"].map(|arch| acted_on(&emulator, &["--arch", arch]));
     let own = acted_on(&emulator, &[]);
-    assert!(names.contains(&own) && names[0] != names[1], "{names:?}");
+    assert!(instances.contains(&own) && instances[0] != instances[1], "{instances:?}");
     let named = Emulator::new().with("EMULATOR_INSTANCE", "named");
     assert_eq!(["amd64", "arm64"].map(|arch| acted_on(&named, &["--arch", arch])), ["named"; 2]);
 }

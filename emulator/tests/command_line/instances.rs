@@ -84,6 +84,7 @@ fn all_instances_are_listed_in_whatever_state_they_are() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "they are the document that is compared")]
 fn a_program_gets_every_key_of_every_instance() {
     let emulator = home();
     insta::with_settings!({filters => FILTERS.to_vec()}, {
@@ -540,7 +541,7 @@ fn all_instances_are_stopped() {
 }
 
 #[test]
-fn instances_of_removed_worktrees_are_reported_and_deleted_only_on_request() {
+fn a_removed_worktrees_instance_is_deleted_only_on_request() {
     let emulator = home();
     let mut record: Value = serde_json::from_str(include_str!("instance.json")).unwrap();
     record["directory"] = json!("/no/such/worktree");
