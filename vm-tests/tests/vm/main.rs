@@ -29,6 +29,7 @@ mod other_stack;
 mod pull;
 mod races;
 mod reach;
+mod recipes;
 mod recovery;
 mod rotation;
 mod run;
