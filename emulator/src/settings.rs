@@ -150,7 +150,12 @@ impl Settings {
         let applied = command.mut_args(|arg| {
             let name = arg.get_env().and_then(OsStr::to_str).map(str::to_owned);
             match name.and_then(|name| self.entry(&name)) {
-                Some((_, entry)) => arg.default_value(entry.value).hide_default_value(true),
+                Some((_, entry)) => {
+                    let shown = arg.get_action().takes_values();
+                    let arg = arg.default_value(entry.value);
+                    // The help is the same everywhere; that of a flag without a value shows no default.
+                    if shown { arg.hide_default_value(true) } else { arg }
+                }
                 None => arg,
             }
         });

@@ -18,7 +18,7 @@ pub(super) fn write<'a>(
     path: &Path,
 ) -> Result<u64, FileError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Nobody else can open such a file, and one that is incomplete is removed.
+    // No other user can open such a file, and one that is incomplete is removed.
     let file = tempfile::NamedTempFile::new_in(dir).map_err(FileError::of("create a file in", dir))?;
     pack(texts, file.as_file()).map_err(FileError::of("write", path))?;
     let file = file.persist_noclobber(path).map_err(|error| FileError::of("create", path)(error.error))?;

@@ -453,6 +453,7 @@ fn one_instance_that_cannot_be_deleted_does_not_keep_the_others() {
               "state": null,
               "bytes": null,
               "error": {
+                "code": "failed",
                 "message": "cannot look at `[root]/home/instances/damaged`",
                 "causes": [
                   "`[root]/home/instances/damaged` is a link to `/no/such/disk`, which is not there"
@@ -633,6 +634,7 @@ fn several_instances_are_started_on_automatic_ports_only() {
           "phases": [],
           "seconds": null,
           "error": {
+            "code": "host-unsupported",
             "message": "`qemu-system-x86_64` is neither in `[root]/home/qemu/current/bin` nor on `PATH`",
             "causes": [],
             "hint": "run `cargo xtask build-qemu` in a checkout, or install QEMU 8.2.0 or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
@@ -656,6 +658,7 @@ fn several_instances_are_started_on_automatic_ports_only() {
           "phases": [],
           "seconds": null,
           "error": {
+            "code": "host-unsupported",
             "message": "`qemu-system-x86_64` is neither in `[root]/home/qemu/current/bin` nor on `PATH`",
             "causes": [],
             "hint": "run `cargo xtask build-qemu` in a checkout, or install QEMU 8.2.0 or newer (Debian: `apt install qemu-system-x86 qemu-utils`, macOS: `brew install qemu`)"
