@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::process::Command;
+use vm::home::HOME_VARIABLE;
 
 use crate::emulator::{Emulator, Run, finished};
 use crate::path_from_env;
@@ -27,32 +28,41 @@ pub async fn variables(emulator: &Emulator, more: &[&str]) -> Variables {
     variables.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
-/// A program beside the tests' packages, `sign-in.cjs`, with what runs programs of its kind.
-///
-/// # Panics
-/// When there is nothing that runs it.
+/// A program beside the tests' packages, `read-dotenv.cjs`, in an environment without variables.
 pub fn client(program: &str) -> Command {
-    let clients = path_from_env(CLIENTS_VARIABLE);
-    let runner = match Path::new(program).extension().and_then(|extension| extension.to_str()) {
-        Some("cjs") => PathBuf::from("node"),
-        Some("py") => clients.join("python/bin/python"),
-        Some("sh") => PathBuf::from("sh"),
-        _ => panic!("nothing runs `{program}`"),
-    };
+    let [runner, path] = words(program);
     #[expect(clippy::disallowed_methods, reason = "the programs get an environment of their own")]
     let mut command = Command::new(runner);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(program));
-    // Nothing else of this machine's environment: a proxy is not for 127.0.0.1.
-    command.env_clear().env("PATH", base::variables::raw("PATH").expect("there is a `PATH`"));
-    command.env("NODE_PATH", clients.join("node_modules"));
+    bare(&mut command).arg(path);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// Runs it to the end, with these variables and this argument.
+/// Runs such a program to the end inside `emulator run` with these flags, with an argument.
 ///
 /// # Panics
 /// When it cannot be started.
-pub async fn run(program: &str, variables: &Variables, argument: &str) -> Run {
-    finished(client(program).envs(variables).arg(argument).spawn().expect("the client starts")).await
+pub async fn run(emulator: &Emulator, flags: &[&str], program: &str, argument: &str) -> Run {
+    let [runner, path] = words(program);
+    let mut command = emulator.running(flags, &[&runner, &path, argument]);
+    bare(&mut command).env(HOME_VARIABLE, emulator.home().home().root());
+    finished(command.spawn().expect("the built program starts")).await
+}
+
+/// What runs programs of its kind, and its path.
+fn words(program: &str) -> [String; 2] {
+    let text = |path: PathBuf| path.into_os_string().into_string().expect("paths of tests are text");
+    let runner = match Path::new(program).extension().and_then(|extension| extension.to_str()) {
+        Some("cjs") => "node".to_owned(),
+        Some("py") => text(path_from_env(CLIENTS_VARIABLE).join("python/bin/python")),
+        Some("sh") => "sh".to_owned(),
+        _ => panic!("nothing runs `{program}`"),
+    };
+    [runner, text(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(program))]
+}
+
+/// Takes everything of this machine's environment away but what finds programs and packages: a proxy is not for 127.0.0.1.
+fn bare(command: &mut Command) -> &mut Command {
+    command.env_clear().env("PATH", base::variables::raw("PATH").expect("there is a `PATH`"));
+    command.env("NODE_PATH", path_from_env(CLIENTS_VARIABLE).join("node_modules"))
 }

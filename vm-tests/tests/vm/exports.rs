@@ -29,7 +29,8 @@ pub(crate) async fn clients_sign_in(emulator: Emulator) {
     let exported = variables(&emulator, &[]).await;
     assert_eq!(exported["STACK_PROJECT_ID"], PROJECT);
     no_secret_is_public(&exported, &started);
-    sign_in_with_each(&exported, "internal").await;
+    commands_get(&emulator, &exported).await;
+    sign_in_with_each(&emulator, &[], "internal").await;
     let signed_up = users(&started).await;
     assert!(CLIENTS.iter().all(|client| signed_up.contains(&address(client, "internal"))), "{signed_up:?}");
 
@@ -42,14 +43,14 @@ pub(crate) async fn clients_sign_in(emulator: Emulator) {
     for name in exported.keys().filter(|name| name.contains("KEY") || name.contains("PROJECT")) {
         assert_ne!(project[name], exported[name], "{name}");
     }
-    sign_in_with_each(&project, "of-a-file").await;
+    sign_in_with_each(&emulator, &of_file, "of-a-file").await;
     assert_eq!(users(&started).await.len(), signed_up.len());
     assert_eq!(variables(&emulator, &of_file).await, project);
 
     emulator.run(&["rotate"]).await.expect(0);
     let renewed = variables(&emulator, &[]).await;
     assert_ne!(renewed["STACK_SECRET_SERVER_KEY"], exported["STACK_SECRET_SERVER_KEY"]);
-    sign_in_with_each(&renewed, "renewed").await;
+    sign_in_with_each(&emulator, &[], "renewed").await;
     emulator.finish().await;
     emulator.run(&["env"]).await.expect(3);
 }
@@ -59,10 +60,22 @@ fn address(client: &str, when: &str) -> String {
     format!("{client}.{kind}.{when}@example.com")
 }
 
-async fn sign_in_with_each(exported: &Variables, when: &str) {
+/// `emulator run` gives a command what `emulator env` prints.
+async fn commands_get(emulator: &Emulator, exported: &Variables) {
+    let given = emulator.run_beside(&[], &["env", "-0"]).await.expect(0).stdout;
+    let given: Variables = given
+        .split_terminator('\0')
+        .filter_map(|variable| variable.split_once('='))
+        .filter(|(name, _)| exported.contains_key(*name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert_eq!(given, *exported);
+}
+
+async fn sign_in_with_each(emulator: &Emulator, flags: &[&str], when: &str) {
     for client in CLIENTS {
         let address = address(client, when);
-        let user = clients::run(client, exported, &address).await.expect(0).json();
+        let user = clients::run(emulator, flags, client, &address).await.expect(0).json();
         assert_eq!(user["primary_email"], json!(address), "{client}");
     }
 }
