@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use image::arch::Arch;
 use instances::instance::dir::InstanceDir;
 use instances::instance::live::Live;
 use instances::instance::record;
-use instances::name::InstanceName;
+use instances::name::{INSTANCE_VARIABLE, InstanceName};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -187,6 +188,21 @@ impl Emulator {
     /// When the program cannot be started.
     pub async fn inside(&self, flags: &[&str], command: &[&str]) -> Run {
         finished(self.inside_command(flags, command).spawn().expect("the built program starts")).await
+    }
+
+    /// A command that names neither an instance nor an architecture, in this directory.
+    pub fn command_in(&self, dir: &Path, args: &[&str]) -> Command {
+        let mut command = self.line(&[], args);
+        command.current_dir(dir).env_remove(INSTANCE_VARIABLE);
+        command
+    }
+
+    /// Runs that to the end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub async fn run_in(&self, dir: &Path, args: &[&str]) -> Run {
+        finished(self.command_in(dir, args).spawn().expect("the built program starts")).await
     }
 
     /// The same command with stderr closed, not redirected.

@@ -23,6 +23,7 @@ mod killed;
 mod last_version;
 mod lifecycle;
 mod limits;
+mod many;
 mod moved;
 mod namespaces;
 mod other_stack;
