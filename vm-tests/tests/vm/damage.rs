@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use base::process::Cmd;
 use instances::home::HomeExt;
@@ -18,6 +19,9 @@ use vm_tests::stack::sign_up;
 fn commands() -> [&'static [&'static str]; 6] {
     [&["status"], &["logs", "qemu"], &["rotate"], &START, &["stop", "--shutdown"], &["reset", "--yes"]]
 }
+
+/// How long a process may still write to an instance whose machine was killed.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A name and what is done.
 type Damage = (&'static str, fn(&Emulator));
@@ -129,11 +133,14 @@ async fn add(table: &mut String, emulator: &Emulator, name: &str, command: &[&st
 /// The instance as it was when nothing was damaged.
 async fn put_back(emulator: &Emulator, whole: &Path) {
     let dir = emulator.dir();
-    let _ = fs::remove_dir_all(dir.root());
+    // A process that looked after the machine before may still write there.
+    let root = dir.root();
+    let removed = async || (fs::remove_dir_all(root).is_ok() || !root.exists()).then_some(());
+    base::wait::until(RELEASE_LIMIT, removed).await.expect("nothing writes to the instance");
     copy(whole, dir.root()).await;
     emulator.home().put_back();
 }
 
 async fn copy(from: &Path, to: &Path) {
-    Cmd::new("cp").args(["-a", "--sparse=always"]).arg(from).arg(to).output().await.unwrap();
+    Cmd::new("cp").args(["-a", "-T", "--sparse=always"]).arg(from).arg(to).output().await.unwrap();
 }
