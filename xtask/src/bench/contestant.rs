@@ -1,6 +1,8 @@
 //! A program that is measured, by itself or in turns with others.
 
+use base::events::{Phase, Reporter};
 use image::manifest::Manifest;
+use vm::saving::Strategy;
 
 use super::emulator::Emulator;
 
@@ -23,6 +25,24 @@ impl Contestant<'_> {
         };
         error.context(format!("measuring {} failed", self.name))
     }
+}
+
+/// Captures a `template` snapshot for each program.
+///
+/// # Errors
+/// When a capture fails.
+pub(super) async fn capture_each(
+    contestants: &[Contestant<'_>],
+    console: &dyn Reporter,
+) -> anyhow::Result<()> {
+    let phase = Phase::start(console, "bench-snapshots", "Capture a snapshot for each program");
+    for contestant in contestants {
+        phase.detail(&contestant.name);
+        let captured = contestant.emulator.capture(Strategy::Template).await;
+        captured.map_err(|error| contestant.explain(error))?;
+    }
+    phase.done();
+    Ok(())
 }
 
 /// Which of `programs` is measured at the place `turn`, counted from 0. Every round begins with the next one, so that none always comes

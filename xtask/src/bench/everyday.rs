@@ -9,9 +9,8 @@ use instances::instance::registry::Registry;
 use instances::name::InstanceName;
 use serde::Serialize;
 use vm::machine::Accelerator;
-use vm::saving::Strategy;
 
-use super::contestant::{Contestant, whose_turn};
+use super::contestant::{Contestant, capture_each, whose_turn};
 use super::emulator::{Timed, time_program};
 use super::host_facts::HostFacts;
 use super::scenario::TEMPLATE;
@@ -118,13 +117,7 @@ impl EverydayBench<'_> {
     /// # Errors
     /// When a command fails, or leaves something behind that it should have removed.
     pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
-        let phase = Phase::start(self.console, "bench-snapshots", "Capture a snapshot for each program");
-        for contestant in self.contestants {
-            phase.detail(&contestant.name);
-            let captured = contestant.emulator.capture(Strategy::Template).await;
-            captured.map_err(|error| contestant.explain(error))?;
-        }
-        phase.done();
+        capture_each(self.contestants, self.console).await?;
         let programs = self.contestants.len();
         let mut measured = Measured { runs: vec![Runs::new(); programs], ..Measured::default() };
         let phase = Phase::start(self.console, "bench-rounds", "Measure");

@@ -13,6 +13,7 @@ use base::files::{PUBLIC_FILE, write_atomic};
 use clap::Args;
 use image::arch::Arch;
 use instances::snapshot::SnapshotDir;
+use serde::Serialize;
 use vm::boot_files::BootFiles;
 use vm::home::Home;
 use vm::qemu::Qemu;
@@ -166,13 +167,17 @@ impl Bench {
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         let peers = contestants[1..].iter().map(|peer| peer.name.clone()).zip(measured);
         let report = Report::new(host, own, peers);
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(&report)?)?;
-        }
+        self.keep(&report)?;
         if let Some(path) = &self.plot {
             write(path, plot::svg(&report)?)?;
         }
         show(&table::all(&report))
+    }
+
+    /// Writes every figure to the file that is asked for.
+    fn keep(&self, report: &impl Serialize) -> anyhow::Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        write(path, serde_json::to_string_pretty(report)?)
     }
 
     async fn connections(
@@ -187,9 +192,7 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         let report = connections.report(host, &measured);
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(&report)?)?;
-        }
+        self.keep(&report)?;
         show(&report.table())
     }
 
@@ -205,9 +208,7 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         let report = everyday.report(host, &measured);
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(&report)?)?;
-        }
+        self.keep(&report)?;
         show(&report.table())
     }
 

@@ -13,12 +13,11 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde::Serialize;
 use serde_json::json;
 use vm::machine::Accelerator;
-use vm::saving::Strategy;
 
 use self::burst::{Ended, burst, client};
 use self::figures::Figures;
 use super::answers::StartAnswer;
-use super::contestant::{Contestant, whose_turn};
+use super::contestant::{Contestant, capture_each, whose_turn};
 use super::emulator::Timed;
 use super::host_facts::HostFacts;
 use super::scenario::TEMPLATE_NO_ROTATION;
@@ -95,13 +94,7 @@ impl Connections<'_> {
     /// # Errors
     /// When a command fails, or a service answers what was not asked for.
     pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
-        let phase = Phase::start(self.console, "bench-snapshots", "Capture a snapshot for each program");
-        for contestant in self.contestants {
-            phase.detail(&contestant.name);
-            let captured = contestant.emulator.capture(Strategy::Template).await;
-            captured.map_err(|error| contestant.explain(error))?;
-        }
-        phase.done();
+        capture_each(self.contestants, self.console).await?;
         let mut measured = Measured::default();
         let phase = Phase::start(self.console, "bench-rounds", "Measure");
         let programs = self.contestants.len();
