@@ -20,7 +20,7 @@ use rooms::Rooms;
 /// The floors of the house, from the ground up. A room uses rooms of lower floors only.
 const FLOORS: [&[&str]; 6] = [
     &["base", "protocol", "fake-monitor", "output-schemas"],
-    &["image", "fetch", "guest", "fake-github"],
+    &["image", "fetch", "guest", "fake-github", "oci", "test-images"],
     &["vm", "product", "qemu-build", "release"],
     &["instances", "image-build", "fake-image"],
     &["emulator"],

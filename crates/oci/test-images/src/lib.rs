@@ -1,0 +1,7 @@
+//! Container images for tests, from lists of entries: OCI layouts, OCI archives, and archives of `docker save`.
+
+mod layer;
+mod write;
+
+pub use layer::{Attributes, Layer};
+pub use write::{Compression, Image};
