@@ -1,0 +1,23 @@
+//! From a tree to the model.
+
+mod at;
+mod check;
+mod documents;
+mod emulator;
+mod environment;
+mod health;
+mod limits;
+mod mounts;
+mod networks;
+mod ports;
+mod process;
+mod service;
+mod top;
+mod units;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use at::{At, Context};
+pub(crate) use top::{project, project_name};

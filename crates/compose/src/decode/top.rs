@@ -1,0 +1,161 @@
+//! The file as a whole.
+
+use std::path::Path;
+
+use super::at::{At, Context, EMULATOR};
+use super::check::{self, Dependencies};
+use super::documents::Kind;
+use crate::environment::PROJECT_NAME;
+use crate::error::Result;
+use crate::keys;
+use crate::model::{Document, Project, Service, Volume};
+use crate::yaml::Node;
+
+/// Name of a project whose directory has no usable name.
+const NAMELESS: &str = "project";
+
+/// Decodes a whole file whose variables have been expanded.
+pub(crate) fn project(
+    context: Context<'_>,
+    tree: &Node,
+    name: String,
+    profiles: &[String],
+) -> Result<Project> {
+    let root = At::root(context, tree);
+    let fields = root.fields(&keys::PROJECT)?;
+    let described = fields.required("services")?;
+    let (mut services, mut dependencies, mut inactive) = (Vec::new(), Dependencies::new(), Vec::new());
+    for (name, at) in described.named()? {
+        let name_at = described.name_of(name);
+        at.service_name(name)?;
+        if !at.is_active(profiles)? {
+            inactive.push(name);
+            continue;
+        }
+        let (service, depends_on) = at.service(name_at)?;
+        services.push(service);
+        dependencies.push(depends_on);
+    }
+    if services.is_empty() {
+        let error = described.error("has no service of an active profile");
+        return Err(error.instead("activate a profile, or remove `profiles` from a service"));
+    }
+    let networks = fields.or_default("networks", At::networks)?;
+    let volumes = fields.or_default("volumes", At::volumes)?;
+    check::volumes(described, &services, &volumes)?;
+    check::networks(described, &services, &networks)?;
+    check::dependencies(context.file, &mut services, &dependencies, &inactive)?;
+    check::published(context.file, &services)?;
+    check::names(described, &services)?;
+    let documents = |kind: Kind| used(fields.get(kind.key()), described, &services, kind);
+    Ok(Project {
+        name,
+        volumes,
+        networks,
+        configs: documents(Kind::Config)?,
+        secrets: documents(Kind::Secret)?,
+        emulator: fields.or_default(EMULATOR, At::stack_emulator)?,
+        warnings: Vec::new(),
+        services,
+    })
+}
+
+/// Name of the project: what the environment says, then the file, then the directory.
+pub(crate) fn project_name(context: Context<'_>, tree: &Node) -> Result<String> {
+    let root = At::root(context, tree);
+    if let Some(name) = context.environment.get(PROJECT_NAME).filter(|name| !name.is_empty()) {
+        return if is_project_name(&name) {
+            Ok(name)
+        } else {
+            Err(root
+                .invalid(&name, "a name of a project")
+                .instead(format!("set `{PROJECT_NAME}` to another")))
+        };
+    }
+    let Some(at) = root.get("name") else { return Ok(of_directory(context.dir)) };
+    let name = at.filled()?;
+    if is_project_name(name) {
+        Ok(name.to_owned())
+    } else {
+        let error = at.invalid(name, "a name of a project");
+        Err(error.instead("use lower-case letters, digits, `-` and `_`, and begin with a letter or digit"))
+    }
+}
+
+fn is_project_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.starts_with(plain) && name.chars().all(|c| plain(c) || "-_".contains(c))
+}
+
+/// The name of the directory, without what a name of a project cannot have.
+fn of_directory(dir: &Path) -> String {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let name = dir.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let kept = name.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c));
+    let kept: String = kept.skip_while(|c| "-_".contains(*c)).collect();
+    if kept.is_empty() { NAMELESS.to_owned() } else { kept }
+}
+
+/// The configs or secrets that services use, in the order of the file.
+fn used(
+    defined: Option<&At<'_>>,
+    described: &At<'_>,
+    services: &[Service],
+    kind: Kind,
+) -> Result<Vec<Document>> {
+    let defined = defined.map(At::named).transpose()?.unwrap_or_default();
+    let uses = |service: &Service| match kind {
+        Kind::Config => service.configs.clone(),
+        Kind::Secret => service.secrets.clone(),
+    };
+    let mut names = Vec::new();
+    for service in services {
+        for file in uses(service) {
+            if !defined.iter().any(|(name, _)| *name == file.source) {
+                let (source, list) = (&file.source, kind.key());
+                let at = described.get(&service.name).and_then(|at| at.get(list));
+                let error = at.as_ref().unwrap_or(described).error(format!("`{source}` is not defined"));
+                return Err(error.instead(format!("define `{source}` under `{list}` at the top")));
+            }
+            names.push(file.source);
+        }
+    }
+    let wanted = defined.iter().filter(|(name, _)| names.iter().any(|used| used == name));
+    wanted.map(|(name, at)| at.document(kind, name)).collect()
+}
+
+impl At<'_> {
+    fn service_name(&self, name: &str) -> Result<()> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !name.is_empty() && name.chars().all(known) {
+            Ok(())
+        } else {
+            Err(self.invalid(name, "a name of a service").instead("use letters, digits, `.`, `_` and `-`"))
+        }
+    }
+
+    /// Names of the networks, whose drivers are those that one flat network can stand for.
+    fn networks(&self) -> Result<Vec<String>> {
+        self.definitions(&keys::NETWORK, &["bridge", "default"])
+    }
+
+    fn volumes(&self) -> Result<Vec<Volume>> {
+        Ok(self.definitions(&keys::VOLUME, &["local"])?.into_iter().map(|name| Volume { name }).collect())
+    }
+
+    fn definitions(&self, scope: &keys::Scope, drivers: &[&str]) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (name, at) in self.named()? {
+            if !at.is_null() {
+                at.fields(scope)?.read("driver", |at| match at.text()? {
+                    driver if drivers.contains(&driver) => Ok(()),
+                    driver => Err(at
+                        .error(format!("the driver `{driver}` is not available in a machine"))
+                        .instead("remove the key")),
+                })?;
+            }
+            names.push(name.to_owned());
+        }
+        Ok(names)
+    }
+}

@@ -1,0 +1,112 @@
+//! Scalars by the rules that `docker compose` reads them with: YAML 1.2, and the numbers of Go.
+
+use std::fmt;
+
+/// A value without parts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Scalar {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+}
+
+impl Scalar {
+    /// The type of a scalar that is written without quotes.
+    pub(crate) fn plain(text: &str) -> Self {
+        match text {
+            "" | "~" | "null" | "Null" | "NULL" => Self::Null,
+            "true" | "True" | "TRUE" => Self::Bool(true),
+            "false" | "False" | "FALSE" => Self::Bool(false),
+            ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Self::Float(f64::INFINITY),
+            "-.inf" | "-.Inf" | "-.INF" => Self::Float(f64::NEG_INFINITY),
+            ".nan" | ".NaN" | ".NAN" => Self::Float(f64::NAN),
+            _ => integer(text)
+                .map(Self::Integer)
+                .or_else(|| float(text).map(Self::Float))
+                .unwrap_or_else(|| Self::Text(text.to_owned())),
+        }
+    }
+
+    /// What it is, for a message.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "true or false",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+        }
+    }
+}
+
+/// As `fmt.Sprint` of Go writes it, which is what a container gets of a number.
+impl fmt::Display for Scalar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Bool(value) => write!(formatter, "{value}"),
+            Self::Integer(value) => write!(formatter, "{value}"),
+            Self::Float(value) => formatter.write_str(&shortest(*value)),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+/// An integer of 64 bits, with a sign or without: decimal, `0x1f`, `0o17`, `017`, `0b1`, `1_000`.
+fn integer(text: &str) -> Option<i128> {
+    let text = text.replace('_', "");
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text.as_str()),
+    };
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let prefixed = |prefixes: [&str; 2], radix| {
+        let rest = prefixes.iter().find_map(|prefix| digits.strip_prefix(prefix))?;
+        Some((rest, radix))
+    };
+    let (digits, radix) = prefixed(["0x", "0X"], 16)
+        .or_else(|| prefixed(["0o", "0O"], 8))
+        .or_else(|| prefixed(["0b", "0B"], 2))
+        .or_else(|| digits.strip_prefix('0').filter(|rest| !rest.is_empty()).map(|rest| (rest, 8)))
+        .unwrap_or((digits, 10));
+    if !digits.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let value = sign * i128::from_str_radix(digits, radix).ok().filter(|value| *value <= u64::MAX.into())?;
+    (value >= i64::MIN.into()).then_some(value)
+}
+
+/// A decimal number with a fraction or an exponent.
+fn float(text: &str) -> Option<f64> {
+    let text = text.replace('_', "");
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_number = digits(whole)
+        && digits(fraction)
+        && (whole.len() + fraction.len()) > 0
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent));
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// The shortest form that reads as the same number: with an exponent below 1e-4 and from 1e21 on.
+fn shortest(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    if value == 0.0 || value.is_nan() || (1e-4..1e21).contains(&value.abs()) {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
