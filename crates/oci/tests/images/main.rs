@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
+mod archives;
+mod bad_layers;
+mod sharing;
 #[cfg(target_os = "linux")]
 mod tree;
 #[cfg(target_os = "linux")]

@@ -1,43 +1,61 @@
 //! The tree that overlayfs makes of our layers is the one that `umoci unpack` gives. Both need root: for owners, whiteouts and mounts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use base::process::Cmd;
-use oci::LayerStore;
+use base::process::{Cmd, ProcessError};
+use oci::{LayerStore, OciError};
+use proptest::prelude::*;
 use test_images::{Attributes, Compression, Image, Layer};
 
 use crate::tree;
 
 /// Unpacks `layers` by both ways and compares all of both trees.
 async fn same_tree(layers: &[Layer]) {
-    assert!(base::advice::is_root(), "this test needs root, as the comparison sets owners and mounts layers");
     let dir = tempfile::tempdir().unwrap();
-    let image = layers.iter().fold(Image::new("t", "amd64"), Image::layer).compressed(Compression::Gzip);
-    let layout = dir.path().join("layout");
-    image.write_layout(&layout).unwrap();
-    let expected = dir.path().join("expected");
-    let reference = format!("{}:t", layout.display());
-    Cmd::new("umoci").args(["unpack", "--image", &reference]).arg(&expected).output().await.unwrap();
+    let layout = layout(dir.path(), layers);
+    let image = crate::read(&layout).unwrap();
+    let found = merged(dir.path(), &image).await.unwrap();
+    let expected = by_umoci(dir.path(), &layout).await.unwrap();
+    tree::assert_equal(&found, &expected);
+}
 
-    let store = dir.path().join("store");
-    std::fs::create_dir(&store).unwrap();
-    let normalised = LayerStore::new(&store).add(&crate::read(&layout).unwrap()).unwrap();
-    let bottom = dir.path().join("bottom");
-    std::fs::create_dir(&bottom).unwrap();
-    let mut lower = vec![bottom.display().to_string()];
-    for (index, layer) in normalised.iter().enumerate() {
-        let unpacked = dir.path().join(format!("layer-{index}"));
-        std::fs::create_dir(&unpacked).unwrap();
+fn layout(dir: &Path, layers: &[Layer]) -> PathBuf {
+    let path = dir.join("layout");
+    let image = layers.iter().fold(Image::new("t", "amd64"), Image::layer);
+    image.compressed(Compression::Gzip).write_layout(&path).unwrap();
+    path
+}
+
+/// Lists the tree that umoci unpacks.
+async fn by_umoci(dir: &Path, layout: &Path) -> Result<String, ProcessError> {
+    let to = dir.join("umoci");
+    let reference = format!("{}:t", layout.display());
+    Cmd::new("umoci").args(["unpack", "--image", &reference]).arg(&to).output().await?;
+    Ok(tree::list(&to.join("rootfs")))
+}
+
+/// Lists the tree that overlayfs shows of our layers.
+async fn merged(dir: &Path, image: &oci::Image) -> Result<String, OciError> {
+    assert!(base::advice::is_root(), "this test needs root, as it sets owners and mounts layers");
+    let create = |name: &str| {
+        let path = dir.join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let layers = LayerStore::new(create("store")).add(image)?;
+    // One directory alone is not an overlay.
+    let mut lower = vec![create("bottom").display().to_string()];
+    for (index, layer) in layers.iter().enumerate() {
+        let unpacked = create(&index.to_string());
         unpack(&layer.path, &unpacked).await;
         lower.insert(0, unpacked.display().to_string());
     }
-    let merged = dir.path().join("merged");
-    std::fs::create_dir(&merged).unwrap();
+    let to = create("merged");
     let options = format!("lowerdir={}", lower.join(":"));
-    Cmd::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged).output().await.unwrap();
-    let found = tree::list(&merged);
-    Cmd::new("umount").arg(&merged).output().await.unwrap();
-    tree::assert_equal(&found, &tree::list(&expected.join("rootfs")));
+    Cmd::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&to).output().await.unwrap();
+    let found = std::panic::catch_unwind(|| tree::list(&to));
+    Cmd::new("umount").arg(&to).output().await.unwrap();
+    Ok(found.unwrap())
 }
 
 /// Unpacks a layer as it is unpacked when an image of a machine is built.
@@ -132,4 +150,47 @@ async fn a_tree_is_the_one_that_umoci_unpacks() {
     // A directory where a lower layer has a file has to be there before what is in it.
     layers[2] = Layer::new().directory("kind/dir-to-file").file("x", b"x");
     same_tree(&layers).await;
+}
+
+/// The paths of random layers.
+const PATHS: [&str; 8] = ["a", "a/b", "a/b/c", "b", "b/c", "c", "a/c", "b/c/a"];
+
+/// A kind of entry, two paths, and a number.
+type Choice = (u8, &'static str, &'static str, u32);
+
+fn choice() -> impl Strategy<Value = Choice> {
+    (0..12_u8, proptest::sample::select(&PATHS), proptest::sample::select(&PATHS), 0..0o77_u32)
+}
+
+/// Adds an entry of any kind.
+fn entry(layer: Layer, (kind, path, other, number): Choice) -> Layer {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match kind {
+        0..=3 => layer.file(path, number.to_string().as_bytes()),
+        4..=5 => layer.directory_with(path, &Attributes::mode(0o700 + number).owner(number, 1)),
+        6 => layer.symlink(path, other),
+        7..=8 => layer.hard_link(path, other),
+        9..=10 => layer.whiteout(dir, name),
+        _ => layer.opaque(path),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_global_rejects: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_tree_is_the_one_that_umoci_unpacks(
+        layers in proptest::collection::vec(proptest::collection::vec(choice(), 1..7), 1..4),
+    ) {
+        let layers: Vec<Layer> = layers.into_iter().map(|layer| layer.into_iter().fold(Layer::new(), entry)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path(), &layers);
+        let image = crate::read(&layout).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(merged(dir.path(), &image));
+        prop_assume!(found.is_ok());
+        let expected = runtime.block_on(by_umoci(dir.path(), &layout));
+        prop_assume!(expected.is_ok());
+        tree::assert_equal(&found.unwrap(), &expected.unwrap());
+    }
 }
