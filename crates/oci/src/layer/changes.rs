@@ -89,9 +89,7 @@ impl<'a> Changes<'a> {
         let Some(dir) = present(self.resolve(dir))? else {
             return Ok(());
         };
-        let is_directory = |node: Option<&Node>| matches!(node, Some(Node::Directory(_)));
-        if is_directory(self.upper.get(&dir)) || is_directory(self.lower_at(&dir)) {
-            self.create_directories(&dir);
+        if matches!(self.upper.get(&dir).or_else(|| self.lower_at(&dir)), Some(Node::Directory(_))) {
             self.emptied.insert(dir);
         }
         Ok(())
@@ -227,6 +225,11 @@ impl<'a> Changes<'a> {
     /// Ends the layer.
     pub(super) fn finish(mut self) -> Changed {
         self.create_directories(Path::new(""));
+        for dir in self.emptied.clone() {
+            if matches!(self.lower_at(&dir), Some(Node::Directory(_))) {
+                self.create_directories(&dir);
+            }
+        }
         let lower = self.lower;
         super::links::keep_together(&mut self, lower);
         let mut whiteouts = BTreeSet::new();

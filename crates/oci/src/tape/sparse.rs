@@ -112,7 +112,8 @@ fn content(size: u64, pairs: &[(u64, u64)], data: &Blob) -> Option<Content> {
     for (offset, len) in pairs.iter().copied() {
         let part = data.part(at, len);
         let next = offset.checked_add(len)?;
-        if offset < end || next > size || part.len() != len {
+        // The data of each segment begins at a block to some readers, and directly after those before it to others.
+        if offset < end || next > size || part.len() != len || at % BLOCK != 0 && len > 0 {
             return None;
         }
         if len > 0 {

@@ -18,6 +18,9 @@ const NAME: usize = 100;
 /// Largest size and time that a header has as an octal number.
 const OCTAL: u64 = (1 << 33) - 1;
 
+/// Largest user or group that a header has as an octal number.
+const OCTAL_ID: u32 = (1 << 21) - 1;
+
 /// What is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum What<'a> {
@@ -78,7 +81,7 @@ impl<W: Write> Tape<W> {
         } else {
             0
         };
-        header.set_size(size);
+        header.set_size(if size > OCTAL { 0 } else { size });
         if size > OCTAL {
             pax::append(&mut records, b"size", size.to_string().as_bytes());
         }
@@ -111,7 +114,7 @@ impl<W: Write> Tape<W> {
 
     /// Writes an entry that describes the next one.
     fn describe(&mut self, kind: EntryType, name: &[u8], content: &[u8]) -> io::Result<()> {
-        let mut header = Header::new_gnu();
+        let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(0o644);
         header.set_uid(0);
@@ -139,12 +142,19 @@ impl<W: Write> Tape<W> {
 }
 
 /// Returns the header with all but names and size; what it cannot hold becomes a record.
+///
+/// Its magic is that of POSIX: GNU tar ignores the records of a sparse file beside its own.
 fn header(kind: EntryType, meta: &Meta, records: &mut Vec<u8>) -> io::Result<Header> {
-    let mut header = Header::new_gnu();
+    let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(meta.mode);
-    header.set_uid(meta.uid.into());
-    header.set_gid(meta.gid.into());
+    for (key, id) in [("uid", meta.uid), ("gid", meta.gid)] {
+        if id > OCTAL_ID {
+            pax::append(records, key.as_bytes(), id.to_string().as_bytes());
+        }
+    }
+    header.set_uid(if meta.uid > OCTAL_ID { 0 } else { meta.uid.into() });
+    header.set_gid(if meta.gid > OCTAL_ID { 0 } else { meta.gid.into() });
     if kind == EntryType::Char {
         header.set_device_major(0)?;
         header.set_device_minor(0)?;

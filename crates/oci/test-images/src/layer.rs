@@ -1,8 +1,9 @@
 //! Layers, entry by entry. What real builders never write can be written, too.
 
-use std::io::{self, Read};
-
 use tar::{Builder, EntryType, Header};
+
+/// Bytes at the end of an archive.
+const END: usize = 1024;
 
 /// Owner, mode, time and extended attributes of an entry.
 #[derive(Debug, Clone)]
@@ -46,8 +47,11 @@ impl Attributes {
 }
 
 /// The archive of a layer in the making.
-#[derive(Default)]
-pub struct Layer(Vec<u8>);
+#[derive(Debug, Default)]
+pub struct Layer {
+    bytes: Vec<u8>,
+    is_finished: bool,
+}
 
 impl Layer {
     /// Begins an empty layer.
@@ -55,13 +59,9 @@ impl Layer {
         Self::default()
     }
 
-    /// Takes a finished tar archive, such as a root file system that another program has packed.
+    /// Takes a finished tar archive, such as a root file system that another program has packed. Nothing can be added to it.
     pub fn of_tar(bytes: Vec<u8>) -> Self {
-        let mut layer = Self(bytes);
-        while layer.0.ends_with(&[0; 512]) {
-            layer.0.truncate(layer.0.len() - 512);
-        }
-        layer
+        Self { bytes, is_finished: true }
     }
 
     /// Adds a directory with mode 0755.
@@ -135,7 +135,8 @@ impl Layer {
         content: &[u8],
         attributes: &Attributes,
     ) -> Self {
-        let mut builder = Builder::new(std::mem::take(&mut self.0));
+        assert!(!self.is_finished, "a finished archive takes no more entries");
+        let mut builder = Builder::new(std::mem::take(&mut self.bytes));
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(attributes.mode);
@@ -162,21 +163,20 @@ impl Layer {
         header.set_cksum();
         let added = builder.append_pax_extensions(records).and_then(|()| builder.append(&header, content));
         added.expect("memory can be written");
-        self.0 = unfinished(builder);
+        self.bytes = unfinished(builder);
         self
     }
 
     /// Returns the archive.
     pub fn tar(&self) -> Vec<u8> {
-        let mut bytes = self.0.clone();
-        io::repeat(0).take(1024).read_to_end(&mut bytes).expect("memory can be written");
-        bytes
+        let end = if self.is_finished { 0 } else { END };
+        [self.bytes.as_slice(), &[0; END][..end]].concat()
     }
 }
 
 /// Returns what was written, without the end of an archive.
 fn unfinished(builder: Builder<Vec<u8>>) -> Vec<u8> {
     let mut bytes = builder.into_inner().expect("memory can be written");
-    bytes.truncate(bytes.len() - 1024);
+    bytes.truncate(bytes.len() - END);
     bytes
 }

@@ -4,6 +4,8 @@
 
 mod archives;
 mod bad_layers;
+#[cfg(target_os = "linux")]
+mod gnu_tar;
 mod sharing;
 #[cfg(target_os = "linux")]
 mod tree;

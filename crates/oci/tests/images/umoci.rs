@@ -1,5 +1,7 @@
 //! The tree that overlayfs makes of our layers is the one that `umoci unpack` gives. Both need root: for owners, whiteouts and mounts.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use base::process::{Cmd, ProcessError};
@@ -53,9 +55,10 @@ async fn merged(dir: &Path, image: &oci::Image) -> Result<String, OciError> {
     let to = create("merged");
     let options = format!("lowerdir={}", lower.join(":"));
     Cmd::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&to).output().await.unwrap();
-    let found = std::panic::catch_unwind(|| tree::list(&to));
-    Cmd::new("umount").arg(&to).output().await.unwrap();
-    Ok(found.unwrap())
+    // Once it is open, it needs no place: nothing is left when this test is killed.
+    let open = File::open(&to).unwrap();
+    Cmd::new("umount").arg("--lazy").arg(&to).output().await.unwrap();
+    Ok(tree::list(Path::new(&format!("/proc/self/fd/{}/.", open.as_raw_fd()))))
 }
 
 /// Unpacks a layer as it is unpacked when an image of a machine is built.
@@ -86,6 +89,11 @@ fn everything() -> Vec<Layer> {
             .directory_with("./", &Attributes::mode(0o751).owner(3, 4))
             .directory_with("etc/", &Attributes::mode(0o700).owner(5, 6).xattr("user.kind", b"a=b"))
             .file_with("etc/shadow", b"x", &Attributes::mode(0o640).owner(0, 42))
+            .file_with(
+                "percent",
+                b"",
+                &Attributes::mode(0o600).owner(3_000_000, 4_000_000_000).xattr("user.a%b", b"%3D"),
+            )
             .directory("usr")
             .directory("usr/bin")
             .symlink("bin", "usr/bin")
