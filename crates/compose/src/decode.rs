@@ -19,5 +19,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use at::{At, Context};
+use at::At;
+pub(crate) use at::{Context, Defined};
 pub(crate) use top::{project, project_name};

@@ -74,6 +74,20 @@ pub const SCOPES: [&Scope; 20] = [
     &SECRET,
 ];
 
+/// Every kind of map below `x-emulator`.
+pub const EMULATOR_SCOPES: [&Scope; 10] = [
+    &STACK_EMULATOR,
+    &MACHINE,
+    &EMULATOR_SECRET,
+    &RECIPIENT,
+    &EXPORT,
+    &HOOKS,
+    &REPLACE,
+    &WARM_UP,
+    &SERVICE_EMULATOR,
+    &PORT_SETTINGS,
+];
+
 impl Scope {
     /// The key of this name.
     pub fn key(&self, name: &str) -> Option<&Key> {

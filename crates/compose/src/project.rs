@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base::files;
 
-use crate::decode::{self, Context};
+use crate::decode::{self, Context, Defined};
 use crate::environment::{Environment, interpolate};
 use crate::error::{ComposeError, Result};
 use crate::model::{Project, Warning};
@@ -29,10 +29,12 @@ impl Project {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let environment = Environment::read(dir, &environment)?;
         let mut unset = interpolate::name(&mut tree, path, &environment)?;
-        let name = decode::project_name(Context { file: path, dir, environment: &environment }, &tree)?;
+        let defined = Defined::default();
+        let context = Context { file: path, dir, environment: &environment, defined };
+        let name = decode::project_name(context, &tree)?;
         let environment = environment.of_project(&name);
         unset.extend(interpolate::tree(&mut tree, path, &environment)?);
-        let context = Context { file: path, dir, environment: &environment };
+        let context = Context { file: path, dir, environment: &environment, defined };
         let mut project = decode::project(context, &tree, name, profiles)?;
         project.warnings = unset
             .into_iter()

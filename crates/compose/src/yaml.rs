@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::error::{Place, Result};
 
-pub(crate) use scalar::Scalar;
+pub(crate) use scalar::{Scalar, Typed};
 
 /// A value and where it is written. What an alias stands for is where its anchor is.
 #[derive(Debug, Clone, PartialEq)]

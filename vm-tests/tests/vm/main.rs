@@ -9,6 +9,7 @@ mod browser;
 mod build;
 mod capture;
 mod clock;
+mod compose_keys;
 mod connections;
 mod damage;
 mod exec;

@@ -6,7 +6,7 @@ use crate::environment::Environment;
 use crate::error::{ComposeError, Result};
 use crate::keys::{Scope, Support};
 use crate::model::Spanned;
-use crate::yaml::{Entry, Node, Scalar, Value};
+use crate::yaml::{Entry, Node, Scalar, Typed, Value};
 
 /// Key of what compose has no word for.
 pub(super) const EMULATOR: &str = "x-emulator";
@@ -23,6 +23,17 @@ pub(crate) struct Context<'a> {
     pub(crate) file: &'a Path,
     pub(crate) dir: &'a Path,
     pub(crate) environment: &'a Environment<'a>,
+    /// What the file defines at its top.
+    pub(crate) defined: Defined<'a>,
+}
+
+/// The parts of a file that define what services name.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Defined<'a> {
+    pub(super) volumes: Option<&'a Node>,
+    pub(super) networks: Option<&'a Node>,
+    pub(super) configs: Option<&'a Node>,
+    pub(super) secrets: Option<&'a Node>,
 }
 
 /// A value in a compose file.
@@ -94,6 +105,10 @@ impl<'a> At<'a> {
         if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
     }
 
+    pub(super) fn node(&self) -> &'a Node {
+        self.node
+    }
+
     pub(super) fn key(&self) -> &str {
         &self.key
     }
@@ -121,22 +136,44 @@ impl<'a> At<'a> {
                 Err(self.error("has a NUL character").instead("remove it"))
             }
             Value::Scalar(Scalar::Text(text)) => Ok(text),
-            Value::Scalar(scalar @ (Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_))) => {
-                let instead = format!("write it in quotes: `\"{scalar}\"`");
-                Err(self.mistaken("text").instead(instead))
+            Value::Scalar(Scalar::Typed(_, text)) => {
+                Err(self.mistaken("text").instead(format!("write it in quotes: `\"{text}\"`")))
             }
             _ => Err(self.mistaken("text")),
         }
     }
 
-    /// The text, of a number or a truth value too.
-    pub(super) fn loose_text(&self) -> Result<String> {
+    /// The text as it is written, of a number or a truth value too.
+    pub(super) fn written(&self) -> Result<&'a str> {
         match &self.node.value {
-            Value::Scalar(scalar @ (Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_))) => {
-                Ok(scalar.to_string())
-            }
-            _ => self.text().map(str::to_owned),
+            Value::Scalar(Scalar::Typed(_, text)) => Ok(text),
+            _ => self.text(),
         }
+    }
+
+    /// The text that a container gets, of a number or a truth value too. Versions of compose before 3 of its library write numbers in
+    /// their own form and later ones keep the text, so that only what is the same for both is unambiguous.
+    pub(super) fn value(&self) -> Result<&'a str> {
+        match &self.node.value {
+            Value::Scalar(Scalar::Typed(typed, text)) if typed.to_string() != *text => {
+                let error = self.error(format!("`{text}` becomes `{typed}` in some versions of compose"));
+                Err(error.instead(format!("write it in quotes: `\"{text}\"`")))
+            }
+            _ => self.written(),
+        }
+    }
+
+    /// Refuses the name of something that the file does not define.
+    pub(super) fn defined(&self, name: &str, list: &str, definitions: Option<&Node>) -> Result<()> {
+        let is_defined = |node: &Node| match &node.value {
+            Value::Map(entries) => entries.iter().any(|entry| entry.key == name),
+            Value::Scalar(_) | Value::List(_) => false,
+        };
+        if definitions.is_some_and(is_defined) {
+            return Ok(());
+        }
+        let error = self.error(format!("`{name}` is not defined"));
+        Err(error.instead(format!("define `{name}` under `{list}` at the top")))
     }
 
     /// The text that is not empty.
@@ -148,7 +185,7 @@ impl<'a> At<'a> {
     }
 
     pub(super) fn boolean(&self) -> Result<bool> {
-        let Value::Scalar(Scalar::Bool(value)) = self.node.value else {
+        let Value::Scalar(Scalar::Typed(Typed::Bool(value), _)) = self.node.value else {
             // A variable is text.
             let text = self.text().map_err(|_| self.mistaken("true or false"))?;
             return match text.to_ascii_lowercase().as_str() {
@@ -163,7 +200,7 @@ impl<'a> At<'a> {
     /// A whole number in the range of `T`.
     pub(super) fn integer<T: TryFrom<i128>>(&self) -> Result<T> {
         let value = match &self.node.value {
-            Value::Scalar(Scalar::Integer(value)) => *value,
+            Value::Scalar(Scalar::Typed(Typed::Integer(value), _)) => *value,
             Value::Scalar(Scalar::Text(text)) => {
                 text.parse().map_err(|_| self.invalid(text, "a whole number").instead("write digits"))?
             }
@@ -174,9 +211,9 @@ impl<'a> At<'a> {
 
     /// A number that is not negative, perhaps with a fraction.
     pub(super) fn decimal(&self) -> Result<f64> {
-        let text = self.loose_text().map_err(|_| self.mistaken("a number"))?;
+        let text = self.written().map_err(|_| self.mistaken("a number"))?;
         let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-        value.ok_or_else(|| self.invalid(&text, "a number from 0 on").instead("write a number: `0.5`"))
+        value.ok_or_else(|| self.invalid(text, "a number from 0 on").instead("write a number: `0.5`"))
     }
 
     /// Permissions: an octal number, which text is too.
@@ -186,7 +223,7 @@ impl<'a> At<'a> {
                 let digits = text.strip_prefix("0o").unwrap_or(text);
                 i128::from_str_radix(digits, 8).ok()
             }
-            Value::Scalar(Scalar::Integer(value)) => Some(*value),
+            Value::Scalar(Scalar::Typed(Typed::Integer(value), _)) => Some(*value),
             _ => None,
         };
         let value = value.and_then(|value| u32::try_from(value).ok()).filter(|value| *value <= 0o7777);

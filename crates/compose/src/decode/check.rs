@@ -1,49 +1,14 @@
-//! What services must not contradict: references, ports of the host, the order of starts, names.
+//! What services must not contradict in each other: ports of the host, the order of starts, names.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::At;
 use crate::error::{ComposeError, Result};
-use crate::model::{Dependency, Mount, Service, Spanned, Volume, VolumeSource};
-
-/// The network that exists without being defined.
-const DEFAULT_NETWORK: &str = "default";
+use crate::model::{Dependency, Service, Spanned};
 
 /// What each service depends on, in the order of the services.
 pub(super) type Dependencies = Vec<Vec<Spanned<Dependency>>>;
-
-/// Whether every named volume is defined.
-pub(super) fn volumes(described: &At<'_>, services: &[Service], defined: &[Volume]) -> Result<()> {
-    for service in services {
-        for mount in &service.mounts {
-            let Mount::Volume { source: VolumeSource::Named(name), .. } = mount else { continue };
-            if !defined.iter().any(|volume| volume.name == *name) {
-                let error = undefined(described, &service.name, "volumes", "volume", name);
-                return Err(error.instead(format!("add `{name}:` under `volumes` at the top")));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether every network is defined.
-pub(super) fn networks(described: &At<'_>, services: &[Service], defined: &[String]) -> Result<()> {
-    for service in services {
-        for member in &service.networks {
-            if member.network != DEFAULT_NETWORK && !defined.contains(&member.network) {
-                let error = undefined(described, &service.name, "networks", "network", &member.network);
-                return Err(error.instead(format!("add `{}:` under `networks` at the top", member.network)));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn undefined(described: &At<'_>, service: &str, list: &str, what: &str, name: &str) -> ComposeError {
-    let at = described.get(service).and_then(|at| at.get(list));
-    at.as_ref().unwrap_or(described).error(format!("the {what} `{name}` is not defined"))
-}
 
 /// Whether every service that another one needs is there, and none waits for itself. Removes those that are not there and not needed.
 pub(super) fn dependencies(

@@ -3,10 +3,11 @@
 use base::files;
 
 use super::At;
-use super::at::normal;
+use super::at::{Defined, normal};
 use crate::error::Result;
 use crate::keys::{self, Scope};
 use crate::model::{Content, Document, FileUse};
+use crate::yaml::Node;
 
 /// Directory of secrets whose target is only a name.
 const SECRETS_DIR: &str = "/run/secrets/";
@@ -27,6 +28,13 @@ impl Kind {
         match self {
             Self::Config => "configs",
             Self::Secret => "secrets",
+        }
+    }
+
+    fn definitions(self, defined: Defined<'_>) -> Option<&Node> {
+        match self {
+            Self::Config => defined.configs,
+            Self::Secret => defined.secrets,
         }
     }
 
@@ -56,7 +64,7 @@ impl At<'_> {
                 })?;
                 value.into_bytes()
             }
-            [None, None, Some(at)] => at.loose_text()?.into_bytes(),
+            [None, None, Some(at)] => at.value()?.as_bytes().to_vec(),
             _ => {
                 let count = sources.iter().flatten().count();
                 let instead = match kind {
@@ -82,6 +90,8 @@ impl At<'_> {
             (_, Some(at)) => at.filled()?,
             _ => return Err(self.error("has no `source`").instead("write the name: `source: NAME`")),
         };
+        let at = read("source").unwrap_or(self);
+        at.defined(source, kind.key(), kind.definitions(self.context.defined))?;
         let id = |name: &str| read(name).map_or(Ok(0), At::integer);
         let target = match (kind, read("target")) {
             (Kind::Config, None) => format!("/{source}"),

@@ -151,7 +151,7 @@ impl At<'_> {
     }
 
     fn spanned_value(&self) -> Result<Spanned<String>> {
-        Ok(self.spanned(self.loose_text()?))
+        Ok(self.spanned(self.value()?.to_owned()))
     }
 
     fn export(&self) -> Result<Export> {

@@ -43,7 +43,7 @@ impl At<'_> {
             }
         } else {
             for (name, at) in self.named()? {
-                let value = if at.is_null() { inherited(name) } else { Some(at.loose_text()?) };
+                let value = if at.is_null() { inherited(name) } else { Some(at.value()?.to_owned()) };
                 variables.insert(at.variable_name(name)?, value);
             }
         }

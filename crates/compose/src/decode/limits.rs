@@ -84,12 +84,12 @@ impl At<'_> {
         }
     }
 
-    /// A size, where 0 is no limit.
+    /// A size, where 0 means unlimited.
     fn limited_size(&self) -> Result<Option<u64>> {
         Ok(Some(self.size()?).filter(|size| *size > 0))
     }
 
-    /// A number of processes, where -1 and 0 are no limit.
+    /// A number of processes, where -1 and 0 mean unlimited.
     fn pids(&self) -> Result<Option<u64>> {
         Ok(u64::try_from(self.integer::<i64>()?).ok().filter(|pids| *pids > 0))
     }

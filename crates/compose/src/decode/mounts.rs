@@ -50,15 +50,10 @@ impl At<'_> {
         let mut parts = text.split(':');
         let (source, target, options) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(target), None, ..) if target.starts_with('/') => (None, target, ""),
-            (Some(target), Some(options), None, _)
-                if target.starts_with('/') && !options.starts_with('/') =>
-            {
-                (None, target, options)
-            }
+            (Some(source), None, ..) if is_path(source) => return Err(self.host_path(source)),
             (Some(source), Some(target), options, None) => {
                 (Some(source), target, options.unwrap_or_default())
             }
-            (Some(source), None, ..) if is_path(source) => return Err(self.host_path(source)),
             _ => return Err(self.invalid(text, "a volume").instead("write `NAME:/path`")),
         };
         let source = match source {
@@ -71,8 +66,8 @@ impl At<'_> {
             match option {
                 "ro" => read_only = true,
                 "nocopy" => copy = false,
-                // Marks for security modules that the machine does not have.
-                "rw" | "z" | "Z" => {}
+                // The last ones are for security modules, and for file systems between Docker and macOS.
+                "rw" | "z" | "Z" | "cached" | "consistent" | "delegated" => {}
                 _ => return Err(self.invalid(option, "an option of a volume").instead("write `ro` or `rw`")),
             }
         }
@@ -155,12 +150,8 @@ impl At<'_> {
     }
 
     fn volume_name(&self, name: &str) -> Result<String> {
-        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(known) {
-            Ok(name.to_owned())
-        } else {
-            Err(self.invalid(name, "a name of a volume").instead("use letters, digits, `.`, `_` and `-`"))
-        }
+        self.defined(name, "volumes", self.context.defined.volumes)?;
+        Ok(name.to_owned())
     }
 
     fn host_path(&self, path: &str) -> ComposeError {

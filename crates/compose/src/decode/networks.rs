@@ -10,28 +10,40 @@ use crate::model::{ExtraHost, HostAddress, Membership};
 /// Address that stands for the machine.
 const GATEWAY: &str = "host-gateway";
 
+/// The network that exists without being defined.
+const DEFAULT_NETWORK: &str = "default";
+
 /// Longest name in a network: RFC 1035.
 const LABEL_LIMIT: usize = 63;
 
 impl At<'_> {
     /// `networks` of a service.
     pub(super) fn memberships(&self) -> Result<Vec<Membership>> {
+        let mut memberships = Vec::new();
         if self.is_list() {
-            let member = |network| Membership { network, aliases: Vec::new() };
-            return Ok(self.texts()?.into_iter().map(member).collect());
+            for item in self.list()? {
+                memberships
+                    .push(Membership { network: item.network_name(item.filled()?)?, aliases: Vec::new() });
+            }
+            return Ok(memberships);
         }
-        self.named()?
-            .into_iter()
-            .map(|(name, at)| {
-                let aliases = if at.is_null() {
-                    Vec::new()
-                } else {
-                    at.fields(&keys::MEMBERSHIP)?
-                        .or_default("aliases", |at| at.list()?.iter().map(At::host_name).collect())?
-                };
-                Ok(Membership { network: name.to_owned(), aliases })
-            })
-            .collect()
+        for (name, at) in self.named()? {
+            let aliases = if at.is_null() { Vec::new() } else { at.aliases()? };
+            memberships.push(Membership { network: at.network_name(name)?, aliases });
+        }
+        Ok(memberships)
+    }
+
+    fn aliases(&self) -> Result<Vec<String>> {
+        let names = |at: &At<'_>| at.list()?.iter().map(At::host_name).collect();
+        self.fields(&keys::MEMBERSHIP)?.or_default("aliases", names)
+    }
+
+    fn network_name(&self, name: &str) -> Result<String> {
+        if name != DEFAULT_NETWORK {
+            self.defined(name, "networks", self.context.defined.networks)?;
+        }
+        Ok(name.to_owned())
     }
 
     /// A name in a network: labels of letters, digits, `-` and, as Docker allows, `_`.

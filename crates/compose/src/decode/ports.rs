@@ -34,23 +34,23 @@ impl At<'_> {
     pub(super) fn expose(&self) -> Result<Vec<u16>> {
         let mut ports = Vec::new();
         for item in self.list()? {
-            let text = item.loose_text()?;
-            ports.extend(item.range(item.tcp(&text)?)?);
+            let text = item.written()?;
+            ports.extend(item.range(item.tcp(text)?)?);
         }
         Ok(ports)
     }
 
     /// A port of a container.
     pub(super) fn port(&self) -> Result<u16> {
-        let text = self.loose_text()?;
-        let range = self.range(&text)?;
-        if range.start() == range.end() { Ok(*range.start()) } else { Err(self.not_a_port(&text)) }
+        let text = self.written()?;
+        let range = self.range(text)?;
+        if range.start() == range.end() { Ok(*range.start()) } else { Err(self.not_a_port(text)) }
     }
 
     /// `[[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]`.
     fn short_port(&self) -> Result<Vec<Port>> {
-        let text = self.loose_text()?;
-        let ports = self.tcp(&text)?;
+        let text = self.written()?;
+        let ports = self.tcp(text)?;
         let (outside, inside) =
             ports.rsplit_once(':').map_or((None, ports), |(outside, inside)| (Some(outside), inside));
         let published = match outside.map(|outside| outside.rsplit_once(':').unwrap_or(("", outside))) {
@@ -71,10 +71,10 @@ impl At<'_> {
         fields.read("host_ip", |at| at.loopback(at.text()?))?;
         let text = |name| fields.read(name, |at| at.filled().map(str::to_owned));
         let (name, app_protocol) = (text("name")?, text("app_protocol")?);
-        let published = fields.or_default("published", At::loose_text)?;
+        let published = fields.or_default("published", At::written)?;
         let number = target.port()?;
         self.pairs(
-            &published,
+            published,
             &(number..=number),
             &Port { target: number, published: None, name, app_protocol },
         )

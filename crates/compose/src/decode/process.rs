@@ -107,7 +107,7 @@ impl At<'_> {
             }
         } else {
             for (name, at) in self.named()? {
-                parameters.insert(at.sysctl(name)?, at.loose_text()?);
+                parameters.insert(at.sysctl(name)?, at.value()?.to_owned());
             }
         }
         Ok(parameters)
@@ -124,9 +124,9 @@ impl At<'_> {
 
     /// A name of a signal, with `SIG`, or its number.
     pub(super) fn signal(&self) -> Result<String> {
-        let text = self.loose_text()?;
+        let text = self.written()?;
         if text.parse::<u8>().is_ok_and(|number| (1..=LAST_SIGNAL).contains(&number)) {
-            return Ok(text);
+            return Ok(text.to_owned());
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -137,7 +137,7 @@ impl At<'_> {
         if is_real_time || SIGNALS.contains(&name) {
             Ok(format!("SIG{name}"))
         } else {
-            Err(self.invalid(&text, "a signal").instead("write `SIGTERM`, `SIGQUIT`, …"))
+            Err(self.invalid(text, "a signal").instead("write `SIGTERM`, `SIGQUIT`, …"))
         }
     }
 

@@ -57,10 +57,13 @@ impl Shop {
     }
 }
 
-/// A file with the service `web` of the image `a`, and these lines in it.
+/// A file with the volume `data` and the service `web` of the image `a`, which has these lines.
 fn with(lines: &str) -> Shop {
     let lines: Vec<_> = lines.lines().collect();
-    Shop::new(&format!("services:\n  web:\n    image: a\n    {}\n", lines.join("\n    ")))
+    Shop::new(&format!(
+        "services:\n  web:\n    image: a\n    {}\nvolumes: {{data: }}\n",
+        lines.join("\n    ")
+    ))
 }
 
 /// That service.

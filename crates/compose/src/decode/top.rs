@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::at::{At, Context, EMULATOR};
+use super::at::{At, Context, Defined, EMULATOR};
 use super::check::{self, Dependencies};
 use super::documents::Kind;
 use crate::environment::PROJECT_NAME;
@@ -21,8 +21,15 @@ pub(crate) fn project(
     name: String,
     profiles: &[String],
 ) -> Result<Project> {
-    let root = At::root(context, tree);
-    let fields = root.fields(&keys::PROJECT)?;
+    let top = At::root(context, tree);
+    let node = |name: &str| top.get(name).map(|at| at.node());
+    let defined = Defined {
+        volumes: node("volumes"),
+        networks: node("networks"),
+        configs: node(Kind::Config.key()),
+        secrets: node(Kind::Secret.key()),
+    };
+    let fields = At::root(Context { defined, ..context }, tree).fields(&keys::PROJECT)?;
     let described = fields.required("services")?;
     let (mut services, mut dependencies, mut inactive) = (Vec::new(), Dependencies::new(), Vec::new());
     for (name, at) in described.named()? {
@@ -42,12 +49,10 @@ pub(crate) fn project(
     }
     let networks = fields.or_default("networks", At::networks)?;
     let volumes = fields.or_default("volumes", At::volumes)?;
-    check::volumes(described, &services, &volumes)?;
-    check::networks(described, &services, &networks)?;
     check::dependencies(context.file, &mut services, &dependencies, &inactive)?;
     check::published(context.file, &services)?;
     check::names(described, &services)?;
-    let documents = |kind: Kind| used(fields.get(kind.key()), described, &services, kind);
+    let documents = |kind: Kind| used(fields.get(kind.key()), &services, kind);
     Ok(Project {
         name,
         volumes,
@@ -97,30 +102,18 @@ fn of_directory(dir: &Path) -> String {
 }
 
 /// The configs or secrets that services use, in the order of the file.
-fn used(
-    defined: Option<&At<'_>>,
-    described: &At<'_>,
-    services: &[Service],
-    kind: Kind,
-) -> Result<Vec<Document>> {
-    let defined = defined.map(At::named).transpose()?.unwrap_or_default();
-    let uses = |service: &Service| match kind {
-        Kind::Config => service.configs.clone(),
-        Kind::Secret => service.secrets.clone(),
+fn used(defined: Option<&At<'_>>, services: &[Service], kind: Kind) -> Result<Vec<Document>> {
+    let is_used = |name: &str| {
+        services.iter().any(|service| {
+            let files = match kind {
+                Kind::Config => &service.configs,
+                Kind::Secret => &service.secrets,
+            };
+            files.iter().any(|file| file.source == name)
+        })
     };
-    let mut names = Vec::new();
-    for service in services {
-        for file in uses(service) {
-            if !defined.iter().any(|(name, _)| *name == file.source) {
-                let (source, list) = (&file.source, kind.key());
-                let at = described.get(&service.name).and_then(|at| at.get(list));
-                let error = at.as_ref().unwrap_or(described).error(format!("`{source}` is not defined"));
-                return Err(error.instead(format!("define `{source}` under `{list}` at the top")));
-            }
-            names.push(file.source);
-        }
-    }
-    let wanted = defined.iter().filter(|(name, _)| names.iter().any(|used| used == name));
+    let defined = defined.map(At::named).transpose()?.unwrap_or_default();
+    let wanted = defined.iter().filter(|(name, _)| is_used(name));
     wanted.map(|(name, at)| at.document(kind, name)).collect()
 }
 

@@ -34,8 +34,8 @@ impl At<'_> {
 
     /// A size in bytes: `64m`, or a number.
     pub(super) fn size(&self) -> Result<u64> {
-        let text = self.loose_text()?;
-        size(&text).ok_or_else(|| self.invalid(&text, "a size").instead("write a number with a unit: `64m`"))
+        let text = self.written()?;
+        size(text).ok_or_else(|| self.invalid(text, "a size").instead("write a number with a unit: `64m`"))
     }
 
     /// A share of processors in billionths; nothing if it is not limited.

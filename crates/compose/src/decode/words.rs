@@ -4,7 +4,7 @@ use super::At;
 use crate::error::Result;
 
 /// Characters that mean something to a shell outside of quotes, and nothing here.
-const OPERATORS: [char; 5] = [';', '&', '|', '<', '>'];
+const OPERATORS: [char; 8] = [';', '&', '|', '<', '>', '(', ')', '`'];
 
 impl At<'_> {
     /// A command line; nothing if the image's own is kept.

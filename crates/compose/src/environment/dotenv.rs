@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         let name = self.take(self.rest.find(['=', ':', '\n']).unwrap_or(self.rest.len())).trim();
         let exported = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
         let name = exported.unwrap_or(name).trim();
-        let known = |c: char| c.is_ascii_alphanumeric() || "_.-[]".contains(c);
+        let known = |c: char| c.is_alphanumeric() || "_.-[]".contains(c);
         if name.is_empty() || !name.chars().all(known) {
             return Err(invalid_name(name, self.error(line, "")));
         }

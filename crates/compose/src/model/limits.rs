@@ -1,6 +1,6 @@
 //! What a container may use.
 
-/// What a container may use; nothing is no limit.
+/// What a container may use; nothing means unlimited.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Memory in bytes.

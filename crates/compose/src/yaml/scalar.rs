@@ -6,49 +6,52 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scalar {
     Null,
+    /// A number or a truth value, and how it is written.
+    Typed(Typed, String),
+    Text(String),
+}
+
+/// What a scalar without quotes can be beside text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Typed {
     Bool(bool),
     Integer(i128),
     Float(f64),
-    Text(String),
 }
 
 impl Scalar {
     /// The type of a scalar that is written without quotes.
     pub(crate) fn plain(text: &str) -> Self {
-        match text {
-            "" | "~" | "null" | "Null" | "NULL" => Self::Null,
-            "true" | "True" | "TRUE" => Self::Bool(true),
-            "false" | "False" | "FALSE" => Self::Bool(false),
-            ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Self::Float(f64::INFINITY),
-            "-.inf" | "-.Inf" | "-.INF" => Self::Float(f64::NEG_INFINITY),
-            ".nan" | ".NaN" | ".NAN" => Self::Float(f64::NAN),
-            _ => integer(text)
-                .map(Self::Integer)
-                .or_else(|| float(text).map(Self::Float))
-                .unwrap_or_else(|| Self::Text(text.to_owned())),
-        }
+        let typed = match text {
+            "" | "~" | "null" | "Null" | "NULL" => return Self::Null,
+            "true" | "True" | "TRUE" => Some(Typed::Bool(true)),
+            "false" | "False" | "FALSE" => Some(Typed::Bool(false)),
+            ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Typed::Float(f64::INFINITY)),
+            "-.inf" | "-.Inf" | "-.INF" => Some(Typed::Float(f64::NEG_INFINITY)),
+            ".nan" | ".NaN" | ".NAN" => Some(Typed::Float(f64::NAN)),
+            _ => integer(text).map(Typed::Integer).or_else(|| float(text).map(Typed::Float)),
+        };
+        typed.map_or_else(|| Self::Text(text.to_owned()), |typed| Self::Typed(typed, text.to_owned()))
     }
 
     /// What it is, for a message.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool(_) => "true or false",
-            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Typed(Typed::Bool(_), _) => "true or false",
+            Self::Typed(..) => "a number",
             Self::Text(_) => "text",
         }
     }
 }
 
-/// As `fmt.Sprint` of Go writes it, which is what a container gets of a number.
-impl fmt::Display for Scalar {
+/// As `fmt.Sprint` of Go writes it: what a container gets of a number from versions of compose that do not keep the text.
+impl fmt::Display for Typed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => Ok(()),
             Self::Bool(value) => write!(formatter, "{value}"),
             Self::Integer(value) => write!(formatter, "{value}"),
             Self::Float(value) => formatter.write_str(&shortest(*value)),
-            Self::Text(text) => formatter.write_str(text),
         }
     }
 }

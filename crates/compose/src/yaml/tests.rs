@@ -18,7 +18,7 @@ fn shown(node: &Node) -> String {
     match &node.value {
         Value::Scalar(Scalar::Text(text)) => format!("{text:?}"),
         Value::Scalar(Scalar::Null) => "null".to_owned(),
-        Value::Scalar(scalar) => scalar.to_string(),
+        Value::Scalar(Scalar::Typed(typed, _)) => typed.to_string(),
         Value::List(nodes) => format!("[{}]", nodes.iter().map(shown).collect::<Vec<_>>().join(", ")),
         Value::Map(entries) => {
             let entry = |entry: &Entry| format!("{}: {}", entry.key, shown(&entry.value));

@@ -64,8 +64,8 @@ fn what_is_not_supported_names_key_line_and_a_way_out() {
             "compose.yaml:4:16: `services.web.mem_limit`: differs from `deploy.resources.limits.memory`; remove one of the two",
         ),
         (
-            "tmpfs: [/x]\nconfigs: [{source: c, target: /x}]",
-            "compose.yaml:5:14: `services.web.configs`: two mounts or files have the target `/x`; choose another target for one \
+            "tmpfs: [/x, /y, /x]",
+            "compose.yaml:4:12: `services.web.tmpfs`: two mounts or files have the target `/x`; choose another target for one \
              of them",
         ),
     ] {
@@ -98,6 +98,12 @@ fn values_of_the_wrong_type_or_range_are_refused() {
         ("command: a && b", "`services.web.command`: `&` has a meaning for a shell only"),
         ("command: \"a 'b\"", "`services.web.command`: a quote is not closed"),
         ("environment: {A: [1]}", "`services.web.environment.A`: must be text, and is a list"),
+        (
+            "environment: {A: 1.10}",
+            "`1.10` becomes `1.1` in some versions of compose; write it in quotes: `\"1.10\"`",
+        ),
+        ("environment: {A: 0440}", "`0440` becomes `288` in some versions of compose"),
+        ("environment: {A: True}", "`True` becomes `true` in some versions of compose"),
         ("environment: ['A B=1']", "`services.web.environment[0]`: \"A B\" is not a name of a variable"),
         ("environment: [\"A=\\0\"]", "has a NUL character"),
         ("environment: ['A=$']", "`services.web.environment[0]`: \"$\" does not name a variable; write `$$`"),
@@ -107,6 +113,9 @@ fn values_of_the_wrong_type_or_range_are_refused() {
         ("volumes: ['data:/']", "\"/\" is not an absolute path below `/`"),
         ("volumes: ['data:/x:rw,foo']", "\"foo\" is not an option of a volume"),
         ("volumes: ['C:\\data:/x']", "the path \"C:\\\\data:/x\" of the host is not in the machine"),
+        ("volumes: ['/x:ro']", "the path \"/x\" of the host is not in the machine"),
+        ("volumes: [./x]", "the path \"./x\" of the host is not in the machine"),
+        ("volumes: [data]", "\"data\" is not a volume; write `NAME:/path`"),
         ("volumes: ['~/x:/x']", "the path \"~/x\" of the host"),
         ("volumes: [{type: bind, source: /x, target: /y}]", "the path \"/x\" of the host"),
         ("volumes: [{type: npipe, target: /y}]", "the type `npipe` is not supported"),
@@ -129,7 +138,10 @@ fn values_of_the_wrong_type_or_range_are_refused() {
         ("hostname: a_b!", "\"a_b!\" is not a name in a network"),
         ("extra_hosts: [a]", "\"a\" is not a host with its address"),
         ("extra_hosts: [a=b]", "\"b\" is not an address"),
-        ("secrets: [{source: c, mode: '9'}]", "must be permissions; write an octal number: `0440`"),
+        (
+            "volumes: [{type: tmpfs, target: /x, tmpfs: {mode: '9'}}]",
+            "must be permissions; write an octal number: `0440`",
+        ),
         ("depends_on: {db: {}}", "has no `condition`"),
         ("depends_on: {db: {condition: ready}}", "\"ready\" is not a condition"),
         ("env_file: [{path: a, format: yaml}]", "\"yaml\" is not a format"),

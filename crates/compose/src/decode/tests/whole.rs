@@ -103,21 +103,25 @@ services:
 fn references_to_what_is_not_there_are_refused() {
     for (lines, error) in [
         (
-            "volumes: ['data:/x']",
-            "compose.yaml:4:14: `services.web.volumes`: the volume `data` is not defined; add `data:` under `volumes` at the top",
+            "volumes: ['other:/x']",
+            "compose.yaml:4:15: `services.web.volumes[0]`: `other` is not defined; define `other` under `volumes` at the top",
         ),
         (
-            "networks: [back]",
-            "compose.yaml:4:15: `services.web.networks`: the network `back` is not defined; add `back:` under `networks` at \
-             the top",
+            "volumes: [{type: volume, source: other, target: /x}]",
+            "compose.yaml:4:38: `services.web.volumes[0].source`: `other` is not defined; define `other` under `volumes` at the \
+             top",
+        ),
+        (
+            "networks: [default, back]",
+            "compose.yaml:4:25: `services.web.networks[1]`: `back` is not defined; define `back` under `networks` at the top",
         ),
         (
             "configs: [c]",
-            "compose.yaml:4:14: `services.web.configs`: `c` is not defined; define `c` under `configs` at the top",
+            "compose.yaml:4:15: `services.web.configs[0]`: `c` is not defined; define `c` under `configs` at the top",
         ),
         (
             "secrets: [{source: c}]",
-            "compose.yaml:4:14: `services.web.secrets`: `c` is not defined; define `c` under `secrets` at the top",
+            "compose.yaml:4:24: `services.web.secrets[0].source`: `c` is not defined; define `c` under `secrets` at the top",
         ),
         (
             "depends_on: [db]",
