@@ -117,13 +117,13 @@ impl Archive {
             io::ErrorKind::FileTooLarge => self.invalid(what, error.to_string()),
             _ => self.unread(error),
         })?;
+        if bytes.is_empty() {
+            return Err(self.invalid(what, "it is empty"));
+        }
         let found = digest::of_bytes(&bytes);
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             let (archive, what) = (self.path.clone(), what.to_owned());
             return Err(OciError::Digest { archive, what, found, expected });
-        }
-        if bytes.is_empty() {
-            return Err(self.invalid(what, "it is empty"));
         }
         let document =
             serde_json::from_slice(&bytes).map_err(|error| self.invalid(what, error.to_string()))?;

@@ -3,6 +3,7 @@
 //! The headers are those of crate `tar`. Its reader is not used: it ends a PAX record at the first line feed, which a binary
 //! attribute such as `security.capability` may contain, and it knows no sparse files of PAX.
 
+mod number;
 pub(crate) mod pax;
 pub(crate) mod read;
 mod sparse;

@@ -23,11 +23,14 @@ pub(super) fn keep_together(changes: &mut Changes<'_>, lower: &Nodes) {
     let linked: HashSet<_> = changes.upper.values().filter_map(leaf).collect();
     let mut torn: Vec<PathBuf> = Vec::new();
     for (inode, paths) in &names {
+        let is_linked = linked.contains(inode);
+        if paths.len() == 1 && !is_linked {
+            continue;
+        }
         let is_left =
             |path: &&&PathBuf| !changes.upper.contains_key(**path) && changes.lower_at(path).is_some();
         let left: Vec<&&PathBuf> = paths.iter().filter(is_left).collect();
-        let is_torn = paths.len() > 1 && left.len() < paths.len();
-        if is_torn || !left.is_empty() && linked.contains(inode) {
+        if is_linked || left.len() < paths.len() {
             torn.extend(left.into_iter().map(|path| (*path).clone()));
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
-use super::{BLOCK, Body, Content, Entry, Meta, padded, pax, sparse};
+use super::{BLOCK, Body, Content, Entry, Meta, number, padded, pax, sparse};
 use crate::blob::Blob;
 
 /// Longest name, link or set of PAX records in bytes, far above what file systems take.
@@ -116,7 +116,7 @@ impl Entries<'_> {
 
     /// Reads the content of an entry that describes the next one.
     fn metadata(&mut self, header: &Header) -> Result<Vec<u8>, Malformed> {
-        let size = self.number(header.entry_size(), "size")?;
+        let size = self.size(header)?;
         if size > METADATA_LIMIT {
             return Err(self.malformed("a name or a set of attributes of more than 1 MiB"));
         }
@@ -160,7 +160,7 @@ impl Entries<'_> {
             EntryType::Regular | EntryType::Continuous => {
                 let size = match records.get(b"size".as_slice()) {
                     Some(size) => self.decimal(size, "size")?,
-                    None => self.number(header.entry_size(), "size")?,
+                    None => self.size(header)?,
                 };
                 let data = self.take(size)?;
                 let content = sparse::of_pax(&data, &records, &repeated);
@@ -181,7 +181,7 @@ impl Entries<'_> {
     }
 
     fn gnu_sparse(&mut self, header: &Header) -> Result<Content, Malformed> {
-        let size = self.number(header.entry_size(), "size")?;
+        let size = self.size(header)?;
         let mut map = sparse::GnuMap::new(header).ok_or_else(|| self.malformed("an invalid sparse file"))?;
         while map.continues() {
             let block = self.take(BLOCK)?;
@@ -192,10 +192,11 @@ impl Entries<'_> {
     }
 
     fn meta(&self, header: &Header, records: &Records) -> Result<Meta, Malformed> {
-        let owner = |key: &'static str, value: io::Result<u64>| {
+        let old = header.as_old();
+        let owner = |key: &'static str, field: &[u8]| {
             let id = match records.get(key.as_bytes()) {
                 Some(text) => self.decimal(text, key)?,
-                None => self.number(value, key)?,
+                None => self.number(field, key)?,
             };
             // The last one means "unchanged" to the kernel.
             let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
@@ -203,8 +204,7 @@ impl Entries<'_> {
         };
         let mtime = match records.get(b"mtime".as_slice()) {
             Some(text) => time(text).ok_or_else(|| self.malformed("an invalid mtime"))?,
-            // Times before the epoch are two's complements.
-            None => self.number(header.mtime(), "mtime")?.cast_signed().to_string(),
+            None => self.signed(&old.mtime, "mtime")?.to_string(),
         };
         let mut xattrs = BTreeMap::new();
         for (key, value) in records {
@@ -216,16 +216,25 @@ impl Entries<'_> {
             }
         }
         Ok(Meta {
-            mode: self.number(header.mode(), "mode")? & 0o7777,
-            uid: owner("uid", header.uid())?,
-            gid: owner("gid", header.gid())?,
+            mode: u32::try_from(self.number(&old.mode, "mode")? & 0o7777).unwrap_or_default(),
+            uid: owner("uid", &old.uid)?,
+            gid: owner("gid", &old.gid)?,
             mtime,
             xattrs,
         })
     }
 
-    fn number<T>(&self, number: io::Result<T>, what: &str) -> Result<T, Malformed> {
-        number.map_err(|_| self.malformed(format!("an invalid {what}")))
+    fn size(&self, header: &Header) -> Result<u64, Malformed> {
+        self.number(&header.as_old().size, "size")
+    }
+
+    fn number(&self, field: &[u8], what: &str) -> Result<u64, Malformed> {
+        let number = self.signed(field, what)?;
+        u64::try_from(number).map_err(|_| self.malformed(format!("an invalid {what}")))
+    }
+
+    fn signed(&self, field: &[u8], what: &str) -> Result<i64, Malformed> {
+        number::read(field).ok_or_else(|| self.malformed(format!("an invalid {what}")))
     }
 
     fn decimal(&self, text: &[u8], what: &str) -> Result<u64, Malformed> {
@@ -254,5 +263,83 @@ fn time(text: &[u8]) -> Option<String> {
         _ if !is_fraction => None,
         "" => Some(seconds.to_string()),
         fraction => Some(format!("{}.{fraction}", text.split_once('.').map_or(text, |(seconds, _)| seconds))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn blob(bytes: &[u8]) -> Blob {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Blob::of_file(file).unwrap()
+    }
+
+    /// A header of the given type whose other bytes are those of `noise` where that is not zero.
+    fn header(kind: u8, size: u64, noise: &[(usize, u8)]) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        for (at, byte) in noise {
+            header.as_mut_bytes()[*at] = *byte;
+        }
+        header.set_entry_type(EntryType::new(kind));
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_size_beyond_the_end_is_a_truncated_archive() {
+        for kind in *b"0xLSg" {
+            for size in [1, 1 << 19, 1 << 40, u64::MAX, u64::MAX - 511] {
+                let bytes = header(kind, size, &[(0, b'x')]);
+                let found: Vec<_> = entries(&blob(&bytes)).collect();
+                assert!(
+                    matches!(found.as_slice(), [Err(Malformed::Archive { .. })]),
+                    "{kind} {size}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn directories_and_links_have_no_content_whatever_their_size() {
+        let bytes = [
+            header(b'5', 1024, &[(0, b'd')]),
+            header(b'1', 700, &[(0, b'l')]),
+            header(b'0', 0, &[(0, b'f')]),
+        ];
+        let found: Vec<_> = entries(&blob(&bytes.concat())).map(|entry| entry.unwrap().name).collect();
+        assert_eq!(found, [b"d", b"l", b"f"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_archive_panics(
+            parts in proptest::collection::vec(
+                (
+                    proptest::sample::select(b"0157xgLKS26\0".to_vec()),
+                    proptest::collection::vec((0..512_usize, any::<u8>()), 0..12),
+                    "([0-9]{1,2} (path|size|mtime|uid|GNU.sparse.(major|map|size|offset|realsize))=[-0-9,.]{0,6}\n){0,4}",
+                ),
+                0..6,
+            ),
+        ) {
+            let mut bytes = Vec::new();
+            for (kind, noise, text) in parts {
+                bytes.extend(header(kind, text.len() as u64, &noise));
+                bytes.extend(text.as_bytes());
+                bytes.resize(bytes.len().next_multiple_of(512), 0);
+            }
+            for entry in entries(&blob(&bytes)) {
+                let Ok(Entry { body: Body::File(content), .. }) = entry else { continue };
+                let length: u64 = content.segments.iter().map(|segment| segment.data.len()).sum();
+                prop_assert!(length <= content.size);
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The tree that overlayfs makes of our layers is the one that `umoci unpack` gives. Both need root: for owners, whiteouts and mounts.
+//! The tree that overlayfs shows of our layers is the one that `umoci unpack` gives.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use base::process::{Cmd, ProcessError};
 use oci::{LayerStore, OciError};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use test_images::{Attributes, Compression, Image, Layer};
+use tokio::runtime::Runtime;
 
 use crate::tree;
 
@@ -38,7 +40,6 @@ async fn by_umoci(dir: &Path, layout: &Path) -> Result<String, ProcessError> {
 
 /// Lists the tree that overlayfs shows of our layers.
 async fn merged(dir: &Path, image: &oci::Image) -> Result<String, OciError> {
-    assert!(base::advice::is_root(), "this test needs root, as it sets owners and mounts layers");
     let create = |name: &str| {
         let path = dir.join(name);
         std::fs::create_dir(&path).unwrap();
@@ -146,18 +147,29 @@ fn everything() -> Vec<Layer> {
             .whiteout("links", "a")
             .file("usr/bin/su", b"new su")
             .file("opaque/third", b"third")
+            .directory("kind/dir-to-file")
             .file("kind/dir-to-file/again", b"a directory again")
-            .directory("made-and-gone")
             .file("usr/bin/fresh", b"fresh"),
     ]
 }
 
-#[tokio::test]
-async fn a_tree_is_the_one_that_umoci_unpacks() {
-    let mut layers = everything();
-    // A directory where a lower layer has a file has to be there before what is in it.
-    layers[2] = Layer::new().directory("kind/dir-to-file").file("x", b"x");
-    same_tree(&layers).await;
+/// Does `work` of the test `name` as root: here, or in a process of this program that `sudo` starts.
+fn as_root(name: &str, work: impl FnOnce(&Runtime)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if base::advice::is_root() {
+        work(&runtime);
+    } else {
+        let program = std::env::current_exe().unwrap();
+        let again = Cmd::new("sudo").arg("-n").arg(program).args(["--exact", name]);
+        runtime.block_on(again.output()).expect("owners and mounts need root, or sudo without a password");
+    }
+}
+
+#[test]
+fn a_tree_is_the_one_that_umoci_unpacks() {
+    as_root("umoci::a_tree_is_the_one_that_umoci_unpacks", |runtime| {
+        runtime.block_on(same_tree(&everything()));
+    });
 }
 
 /// The paths of random layers.
@@ -183,22 +195,29 @@ fn entry(layer: Layer, (kind, path, other, number): Choice) -> Layer {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_global_rejects: 10_000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_tree_is_the_one_that_umoci_unpacks(
-        layers in proptest::collection::vec(proptest::collection::vec(choice(), 1..7), 1..4),
-    ) {
-        let layers: Vec<Layer> = layers.into_iter().map(|layer| layer.into_iter().fold(Layer::new(), entry)).collect();
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(dir.path(), &layers);
-        let image = crate::read(&layout).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let found = runtime.block_on(merged(dir.path(), &image));
-        prop_assume!(found.is_ok());
-        let expected = runtime.block_on(by_umoci(dir.path(), &layout));
-        prop_assume!(expected.is_ok());
-        tree::assert_equal(&found.unwrap(), &expected.unwrap());
-    }
+#[test]
+fn any_tree_is_the_one_that_umoci_unpacks() {
+    as_root("umoci::any_tree_is_the_one_that_umoci_unpacks", |runtime| {
+        let config = ProptestConfig {
+            cases: 12,
+            max_global_rejects: 10_000,
+            source_file: Some(file!()),
+            ..ProptestConfig::default()
+        };
+        let layers = proptest::collection::vec(proptest::collection::vec(choice(), 1..7), 1..4);
+        let same = |layers: Vec<Vec<Choice>>| {
+            let layers: Vec<Layer> =
+                layers.into_iter().map(|layer| layer.into_iter().fold(Layer::new(), entry)).collect();
+            let dir = tempfile::tempdir().unwrap();
+            let layout = layout(dir.path(), &layers);
+            let image = crate::read(&layout).unwrap();
+            let found = runtime.block_on(merged(dir.path(), &image));
+            prop_assume!(found.is_ok());
+            let expected = runtime.block_on(by_umoci(dir.path(), &layout));
+            prop_assume!(expected.is_ok());
+            tree::assert_equal(&found.unwrap(), &expected.unwrap());
+            Ok(())
+        };
+        TestRunner::new(config).run(&layers, same).unwrap();
+    });
 }
