@@ -61,9 +61,12 @@ impl Read for Reader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.blob.len - self.at).unwrap_or(usize::MAX);
         let count = into.len().min(left);
+        if count == 0 {
+            return Ok(0);
+        }
         let read = self.blob.file.read_at(&mut into[..count], self.blob.start + self.at)?;
         self.at += read as u64;
-        if read == 0 && count > 0 {
+        if read == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
         }
         Ok(read)

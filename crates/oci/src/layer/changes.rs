@@ -30,7 +30,7 @@ pub(super) struct Changes<'a> {
     lower: &'a Nodes,
     /// What the layer has.
     pub(super) upper: Nodes,
-    /// Lower layers are hidden at these paths and below them.
+    /// Lower layers are hidden at these paths, which they have, and below them.
     pub(super) hidden: BTreeSet<PathBuf>,
     /// Lower layers are hidden below these directories.
     pub(super) emptied: BTreeSet<PathBuf>,
@@ -80,7 +80,11 @@ impl<'a> Changes<'a> {
 
     fn hide(&mut self, path: &Path) -> Result<(), Fault> {
         if let Some(path) = present(self.real(path))? {
-            self.hidden.insert(path);
+            if self.lower.contains_key(&path) {
+                self.hidden.insert(path);
+            } else {
+                self.depends = true;
+            }
         }
         Ok(())
     }
@@ -123,9 +127,12 @@ impl<'a> Changes<'a> {
             return Err(Fault::Root);
         }
         self.create_parents(&path);
-        remove_below(&mut self.upper, &path);
-        self.hidden.insert(path.clone());
-        self.upper.insert(path, Node::Leaf(inode));
+        if self.lower.contains_key(&path) {
+            self.hidden.insert(path.clone());
+        }
+        if let Some(Node::Directory(_)) = self.upper.insert(path.clone(), Node::Leaf(inode)) {
+            remove_below(&mut self.upper, &path);
+        }
         Ok(())
     }
 
@@ -150,8 +157,9 @@ impl<'a> Changes<'a> {
 
     /// Returns what lower layers have at `path`, unless it is hidden.
     pub(super) fn lower_at(&self, path: &Path) -> Option<&'a Node> {
+        let node = self.lower.get(path)?;
         let is_hidden = |dir: &Path| self.hidden.contains(dir) || dir != path && self.emptied.contains(dir);
-        if path.ancestors().any(is_hidden) { None } else { self.lower.get(path) }
+        if path.ancestors().any(is_hidden) { None } else { Some(node) }
     }
 
     /// Follows the links that lead to the directory of `path`, but not `path` itself.
@@ -239,7 +247,7 @@ impl<'a> Changes<'a> {
             }
             // Overlayfs lists a whiteout that hides nothing where a directory is in one layer only.
             let parent = path.parent().unwrap_or(Path::new(""));
-            if self.lower.contains_key(&path) && self.shows_below(parent) {
+            if self.shows_below(parent) {
                 self.create_parents(&path);
                 whiteouts.insert(path);
             } else {

@@ -102,7 +102,7 @@ impl Entries<'_> {
         }
         let mut header = Header::new_old();
         block.reader().read_exact(header.as_mut_bytes())?;
-        if header.as_bytes().iter().all(|byte| *byte == 0) {
+        if *header.as_bytes() == [0; 512] {
             return Ok(None);
         }
         let mut copy = header.clone();
