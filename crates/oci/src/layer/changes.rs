@@ -112,26 +112,26 @@ impl<'a> Changes<'a> {
             Body::Device => return Err(Fault::Device { path }),
             Body::HardLink(target) => {
                 let inode = self.linked(&path, &target)?;
-                return self.place_leaf(path, inode);
+                return self.place_leaf(&path, inode);
             }
             Body::File(content) => Kind::File(content),
             Body::Symlink(target) if target.is_empty() => return Err(Fault::Name { name: path }),
             Body::Symlink(target) => Kind::Symlink(target),
             Body::Fifo => Kind::Fifo,
         };
-        self.place_leaf(path, Arc::new(Inode { meta, kind }))
+        self.place_leaf(&path, Arc::new(Inode { meta, kind }))
     }
 
-    fn place_leaf(&mut self, path: PathBuf, inode: Arc<Inode>) -> Result<(), Fault> {
+    fn place_leaf(&mut self, path: &Path, inode: Arc<Inode>) -> Result<(), Fault> {
         if path.as_os_str().is_empty() {
             return Err(Fault::Root);
         }
-        self.create_parents(&path);
-        if self.lower.contains_key(&path) {
-            self.hidden.insert(path.clone());
+        self.create_parents(path);
+        if self.lower.contains_key(path) {
+            self.hidden.insert(path.to_owned());
         }
-        if let Some(Node::Directory(_)) = self.upper.insert(path.clone(), Node::Leaf(inode)) {
-            remove_below(&mut self.upper, &path);
+        if let Some(Node::Directory(_)) = self.upper.insert(path.to_owned(), Node::Leaf(inode)) {
+            remove_below(&mut self.upper, path);
         }
         Ok(())
     }
