@@ -11,6 +11,9 @@ use crate::model::Port;
 /// A port in its short form.
 const EXAMPLE: &str = "write `HOST:CONTAINER`: `8080:80`";
 
+/// Most ports of a service.
+const LIMIT: usize = 256;
+
 type Range = RangeInclusive<u16>;
 
 impl At<'_> {
@@ -25,6 +28,7 @@ impl At<'_> {
                 if !ports.iter().any(same) {
                     ports.push(port);
                 }
+                self.few(ports.len())?;
             }
         }
         Ok(ports)
@@ -36,8 +40,16 @@ impl At<'_> {
         for item in self.list()? {
             let text = item.written()?;
             ports.extend(item.range(item.tcp(text)?)?);
+            self.few(ports.len())?;
         }
         Ok(ports)
+    }
+
+    fn few(&self, ports: usize) -> Result<()> {
+        if ports > LIMIT {
+            return Err(self.error(format!("has more than {LIMIT} ports")).instead("publish fewer"));
+        }
+        Ok(())
     }
 
     /// A port of a container.

@@ -1,5 +1,7 @@
 //! A service.
 
+use std::collections::HashSet;
+
 use super::At;
 use super::at::{EMULATOR, Fields};
 use super::documents::Kind;
@@ -94,14 +96,13 @@ impl At<'_> {
         let mounts = service.mounts.iter().map(|mount| (mount.target(), "volumes"));
         let configs = service.configs.iter().map(|file| (file.target.as_str(), "configs"));
         let secrets = service.secrets.iter().map(|file| (file.target.as_str(), "secrets"));
-        let mut targets: Vec<&str> = Vec::new();
+        let mut targets = HashSet::new();
         for (target, key) in mounts.chain(configs).chain(secrets) {
-            if targets.contains(&target) {
+            if !targets.insert(target) {
                 let at = fields.get(key).or(fields.get("tmpfs")).unwrap_or(self);
                 let error = at.error(format!("two mounts or files have the target `{target}`"));
                 return Err(error.instead("choose another target for one of them"));
             }
-            targets.push(target);
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use crate::keys;
 use crate::model::{Document, Project, Service, Volume};
 use crate::yaml::Node;
 
+/// Most services of a file.
+const SERVICES_LIMIT: usize = 256;
+
 /// Name of a project whose directory has no usable name.
 const NAMELESS: &str = "project";
 
@@ -31,8 +34,13 @@ pub(crate) fn project(
     };
     let fields = At::root(Context { defined, ..context }, tree).fields(&keys::PROJECT)?;
     let described = fields.required("services")?;
+    let named = described.named()?;
+    if named.len() > SERVICES_LIMIT {
+        let error = described.error(format!("has more than {SERVICES_LIMIT} services"));
+        return Err(error.instead("describe fewer"));
+    }
     let (mut services, mut dependencies, mut inactive) = (Vec::new(), Dependencies::new(), Vec::new());
-    for (name, at) in described.named()? {
+    for (name, at) in named {
         let name_at = described.name_of(name);
         at.service_name(name)?;
         if !at.is_active(profiles)? {

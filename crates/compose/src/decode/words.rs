@@ -35,51 +35,34 @@ pub(super) enum Unsplit {
     Operator(char),
 }
 
-/// Splits at blanks outside of quotes. Neither `shell-words` nor `shlex` does: they take `#` for a comment, and operators for text.
+/// Splits at blanks outside of quotes as compose does: outside of single quotes, a backslash takes the meaning from the next
+/// character, but `\t` and `\n` are a tab and a line break. `shell-words` and `shlex` take `#` for a comment, and operators for text.
 pub(super) fn split(text: &str) -> std::result::Result<Vec<String>, Unsplit> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
+    let mut quote = None;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
-        match character {
-            '\'' => until_single_quote(&mut characters, word.get_or_insert_default())?,
-            '"' => until_double_quote(&mut characters, word.get_or_insert_default())?,
-            '\\' => word.get_or_insert_default().push(characters.next().ok_or(Unsplit::Quote)?),
-            blank if blank.is_ascii_whitespace() => words.extend(word.take()),
-            operator if OPERATORS.contains(&operator) => return Err(Unsplit::Operator(operator)),
-            other => word.get_or_insert_default().push(other),
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                word.get_or_insert_default();
+                quote = Some(character);
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().push(match characters.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some(escaped) => escaped,
+                None => return Err(Unsplit::Quote),
+            }),
+            (None, blank) if blank.is_ascii_whitespace() => words.extend(word.take()),
+            (None, operator) if OPERATORS.contains(&operator) => return Err(Unsplit::Operator(operator)),
+            (_, other) => word.get_or_insert_default().push(other),
         }
+    }
+    if quote.is_some() {
+        return Err(Unsplit::Quote);
     }
     words.extend(word);
     Ok(words)
-}
-
-fn until_single_quote(
-    characters: &mut impl Iterator<Item = char>,
-    word: &mut String,
-) -> std::result::Result<(), Unsplit> {
-    for character in characters {
-        if character == '\'' {
-            return Ok(());
-        }
-        word.push(character);
-    }
-    Err(Unsplit::Quote)
-}
-
-fn until_double_quote(
-    characters: &mut impl Iterator<Item = char>,
-    word: &mut String,
-) -> std::result::Result<(), Unsplit> {
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => return Ok(()),
-            '\\' => match characters.next().ok_or(Unsplit::Quote)? {
-                escaped @ ('"' | '\\' | '$' | '`') => word.push(escaped),
-                other => word.extend(['\\', other]),
-            },
-            other => word.push(other),
-        }
-    }
-    Err(Unsplit::Quote)
 }

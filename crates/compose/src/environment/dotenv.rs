@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let line = self.take_line();
-                let end = if line.starts_with('#') { Some(0) } else { line.find(" #").or(line.find("\t#")) };
+                let end = line.find(" #");
                 self.expand(line[..end.unwrap_or(line.len())].trim_end(), own, outer)
             }
         }
@@ -168,9 +168,13 @@ fn unescaped(text: &str) -> String {
             continue;
         }
         match characters.next() {
+            Some('a') => plain.push('\x07'),
+            Some('b') => plain.push('\x08'),
+            Some('f') => plain.push('\x0c'),
             Some('n') => plain.push('\n'),
             Some('r') => plain.push('\r'),
             Some('t') => plain.push('\t'),
+            Some('v') => plain.push('\x0b'),
             Some('$') => plain.push_str("$$"),
             Some(other @ ('"' | '\\')) => plain.push(other),
             Some(other) => plain.extend(['\\', other]),

@@ -66,14 +66,14 @@ fn files_of_variables_are_read_as_compose_reads_them() {
     let text = r#"
 # a comment
 PLAIN=one two  # a comment
-HASH=one#two
+HASH=one#two	# three
 export EXPORTED = spaces around
 YAML: like this
 EMPTY_ONE=
 COMMENT=# nothing
 SINGLE='$SET # "as it is"\n' # a comment
 ESCAPED='it\'s'
-DOUBLE="tab\there \"quoted\" $SET \$SET \d"
+DOUBLE="tab\there \"quoted\" $SET \$SET \d \\n\f"
 LINES="one
 two"
 REFERS=${PLAIN}/${SET:-x}/${UNKNOWN:-default}
@@ -82,12 +82,12 @@ UNKNOWN
 my.name-1=dots
 "#;
     let expected = [
-        ("COMMENT", ""),
-        ("DOUBLE", "tab\there \"quoted\" value $SET \\d"),
+        ("COMMENT", "# nothing"),
+        ("DOUBLE", "tab\there \"quoted\" value $SET \\d \\n\u{c}"),
         ("EMPTY_ONE", ""),
         ("ESCAPED", "it's"),
         ("EXPORTED", "spaces around"),
-        ("HASH", "one#two"),
+        ("HASH", "one#two\t# three"),
         ("LINES", "one\ntwo"),
         ("PLAIN", "one two"),
         ("REFERS", "one two/value/default"),

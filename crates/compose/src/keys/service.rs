@@ -12,7 +12,7 @@ pub(crate) const SERVICE: Scope = Scope {
     path: "services.*",
     keys: &[
         applied("image", "reference of an image, which the build finds in an archive"),
-        applied("command", "replaces the command of the image; text is split as a shell splits it"),
+        applied("command", "replaces the command of the image; text is split at blanks outside of quotes"),
         applied("entrypoint", "replaces entry point and command of the image"),
         applied("environment", "map or list; a name alone has the value of the process or of `.env`"),
         applied("env_file", "read when the image is built; `environment` overrides it"),

@@ -17,6 +17,8 @@ pub(crate) enum Typed {
     Bool(bool),
     Integer(i128),
     Float(f64),
+    /// A day, perhaps with a time.
+    Date,
 }
 
 impl Scalar {
@@ -29,6 +31,7 @@ impl Scalar {
             ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Typed::Float(f64::INFINITY)),
             "-.inf" | "-.Inf" | "-.INF" => Some(Typed::Float(f64::NEG_INFINITY)),
             ".nan" | ".NaN" | ".NAN" => Some(Typed::Float(f64::NAN)),
+            _ if is_date(text) => Some(Typed::Date),
             _ => integer(text).map(Typed::Integer).or_else(|| float(text).map(Typed::Float)),
         };
         typed.map_or_else(|| Self::Text(text.to_owned()), |typed| Self::Typed(typed, text.to_owned()))
@@ -39,6 +42,7 @@ impl Scalar {
         match self {
             Self::Null => "nothing",
             Self::Typed(Typed::Bool(_), _) => "true or false",
+            Self::Typed(Typed::Date, _) => "a date",
             Self::Typed(..) => "a number",
             Self::Text(_) => "text",
         }
@@ -52,6 +56,7 @@ impl fmt::Display for Typed {
             Self::Bool(value) => write!(formatter, "{value}"),
             Self::Integer(value) => write!(formatter, "{value}"),
             Self::Float(value) => formatter.write_str(&shortest(*value)),
+            Self::Date => formatter.write_str("a date with a time and a zone"),
         }
     }
 }
@@ -98,6 +103,21 @@ fn float(text: &str) -> Option<f64> {
         && (whole.len() + fraction.len()) > 0
         && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent));
     is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// Whether the text begins with a day, and a time follows or nothing.
+fn is_date(text: &str) -> bool {
+    let (day, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
+    let digits =
+        |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = day.split('-');
+    let is_day = parts.next().is_some_and(|year| year.len() == 4 && digits(year, 4))
+        && parts.next().is_some_and(|month| digits(month, 2))
+        && parts.next().is_some_and(|day| digits(day, 2))
+        && parts.next().is_none();
+    is_day
+        && (time.is_empty()
+            || time[1..].starts_with(|first: char| first.is_ascii_digit()) && time.contains(':'))
 }
 
 /// The shortest form that reads as the same number: with an exponent below 1e-4 and from 1e21 on.

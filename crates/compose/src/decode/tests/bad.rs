@@ -103,6 +103,14 @@ fn values_of_the_wrong_type_or_range_are_refused() {
             "`1.10` becomes `1.1` in some versions of compose; write it in quotes: `\"1.10\"`",
         ),
         ("environment: {A: 0440}", "`0440` becomes `288` in some versions of compose"),
+        (
+            "environment: {A: 2026-01-02}",
+            "`2026-01-02` becomes `a date with a time and a zone` in some versions",
+        ),
+        ("environment: {A: 2026-1-2 10:00:00}", "`2026-1-2 10:00:00` becomes"),
+        ("user: 2026-01-02", "must be text, and is a date; write it in quotes: `\"2026-01-02\"`"),
+        ("ports: [1-300]", "`services.web.ports`: has more than 256 ports; publish fewer"),
+        ("expose: [1-300]", "`services.web.expose`: has more than 256 ports; publish fewer"),
         ("environment: {A: True}", "`True` becomes `true` in some versions of compose"),
         ("environment: ['A B=1']", "`services.web.environment[0]`: \"A B\" is not a name of a variable"),
         ("environment: [\"A=\\0\"]", "has a NUL character"),
@@ -192,6 +200,13 @@ fn files_that_describe_no_services_are_refused() {
     ] {
         assert_eq!(Shop::new(text).refused(), error, "{text}");
     }
+}
+
+#[test]
+fn a_file_has_a_limited_number_of_services() {
+    let services: Vec<_> = (0..300).map(|number| format!("  s{number}: {{image: a}}")).collect();
+    let error = Shop::new(&format!("services:\n{}\n", services.join("\n"))).refused();
+    assert_eq!(error, "compose.yaml:2:3: `services`: has more than 256 services; describe fewer");
 }
 
 #[test]

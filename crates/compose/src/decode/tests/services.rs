@@ -84,7 +84,7 @@ fn command_lines_are_split_as_a_shell_splits_them() {
     let split = |text: &str| split(text);
     assert_eq!(
         split("a #b '' \"\\\"\\n\" '\\'"),
-        Ok(vec!["a", "#b", "", "\"\\n", "\\"].into_iter().map(str::to_owned).collect())
+        Ok(vec!["a", "#b", "", "\"\n", "\\"].into_iter().map(str::to_owned).collect())
     );
     assert_eq!(split("a && b"), Err(Unsplit::Operator('&')));
     assert_eq!(split("echo $(date)"), Err(Unsplit::Operator('(')));
