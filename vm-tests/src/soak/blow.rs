@@ -70,11 +70,14 @@ impl Blow {
         (Self::FullWhileWriting, 3),
     ];
 
-    /// A hundred in any order. Drawn one by one, some would not fall in a short run.
+    /// A hundred in any order, but each kind is among the first to be popped: a short run has all of them.
     pub(super) fn hundred(random: &mut StdRng) -> Vec<Self> {
-        let mut all: Vec<_> =
-            Self::ALL.into_iter().flat_map(|(blow, count)| iter::repeat_n(blow, count)).collect();
+        let mut each = Self::ALL.map(|(blow, _)| blow);
+        each.shuffle(random);
+        let more = Self::ALL.into_iter().flat_map(|(blow, count)| iter::repeat_n(blow, count - 1));
+        let mut all: Vec<_> = more.collect();
         all.shuffle(random);
+        all.extend(each);
         all
     }
 
@@ -213,6 +216,7 @@ mod tests {
         assert_eq!(hundred(7).len(), 100);
         for (blow, count) in Blow::ALL {
             assert_eq!(hundred(7).iter().filter(|drawn| **drawn == blow).count(), count);
+            assert!(hundred(7).iter().rev().take(Blow::ALL.len()).any(|drawn| *drawn == blow));
         }
     }
 }

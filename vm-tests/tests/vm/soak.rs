@@ -14,8 +14,8 @@ const SEED: &str = "VM_TESTS_SOAK_SEED";
 /// Variable with a file for the report as JSON.
 const JSON: &str = "VM_TESTS_SOAK_JSON";
 
-/// Number of cycles by default: each kind of them.
-const DEFAULT_CYCLES: usize = 100;
+/// Number of cycles by default: some of each kind.
+const DEFAULT_CYCLES: usize = 30;
 
 #[tokio::test]
 async fn kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing() {

@@ -108,11 +108,12 @@ pub(crate) async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), Install
     Runner::of(manager, &command, phase).await?.refresh(manager, &[]).await
 }
 
-/// Installs programs with cargo, each with the dependencies that its author tested.
+/// Installs programs with cargo, each with the dependencies that its author tested. They are not optimised: they run for seconds, and
+/// optimising them takes minutes.
 pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
     let runner = Runner { phase, log: log()?, sudo: false, patience: None };
     for name in names {
-        let command = ["cargo", "install", "--locked", name.as_str()].map(str::to_owned);
+        let command = ["cargo", "install", "--locked", "--debug", name.as_str()].map(str::to_owned);
         runner.run(&format!("install `{name}`"), &command).await?;
     }
     Ok(())

@@ -33,7 +33,7 @@ pub(crate) struct Soak {
 }
 
 /// The part of the VM tests' names that marks the soak.
-const SOAK_TEST: &str = "soak::many";
+const SOAK_TEST: &str = "soak::kills";
 
 /// Variables that the test reads.
 const CYCLES: &str = "VM_TESTS_SOAK_CYCLES";

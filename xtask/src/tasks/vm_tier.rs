@@ -80,7 +80,7 @@ impl VmTier {
         more: &[&str],
         env: impl IntoIterator<Item = (&'static str, OsString)>,
     ) -> anyhow::Result<()> {
-        let nextest = ["nextest", "run", "--package", "vm-tests", "--profile", "vm", "--filterset"];
+        let nextest = ["nextest", "run", "--workspace", "--test", "vm", "--profile", "vm", "--filterset"];
         let filter = filter(arches, names);
         let tier: [(&str, OsString); 3] = [
             ("VM_TESTS_EMULATOR", self.emulator.clone().into()),

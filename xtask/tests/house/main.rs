@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot prepare fails the test")]
 
 mod graph;
+mod one_build;
 mod picture;
 mod rooms;
 mod sources;
@@ -19,7 +20,7 @@ use rooms::Rooms;
 
 /// The floors of the house, from the ground up. A room uses rooms of lower floors only.
 const FLOORS: [&[&str]; 6] = [
-    &["base", "protocol", "fake-monitor", "output-schemas"],
+    &["base", "protocol", "fake-monitor", "output-schemas", "features"],
     &["image", "compose", "fetch", "guest", "fake-github", "oci", "test-images"],
     &["vm", "product", "qemu-build", "release"],
     &["instances", "image-build", "fake-image"],

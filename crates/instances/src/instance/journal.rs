@@ -21,6 +21,10 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 /// How many entries are read at once: the guest agent keeps a program's output in memory, and cuts it off at 16 MiB.
 const CHUNK: usize = 4096;
 
+/// How often a read is repeated that has perhaps missed a file: `journalctl` leaves out a file that grows while it opens it, as one of
+/// a machine that has just resumed does.
+const RETRIES: usize = 2;
+
 /// Where reading begins.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beginning {
@@ -86,7 +90,7 @@ impl<'a> Journal<'a> {
         let (from, limit) = self.selection();
         let fixed = ["--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT"];
         let exec = Exec::new(JOURNALCTL).args(fixed).args(units).args(from);
-        let output = self.qga.exec(&exec, READ_LIMIT).await?.success()?;
+        let output = self.output(&exec).await?;
         let (mut lines, mut count) = (Vec::new(), 0);
         for line in output.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             let entry: Entry = serde_json::from_slice(line).map_err(InstanceError::Journal)?;
@@ -99,6 +103,21 @@ impl<'a> Journal<'a> {
         let since = self.beginning.since;
         lines.retain(|line| since.is_none_or(|since| line.time.is_none_or(|time| time >= since)));
         Ok(lines)
+    }
+
+    /// Runs `journalctl`, and again if it complains about a file, or finds nothing at all where every service has written something.
+    async fn output(&mut self, journalctl: &Exec) -> Result<Vec<u8>, InstanceError> {
+        let everything = self.cursor.is_none() && self.beginning.since.is_none();
+        let mut retries = RETRIES;
+        loop {
+            let done = self.qga.exec(journalctl, READ_LIMIT).await?;
+            let complains = !done.stderr.is_empty();
+            let output = done.success()?;
+            if retries == 0 || !(complains || everything && output.is_empty()) {
+                return Ok(output);
+            }
+            retries -= 1;
+        }
     }
 
     /// What the next read asks for, and how many of the oldest entries of that at most, unless it asks for the newest ones.
@@ -137,6 +156,8 @@ impl<'a> Journal<'a> {
 mod tests {
     use std::path::Path;
 
+    use fake_monitor::{Server, Step, answer, answer_with};
+
     use super::*;
 
     fn journal(services: &[Service], since: Option<OffsetDateTime>, lines: Option<usize>) -> Journal<'_> {
@@ -153,6 +174,26 @@ mod tests {
         assert_eq!(selected(Some(time), Some(7)).0.join(" "), "--since=@1767323045 --lines=7");
         let further = Journal { cursor: Some("c".to_owned()), ..journal(&[], Some(time), Some(7)) };
         assert_eq!(further.selection().0.join(" "), "--after-cursor=c --lines=+4096");
+    }
+
+    /// The steps of a guest agent that runs a program which ends with `status`.
+    fn runs(status: &'static str) -> [Step; 2] {
+        [answer("guest-exec", r#"{"return": {"pid": 7}}"#), answer("guest-exec-status", status)]
+    }
+
+    #[tokio::test]
+    async fn a_read_that_misses_a_file_is_repeated() {
+        let synced =
+            answer_with("guest-sync", |sync| format!(r#"{{"return": {}}}"#, sync["arguments"]["id"]));
+        let nothing = r#"{"return": {"exited": true, "exitcode": 0}}"#;
+        let complaint = r#"{"return": {"exited": true, "exitcode": 0, "err-data": "dHJ1bmNhdGVkCg=="}}"#;
+        let entry = r#"{"return": {"exited": true, "exitcode": 0, "out-data": "eyJfX0NVUlNPUiI6ImMiLCJfX1JFQUxUSU1FX1RJTUVTVEFNUCI6IjEiLCJNRVNTQUdFIjoidXAifQo="}}"#;
+        let script = [runs(nothing), runs(complaint), runs(entry)].into_iter().flatten();
+        let server = Server::start(vec![[synced].into_iter().chain(script).collect()]);
+        let beginning = Beginning { since: None, lines: Some(7) };
+        let mut journal = Journal::new(Qga::new(server.path()), &[], beginning);
+        let lines = journal.read().await.unwrap();
+        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["up"]);
     }
 
     fn line(json: &str) -> Line {
