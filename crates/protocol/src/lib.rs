@@ -1,6 +1,7 @@
 //! All that host and guest agree on: types and names only. Whatever both sides must write alike stands here, and nowhere else.
 
 pub mod agent;
+pub mod containers;
 pub mod exec;
 pub mod names;
 pub mod progress;
