@@ -90,6 +90,21 @@ async fn worktrees_have_instances_of_their_own_without_a_flag() {
 }
 
 #[tokio::test]
+async fn worktrees_run_commands_at_once_without_a_flag() {
+    let (emulator, repository) = (Emulator::for_amd64(), Repository::new().await);
+    let shown = "echo $EMULATOR_INSTANCE; echo $STACK_API_URL; echo $STACK_SECRET_SERVER_KEY; sleep 1";
+    let [one, other] = &repository.worktrees;
+    let run = ["run", "--", "sh", "-c", shown];
+    let (one, other) = tokio::join!(emulator.run_in(one, &run), emulator.run_in(other, &run));
+    let (one, other) = (one.expect(0).stdout, other.expect(0).stdout);
+    let values: BTreeSet<_> = one.lines().chain(other.lines()).collect();
+    assert_eq!(values.len(), 6, "{one}{other}");
+    assert!(!values.contains("default"));
+    emulator.run_in(&repository.main, &["delete", "--all", "--yes"]).await.expect(0);
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
 async fn several_instances_start_and_end_together() {
     let emulator = Emulator::for_amd64();
     // One that cannot be started does not keep the others from it.

@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base::wait;
+use base::{variables, wait};
 use instances::home::HomeExt;
 use rustix::process::Signal;
+use serde_json::Value;
 use vm_tests::emulator::{Emulator, finished};
 
-/// How many runs; every third is killed.
-const RUNS: usize = 12;
+/// Variable with the number of runs; every third is killed.
+const RUNS: &str = "VM_TESTS_FRESH_RUNS";
+
+/// Number of runs by default: a multiple of three.
+const DEFAULT_RUNS: usize = 12;
 
 /// How many of them at once.
 const AT_ONCE: usize = 2;
@@ -18,6 +22,14 @@ const AT_ONCE: usize = 2;
 /// The secrets that a command gets.
 const SECRETS: [&str; 3] =
     ["STACK_PUBLISHABLE_CLIENT_KEY", "STACK_SECRET_SERVER_KEY", "STACK_SUPER_SECRET_ADMIN_KEY"];
+
+/// Signs a user up, whose address and password are those of all other runs, and prints the answer.
+const SIGN_UP: &str = r#"curl --silent --show-error --fail-with-body --header "x-stack-project-id: $STACK_PROJECT_ID" \
+    --header "x-stack-access-type: client" --header "x-stack-publishable-client-key: $STACK_PUBLISHABLE_CLIENT_KEY" \
+    --json '{"email":"same@example.com","password":"correct horse battery"}' "$STACK_API_URL/api/v1/auth/password/sign-up""#;
+
+/// What identifies the user and its session in the answer.
+const FIELDS: [&str; 3] = ["access_token", "refresh_token", "user_id"];
 
 /// Longest wait for what a killed run has left to be cleaned up by itself.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -43,25 +55,29 @@ async fn runs_of_their_own_share_no_value_and_leave_nothing() {
 
 /// Runs with instances of their own, some of which are killed.
 pub(crate) async fn own_values(emulator: Emulator) {
-    let script = SECRETS.map(|name| format!("echo \"${name}\";")).concat();
+    let runs = variables::text(RUNS).map_or(DEFAULT_RUNS, |runs| runs.parse().unwrap());
+    let script = SECRETS.map(|name| format!("echo \"${name}\";")).concat() + SIGN_UP;
     let one = async |number: usize| {
         let mut values = Vec::new();
-        for round in (number..RUNS).step_by(AT_ONCE) {
+        for round in (number..runs).step_by(AT_ONCE) {
             if round % 3 == 2 {
                 // Before, during and after the start.
-                killed(&emulator, Duration::from_millis(40 * round as u64)).await;
+                killed(&emulator, Duration::from_millis(40 * (round % 30) as u64)).await;
             } else {
                 let run = emulator.run_beside(&["--fresh"], &["sh", "-c", &script]).await.expect(0);
-                values.extend(run.stdout.lines().map(str::to_owned));
+                let (secrets, user) = run.stdout.trim_end().rsplit_once('\n').unwrap();
+                let user: Value = serde_json::from_str(user).unwrap();
+                values.extend(secrets.lines().map(str::to_owned));
+                values.extend(FIELDS.map(|field| user[field].as_str().unwrap().to_owned()));
             }
         }
         values
     };
     let (first, second) = tokio::join!(one(0), one(1));
     let values = [first, second].concat();
-    assert_eq!(values.len(), RUNS / 3 * 2 * SECRETS.len());
+    assert_eq!(values.len(), runs / 3 * 2 * (SECRETS.len() + FIELDS.len()));
     let distinct: BTreeSet<_> = values.iter().collect();
-    assert_eq!(distinct.len(), values.len(), "a secret of two");
+    assert_eq!(distinct.len(), values.len(), "a value of two");
     let placeholders: Vec<_> =
         emulator.home().manifest().stack.secrets.into_iter().map(|secret| secret.placeholder).collect();
     assert!(values.iter().all(|value| !value.is_empty() && !placeholders.contains(value)), "{values:?}");
