@@ -1,4 +1,4 @@
-//! The commands of a working day: what each takes as a whole process, beside one machine or beside many, with this program and
+//! The commands of a working day: what each takes as a whole process, beside one machine or beside many instances, with this program and
 //! others, in turns.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// How many machines are started at once, or one after the other.
 const FEW: usize = 4;
 
-/// How many machines run while `env`, `list` and `status` are measured.
+/// How many instances there are while `env`, `list` and `status` are measured.
 const MANY: usize = 20;
 
 /// The prefix of the machines that one command starts.
@@ -45,7 +45,7 @@ enum Everyday {
     ExecFirst,
     /// `exec -- true`, a later one.
     Exec,
-    /// `env` with [`MANY`] machines.
+    /// `env` with [`MANY`] instances.
     Env,
     /// `list` with as many.
     List,
@@ -138,7 +138,7 @@ impl EverydayBench<'_> {
         }
         phase.done();
         for (contestant, runs) in self.contestants.iter().zip(&mut measured.runs) {
-            let phase = Phase::start(self.console, "bench-many", "Measure beside many machines");
+            let phase = Phase::start(self.console, "bench-many", "Measure beside many instances");
             phase.detail(&contestant.name);
             let many = contestant.beside_many(self.count).await;
             runs.append(&mut many.map_err(|error| contestant.explain(error))?);
@@ -158,7 +158,7 @@ impl EverydayBench<'_> {
 }
 
 impl Contestant<'_> {
-    /// One round: everything but what is measured beside many machines.
+    /// One round: everything but what is measured beside many instances.
     async fn everyday(&self) -> anyhow::Result<(Vec<(Everyday, f64)>, Option<Accelerator>)> {
         let mut runs = vec![(Everyday::Starts, self.starts().await?)];
         if !self.emulator.knows("run").await? {
@@ -186,14 +186,17 @@ impl Contestant<'_> {
         Ok((runs, Some(answer.accelerator)))
     }
 
-    /// `env`, `list` and `status`, `count` times each in turns, while many machines run.
+    /// `env`, `list` and `status`, `count` times each in turns, beside many instances: one runs, as the one that somebody works with, and
+    /// the others are suspended. If all ran, two processors would be busy with them alone.
     async fn beside_many(&self, count: usize) -> anyhow::Result<Runs> {
         let mut runs = Runs::new();
         if !self.emulator.knows("run").await? {
             return Ok(runs);
         }
         self.start_many(MANY).await?;
+        self.time("stop --all").await?;
         let of_first = format!("--instance {PREFIX}-1");
+        self.time(&format!("{of_first} start")).await?;
         for _ in 0..count {
             let commands = [(Everyday::Env, "env"), (Everyday::List, "list"), (Everyday::Status, "status")];
             for (what, command) in commands {
