@@ -85,7 +85,7 @@ impl Run for Delete {
         let bytes = instance.delete(context.console).await?;
         let report = Report { instance: context.name.as_str(), state: "absent", bytes };
         let people =
-            |report: &Report<'_>| format!("`{}` is deleted: {} MiB are free", report.instance, bytes >> 20);
+            |report: &Report<'_>| format!("`{}` is deleted: {} MiB freed", report.instance, bytes >> 20);
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
     }
@@ -122,6 +122,6 @@ fn people(report: &All<'_>) -> String {
         return "there is no instance".to_owned();
     }
     let deleted = report.instances.iter().filter_map(|it| Some((it.instance, it.bytes?)));
-    let lines = deleted.map(|(name, bytes)| format!("`{name}` is deleted: {} MiB are free", bytes >> 20));
+    let lines = deleted.map(|(name, bytes)| format!("`{name}` is deleted: {} MiB freed", bytes >> 20));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -49,6 +49,11 @@ pub(crate) trait Run {
     /// Does it, and says how it ended.
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError>;
 
+    /// The same for these flags: with `--dry-run` a command that removes things only looks.
+    fn home_use(&self) -> HomeUse {
+        Self::HOME_USE
+    }
+
     /// Whether it continues until Ctrl-C, which is its usual end then.
     fn until_interrupted(&self) -> bool {
         false
@@ -80,8 +85,8 @@ macro_rules! commands {
             /// What it does with the home.
             pub(crate) fn home_use(&self) -> HomeUse {
                 match self {
-                    $($(Self::$name(_) => <$args as Run>::HOME_USE,)+)+
-                    $(Self::$hidden(_) => <$hidden_args as Run>::HOME_USE,)+
+                    $($(Self::$name(args) => args.home_use(),)+)+
+                    $(Self::$hidden(args) => args.home_use(),)+
                 }
             }
 

@@ -75,6 +75,10 @@ struct View<'a> {
 impl Run for Prune {
     const HOME_USE: HomeUse = HomeUse::Writes;
 
+    fn home_use(&self) -> HomeUse {
+        if self.dry_run { HomeUse::Looks } else { Self::HOME_USE }
+    }
+
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         warn_of_unknown(context, &Registry::new(&context.home))?;
         let orphans = orphans(&context.home).map_err(InstanceError::from)?;
@@ -143,6 +147,6 @@ fn people(report: &Report<'_>) -> String {
         };
         [kind.to_owned(), format!("{} MiB", it.bytes >> 20), it.path.display().to_string()]
     });
-    let done = if report.dry_run { "would be free" } else { "are free" };
+    let done = if report.dry_run { "would be free" } else { "freed" };
     format!("{}\n{} MiB {done}", table(["KIND", "SIZE", "PATH"], rows), report.bytes >> 20)
 }

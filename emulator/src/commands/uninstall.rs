@@ -92,7 +92,7 @@ fn people(report: &Report<'_>) -> String {
         };
         [kind.to_owned(), format!("{} MiB", it.bytes >> 20), it.path.display().to_string()]
     });
-    let done = if report.dry_run { "would be free" } else { "are free" };
+    let done = if report.dry_run { "would be free" } else { "freed" };
     let running = match report.running.as_slice() {
         [] => String::new(),
         names if report.dry_run => format!("\nrunning, and ended by `--yes`: {}", names.join(", ")),

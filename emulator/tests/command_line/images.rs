@@ -147,7 +147,7 @@ fn what_a_killed_pull_has_left_is_removed() {
     KIND      SIZE   PATH
     leftover  0 MiB  [root]/home/images/.boot-aBcDeF
     leftover  0 MiB  [root]/home/images/.incoming-amd64.boot
-    0 MiB are free
+    0 MiB freed
     --- stderr
     ");
     hub.has(&bytes);

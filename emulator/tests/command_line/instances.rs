@@ -242,7 +242,7 @@ fn a_deleted_instance_is_gone_and_the_others_stay() {
         insta::assert_snapshot!(emulator.run(&["delete", "off", "--yes"]), @r"
         exit 0
         --- stdout
-        `off` is deleted: 0 MiB are free
+        `off` is deleted: 0 MiB freed
         --- stderr
         ");
         insta::assert_snapshot!(emulator.run(&["delete", "asleep", "--yes", "--json"]), @r#"
@@ -322,6 +322,17 @@ fn a_deletion_asks_on_a_terminal_and_takes_no_for_an_answer() {
     assert!(emulator.path("instances/off").exists());
     let (exit, shown) = emulator.run_on_terminal(&["delete", "off"], question, "y");
     assert!(exit == 0 && !emulator.path("instances/off").exists(), "{shown}");
+}
+
+#[test]
+fn what_a_killed_run_has_left_stays_at_a_dry_run() {
+    let emulator = home();
+    emulator.write("instances/run-7-abcd/.fresh", "");
+    let left = emulator.path("instances/run-7-abcd");
+    emulator.run(&["prune", "--dry-run"]);
+    assert!(left.exists());
+    let shown = emulator.run(&["prune"]);
+    assert!(shown.starts_with("exit 0\n") && !left.exists(), "{shown}");
 }
 
 #[test]
