@@ -12,8 +12,9 @@ use redis::{
 
 use super::StoreError;
 
-/// Redis is reached through a unix socket: if it has not answered by then, it will not.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// As long as the database's. The first connection after a resume took more than 1 s in an emulated guest on a busy host, where a
+/// sign-up was then refused.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One shared connection that is opened at its first use and again after it broke.
 #[derive(Clone)]
