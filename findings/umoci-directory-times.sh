@@ -15,8 +15,8 @@ set -euo pipefail
 version=0.4.7+ds-3+b7
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-(cd "$dir" && apt-get -o APT::Sandbox::User=root download "umoci=$version" >/dev/null && dpkg -x umoci_*.deb root)
-python3 - "$dir/root/usr/bin/umoci" "$dir" <<'PY'
+(cd "$dir" && apt-get -o APT::Sandbox::User=root download "umoci=$version" >/dev/null && dpkg -x umoci_*.deb unpacked)
+python3 - "$(find "$dir/unpacked" -name umoci -type f -perm -u+x)" "$dir" <<'PY'
 import hashlib, io, json, os, subprocess, sys, tarfile, time
 
 program, place = sys.argv[1:]
