@@ -108,8 +108,8 @@ pub(crate) async fn fetch_lists_if_none(phase: &Phase<'_>) -> Result<(), Install
     Runner::of(manager, &command, phase).await?.refresh(manager, &[]).await
 }
 
-/// Installs programs with cargo, each with the dependencies that its author tested. They are not optimised: they run for seconds, and
-/// optimising them takes minutes.
+/// Installs programs with cargo, each with the dependencies that its author tested. They are not optimised: they run for seconds,
+/// or wait for tests, and optimising them takes minutes.
 pub(super) async fn crates(names: &[String], phase: &Phase<'_>) -> Result<(), InstallError> {
     let runner = Runner { phase, log: log()?, sudo: false, patience: None };
     for name in names {
