@@ -121,7 +121,7 @@ impl RunCommand {
             command = ready => command?,
             number = interrupted(signals) => {
                 // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
-                context.instance().recover_interrupted(reporter).await?;
+                context.instance().recover_interrupted(context.console).await?;
                 capture::recover(context).await?;
                 return Err(Interrupted(number.map_err(CommandError::Runtime)?).into());
             }

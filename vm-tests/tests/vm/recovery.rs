@@ -83,6 +83,28 @@ async fn ctrl_c_during_start_leaves_nothing_running() {
 }
 
 #[tokio::test]
+async fn a_resume_that_is_cut_short_keeps_the_memory_or_says_that_it_is_gone() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    for signal in [Signal::INT, Signal::KILL] {
+        for after in (20..=200).step_by(45).map(Duration::from_millis) {
+            emulator.finish().await;
+            let child = emulator.spawn(&START);
+            tokio::time::sleep(after).await;
+            processes::send(child.id().and_then(|pid| i32::try_from(pid).ok()).expect("it runs"), signal);
+            let cut = finished(child).await;
+            let again = emulator.start(&[]).await;
+            let said = format!("{}{}", cut.stderr, again.said);
+            // One that had ended before the signal came is still running.
+            let lost = again.report["startedBy"] == "cold";
+            assert_eq!(said.contains("is used up"), lost, "{signal:?} after {after:?}: {said}");
+        }
+    }
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
 async fn a_service_turns_health_and_status_when_it_fails_and_when_it_returns() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;

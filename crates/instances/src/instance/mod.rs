@@ -178,18 +178,12 @@ impl Instance {
             State::Broken(faults)
                 if faults.iter().all(|fault| matches!(fault, Fault::StartCutShort { .. })) =>
             {
-                // A machine that has been resumed cannot be resumed again from the same memory.
-                let live = record::read::<Live>(&self.dir.live())?;
-                let used_up = live.is_some_and(|live| live.run.started_by == StartedBy::Suspended)
-                    && !present(&self.dir.suspension())?;
+                let used_up = self.has_used_up_memory()?;
                 self.clean_up().await?;
-                let undone = "the start was undone: nothing is left running";
-                let text = if used_up {
-                    format!("{undone}, and the saved memory is used up: the next start boots from the disk")
-                } else {
-                    undone.to_owned()
-                };
-                reporter.report(&Event::Notice(&text));
+                reporter.report(&Event::Notice("the start was undone: nothing is left running"));
+                if used_up {
+                    reporter.report(&Event::Notice(&self.memory_is_used_up()));
+                }
             }
             State::Running(live) => {
                 let Some(process) = live.machine.process else { return Ok(()) };
@@ -217,7 +211,27 @@ impl Instance {
         for fault in faults {
             reporter.report(&Event::Notice(&format!("`{}` is cleaned up: {fault}", self.name)));
         }
+        if self.has_used_up_memory()? {
+            reporter.report(&Event::Notice(&self.memory_is_used_up()));
+        }
         self.clean_up().await
+    }
+
+    /// Whether an unfinished start has resumed the suspended machine. Its guest has written to its disk since, so that it cannot be
+    /// resumed a second time from the same memory.
+    fn has_used_up_memory(&self) -> Result<bool, FileError> {
+        let live = record::read::<Live>(&self.dir.live()).ok().flatten();
+        let resumes = |live: Live| live.run.ready.is_none() && live.run.started_by == StartedBy::Suspended;
+        Ok(live.is_some_and(resumes) && !present(&self.dir.suspension())?)
+    }
+
+    /// What such a start has cost.
+    fn memory_is_used_up(&self) -> String {
+        format!(
+            "the saved memory of `{}` is used up, since the guest had been resumed: the next start boots from the disk, and the data \
+             stays",
+            self.name
+        )
     }
 
     /// Ends the machine of the live record, and removes what an unfinished start has created.
@@ -449,8 +463,42 @@ mod tests {
             let notices = Notices::default();
             it.instance.recover_interrupted(&notices).await.unwrap();
             let said = notices.0.into_inner().unwrap();
-            assert_eq!(said.contains("the saved memory is used up"), used_up, "{said}");
+            assert_eq!(said.contains("the saved memory of `default` is used up"), used_up, "{said}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_killed_start_is_reported_with_the_memory_that_it_has_used_up() {
+        for (ready, used_up) in [(false, true), (true, false)] {
+            let it = CutShort::new(None, false);
+            let path = it.instance.dir.live();
+            let mut live = record::read::<Live>(&path).unwrap().unwrap();
+            live.run.started_by = StartedBy::Suspended;
+            let at = live.run.started_at;
+            live.run.ready = ready.then(|| live::Ready { at, seconds: 1.0, phases: Vec::new() });
+            record::write(&path, &live).unwrap();
+            let notices = Notices::default();
+            it.instance.stop(stop::How::Suspend, &notices).await.unwrap();
+            let said = notices.0.into_inner().unwrap();
+            assert!(said.contains("is cleaned up"), "{said}");
+            assert_eq!(said.contains("is used up"), used_up, "{said}");
+            assert!(it.has_data());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_killed_start_that_has_not_resumed_yet_leaves_the_saved_memory() {
+        let it = CutShort::new(None, false);
+        let path = it.instance.dir.live();
+        let mut live = record::read::<Live>(&path).unwrap().unwrap();
+        live.run.started_by = StartedBy::Suspended;
+        record::write(&path, &live).unwrap();
+        fs::write(it.instance.dir.suspension(), "kept").unwrap();
+        let notices = Notices::default();
+        it.instance.recover_interrupted(&notices).await.unwrap();
+        let said = notices.0.into_inner().unwrap();
+        assert!(!said.contains("is used up"), "{said}");
+        assert_eq!(fs::read_to_string(it.instance.dir.suspension()).unwrap(), "kept");
     }
 
     #[tokio::test]

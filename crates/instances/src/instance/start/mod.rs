@@ -105,6 +105,7 @@ impl Instance {
         let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
         let _lock = self.lock(reporter).await?;
         let _images = Images::new(&self.home).keep(reporter).await?;
+        let used_up = self.has_used_up_memory()?;
         let mut state = self.settled(reporter).await?;
         if let State::Running(live) = &state
             && let Some(process) = live.machine.process
@@ -133,10 +134,18 @@ impl Instance {
         let plan = self.plan(&record, options, &timings).await?;
         let record = Record { arch: Some(plan.machine.topology.arch), ..record };
         let attempt = Attempt { instance: self, plan: &plan, options, timings: &timings, begun };
-        let beginning = self.beginning(&record, &plan, options, &timings).await?;
+        let mut beginning = self.beginning(&record, &plan, options, &timings).await?;
+        if used_up && matches!(beginning.origin, Origin::Cold) {
+            let because = || "the suspended memory was used up by a start that was cut short".to_owned();
+            beginning.because.get_or_insert_with(because);
+        }
         let outcome = self.warm_or_cold(&attempt, record, beginning, &timings).await;
         if outcome.is_err() {
+            let used_up = self.has_used_up_memory()?;
             self.clean_up().await?;
+            if used_up {
+                reporter.report(&Event::Notice(&self.memory_is_used_up()));
+            }
         }
         outcome.map(|live| Started { live, already_running: false, unmet: Vec::new() })
     }
