@@ -1,6 +1,7 @@
 //! The exit codes of `emulator`. `docs/home.md` lists them; scripts depend on them.
 
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
 
 /// How a command ended. A command that a signal interrupted exits with 128 plus the signal's number instead, and a
 /// command line that cannot be understood with 2.
@@ -53,6 +54,14 @@ impl Exit {
     }
 }
 
+/// How the user's command ended.
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Self::Command(code.or_else(|| status.signal().map(after)).unwrap_or(u8::MAX))
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
@@ -75,14 +84,26 @@ impl From<NotStarted> for ExitCode {
     }
 }
 
-/// The exit code after `signal`: 128 plus its number, as shells have it.
+/// How this program ends after `signal`.
 pub(crate) fn interrupted(signal: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+    after(signal).into()
+}
+
+/// The exit code after `signal`: 128 plus its number, as shells have it.
+fn after(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_and_this_program_have_the_same_codes_after_a_signal() {
+        assert_eq!(Exit::from(ExitStatus::from_raw(7 << 8)), Exit::Command(7));
+        assert_eq!(Exit::from(ExitStatus::from_raw(libc::SIGTERM)), Exit::Command(128 + 15));
+        assert_eq!(format!("{:?}", interrupted(libc::SIGTERM)), format!("{:?}", ExitCode::from(128 + 15)));
+    }
 
     #[test]
     fn every_error_code_of_json_is_documented() {

@@ -23,6 +23,7 @@ pub mod stack;
 pub mod terminal;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Variable with the path of the built `emulator`.
 pub const EMULATOR_VARIABLE: &str = "VM_TESTS_EMULATOR";
@@ -40,4 +41,13 @@ pub const SOURCE_HOME_VARIABLE: &str = "VM_TESTS_HOME";
 pub fn path_from_env(variable: &str) -> PathBuf {
     let missing = || panic!("{variable} is not set: run `cargo xtask test --only-vm`");
     base::variables::path(variable).unwrap_or_else(missing)
+}
+
+/// The number in an environment variable, if that is set.
+///
+/// # Panics
+/// When it is not such a number.
+pub fn number_from_env<T: FromStr>(variable: &str) -> Option<T> {
+    let value = base::variables::text(variable)?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Instant;
 
@@ -95,7 +94,7 @@ impl Run for RunCommand {
             let text = format!("instance `{}` is not stopped: {}", instance.name(), one_line(&error));
             context.console.report(&Event::Warning(&text));
         }
-        outcome.map(|status| Exit::Command(code(status)))
+        outcome.map(Exit::from)
     }
 }
 
@@ -209,10 +208,4 @@ async fn undisturbed<T>(
             }
         }
     }
-}
-
-/// The exit code for how the command ended, as shells have it.
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use base::variables;
-use vm_tests::soak;
+use vm_tests::{number_from_env, soak};
 
 /// Variable with the number of cycles.
 const CYCLES: &str = "VM_TESTS_SOAK_CYCLES";
@@ -19,15 +19,10 @@ const DEFAULT_CYCLES: usize = 30;
 
 #[tokio::test]
 async fn kills_suspensions_and_full_disks_lose_no_row_and_leave_nothing() {
-    let cycles = number(CYCLES).map_or(DEFAULT_CYCLES, |cycles| usize::try_from(cycles).unwrap());
-    let seed = number(SEED).unwrap_or_else(rand::random);
+    let cycles = number_from_env(CYCLES).unwrap_or(DEFAULT_CYCLES);
+    let seed = number_from_env(SEED).unwrap_or_else(rand::random);
     writeln!(std::io::stderr(), "{cycles} cycles, seed {seed}").unwrap();
     let json = variables::path(JSON);
     let report = soak::run(cycles, seed, json.as_deref()).await;
     write!(std::io::stderr(), "{report}").unwrap();
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let value = variables::text(variable)?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }

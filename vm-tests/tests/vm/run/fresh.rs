@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base::{variables, wait};
+use base::wait;
 use instances::home::HomeExt;
 use rustix::process::Signal;
 use serde_json::Value;
 use vm_tests::emulator::{Emulator, finished};
+use vm_tests::number_from_env;
 
 /// Variable with the number of runs; every third is killed.
 const RUNS: &str = "VM_TESTS_FRESH_RUNS";
@@ -55,7 +56,7 @@ async fn runs_of_their_own_share_no_value_and_leave_nothing() {
 
 /// Runs with instances of their own, some of which are killed.
 pub(crate) async fn own_values(emulator: Emulator) {
-    let runs = variables::text(RUNS).map_or(DEFAULT_RUNS, |runs| runs.parse().unwrap());
+    let runs = number_from_env(RUNS).unwrap_or(DEFAULT_RUNS);
     let script = SECRETS.map(|name| format!("echo \"${name}\";")).concat() + SIGN_UP;
     let one = async |number: usize| {
         let mut values = Vec::new();
