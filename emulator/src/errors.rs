@@ -137,7 +137,9 @@ impl CommandError {
     pub(crate) fn exit_of_wrapper(&self) -> ExitCode {
         match self {
             Self::Interrupted(Interrupted(signal)) => exit::interrupted(*signal),
-            Self::Command(ProcessError::NotFound { .. }) => NotStarted::NotFound.into(),
+            Self::Command(ProcessError::NotFound { .. } | ProcessError::NoRunner { .. }) => {
+                NotStarted::NotFound.into()
+            }
             Self::Command(_) => NotStarted::NotExecutable.into(),
             Self::Instance(InstanceError::Vm(Error::Exec(ExecError::Failed { kind, .. }))) => match kind {
                 FailureKind::NotFound => NotStarted::NotFound.into(),

@@ -19,11 +19,15 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 pub mod attached;
+mod lookup;
 #[cfg(target_os = "linux")]
 mod session;
 
 #[cfg(target_os = "linux")]
 pub use session::{Streams, User};
+
+use crate::variables;
+use lookup::Obstacle;
 
 /// Bytes of a child's stderr that an error keeps.
 pub const STDERR_TAIL: usize = 4096;
@@ -39,6 +43,14 @@ pub enum ProcessError {
     NotFound {
         /// The program as it was asked for.
         program: String,
+    },
+    /// The program is there, and what runs it is not: the interpreter that a script names, or the loader of a binary.
+    #[error("`{program}` cannot be run: {runner} does not exist")]
+    NoRunner {
+        /// The program as it was asked for.
+        program: String,
+        /// What is missing.
+        runner: String,
     },
     /// The working directory does not exist, so nothing could be started there.
     #[error("cannot run `{argv}`: the directory `{cwd}` does not exist")]
@@ -195,6 +207,25 @@ impl Cmd {
             line.push_str(&quoted(arg));
         }
         line
+    }
+
+    /// Verifies that the program could be started now, as far as can be seen without doing so.
+    ///
+    /// # Errors
+    /// The error that starting it would give.
+    pub fn check(&self) -> Result<(), ProcessError> {
+        let own = self.envs.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+        let path = own.unwrap_or_else(|| variables::raw("PATH"));
+        let cwd = self.cwd.as_deref().unwrap_or(Path::new(""));
+        let program = || self.program.to_string_lossy().into_owned();
+        lookup::check(&self.program, path.as_deref(), cwd).map_err(|obstacle| match obstacle {
+            Obstacle::Missing => ProcessError::NotFound { program: program() },
+            Obstacle::NoInterpreter(name) => {
+                let runner = format!("its interpreter `{}`", name.display());
+                ProcessError::NoRunner { program: program(), runner }
+            }
+            Obstacle::Refused(source) => self.io(source),
+        })
     }
 
     /// Runs to the end and returns what the child wrote to stdout.
@@ -371,7 +402,11 @@ impl Cmd {
             if let Some(cwd) = self.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
                 return ProcessError::NoDirectory { argv: self.argv(), cwd: cwd.clone() };
             }
-            return ProcessError::NotFound { program: self.program.to_string_lossy().into_owned() };
+            let loader = || ProcessError::NoRunner {
+                program: self.program.to_string_lossy().into_owned(),
+                runner: "the loader that it names".to_owned(),
+            };
+            return self.check().err().unwrap_or_else(loader);
         }
         self.io(source)
     }

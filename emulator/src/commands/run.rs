@@ -43,7 +43,8 @@ afterwards, whatever happens to the command or to this program.
 Signals are passed on. A second Ctrl-C within 5 s kills the command and what it has started.
 
 Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no such command, 126
-when it cannot be run, 125 when anything else failed before it was run.
+when it cannot be run, 125 when anything else failed before it was run. Whether there is such a
+command is found out before a machine is started for it.
 
 Examples:
   emulator run -- npm run dev
@@ -75,6 +76,8 @@ impl Run for RunCommand {
     const WRAPS: bool = true;
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
+        // Before a machine is started for it.
+        self.alone().check()?;
         let signals = Signals::collect().map_err(CommandError::Runtime)?;
         let (own, used) = self.beside(context).await?;
         let context = own.as_ref().unwrap_or(context);
@@ -155,9 +158,14 @@ impl RunCommand {
         if exports.unconfirmed {
             context.console.report(&Event::Warning(&hints::unconfirmed(instance.name())));
         }
-        let (program, args) = self.command.split_first().expect("the grammar requires a command");
         let set = |command: Cmd, variable: &Variable| command.env(&variable.name, variable.value.reveal());
-        Ok(exports.variables.iter().fold(Cmd::new(program).args(args), set))
+        Ok(exports.variables.iter().fold(self.alone(), set))
+    }
+
+    /// The command without the variables of the stack, none of which has an effect on what it is.
+    fn alone(&self) -> Cmd {
+        let (program, args) = self.command.split_first().expect("the grammar requires a command");
+        Cmd::new(program).args(args)
     }
 }
 

@@ -35,3 +35,27 @@ fn a_wrong_command_line_has_that_code_too() {
     assert!(emulator.run(&["run", "--help"]).starts_with("exit 0\n"));
     assert!(emulator.run(&["stop", "--no-such-flag"]).starts_with("exit 2\n"));
 }
+
+#[test]
+fn a_command_that_cannot_be_run_is_reported_before_anything_is_started() {
+    let emulator = Emulator::new();
+    let (script, data) = (emulator.path("script"), emulator.path("data"));
+    emulator.write("script", "#!/no/such/interpreter\n");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    emulator.write("data", "");
+    let (script, data) = (script.to_str().unwrap(), data.to_str().unwrap());
+    // There is no image either: that would be the error of a start.
+    let cases = [
+        ("no-such-command", 127, "`no-such-command` is not installed or not on `PATH`"),
+        (script, 127, "its interpreter `/no/such/interpreter` does not exist"),
+        (data, 126, "Permission denied"),
+    ];
+    for flags in [&[][..], &["--fresh"]] {
+        for (command, code, said) in cases {
+            let shown = emulator.run(&[&["run"], flags, &["--", command]].concat());
+            assert!(shown.starts_with(&format!("exit {code}\n")), "{shown}");
+            assert!(shown.contains(said), "{shown}");
+        }
+    }
+    assert!(!emulator.path("instances").exists());
+}

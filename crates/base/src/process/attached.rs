@@ -26,7 +26,8 @@ impl Cmd {
     /// kills it when this process ends.
     ///
     /// # Errors
-    /// When it cannot be started: [`ProcessError::NotFound`] where there is no such program.
+    /// When it cannot be started: [`ProcessError::NotFound`] where there is no such program, [`ProcessError::NoRunner`] where what
+    /// runs it is missing.
     pub fn attach(&self) -> Result<Attached, ProcessError> {
         let family = Family::gather();
         let mut command = self.plain_command();
@@ -94,6 +95,14 @@ mod tests {
         assert!(matches!(missing, ProcessError::NotFound { .. }), "{missing}");
         let data = Cmd::new("/etc/passwd").attach().unwrap_err();
         assert!(matches!(data, ProcessError::Io { .. }), "{data}");
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let command = Cmd::new(&script);
+        for error in [command.check().unwrap_err(), command.attach().unwrap_err()] {
+            assert!(error.to_string().ends_with("its interpreter `/no/such/interpreter` does not exist"), "{error}");
+        }
     }
 
     #[tokio::test]
