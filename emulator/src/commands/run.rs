@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::Instant;
 
-use base::console::{Console, Verbosity};
 use base::events::{Event, Reporter};
 use base::interrupt::Interrupted;
 use base::process::Cmd;
@@ -15,6 +15,7 @@ use clap::Args;
 use instances::attendant;
 use instances::instance::Instance;
 use instances::instance::exports::Variable;
+use instances::instance::live::Live;
 use instances::instance::runs::Used;
 use instances::instance::start::{Lasts, StartOptions};
 use instances::instance::state::State;
@@ -28,6 +29,9 @@ use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
+use long_phases::LongPhases;
+
+mod long_phases;
 
 /// Run a command beside the instance, with what it needs in its environment
 #[derive(Debug, Args)]
@@ -82,12 +86,14 @@ impl Run for RunCommand {
         let (own, used) = self.beside(context).await?;
         let context = own.as_ref().unwrap_or(context);
         let instance = context.instance();
-        let quiet = Console::stderr(Verbosity::Quiet);
-        let reporter = reporter(context, &instance, &quiet);
+        let long_phases = LongPhases(context.console);
+        let reporter: &dyn Reporter =
+            if shows_everything(context, &instance) { context.console } else { &long_phases };
         let mut patience = Patience::default();
         let (child, outcome) = match self.started(context, reporter, &signals).await {
-            Ok(mut child) => {
-                let ended = followed(&mut child, &signals, &mut patience).await;
+            Ok((mut child, live)) => {
+                let lost = Box::pin(self.lost(&instance, &live));
+                let ended = followed(&mut child, lost, &signals, &mut patience, context.console).await;
                 (Some(child), ended)
             }
             Err(error) => (None, Err(error)),
@@ -117,10 +123,10 @@ impl RunCommand {
         context: &Context<'_>,
         reporter: &dyn Reporter,
         signals: &Signals,
-    ) -> Result<Attached, CommandError> {
+    ) -> Result<(Attached, Live), CommandError> {
         let ready = Box::pin(self.ready(context, reporter));
-        let command = tokio::select! {
-            command = ready => command?,
+        let (command, live) = tokio::select! {
+            ready = ready => ready?,
             number = interrupted(signals) => {
                 // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
                 context.instance().recover_interrupted(context.console).await?;
@@ -128,11 +134,15 @@ impl RunCommand {
                 return Err(Interrupted(number.map_err(CommandError::Runtime)?).into());
             }
         };
-        Ok(command.attach()?)
+        Ok((command.attach()?, live))
     }
 
     /// Starts the instance, or waits for it if it runs, and returns the command with its variables.
-    async fn ready(&self, context: &Context<'_>, reporter: &dyn Reporter) -> Result<Cmd, CommandError> {
+    async fn ready(
+        &self,
+        context: &Context<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<(Cmd, Live), CommandError> {
         self.launch.provide_image(context).await?;
         let instance = context.instance();
         // What other instances are moved to by a variable is theirs.
@@ -159,7 +169,22 @@ impl RunCommand {
             context.console.report(&Event::Warning(&hints::unconfirmed(instance.name())));
         }
         let set = |command: Cmd, variable: &Variable| command.env(&variable.name, variable.value.reveal());
-        Ok(exports.variables.iter().fold(self.alone(), set))
+        Ok((exports.variables.iter().fold(self.alone(), set), started.live))
+    }
+
+    /// Waits until the machine has ended that no command has ended, and returns what to say about that.
+    async fn lost(&self, instance: &Instance, live: &Live) -> String {
+        let name = instance.name();
+        match instance.lost(live).await {
+            Ok(loss) if self.fresh => {
+                format!("the machine of `{name}` has ended while the command runs: {loss}")
+            }
+            Ok(loss) => format!(
+                "the machine of `{name}` has ended while the command runs: {loss}; `emulator start{}` boots it with its data",
+                hints::flag(name)
+            ),
+            Err(error) => format!("it is unknown whether `{name}` still runs: {}", one_line(&error)),
+        }
     }
 
     /// The command without the variables of the stack, none of which has an effect on what it is.
@@ -169,22 +194,29 @@ impl RunCommand {
     }
 }
 
-/// What shows how the start proceeds: nothing for programs, and nothing where there is nothing to wait for.
-fn reporter<'a>(context: &Context<'a>, instance: &Instance, quiet: &'a Console) -> &'a Console {
-    let runs = matches!(instance.state(), Ok(State::Running(_)));
-    let shown = context.verbose || (std::io::stderr().is_terminal() && !runs);
-    if shown { context.console } else { quiet }
+/// Whether every phase of the start is shown: not to programs, and not where there is nothing to wait for.
+fn shows_everything(context: &Context<'_>, instance: &Instance) -> bool {
+    let runs = || matches!(instance.state(), Ok(State::Running(_)));
+    context.verbose || (std::io::stderr().is_terminal() && !runs())
 }
 
-/// Waits for the end of the command, which gets the signals meanwhile.
+/// Waits for the end of the command, which gets the signals meanwhile. What `lost` returns is a warning, once.
 async fn followed(
     child: &mut Attached,
+    lost: impl Future<Output = String>,
     signals: &Signals,
     patience: &mut Patience,
+    console: &dyn Reporter,
 ) -> Result<ExitStatus, CommandError> {
+    let (mut lost, mut warned) = (pin!(lost), false);
     loop {
         let received = tokio::select! {
             status = child.ended() => return status.map_err(CommandError::Runtime),
+            text = &mut lost, if !warned => {
+                warned = true;
+                console.report(&Event::Warning(&text));
+                continue;
+            }
             received = signals.next() => received.map_err(CommandError::Runtime)?,
         };
         match patience.reaction(received.number, Instant::now()) {

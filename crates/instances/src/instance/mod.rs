@@ -32,6 +32,7 @@ mod line;
 pub mod live;
 pub mod logs;
 pub mod loopback;
+pub mod loss;
 mod meanwhile;
 mod needs;
 mod ready;

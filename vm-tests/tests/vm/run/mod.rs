@@ -1,6 +1,7 @@
 //! `emulator run`: a command beside an instance.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use base::process::Cmd;
 use instances::home::HomeExt;
@@ -67,6 +68,33 @@ async fn a_command_has_its_streams_arguments_and_exit_code() {
     emulator.run(&["wait", "--timeout", "20s"]).await.expect(0);
     emulator.finish().await;
     emulator.run(&["wait"]).await.expect(3);
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_boot_is_reported_to_programs_and_a_fast_resume_is_not() {
+    let emulator = Emulator::for_amd64();
+    let booted = emulator.run_beside(&["--no-snapshot"], &["true"]).await.expect(0);
+    assert!(booted.stderr.contains("ok Boot ("), "{}", booted.stderr);
+    let resumed = emulator.run_beside(&[], &["true"]).await.expect(0);
+    assert!(!resumed.stderr.contains("Launch QEMU"), "{}", resumed.stderr);
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_dies_under_a_command_is_reported_once() {
+    let emulator = Emulator::for_amd64();
+    let child = begun(&emulator, &[]).await;
+    emulator.kill_qemu().await;
+    // It is noticed at once; the command would not end by itself.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut child = child;
+    drop(child.stdin.take());
+    let run = finished(child).await.expect(0);
+    assert_eq!(run.stderr.matches("has ended while the command runs").count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("crashed or was killed") && run.stderr.contains("/logs`"), "{}", run.stderr);
+    emulator.start(&[]).await.by("cold");
+    emulator.finish().await;
     emulator.assert_tidy().await;
 }
 
