@@ -14,7 +14,7 @@ use base::variables;
 use clap::Command;
 use clap::builder::Resettable;
 use instances::name::{INSTANCE_VARIABLE, InstanceName};
-use instances::ports::PortChoice;
+use instances::ports::{FilePort, PortChoice};
 use serde::Serialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -63,8 +63,8 @@ pub(crate) enum SettingsError {
     #[error("the settings in `{}` are not yours: they belong to {}", path.display(), advice::name(*owner))]
     Foreign { path: PathBuf, owner: u32 },
     /// It is not what it should be.
-    #[error("`{}`, line {line}: {reason}", path.display())]
-    Invalid { path: PathBuf, line: usize, reason: String },
+    #[error("`{}`: {reason}", at.of(path))]
+    Invalid { path: PathBuf, at: Position, reason: String },
 }
 
 impl SettingsError {
@@ -75,6 +75,29 @@ impl SettingsError {
             Self::Foreign { .. } => "run this in a directory of your own".to_owned(),
             Self::Invalid { .. } => "correct that line; `docs/home.md` lists the keys".to_owned(),
         }
+    }
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+}
+
+impl Position {
+    /// Of the byte at `at`.
+    fn of_byte(text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+    }
+
+    /// The place, as compilers write it.
+    fn of(self, path: &Path) -> String {
+        format!("{}:{}:{}", path.display(), self.line, self.column)
     }
 }
 
@@ -110,7 +133,7 @@ struct Entry {
     variable: String,
     /// Never freed: a grammar keeps its defaults for as long as the program runs.
     value: &'static str,
-    line: usize,
+    at: Position,
 }
 
 /// A file of settings.
@@ -167,6 +190,11 @@ impl Settings {
         variables::text(name).or_else(|| Some(self.entry(name)?.1.value.to_owned()))
     }
 
+    /// The ports that the files name. Which ones there are is known only with the image.
+    pub(crate) fn ports(&self) -> Vec<FilePort> {
+        self.0.iter().flat_map(File::ports).collect()
+    }
+
     /// What holds where no flag says otherwise, with where it comes from.
     pub(crate) fn effective(&self) -> Vec<Setting> {
         let entries = self.0.iter().flat_map(|file| &file.entries);
@@ -215,11 +243,18 @@ impl File {
             return Err(SettingsError::Foreign { path, owner });
         }
         let entries = entries(&text).map_err(|(at, reason)| SettingsError::Invalid {
-            line: line(&text, at),
+            at: Position::of_byte(&text, at),
             path: path.clone(),
             reason,
         })?;
         Ok(Some(Self { path, origin, entries }))
+    }
+
+    fn ports(&self) -> impl Iterator<Item = FilePort> {
+        self.entries.iter().filter_map(|entry| {
+            let name = entry.key.strip_prefix(PORTS)?.strip_prefix('.')?.to_owned();
+            Some(FilePort { name, variable: entry.variable.clone(), place: entry.at.of(&self.path) })
+        })
     }
 
     /// Verifies that every value could be that of its flag.
@@ -233,8 +268,8 @@ impl File {
                 refusal(grammar, entry)
             };
             if let Some(reason) = reason {
-                let (path, line) = (self.path.clone(), entry.line);
-                return Err(SettingsError::Invalid { path, line, reason });
+                let (path, at) = (self.path.clone(), entry.at);
+                return Err(SettingsError::Invalid { path, at, reason });
             }
         }
         Ok(())
@@ -262,7 +297,7 @@ fn refusal(grammar: &Command, entry: &Entry) -> Option<String> {
 /// The entries of a file, or where it is wrong and how.
 fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
     let table = DeTable::parse(text)
-        .map_err(|error| (error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        .map_err(|error| (error.span().map_or(0, |span| span.start), syntax_error(error.message())))?;
     let mut found = Vec::new();
     for (key, value) in table.get_ref() {
         let (name, at) = (key.get_ref(), key.span().start);
@@ -292,6 +327,12 @@ fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
     Ok(found)
 }
 
+/// What the parser has to say, in one line: without the list of what it would have taken.
+fn syntax_error(message: &str) -> String {
+    let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ");
+    format!("invalid TOML: {}", line.split(", expected ").next().unwrap_or_default())
+}
+
 fn entry(
     text: &str,
     key: String,
@@ -305,7 +346,7 @@ fn entry(
         DeValue::Boolean(whether) => Cow::Borrowed(if *whether { "true" } else { "false" }),
         _ => return Err((at, format!("`{key}` is a text, a number, `true` or `false`"))),
     };
-    Ok(Entry { key, variable, value: value.into_owned().leak(), line: line(text, at) })
+    Ok(Entry { key, variable, value: value.into_owned().leak(), at: Position::of_byte(text, at) })
 }
 
 /// The variable that moves the port called `name`.
@@ -316,25 +357,20 @@ fn variable_of(name: &str) -> Option<String> {
     name.map(|name| format!("EMULATOR_{name}_PORT"))
 }
 
-/// The line, from 1, that the byte at `at` is in.
-fn line(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn wrong(text: &str) -> (usize, String) {
         let (at, reason) = entries(text).unwrap_err();
-        (line(text, at), reason)
+        (Position::of_byte(text, at).line, reason)
     }
 
     #[test]
     fn a_file_has_known_keys_with_plain_values() {
         let text = "# a project\narch = \"arm64\"\ncpus = 4\nno-snapshot = true\n\n[ports]\nbackend = 30_001\nmail-ui = \"auto\"\n";
         let found = entries(text).unwrap();
-        let found: Vec<_> = found.iter().map(|it| (it.variable.as_str(), it.value, it.line)).collect();
+        let found: Vec<_> = found.iter().map(|it| (it.variable.as_str(), it.value, it.at.line)).collect();
         let expected = [
             ("EMULATOR_ARCH", "arm64", 2),
             ("EMULATOR_CPUS", "4", 3),
@@ -345,6 +381,20 @@ mod tests {
         for expected in expected {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
+    }
+
+    #[test]
+    fn a_place_in_a_file_is_counted_in_lines_and_characters() {
+        let text = "# \u{e4}\n\u{e4} = 1";
+        let at = text.rfind('1').unwrap();
+        assert_eq!(Position::of_byte(text, at).of(Path::new("/f")), "/f:2:5");
+        assert_eq!(Position::of_byte("", 0).of(Path::new("/f")), "/f:1:1");
+    }
+
+    #[test]
+    fn what_the_parser_says_is_one_line() {
+        let text = syntax_error("unclosed array\nexpected `]`, expected comma");
+        assert_eq!(text, "invalid TOML: unclosed array");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use vm::error::Explain;
 use vm::qemu::Qemu;
 
 use crate::instance::Instance;
+use crate::ports::FilePort;
 
 mod host_checks;
 mod port_checks;
@@ -68,6 +69,8 @@ impl Check {
 pub struct PortSources<'a> {
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// What files of settings name.
+    pub file_ports: &'a [FilePort],
     /// Whether a new instance gets automatic ports.
     pub automatic: bool,
 }

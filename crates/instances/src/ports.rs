@@ -95,6 +95,17 @@ impl FromStr for PortRequest {
     }
 }
 
+/// A port that a file of settings names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePort {
+    /// Its name there.
+    pub name: String,
+    /// The environment variable that it stands in for.
+    pub variable: String,
+    /// Where that is: file, line and column.
+    pub place: String,
+}
+
 /// A port of the guest and its place on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -157,6 +168,16 @@ pub enum PortError {
     #[error("the image has no port `{name}`: it has {}", known.join(", "))]
     Unknown {
         /// The given name.
+        name: String,
+        /// The names that exist, in backticks.
+        known: Vec<String>,
+    },
+    /// A file of settings names something that the image does not have.
+    #[error("`{place}`: the image has no port `{name}`: it has {}", known.join(", "))]
+    UnknownInFile {
+        /// File, line and column.
+        place: String,
+        /// The name in the file.
         name: String,
         /// The names that exist, in backticks.
         known: Vec<String>,
@@ -231,6 +252,8 @@ impl std::fmt::Display for BusyPort {
 pub struct Wishes<'a> {
     /// The values of `--port`.
     pub requests: &'a [PortRequest],
+    /// What files of settings name, whose values `variable` looks up.
+    pub file_ports: &'a [FilePort],
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The ports in the instance's record.
@@ -260,11 +283,8 @@ pub struct Assigned {
 /// # Errors
 /// When a source names an unknown port or an invalid number, two ports would be the same, or there is no free port.
 pub fn assign(ports: &[Port], wishes: &Wishes<'_>) -> Result<Assigned, PortError> {
-    if let Some(unknown) = wishes.requests.iter().find(|wish| ports.iter().all(|port| port.name != wish.name))
-    {
-        let known = ports.iter().map(|port| format!("`{}`", port.name)).collect();
-        return Err(PortError::Unknown { name: unknown.name.clone(), known });
-    }
+    let known: Vec<_> = ports.iter().map(|port| (port.name.as_str(), port.env.as_str())).collect();
+    check_names(&known, wishes.requests, wishes.file_ports)?;
     let mut assigned = Assigned {
         ports: Vec::with_capacity(ports.len()),
         remembered: wishes.recorded.clone(),
@@ -287,6 +307,28 @@ pub fn assign(ports: &[Port], wishes: &Wishes<'_>) -> Result<Assigned, PortError
         assigned.ports.push(PublishedPort::at(port, host));
     }
     Ok(assigned)
+}
+
+/// Verifies that only ports are named that there are: `known` has their names and variables.
+///
+/// # Errors
+/// With the first one that does not exist.
+pub fn check_names(
+    known: &[(&str, &str)],
+    requests: &[PortRequest],
+    file_ports: &[FilePort],
+) -> Result<(), PortError> {
+    let names = || known.iter().map(|(name, _)| format!("`{name}`")).collect();
+    if let Some(wish) = requests.iter().find(|wish| known.iter().all(|(name, _)| *name != wish.name)) {
+        return Err(PortError::Unknown { name: wish.name.clone(), known: names() });
+    }
+    match file_ports.iter().find(|port| known.iter().all(|(_, variable)| *variable != port.variable)) {
+        Some(FilePort { name, place, .. }) => {
+            let (name, place) = (name.clone(), place.clone());
+            Err(PortError::UnknownInFile { place, name, known: names() })
+        }
+        None => Ok(()),
+    }
 }
 
 /// The choice for one port.
@@ -429,6 +471,7 @@ mod tests {
 
     const NONE: Wishes<'_> = Wishes {
         requests: &[],
+        file_ports: &[],
         variable: &|_| None,
         recorded: &BTreeMap::new(),
         automatic: false,
@@ -458,6 +501,23 @@ mod tests {
         assert_eq!(resolved(&[], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 202]);
         assert_eq!(resolved(&["api=203"], &[("API_PORT", "202")], &[("api", 201)]).unwrap(), [100, 203]);
         assert_eq!(resolved(&["api=203", "api=204"], &[], &[]).unwrap(), [100, 204]);
+    }
+
+    #[test]
+    fn an_unknown_port_of_a_file_is_reported_with_its_place_and_the_known_ones() {
+        let at = |variable: &str| FilePort {
+            name: "nope".into(),
+            variable: variable.into(),
+            place: "/emulator.toml:5:8".into(),
+        };
+        let ports = [port("web", 100), port("api", 200)];
+        let assigned = |file_ports: &[FilePort]| assign(&ports, &Wishes { file_ports, ..NONE }).map(drop);
+        assigned(&[at("API_PORT")]).unwrap();
+        let error = assigned(&[at("API_PORT"), at("NOPE_PORT")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`/emulator.toml:5:8`: the image has no port `nope`: it has `web`, `api`"
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Run for Doctor {
         let arch = context.arch.or_else(Arch::host).unwrap_or(Arch::Amd64);
         let hint = |error: &(dyn Explain + 'static)| hints::about(error, &context.name);
         let variable = |name: &str| context.settings.variable(name);
-        let sources = PortSources { variable: &variable, automatic: context.worktree.is_some() };
+        let file_ports = context.settings.ports();
+        let automatic = context.worktree.is_some();
+        let sources = PortSources { variable: &variable, file_ports: &file_ports, automatic };
         let checks = examine(&context.instance(), arch, &sources, &hint, context.console).await;
         let usable = checks.iter().all(|check| check.verdict != Verdict::Fail);
         let report = Report { usable, checks, settings: context.settings.effective() };

@@ -74,6 +74,7 @@ impl Launch {
         StartOptions {
             machine: self.machine.options(context.arch),
             ports: self.ports.clone(),
+            file_ports: context.settings.ports(),
             variable,
             warm_timeout: self.snapshot_timeout,
             warm: !self.no_snapshot,

@@ -149,7 +149,7 @@ impl RunCommand {
         let variable = |name: &str| context.settings.variable(name).filter(|_| !self.fresh);
         let common = self.launch.options(context, &variable);
         let options = if self.fresh {
-            StartOptions { automatic_ports: true, ..common }
+            StartOptions { automatic_ports: true, file_ports: Vec::new(), ..common }
         } else {
             StartOptions {
                 lasts: if self.keep { Lasts::UntilStopped } else { Lasts::UntilRunsEnd },

@@ -80,7 +80,9 @@ impl Start {
     ) -> Result<Started, CommandError> {
         // A port that is given for one instance cannot be that of several.
         let variable = |name: &str| context.settings.variable(name).filter(|_| self.count.is_none());
-        let options = StartOptions { automatic_ports, ..self.launch.options(context, &variable) };
+        let own = self.launch.options(context, &variable);
+        let file_ports = if self.count.is_none() { own.file_ports } else { Vec::new() };
+        let options = StartOptions { automatic_ports, file_ports, ..own };
         let started = context.instance().start(&options, reporter).await?;
         let Started { live, unmet, .. } = &started;
         report_unmet(unmet, &context.name, reporter);

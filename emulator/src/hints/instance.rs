@@ -104,10 +104,14 @@ fn broken(faults: &[Fault], flag: &str) -> String {
     format!("put it back{other} or drop the instance's data: `emulator reset{flag}`")
 }
 
+/// Where the keys of files with settings are documented.
+const SETTINGS: &str = "`docs/home.md` lists the keys";
+
 fn ports(error: &PortError, flag: &str) -> Option<String> {
     match error {
         PortError::Busy { busy } => Some(free_ports(busy, flag)),
         PortError::Refused { .. } => Some("choose another port with `--port NAME=PORT`".to_owned()),
+        PortError::UnknownInFile { .. } => Some(format!("correct that line; {SETTINGS}")),
         PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. } => {
             Some("see `emulator start --help` for how ports are chosen".to_owned())
         }

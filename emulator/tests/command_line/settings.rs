@@ -65,7 +65,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml`, line 2: unknown key `cpu`: there are `instance`, `arch`, `repo`, `accel`, `cpus`, `memory`, `timeout`, `snapshot-timeout`, `no-snapshot`, `no-rotation` and the table `ports`
+    error: `[root]/repository/emulator.toml:2:1`: unknown key `cpu`: there are `instance`, `arch`, `repo`, `accel`, `cpus`, `memory`, `timeout`, `snapshot-timeout`, `no-snapshot`, `no-rotation` and the table `ports`
 
     hint: correct that line; `docs/home.md` lists the keys
     ");
@@ -74,7 +74,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml`, line 2: `cpus` cannot be `0`: 0 is not in 1..=4096
+    error: `[root]/repository/emulator.toml:2:8`: `cpus` cannot be `0`: 0 is not in 1..=4096
 
     hint: correct that line; `docs/home.md` lists the keys
     ");
@@ -83,7 +83,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml`, line 1: string values must be quoted, expected literal string
+    error: `[root]/repository/emulator.toml:1:9`: invalid TOML: string values must be quoted
 
     hint: correct that line; `docs/home.md` lists the keys
     ");
@@ -92,7 +92,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml`, line 2: invalid port `70000`: use a number from 1 to 65535 or `auto`
+    error: `[root]/repository/emulator.toml:2:11`: invalid port `70000`: use a number from 1 to 65535 or `auto`
 
     hint: correct that line; `docs/home.md` lists the keys
     ");
@@ -101,7 +101,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml`, line 1: `no-rotation` cannot be `perhaps`: value was not a boolean
+    error: `[root]/repository/emulator.toml:1:15`: `no-rotation` cannot be `perhaps`: value was not a boolean
 
     hint: correct that line; `docs/home.md` lists the keys
     ");
@@ -110,9 +110,9 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     insta::assert_snapshot!(emulator.run(&["list", "-o", "json"]), @r#"
     exit 2
     --- stdout
-    {"schemaVersion":1,"error":{"code":"usage","message":"`[root]/home/config.toml`, line 1: `arch` cannot be `mips`: unknown architecture `mips`: it is `amd64` or `arm64`","causes":[],"hint":"correct that line; `docs/home.md` lists the keys"}}
+    {"schemaVersion":1,"error":{"code":"usage","message":"`[root]/home/config.toml:1:8`: `arch` cannot be `mips`: unknown architecture `mips`: it is `amd64` or `arm64`","causes":[],"hint":"correct that line; `docs/home.md` lists the keys"}}
     --- stderr
-    error: `[root]/home/config.toml`, line 1: `arch` cannot be `mips`: unknown architecture `mips`: it is `amd64` or `arm64`
+    error: `[root]/home/config.toml:1:8`: `arch` cannot be `mips`: unknown architecture `mips`: it is `amd64` or `arm64`
 
     hint: correct that line; `docs/home.md` lists the keys
     "#);

@@ -101,7 +101,10 @@ mod tests {
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let command = Cmd::new(&script);
         for error in [command.check().unwrap_err(), command.attach().unwrap_err()] {
-            assert!(error.to_string().ends_with("its interpreter `/no/such/interpreter` does not exist"), "{error}");
+            assert!(
+                error.to_string().ends_with("its interpreter `/no/such/interpreter` does not exist"),
+                "{error}"
+            );
         }
     }
 

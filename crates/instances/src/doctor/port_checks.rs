@@ -29,6 +29,7 @@ pub(super) fn all(instance: &Instance, ports: &[Port], sources: &PortSources<'_>
     };
     let wishes = Wishes {
         requests: &[],
+        file_ports: sources.file_ports,
         variable: sources.variable,
         recorded: &record.ports,
         automatic: sources.automatic || record.automatic_ports,

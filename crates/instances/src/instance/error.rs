@@ -223,7 +223,12 @@ impl Explain for InstanceError {
         match self {
             Self::NotReady { .. } => Class::TimedOut,
             Self::ImageChanged { .. } => Class::VerificationFailed,
-            Self::Ports(PortError::Unknown { .. } | PortError::Variable { .. } | PortError::Clash { .. })
+            Self::Ports(
+                PortError::Unknown { .. }
+                | PortError::UnknownInFile { .. }
+                | PortError::Variable { .. }
+                | PortError::Clash { .. },
+            )
             | Self::UnknownSource { .. }
             | Self::UnknownService { .. }
             | Self::NoInstance { .. }

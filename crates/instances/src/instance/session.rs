@@ -250,6 +250,7 @@ mod tests {
                 timeout: None,
             },
             ports: Vec::new(),
+            file_ports: Vec::new(),
             variable: &|_| None,
             warm_timeout: None,
             warm: false,

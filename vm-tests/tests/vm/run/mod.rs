@@ -64,6 +64,8 @@ async fn a_command_has_its_streams_arguments_and_exit_code() {
     let name = emulator.run_beside(&[], &["printenv", "EMULATOR_INSTANCE"]).await.expect(0);
     assert_eq!(name.stdout, "default\n");
 
+    let unknown = emulator.run(&["start", "--port", "nope=1"]).await.expect(2);
+    assert!(unknown.stderr.contains("the image has no port `nope`: it has `"), "{}", unknown.stderr);
     assert_eq!(state(&emulator).await, "running", "what `start` has started stays");
     emulator.run(&["wait", "--timeout", "20s"]).await.expect(0);
     emulator.finish().await;

@@ -9,7 +9,7 @@ use super::super::error::InstanceError;
 use super::super::live::Live;
 use super::super::{Instance, ready, record};
 use super::{Lasts, READY_LIMIT, StartOptions, Started};
-use crate::ports::{PortChoice, PortRequest};
+use crate::ports::{self, PortChoice, PortRequest};
 
 /// An option of a start that a running machine may not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,9 @@ impl Instance {
         options: &StartOptions<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Started, InstanceError> {
+        let known: Vec<_> =
+            live.stack.ports.iter().map(|port| (port.name.as_str(), port.variable.as_str())).collect();
+        ports::check_names(&known, &options.ports, &options.file_ports)?;
         let unmet = unmet(&live, options);
         let mut released = self.unpause(&live, reporter).await?;
         self.mend_sockets(&live).await?;

@@ -13,7 +13,7 @@ use super::record::{self, Record};
 use super::state::{Fault, State, Viewer, inspect};
 use super::{Instance, meanwhile};
 use crate::images::store::Images;
-use crate::ports::PortRequest;
+use crate::ports::{FilePort, PortRequest};
 use crate::snapshot::store::Store;
 use attempt::{Attempt, Failure};
 pub use join::Wish;
@@ -39,6 +39,8 @@ pub struct StartOptions<'a> {
     pub machine: MachineOptions,
     /// Host ports given by flag.
     pub ports: Vec<PortRequest>,
+    /// Ports that files of settings name, whose values `variable` looks up.
+    pub file_ports: Vec<FilePort>,
     /// Looks up the environment variables that the image's manifest names for its ports.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// Longest wait for the services of a machine that is resumed from saved memory.

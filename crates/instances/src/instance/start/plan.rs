@@ -97,6 +97,7 @@ impl Instance {
         let stack = &machine.image.boot.manifest.stack;
         let wishes = Wishes {
             requests: &options.ports,
+            file_ports: &options.file_ports,
             variable: options.variable,
             recorded: &record.ports,
             automatic: record.automatic_ports,
