@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpSocket;
 
 use crate::checked::{self, Checked, Impossible};
+use crate::name::InstanceName;
 use owner::Owner;
 
 mod automatic;
@@ -221,6 +222,19 @@ pub enum PortError {
     },
 }
 
+impl PortError {
+    /// The same error, where the processes that are machines of instances are named as these.
+    #[must_use]
+    pub fn with_instances(self, instance_of: impl Fn(u32) -> Option<InstanceName>) -> Self {
+        match self {
+            Self::Busy { busy } => {
+                Self::Busy { busy: busy.into_iter().map(|port| port.with_instance(&instance_of)).collect() }
+            }
+            other => other,
+        }
+    }
+}
+
 /// A needed port that another process has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusyPort {
@@ -239,6 +253,17 @@ impl BusyPort {
     fn of(port: &PublishedPort) -> Self {
         let PublishedPort { name, host, variable, .. } = port;
         Self { name: name.clone(), port: *host, variable: variable.clone(), owner: owner::of(*host) }
+    }
+
+    /// The same, where a process that is the machine of an instance is named as this.
+    #[must_use]
+    pub fn with_instance(mut self, instance_of: impl Fn(u32) -> Option<InstanceName>) -> Self {
+        if let Owner::Process { pid, .. } = self.owner
+            && let Some(name) = instance_of(pid)
+        {
+            self.owner = Owner::Instance { name, pid };
+        }
+        self
     }
 }
 
@@ -626,6 +651,20 @@ mod tests {
         assert!(text.contains(&format!("pid {pid}")), "{text}");
         drop(holder);
         check_free(&ports).unwrap();
+    }
+
+    #[test]
+    fn a_port_of_another_instance_is_reported_with_its_name() {
+        let holder = bind(0).unwrap();
+        let error = check_free(&[published(holder.local_addr().unwrap().port())]).unwrap_err();
+        let pid = std::process::id();
+        let named = error.with_instances(|found| (found == pid).then(|| "blue".parse().unwrap()));
+        assert!(
+            named.to_string().ends_with(&format!("is in use by instance `blue` (QEMU, pid {pid})")),
+            "{named}"
+        );
+        let PortError::Busy { busy } = named else { panic!("it is free") };
+        assert_eq!(busy[0].clone().with_instance(|_| Some("red".parse().unwrap())), busy[0]);
     }
 
     /// A port by this name and number.

@@ -6,6 +6,7 @@ use instances::instance::error::InstanceError;
 use instances::instance::exports::ProjectError;
 use instances::instance::record::RecordError;
 use instances::instance::state::Fault;
+use instances::ports::owner::Owner;
 use instances::ports::{BusyPort, PortError};
 
 /// The command that helps against `error`, where one does; `flag` names the instance.
@@ -126,7 +127,23 @@ fn free_ports(busy: &[BusyPort], flag: &str) -> String {
     });
     let variables: Vec<String> = busy.iter().map(|port| format!("`{}`", port.variable)).collect();
     let variables = variables.join(", ");
-    format!("stop that process, or choose other ports: `emulator start{flags}`, or set {variables}")
+    let stop = stop_owners(busy);
+    format!("{stop}, or choose other ports: `emulator start{flags}`, or set {variables}")
+}
+
+/// How to free the ports: by the command that stops the instances that have them.
+fn stop_owners(busy: &[BusyPort]) -> String {
+    let mut stops: Vec<String> = Vec::new();
+    for port in busy {
+        let stop = match &port.owner {
+            Owner::Instance { name, .. } => format!("stop it with `emulator stop{}`", super::flag(name)),
+            Owner::Process { .. } | Owner::Hidden => "stop that process".to_owned(),
+        };
+        if !stops.contains(&stop) {
+            stops.push(stop);
+        }
+    }
+    stops.join(" and ")
 }
 
 #[cfg(test)]
@@ -139,6 +156,25 @@ mod tests {
         let name = "blue".parse().unwrap();
         let hint = about(&InstanceError::OtherNetwork("blue".parse().unwrap()), &name).unwrap();
         assert!(hint.contains("`emulator stop --instance blue`"), "{hint}");
+    }
+
+    #[test]
+    fn a_port_of_another_instance_is_freed_by_stopping_that() {
+        let port = |name: &str, owner| BusyPort {
+            name: name.into(),
+            port: 1,
+            variable: format!("EMULATOR_{}_PORT", name.to_uppercase()),
+            owner,
+        };
+        let blue = || Owner::Instance { name: "blue".parse().unwrap(), pid: 7 };
+        let error = InstanceError::from(PortError::Busy {
+            busy: vec![port("a", blue()), port("b", blue()), port("c", Owner::Hidden)],
+        });
+        let hint = about(&error, &"default".parse().unwrap()).unwrap();
+        assert!(
+            hint.starts_with("stop it with `emulator stop --instance blue` and stop that process, or "),
+            "{hint}"
+        );
     }
 
     #[test]

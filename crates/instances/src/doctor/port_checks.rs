@@ -50,7 +50,7 @@ pub(super) fn all(instance: &Instance, ports: &[Port], sources: &PortSources<'_>
             Check::ok(NAME, format!("{} are free", free.join(", ")))
         }
         Err(error) => {
-            let error = InstanceError::from(error);
+            let error = InstanceError::from(instance.with_instances(error));
             // A start can use other ports, so this is not a fault of the machine.
             Check::warn(NAME, error.to_string(), hint(&error))
         }

@@ -70,6 +70,18 @@ impl<'a> Registry<'a> {
         self.names_after("")
     }
 
+    /// The instance whose machine is the process `pid`, as far as their records can be read.
+    pub(crate) fn with_process(&self, pid: u32) -> Option<InstanceName> {
+        let runs = |name: &InstanceName| {
+            let live = record::read::<Live>(&InstanceDir::new(self.home, name).live()).ok().flatten();
+            let process = live.and_then(|live| live.machine.process);
+            process.is_some_and(|process| {
+                u32::try_from(process.pid) == Ok(pid) && process.is_alive().unwrap_or(false)
+            })
+        };
+        self.names().ok()?.into_iter().find(runs)
+    }
+
     /// Those of the entries that begin with `prefix`, without it.
     fn names_after(&self, prefix: &str) -> Result<Vec<InstanceName>, FileError> {
         let dirs = entries(&self.home.instances())?;

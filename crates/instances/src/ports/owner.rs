@@ -4,6 +4,8 @@ use std::fmt;
 
 use listeners::{Protocol, SocketState};
 
+use crate::name::InstanceName;
+
 /// The process that listens on a port, as far as this user may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
@@ -14,6 +16,13 @@ pub enum Owner {
         /// Its name, as the operating system shows it.
         name: String,
     },
+    /// The machine of an instance of this home.
+    Instance {
+        /// The instance.
+        name: InstanceName,
+        /// The id of its QEMU.
+        pid: u32,
+    },
     /// Another user's process, one in another namespace, or one that does not listen: the operating system does not report it.
     Hidden,
 }
@@ -22,6 +31,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { pid, name } => write!(f, "`{name}` (pid {pid})"),
+            Self::Instance { name, pid } => write!(f, "instance `{name}` (QEMU, pid {pid})"),
             Self::Hidden => f.write_str("a process that this user cannot see, or that is about to listen"),
         }
     }

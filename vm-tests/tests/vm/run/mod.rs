@@ -66,6 +66,11 @@ async fn a_command_has_its_streams_arguments_and_exit_code() {
 
     let unknown = emulator.run(&["start", "--port", "nope=1"]).await.expect(2);
     assert!(unknown.stderr.contains("the image has no port `nope`: it has `"), "{}", unknown.stderr);
+    let taken = format!("{}={}", PORTS[0].name, emulator.live().unwrap().stack.ports[0].host);
+    let other = emulator.instance("blue").run(&["start", "--port", &taken]).await.expect(1);
+    assert!(other.stderr.contains("is in use by instance `default` (QEMU, pid "), "{}", other.stderr);
+    assert!(other.stderr.contains("`emulator stop"), "{}", other.stderr);
+    assert!(!emulator.home().home().instances().join(".blue.lock").exists());
     assert_eq!(state(&emulator).await, "running", "what `start` has started stays");
     emulator.run(&["wait", "--timeout", "20s"]).await.expect(0);
     emulator.finish().await;

@@ -138,7 +138,8 @@ impl<'a> Attempt<'a> {
         because: Option<String>,
     ) -> Result<Live, Failure> {
         // Before anything is used up, and until QEMU binds them.
-        let held = self.plan.hold().map_err(|error| Failure::Host(error.into()))?;
+        let held = self.plan.hold();
+        let held = held.map_err(|error| Failure::Host(self.instance.with_instances(error).into()))?;
         let phase = Phase::start(self.timings, "disk", "Prepare the disk");
         let saved = origin.loadable(&self.instance.dir).map_err(|error| Failure::of(error.into()))?;
         let memory = self.memory(saved.as_ref()).map_err(Failure::of)?;
@@ -453,7 +454,8 @@ impl<'a> Attempt<'a> {
             drop(held);
             if let Err(error) = qmp.add_forward(Forward::loopback(port.host, port.guest)).await {
                 // Another process may have taken it all the same; then that is the better error. Of the others, QEMU has some already.
-                ports::check_free(slice::from_ref(port))?;
+                let free = ports::check_free(slice::from_ref(port));
+                free.map_err(|error| self.instance.with_instances(error))?;
                 return Err(error.into());
             }
         }

@@ -23,6 +23,7 @@ use super::super::registry::Registry;
 use super::super::session::Image;
 use super::super::suspension::Suspension;
 use super::{READY_LIMIT, StartOptions};
+use crate::name::InstanceName;
 use crate::ports::{self, PortError, PublishedPort, Wishes};
 use crate::saved::Fingerprint;
 
@@ -105,13 +106,24 @@ impl Instance {
             others: &|| self.ports_of_others(),
         };
         let mut assigned = ports::assign(&stack.ports, &wishes)?;
-        for busy in &assigned.moved {
+        for busy in std::mem::take(&mut assigned.moved) {
+            let busy = busy.with_instance(|pid| self.instance_with(pid));
             let now = assigned.remembered.get(&busy.name);
             let now = now.map(|port| format!("; it has port {port} now")).unwrap_or_default();
             reporter.report(&Event::Notice(&format!("{busy}{now}")));
         }
-        let held = Mutex::new(Some(assigned.hold()?));
+        let held = assigned.hold().map_err(|error| self.with_instances(error))?;
+        let held = Mutex::new(Some(held));
         Ok(Plan { machine, ports: assigned.ports, remembered: assigned.remembered, held })
+    }
+
+    /// The same error, with the instances that have the ports.
+    pub(crate) fn with_instances(&self, error: PortError) -> PortError {
+        error.with_instances(|pid| self.instance_with(pid))
+    }
+
+    fn instance_with(&self, pid: u32) -> Option<InstanceName> {
+        Registry::new(&self.home).with_process(pid)
     }
 
     /// The ports that the records of the other instances keep. One that cannot be read counts on none.
