@@ -7,6 +7,7 @@ use base::console::{Console, Verbosity};
 use base::events::{Event, Reporter as _};
 use image::arch::Arch;
 use instances::instance::Instance;
+use instances::instance::fresh::Left;
 use instances::name::InstanceName;
 use instances::worktree::Worktree;
 use vm::home::{HOME_VARIABLE, Home};
@@ -39,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) console: &'a Console,
     /// Whether every detail was asked for.
     pub(crate) verbose: bool,
+    /// What was left of killed runs, and is deleted by now.
+    pub(crate) swept: Vec<Left>,
 }
 
 impl<'a> Context<'a> {
@@ -53,14 +56,16 @@ impl<'a> Context<'a> {
         let verbose = cli.global.verbosity() == Verbosity::Verbose;
         let printer = Printer::new(cli.global.format());
         let Target { name, worktree } = target;
-        Ok(Self { home, name, worktree, arch: cli.global.arch, settings, printer, console, verbose })
+        let (arch, swept) = (cli.global.arch, Vec::new());
+        Ok(Self { home, name, worktree, arch, settings, printer, console, verbose, swept })
     }
 
     /// The same for another instance.
     pub(crate) fn about(&self, name: InstanceName) -> Self {
         let Self { home, arch, settings, printer, console, verbose, .. } = self;
         let (home, arch, printer, verbose) = (home.clone(), *arch, *printer, *verbose);
-        Self { home, name, worktree: None, arch, settings, printer, console, verbose }
+        let swept = Vec::new();
+        Self { home, name, worktree: None, arch, settings, printer, console, verbose, swept }
     }
 
     /// Refuses a home that is closed to this user, and warns root of one that is somebody else's: what root writes there is root's.

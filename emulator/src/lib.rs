@@ -90,14 +90,19 @@ async fn interruptible(
     settings: &Settings,
     console: &Console,
 ) -> Result<Exit, CommandError> {
-    let context = Context::new(cli, target, settings, console)?;
+    let mut context = Context::new(cli, target, settings, console)?;
     context.check_owner(cli.command.home_use())?;
-    if cli.command.home_use() == HomeUse::Writes
-        && let Err(error) = fresh::sweep(&context.home).await
-    {
-        let text =
-            format!("what a killed `emulator run --fresh` has left is not deleted: {}", one_line(&error));
-        console.report(&Event::Warning(&text));
+    if cli.command.home_use() == HomeUse::Writes {
+        match fresh::sweep(&context.home).await {
+            Ok(swept) => context.swept = swept,
+            Err(error) => {
+                let text = format!(
+                    "what a killed `emulator run --fresh` has left is not deleted: {}",
+                    one_line(&error)
+                );
+                console.report(&Event::Warning(&text));
+            }
+        }
     }
     // Boxed: the future of a start is large, and moved about until it is polled.
     let work = Box::pin(cli.command.run(&context));

@@ -5,6 +5,7 @@ use std::path::Path;
 use base::events::{Event, Reporter as _};
 use clap::Args;
 use instances::instance::error::InstanceError;
+use instances::instance::fresh;
 use instances::prune::{Kind, Orphan, orphans, prune};
 use instances::registry::Registry;
 use serde::Serialize;
@@ -85,9 +86,13 @@ impl Run for Prune {
         let doomed = self.delete_orphans(context, &orphans).await?;
         let found = prune(&context.home, self.dry_run, context.console).await;
         let found = found.map_err(InstanceError::from)?;
+        let left =
+            if self.dry_run { fresh::left(&context.home).map_err(InstanceError::from)? } else { Vec::new() };
+        let left = context.swept.iter().chain(&left);
+        let left = left.map(|it| View { kind: Kind::Leftover, path: &it.path, bytes: it.bytes });
         let doomed = doomed.iter().map(|it| View { kind: Kind::Instance, path: &it.path, bytes: it.bytes });
         let unneeded = found.iter().map(|it| View { kind: it.kind, path: &it.path, bytes: it.bytes });
-        let removed: Vec<_> = doomed.chain(unneeded).collect();
+        let removed: Vec<_> = doomed.chain(left).chain(unneeded).collect();
         let bytes = removed.iter().map(|it| it.bytes).sum();
         let orphans = orphans.iter().map(|it| OrphanView {
             instance: it.name.as_str(),

@@ -329,10 +329,21 @@ fn what_a_killed_run_has_left_stays_at_a_dry_run() {
     let emulator = home();
     emulator.write("instances/run-7-abcd/.fresh", "");
     let left = emulator.path("instances/run-7-abcd");
-    emulator.run(&["prune", "--dry-run"]);
-    assert!(left.exists());
+    let line = "leftover  0 MiB  [root]/home/instances/run-7-abcd\n";
+    let shown = emulator.run(&["prune", "--dry-run"]);
+    assert!(left.exists() && shown.contains(line), "{shown}");
     let shown = emulator.run(&["prune"]);
-    assert!(shown.starts_with("exit 0\n") && !left.exists(), "{shown}");
+    assert!(shown.starts_with("exit 0\n") && !left.exists() && shown.contains(line), "{shown}");
+}
+
+#[test]
+fn a_refused_start_leaves_nothing_of_an_instance_that_did_not_exist() {
+    let emulator = Emulator::new();
+    let shown = emulator.run(&["start", "--instance", "blue"]);
+    assert!(shown.starts_with("exit 1\n"), "{shown}");
+    let entries = fs::read_dir(emulator.path("instances")).unwrap();
+    let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.is_empty(), "{names:?}");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base::events::Reporter;
 use base::files::{FileError, FileLock, create_private_dir, entries, present};
+use base::space;
 use rand::random;
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Signal, getpid, kill_process};
@@ -20,6 +21,15 @@ use crate::home::HomeExt;
 #[cfg(target_os = "linux")]
 use crate::name::INSTANCE_VARIABLE;
 use crate::name::InstanceName;
+
+/// What a killed run has left of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes that it takes on the disk.
+    pub bytes: u64,
+}
 
 /// What their names begin with.
 const PREFIX: &str = "run-";
@@ -68,34 +78,73 @@ impl Instance {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn end_orphans(&self) {}
 
-    /// Deletes it if it was made for a run that was killed.
-    async fn sweep(&self) -> Result<(), InstanceError> {
+    /// Deletes it if it was made for a run that was killed, and returns what there was.
+    async fn sweep(&self) -> Result<Option<Left>, InstanceError> {
         let exists = present(self.dir.root())?;
-        if exists && !present(&self.dir.fresh())? && !is_empty(self.dir.root())? {
-            return Ok(());
+        if exists && !self.may_be_left()? {
+            return Ok(None);
         }
         // In this order: a run that uses it must not have to wait for the other lock.
         let alone = if exists { FileLock::try_acquire(&self.dir.runs_lock())? } else { None };
         if exists && alone.is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(()) };
+        let Some(lock) = FileLock::try_acquire(self.dir.lock())? else { return Ok(None) };
         self.end_orphans();
-        self.delete_holding(lock).await.map(drop)
+        let path = if exists { self.dir.root() } else { self.dir.deleted() };
+        let left = present(path)?;
+        let bytes = self.delete_holding(lock).await?;
+        Ok(left.then(|| Left { path: path.to_owned(), bytes }))
+    }
+
+    /// Whether it was made for a run, as far as its directory shows.
+    fn may_be_left(&self) -> Result<bool, FileError> {
+        Ok(present(&self.dir.fresh())? || is_empty(self.dir.root())?)
+    }
+
+    /// What [`Instance::sweep`] would delete of it. Nothing is changed, not even a lock's file.
+    fn left(&self) -> Result<Option<Left>, FileError> {
+        let path = self.dir.root();
+        if !present(path)? || !self.may_be_left()? {
+            return Ok(None);
+        }
+        for lock in [self.dir.runs_lock(), self.dir.lock().to_owned()] {
+            // One that cannot be opened is not known to be free.
+            if present(&lock)? && !matches!(FileLock::try_acquire(&lock), Ok(Some(_))) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Left { path: path.to_owned(), bytes: space::used(path) }))
     }
 }
 
-/// Deletes the instances in `home` that were made for runs which have been killed, with all that such a run may have left.
+/// Deletes the instances in `home` that were made for runs which have been killed, with all that such a run may have left. Returns what
+/// there was.
 ///
 /// # Errors
 /// When they cannot be listed, or one cannot be deleted.
-pub async fn sweep(home: &Home) -> Result<(), InstanceError> {
+pub async fn sweep(home: &Home) -> Result<Vec<Left>, InstanceError> {
+    let mut swept = Vec::new();
+    for instance in instances(home)? {
+        swept.extend(instance.sweep().await?);
+    }
+    Ok(swept)
+}
+
+/// The directories of instances in `home` that a [`sweep`] would delete.
+///
+/// # Errors
+/// When they cannot be listed.
+pub fn left(home: &Home) -> Result<Vec<Left>, FileError> {
+    let left = instances(home)?.map(|instance| instance.left());
+    left.filter_map(Result::transpose).collect()
+}
+
+/// The instances in `home` that may have been made for runs.
+fn instances(home: &Home) -> Result<impl Iterator<Item = Instance>, FileError> {
     let entries = entries(&home.instances())?;
     let names: BTreeSet<_> = entries.iter().filter_map(|entry| owner(entry)).collect();
-    for name in names {
-        Instance::new(home, name).sweep().await?;
-    }
-    Ok(())
+    Ok(names.into_iter().map(|name| Instance::new(home, name)))
 }
 
 /// The instance for a run that the directory or lock at `path` belongs to.
@@ -123,7 +172,7 @@ mod tests {
     use super::super::record::{self, Record};
     use super::*;
 
-    fn left(home: &Home) -> Vec<String> {
+    fn entries_of(home: &Home) -> Vec<String> {
         let names = entries(&home.instances()).unwrap();
         names.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
     }
@@ -133,10 +182,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path());
         let (instance, used) = Instance::fresh(&home, &Silent).await.unwrap();
-        sweep(&home).await.unwrap();
+        assert_eq!(left(&home).unwrap(), []);
+        assert_eq!(sweep(&home).await.unwrap(), []);
         assert!(instance.exists().unwrap(), "it is in use");
         instance.end_run(used, &Silent).await.unwrap();
-        assert_eq!(left(&home), [""; 0]);
+        assert_eq!(entries_of(&home), [""; 0]);
     }
 
     #[tokio::test]
@@ -152,8 +202,13 @@ mod tests {
         let named = InstanceDir::new(&home, &"run-own".parse().unwrap());
         create_private_dir(named.root()).unwrap();
         record::write(&named.record(), &Record::new("run-own".parse().unwrap())).unwrap();
-        sweep(&home).await.unwrap();
-        assert_eq!(left(&home), ["run-own"]);
+        let listed: Vec<_> = left(&home).unwrap().into_iter().map(|left| left.path).collect();
+        let dirs = [marked.dir.root().to_owned(), home.instances().join("run-1-empty")];
+        assert_eq!(listed.iter().collect::<BTreeSet<_>>(), dirs.iter().collect());
+        let swept: BTreeSet<_> = sweep(&home).await.unwrap().into_iter().map(|left| left.path).collect();
+        let half = home.instances().join(".deleted-run-2-half");
+        assert_eq!(swept, dirs.into_iter().chain([half]).collect());
+        assert_eq!(entries_of(&home), ["run-own"]);
         assert!(!marked.exists().unwrap());
     }
 

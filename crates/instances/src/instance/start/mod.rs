@@ -105,7 +105,21 @@ impl Instance {
         reporter: &dyn Reporter,
     ) -> Result<Started, InstanceError> {
         let begun = Begun { instant: Instant::now(), at: OffsetDateTime::now_utc() };
-        let _lock = self.lock(reporter).await?;
+        let lock = self.lock(reporter).await?;
+        let outcome = Box::pin(self.start_holding(begun, options, reporter)).await;
+        if outcome.is_err() && !self.exists()? {
+            lock.remove(self.dir.lock())?;
+        }
+        outcome
+    }
+
+    /// The same, where the instance's lock is held.
+    async fn start_holding(
+        &self,
+        begun: Begun,
+        options: &StartOptions<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Started, InstanceError> {
         let _images = Images::new(&self.home).keep(reporter).await?;
         let used_up = self.has_used_up_memory()?;
         let mut state = self.settled(reporter).await?;
