@@ -16,12 +16,13 @@ const CLOCK: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// What the directory of a running instance may hold; `docs/home.md` says what each is.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "instance.json",
     "overlay.qcow2",
     "config.img",
     "live.json",
     ".watch.lock",
+    ".stopping.lock",
     "logs",
     "failed-resume",
     "failed-stop",

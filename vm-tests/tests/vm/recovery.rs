@@ -105,6 +105,26 @@ async fn a_resume_that_is_cut_short_keeps_the_memory_or_says_that_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_being_suspended_is_shown_as_stopping() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    let stop = emulator.spawn(&["stop"]);
+    let mut seen = Vec::new();
+    loop {
+        let run = emulator.run(&["status", "-o", "json"]).await;
+        let state = run.json()["state"].as_str().unwrap().to_owned();
+        assert_ne!((run.code, state.as_str()), (1, "running"), "{}", run.stdout);
+        seen.push(state);
+        if seen.last().is_some_and(|state| state == "suspended") {
+            break;
+        }
+    }
+    finished(stop).await.expect(0);
+    assert!(seen.contains(&"stopping".to_owned()), "{seen:?}");
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
 async fn a_service_turns_health_and_status_when_it_fails_and_when_it_returns() {
     let emulator = Emulator::for_amd64();
     let started = emulator.start(&[]).await;

@@ -20,6 +20,24 @@ impl FileLock {
         Self::attempt(path, File::try_lock)
     }
 
+    /// Whether a process holds the lock at `path` exclusively. Does not create it, and keeps no other process from finding out at the
+    /// same time.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn is_held(path: &Path) -> Result<bool, FileError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if is_absence(&error) => return Ok(false),
+            Err(error) => return Err(FileError::of("open", path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(FileError::of("lock", path)(error)),
+        }
+    }
+
     fn attempt(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>, FileError> {
         loop {
             let file = Self::open(path)?;
@@ -119,6 +137,17 @@ mod tests {
         assert!(is_removed(&opened, &path).unwrap() && path.exists());
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop(next);
+    }
+
+    #[test]
+    fn whether_a_lock_is_held_can_be_seen_without_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!FileLock::is_held(&path).unwrap() && !path.exists());
+        let held = FileLock::try_acquire(&path).unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        drop(held);
+        assert!(!FileLock::is_held(&path).unwrap());
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ const NAME: &str = "ports";
 /// Checks that every port that the next start would use is free.
 pub(super) fn all(instance: &Instance, ports: &[Port], sources: &PortSources<'_>, hint: Hint<'_>) -> Check {
     let record = match instance.state() {
-        Ok(State::Running(live) | State::Starting(live)) => {
+        Ok(State::Running(live) | State::Starting(live) | State::Stopping(live)) => {
             let held: Vec<String> = live.stack.ports.iter().map(|port| port.host.to_string()).collect();
             let text = format!("{} belong to `{}`, which runs", held.join(", "), instance.name());
             return Check::ok(NAME, text);

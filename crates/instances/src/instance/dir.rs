@@ -126,6 +126,11 @@ impl InstanceDir {
         self.root.join(".watch.lock")
     }
 
+    /// Held by the command that stops the machine, while QEMU may still run.
+    pub fn stopping_lock(&self) -> PathBuf {
+        self.root.join(".stopping.lock")
+    }
+
     /// Shared by the runs that use the instance, and held by the command that finds out whether one does.
     pub fn runs_lock(&self) -> PathBuf {
         self.root.join(".runs.lock")

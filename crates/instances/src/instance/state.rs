@@ -27,7 +27,7 @@ pub enum State {
     Suspended(Record),
     /// A command is starting it right now.
     Starting(Live),
-    /// QEMU has ended, and the command that ended it is cleaning up.
+    /// A command is stopping it. QEMU may still run, paused while its memory is saved.
     Stopping(Live),
     /// QEMU runs; [`super::health`] finds out whether the services do.
     Running(Live),
@@ -184,7 +184,8 @@ fn inspect_live(dir: &InstanceDir, live: Live, viewer: Viewer) -> Result<State, 
     let sight = live.noted().look(dir, &live.machine.qmp)?;
     let alive = live.machine.process.filter(|_| matches!(sight, Sight::Alive));
     if live.run.ready.is_some() && alive.is_some() {
-        return Ok(State::Running(live));
+        let stops = viewer == Viewer::Bystander && FileLock::is_held(&dir.stopping_lock())?;
+        return Ok(if stops { State::Stopping(live) } else { State::Running(live) });
     }
     // It does not run: if the lock is held, another command works on it, or else it is broken.
     let worked_on = viewer == Viewer::Bystander && FileLock::try_acquire(dir.lock())?.is_none();
@@ -390,6 +391,16 @@ mod tests {
         let it = fabricated().with_live(Some(gone), true);
         let _lock = FileLock::try_acquire(it.dir.lock()).unwrap();
         assert!(matches!(it.state(), State::Stopping(_)));
+    }
+
+    #[test]
+    fn a_machine_that_is_being_suspended_is_stopping_and_one_whose_stop_was_killed_runs() {
+        let it = fabricated().with_live(Some(myself()), true);
+        let lock = FileLock::try_acquire(&it.dir.stopping_lock()).unwrap();
+        assert!(matches!(it.state(), State::Stopping(_)));
+        assert!(matches!(inspect(&it.dir, Viewer::Holder).unwrap(), State::Running(_)));
+        drop(lock);
+        assert!(matches!(it.state(), State::Running(_)));
     }
 
     #[test]

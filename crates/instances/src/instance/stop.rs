@@ -157,6 +157,8 @@ impl Instance {
         Ok(match inspect(&self.dir, Viewer::Holder)? {
             State::Running(live) => {
                 let Some(process) = live.machine.process else { return Ok(Ending::WasStopped) };
+                let stopping = self.dir.stopping_lock();
+                let shown = FileLock::acquire(&stopping, || {}).await?;
                 let ending = match how {
                     How::Suspend => match self.suspended(&live, process, reporter).await? {
                         Some(ending) => ending,
@@ -169,6 +171,7 @@ impl Instance {
                     reporter.report(&Event::Notice(&self.keep_evidence(&self.dir.failed_stop())));
                 }
                 self.clear_live()?;
+                shown.remove(&stopping)?;
                 ending
             }
             State::Elsewhere(elsewhere) => return Err(elsewhere.into()),
