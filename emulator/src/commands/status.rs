@@ -109,7 +109,16 @@ impl Status {
         context: &Context<'_>,
         show: impl FnMut(&Report<'_>) -> io::Result<()>,
     ) -> Result<Exit, CommandError> {
-        let state = context.instance().state()?;
+        let mut state = context.instance().state()?;
+        let mut services = asked(&state).await;
+        if services.iter().any(|service| !service.healthy) {
+            // A command may have begun to stop it meanwhile.
+            let now = context.instance().state()?;
+            if now.name() != state.name() {
+                services = asked(&now).await;
+                state = now;
+            }
+        }
         let session = if self.show_secrets { context.instance().session()? } else { None };
         if session.as_ref().is_some_and(|session| session.unconfirmed) {
             context.console.report(&Event::Warning(&hints::unconfirmed(&context.name)));
@@ -120,7 +129,7 @@ impl Status {
             _ => Vec::new(),
         };
         let concerns = context.instance().concerns(&state)?;
-        tell(context, &state, concerns, secrets, show).await
+        tell(context, &state, services, concerns, secrets, show).await
     }
 
     /// What the services have: the session's values, or the placeholders.
@@ -138,9 +147,21 @@ impl Status {
     }
 }
 
+/// The health of the services of a machine that is there.
+async fn asked(state: &State) -> Vec<Health> {
+    let (State::Starting(live) | State::Running(live)) = state else { return Vec::new() };
+    let ports = &live.stack.ports;
+    if live.is_in_other_network() {
+        let reason = "is in another network namespace: its port cannot be reached from here";
+        return health::unasked(ports, reason);
+    }
+    health::check(ports, ANSWER_LIMIT * live.topology().accelerator.patience()).await
+}
+
 async fn tell(
     context: &Context<'_>,
     state: &State,
+    services: Vec<Health>,
     concerns: Vec<Concern>,
     secrets: Vec<SecretView<'_>>,
     mut show: impl FnMut(&Report<'_>) -> io::Result<()>,
@@ -163,16 +184,6 @@ async fn tell(
         }
         Concern::Memory(_) | Concern::Record(_) => concern.to_string(),
     }));
-    let services = match live {
-        Some(live) if live.is_in_other_network() => health::unasked(
-            &live.stack.ports,
-            "is in another network namespace: its port cannot be reached from here",
-        ),
-        Some(live) => {
-            health::check(&live.stack.ports, ANSWER_LIMIT * live.topology().accelerator.patience()).await
-        }
-        None => Vec::new(),
-    };
     if let Some(live) = live.filter(|live| live.has_lost_monitor()) {
         let flag = hints::flag(&context.name);
         reasons.push(format!(
