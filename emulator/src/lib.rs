@@ -33,6 +33,7 @@ mod panics;
 mod printer;
 mod pull;
 mod question;
+mod reader;
 mod settings;
 mod syntax;
 mod target;

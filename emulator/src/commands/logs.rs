@@ -12,6 +12,7 @@ use super::machine::duration;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
 use crate::exit::Exit;
+use crate::reader;
 
 /// How many lines are shown where nothing else is asked for.
 const LINES: usize = 100;
@@ -64,7 +65,11 @@ impl Run for Logs {
                 ControlFlow::Break(())
             }
         };
-        context.instance().logs(query, take).await?;
+        let instance = context.instance();
+        tokio::select! {
+            shown = instance.logs(query, take) => shown?,
+            () = reader::gone(), if self.follow => {}
+        }
         match failure {
             // `emulator logs | head` ends here, as it should.
             Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::Stdout(error)),

@@ -24,6 +24,7 @@ use crate::errors::CommandError;
 use crate::exit::Exit;
 use crate::hints;
 use crate::printer::{properties, table};
+use crate::reader;
 use crate::views::{InstanceView, MachineView, RunView};
 
 /// Show state, addresses and health
@@ -94,11 +95,17 @@ impl Run for Status {
             return self.look(context, |report| context.printer.print(report, people)).await;
         }
         let (mut board, mut pace) = (Board::new(context.printer), tokio::time::interval(PACE));
-        while !board.is_abandoned() {
-            pace.tick().await;
-            self.look(context, |report| board.show(report, people)).await?;
+        let shown = async {
+            while !board.is_abandoned() {
+                pace.tick().await;
+                self.look(context, |report| board.show(report, people)).await?;
+            }
+            Ok(Exit::Ok)
+        };
+        tokio::select! {
+            outcome = shown => outcome,
+            () = reader::gone() => Ok(Exit::Ok),
         }
-        Ok(Exit::Ok)
     }
 }
 

@@ -1,5 +1,9 @@
 //! `emulator logs`.
 
+use std::io::{BufRead as _, BufReader};
+
+use serde_json::Value;
+
 use crate::harness::Emulator;
 
 #[test]
@@ -65,4 +69,19 @@ fn a_time_selects_lines_of_services_only() {
         let shown = emulator.run(&["logs", "backend", "--since", time]);
         assert!(shown.starts_with("exit 3\n"), "{shown}");
     }
+}
+
+#[test]
+fn logs_that_are_followed_end_when_their_reader_is_gone() {
+    let emulator = Emulator::new();
+    let mut live: Value = serde_json::from_str(include_str!("live.json")).unwrap();
+    live["run"]["ready"] = Value::Null;
+    emulator.write("instances/default/live.json", &live.to_string());
+    emulator.write("instances/default/logs/serial.log", "one\n");
+    let _starting = emulator.lock("instances/.default.lock");
+    let mut logs = emulator.start(&["logs", "serial", "--follow"]);
+    let mut lines = BufReader::new(logs.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    drop(lines);
+    assert_eq!(logs.wait().unwrap().code(), Some(0));
 }

@@ -104,3 +104,13 @@ fn a_watched_status_is_shown_whenever_it_changes_until_ctrl_c() {
     assert_eq!(lines.next(), None, "nothing but changes is shown");
     assert_eq!(watch.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_watched_status_ends_when_its_reader_is_gone_and_nothing_has_changed() {
+    let emulator = Emulator::new();
+    let mut watch = emulator.start(&["status", "--watch"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop(lines);
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
