@@ -134,6 +134,10 @@ main() {
     if [ -d "$scratch/share" ]; then
         cp -R "$scratch/share" "$prefix/" || echo "warning: cannot write to \`$prefix/share\`: no manual, no completions" >&2
     fi
+    # By which `emulator uninstall` knows that it may remove this program.
+    receipt="$prefix/share/stack-emulator/installed-by-install.sh"
+    { mkdir -p "$prefix/share/stack-emulator" && echo "$prefix/bin/emulator" >"$receipt"; } ||
+        echo "warning: cannot write \`$receipt\`: \`emulator uninstall\` will leave the program" >&2
     echo "installed \`$prefix/bin/emulator\`: $("$prefix/bin/emulator" --version)" >&2
     case ":$PATH:" in
     *":$prefix/bin:"*) ;;

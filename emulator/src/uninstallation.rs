@@ -13,7 +13,7 @@ use instances::instance::error::InstanceError;
 use instances::instance::state::State;
 use instances::name::InstanceName;
 use instances::registry::Registry;
-use release::program::{COMPLETIONS, MANUAL, PROGRAM};
+use release::program::{COMPLETIONS, MANUAL, PROGRAM, RECEIPT};
 use serde::Serialize;
 use vm::home::Home;
 use vm::place::Elsewhere;
@@ -90,13 +90,34 @@ pub(crate) struct Uninstallation {
     pub(crate) removed: Vec<Doomed>,
     /// The instances whose machines run.
     pub(crate) running: Vec<InstanceName>,
+    /// How to remove the program, where that is not done here.
+    pub(crate) by_hand: Option<String>,
+}
+
+/// Where a program comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Installed {
+    /// `install.sh` has installed it below this prefix.
+    ByScript(PathBuf),
+    /// Cargo has: this is the home of cargo.
+    ByCargo,
+    /// It was built in a checkout.
+    Built,
+    /// It was copied there.
+    Copied,
 }
 
 impl Uninstallation {
     /// Looks for it.
     pub(crate) fn find(home: &Home) -> Result<Self, UninstallError> {
-        let program = std::env::current_exe().ok();
-        Self::of(home, program.as_deref().and_then(prefix).as_deref())
+        let Ok(program) = std::env::current_exe() else { return Self::of(home, None) };
+        let installed = Installed::of(&program);
+        let by_hand = installed.by_hand(&program);
+        let prefix = match &installed {
+            Installed::ByScript(prefix) => Some(prefix.as_path()),
+            _ => None,
+        };
+        Ok(Self { by_hand, ..Self::of(home, prefix)? })
     }
 
     /// What belongs to `home`, and to a program that was installed to `prefix`.
@@ -125,7 +146,7 @@ impl Uninstallation {
         if let Some(prefix) = prefix {
             add(Kind::Program, prefix.join("bin").join(PROGRAM));
         }
-        Ok(Self { removed, running })
+        Ok(Self { removed, running, by_hand: None })
     }
 
     /// Removes it. A second run continues after one that was cut short.
@@ -141,8 +162,9 @@ impl Uninstallation {
         }
         // A directory with something else in it stays.
         let _ = fs::remove_dir(home.root());
-        for path in self.removed.iter().filter(|it| it.kind == Kind::Sockets) {
-            let _ = path.path.parent().map(fs::remove_dir);
+        for Doomed { kind, path, .. } in &self.removed {
+            let is_alone = *kind == Kind::Sockets || path.ends_with(RECEIPT);
+            let _ = path.parent().filter(|_| is_alone).map(fs::remove_dir);
         }
         Ok(())
     }
@@ -165,11 +187,36 @@ fn parts(home: &Home) -> Result<Vec<PathBuf>, FileError> {
     Ok(parts)
 }
 
-/// Where `program` was installed to by `install.sh`; none where it was built.
-fn prefix(program: &Path) -> Option<PathBuf> {
-    let bin = program.parent()?;
-    let installed = program.file_name()? == PROGRAM && bin.file_name()? == "bin";
-    installed.then(|| bin.parent().map(Path::to_owned)).flatten()
+impl Installed {
+    /// How `program` has come to where it is.
+    fn of(program: &Path) -> Self {
+        let dir = program.parent();
+        let prefix = dir.filter(|dir| dir.ends_with("bin")).and_then(Path::parent);
+        if let Some(prefix) = prefix.filter(|prefix| prefix.join(RECEIPT).is_file())
+            && program.file_name().is_some_and(|name| name == PROGRAM)
+        {
+            return Self::ByScript(prefix.to_owned());
+        }
+        // What cargo keeps about the programs that it has installed, and in the directory of a build.
+        if prefix.is_some_and(|prefix| prefix.join(".crates.toml").is_file()) {
+            return Self::ByCargo;
+        }
+        if dir.is_some_and(|dir| dir.join(".fingerprint").is_dir()) { Self::Built } else { Self::Copied }
+    }
+
+    /// How to remove the program by hand, if it was not the script.
+    fn by_hand(&self, program: &Path) -> Option<String> {
+        let path = program.display();
+        let how = match self {
+            Self::ByScript(_) => return None,
+            Self::ByCargo => {
+                format!("cargo has installed it: remove it with `cargo uninstall {PROGRAM}`, or `rm {path}`")
+            }
+            Self::Built => "it was built in a checkout, and goes with that".to_owned(),
+            Self::Copied => format!("it was not installed by `install.sh`: remove it with `rm {path}`"),
+        };
+        Some(format!("the program `{path}` stays: {how}"))
+    }
 }
 
 /// The texts that came with the program.
@@ -179,7 +226,8 @@ fn documents(prefix: &Path) -> Result<Vec<PathBuf>, FileError> {
         let rest = name.strip_prefix(PROGRAM).and_then(|rest| rest.strip_suffix(".1"));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    let scripts = COMPLETIONS.iter().map(|(_, path)| prefix.join(path)).filter(|path| path.is_file());
+    let scripts = COMPLETIONS.iter().map(|(_, path)| *path).chain([RECEIPT]);
+    let scripts = scripts.map(|path| prefix.join(path)).filter(|path| path.is_file());
     Ok(entries(&prefix.join(MANUAL))?.into_iter().filter(is_page).chain(scripts).collect())
 }
 
@@ -214,6 +262,7 @@ mod tests {
             prefix.join("share/man/man1/emulator.1"),
             prefix.join("share/man/man1/emulator-start.1"),
             prefix.join(COMPLETIONS[0].1),
+            prefix.join(RECEIPT),
         ];
         let other = [
             home.root().join("notes.txt"),
@@ -226,15 +275,32 @@ mod tests {
         found.carry_out(&home, &Silent).await.unwrap();
         let left: Vec<_> = own.iter().chain(&other).filter(|path| path.exists()).collect();
         assert_eq!(left, other.iter().collect::<Vec<_>>());
+        assert!(!prefix.join(RECEIPT).parent().unwrap().exists());
         let found = Uninstallation::of(&home, None).unwrap();
         assert_eq!(found.removed, [], "the second time there is nothing");
     }
 
     #[test]
-    fn a_program_that_was_built_is_not_one_that_was_installed() {
-        let prefix = |path: &str| prefix(Path::new(path));
-        assert_eq!(prefix("/usr/local/bin/emulator"), Some("/usr/local".into()));
-        assert_eq!(prefix("/src/target/release/emulator"), None);
-        assert_eq!(prefix("/usr/bin/other"), None);
+    fn only_a_program_with_the_mark_of_the_script_was_installed_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefix = dir.path().join("prefix");
+        let program = prefix.join("bin/emulator");
+        assert_eq!(Installed::of(&program), Installed::Copied);
+        let text = Installed::Copied.by_hand(&program).unwrap();
+        assert!(text.ends_with(&format!("`rm {}`", program.display())), "{text}");
+        write(&prefix.join(".crates.toml"));
+        assert_eq!(Installed::of(&program), Installed::ByCargo);
+        write(&prefix.join(RECEIPT));
+        assert_eq!(Installed::of(&program), Installed::ByScript(prefix.clone()));
+        assert_eq!(Installed::ByScript(prefix.clone()).by_hand(&program), None);
+        assert_eq!(Installed::of(&prefix.join("bin/other")), Installed::ByCargo);
+        let built = dir.path().join("target/release");
+        fs::create_dir_all(built.join(".fingerprint")).unwrap();
+        assert_eq!(Installed::of(&built.join(PROGRAM)), Installed::Built);
+    }
+
+    #[test]
+    fn the_script_writes_the_mark_that_is_looked_for() {
+        assert!(include_str!("../../install.sh").contains(&format!("$prefix/{RECEIPT}\"")));
     }
 }

@@ -93,6 +93,8 @@ async fn the_released_script_installs_a_program_that_runs() {
     let version = Cmd::new(released.prefix().join("bin/emulator")).arg("--version").text().await.unwrap();
     assert_eq!(version, format!("emulator {}", program::VERSION));
     assert_eq!(fs::read_to_string(released.prefix().join(PAGE)).unwrap(), "page");
+    let receipt = fs::read_to_string(released.prefix().join(program::RECEIPT)).unwrap();
+    assert_eq!(receipt, format!("{}\n", released.prefix().join("bin/emulator").display()));
 
     // By version too, over what is there.
     let finished = released.install(&["--version", program::TAG]).await;

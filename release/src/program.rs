@@ -36,6 +36,9 @@ pub const TARGETS: [&str; 4] = [
     "aarch64-apple-darwin",
 ];
 
+/// The mark below the prefix by which a program knows that the script has installed it.
+pub const RECEIPT: &str = "share/stack-emulator/installed-by-install.sh";
+
 /// Where pages of the manual are, in archives and below the prefix that the program is installed to.
 pub const MANUAL: &str = "share/man/man1";
 

@@ -1,5 +1,6 @@
 //! `emulator uninstall`.
 
+use base::events::{Event, Reporter};
 use clap::Args;
 use serde::Serialize;
 
@@ -15,8 +16,8 @@ use crate::uninstallation::{Doomed, Kind, UninstallError, Uninstallation};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Everything in the home goes: all instances with their data, images, snapshots, downloads and QEMU.
-So do the sockets and, if `install.sh` has installed it, the program with its manual. What is in the
-home and not of this program stays. While an instance runs the command is refused; with `--yes` it
+So do the sockets and, if `install.sh` has installed it, the program with its manual; how to remove
+another one is shown. What is in the home and not of this program stays. While an instance runs the command is refused; with `--yes` it
 ends the machines.
 
 Examples:
@@ -58,6 +59,9 @@ impl Run for Uninstall {
                 return Ok(Exit::Ok);
             }
             found.carry_out(&context.home, context.console).await?;
+        }
+        if let Some(by_hand) = &found.by_hand {
+            context.console.report(&Event::Notice(by_hand));
         }
         let report = Report {
             dry_run: self.dry_run,

@@ -8,7 +8,11 @@ fn a_program_is_removed_with_all_that_it_keeps_after_a_yes() {
     emulator.write("instances/a/overlay.qcow2", "x");
     emulator.write("images/stack-emulator-amd64.qcow2", &"x".repeat(2 << 20));
     emulator.write("notes.txt", "mine");
-    insta::assert_snapshot!(emulator.run(&["uninstall", "--dry-run"]), @"
+    let run = |flags: &[&str]| {
+        let shown = emulator.run(&[&["uninstall"], flags].concat());
+        shown.replace(env!("CARGO_BIN_EXE_emulator"), "[program]")
+    };
+    insta::assert_snapshot!(run(&["--dry-run"]), @"
     exit 0
     --- stdout
     KIND  SIZE   PATH
@@ -16,6 +20,7 @@ fn a_program_is_removed_with_all_that_it_keeps_after_a_yes() {
     home  2 MiB  [root]/home/images
     2 MiB would be free
     --- stderr
+    the program `[program]` stays: it was built in a checkout, and goes with that
     ");
     insta::assert_snapshot!(emulator.run(&["uninstall"]), @"
     exit 2
@@ -33,10 +38,11 @@ fn a_program_is_removed_with_all_that_it_keeps_after_a_yes() {
     assert!(shown.starts_with("exit 0\n"), "{shown}");
     let left: Vec<_> = std::fs::read_dir(emulator.path("")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    insta::assert_snapshot!(emulator.run(&["uninstall", "--yes"]), @"
+    insta::assert_snapshot!(run(&["--yes"]), @"
     exit 0
     --- stdout
     there is nothing to remove
     --- stderr
+    the program `[program]` stays: it was built in a checkout, and goes with that
     ");
 }
