@@ -43,7 +43,7 @@ Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no 
 machine, 126 when it cannot be run, 125 when anything else failed.
 
 Examples:
-  emulator exec postgres -- psql -d stack
+  emulator exec postgres -- psql        the stack's database
   emulator exec postgres -- pg_dump stack > stack.sql
   emulator exec                         a shell of root's
   emulator exec -- journalctl -n 20 | less")]

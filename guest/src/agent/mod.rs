@@ -17,6 +17,7 @@ mod prepare;
 mod resume;
 mod session_env;
 mod steps;
+mod units;
 
 use std::{
     io::{Read as _, Write as _},
@@ -54,6 +55,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             if let Some(answer) = agent.answer(&line).await {
                 port.send(&conversation::to_line(&answer)).await;
                 log_failure(&answer);
+                agent.orders.note_running();
             }
         }
     })?

@@ -1,13 +1,21 @@
 //! The resident services of this machine, and what the agent orders them to do.
 
-use std::{cell::Cell, os::unix::net::UnixStream, path::PathBuf, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
-use base::wait;
+use base::wait::{self, Backoff};
 use futures_util::future::join_all;
-use protocol::services::{Order, Services};
+use protocol::services::{Order, Service, Services};
+use tokio::time::Instant;
 use tracing::info;
 
+use super::units;
 use crate::{
     control::{Reply, Secrets, begin, send, socket_of},
     services,
@@ -19,21 +27,30 @@ const RUN: &str = "/run";
 /// How long connections, and the work behind them, may take to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a service may have no process before it counts as stopped: systemd starts one that has ended again after a second.
+const RESTART_LIMIT: Duration = Duration::from_secs(3);
+
+/// Pause between two looks at what runs, for as long as an order is under way.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The services of this machine.
 pub(super) struct Orders {
     run: PathBuf,
+    groups: PathBuf,
     services: Services,
     rehearsal: Cell<Vec<UnixStream>>,
+    /// The units that have been seen to run: one of these that does not was stopped, or fails, and is not about to be started.
+    seen: RefCell<BTreeSet<String>>,
 }
 
 impl Orders {
     /// Reads which services there are.
     pub(super) fn load() -> anyhow::Result<Self> {
-        Ok(Self::of(services::load()?, RUN.into()))
+        Ok(Self::of(services::load()?, RUN.into(), units::GROUPS.into()))
     }
 
-    fn of(services: Services, run: PathBuf) -> Self {
-        Self { run, services, rehearsal: Cell::default() }
+    fn of(services: Services, run: PathBuf, groups: PathBuf) -> Self {
+        Self { run, groups, services, rehearsal: Cell::default(), seen: RefCell::default() }
     }
 
     /// The descriptions of the services.
@@ -42,9 +59,40 @@ impl Orders {
     }
 
     /// Makes every service that keeps secrets take these, each in one transaction. Without any, all that it needs for that is
-    /// loaded into memory.
+    /// loaded into memory. Fails as soon as it is known that a service has been stopped, which may be what they wait for.
     pub(super) async fn renew(&self, secrets: &Secrets) -> anyhow::Result<()> {
-        self.all(Order::Renew, secrets).await.map(drop)
+        tokio::select! {
+            renewed = self.all(Order::Renew, secrets) => renewed.map(drop),
+            stopped = self.stopped() => Err(anyhow!("no answer, since these services do not run: {stopped}")),
+        }
+    }
+
+    /// Notes which services run. To be called when nothing is waited for.
+    pub(super) fn note_running(&self) {
+        let mut seen = self.seen.borrow_mut();
+        if seen.len() < self.services.services.len() {
+            let units = self.services.services.iter().map(|service| &service.unit);
+            seen.extend(units.filter(|unit| units::runs(unit, &self.groups)).cloned());
+        }
+    }
+
+    /// Waits until services that have run before do not run any more, and returns their names with their units.
+    async fn stopped(&self) -> String {
+        let mut backoff = Backoff::between(LOOK, LOOK);
+        let mut since = None;
+        loop {
+            backoff.pause().await;
+            let gone = |service: &&Service| {
+                self.seen.borrow().contains(&service.unit) && !units::runs(&service.unit, &self.groups)
+            };
+            let gone: Vec<_> = self.services.services.iter().filter(gone).collect();
+            if gone.is_empty() {
+                since = None;
+            } else if since.get_or_insert_with(Instant::now).elapsed() >= RESTART_LIMIT {
+                let name = |service: &&Service| format!("`{}` ({})", service.name, service.unit);
+                return gone.iter().map(name).collect::<Vec<_>>().join(", ");
+            }
+        }
     }
 
     /// Makes every service read its settings again.
@@ -128,8 +176,9 @@ mod tests {
         let services = vec![
             service("api", &[Order::Rehearse, Order::Reload, Order::Drain]),
             service("pages", &[Order::Reload, Order::Drain]),
+            service("keys", &[Order::Renew]),
         ];
-        Orders::of(Services { name: "shop".to_owned(), services }, run.to_owned())
+        Orders::of(Services { name: "shop".to_owned(), services }, run.to_owned(), run.join("groups"))
     }
 
     fn bound(run: &Path, service: &str) -> UnixListener {
@@ -165,6 +214,22 @@ mod tests {
         let _bound = bound(run.path(), "pages");
         let error = orders(run.path()).reload().await.unwrap_err().to_string();
         assert!(error.contains("stack-pages/control` did not answer to `reload`"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_was_stopped_is_named_and_one_that_starts_is_waited_for() {
+        let run = tempfile::tempdir().unwrap();
+        let orders = orders(run.path());
+        let renew = async || tokio::time::timeout(RESTART_LIMIT * 2, orders.renew(&Secrets::new())).await;
+        assert!(renew().await.is_err(), "it may be about to start");
+        let group = run.path().join("groups/stack-keys.service");
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("cgroup.procs"), "7\n").unwrap();
+        orders.note_running();
+        assert!(renew().await.is_err(), "it runs");
+        fs::write(group.join("cgroup.procs"), "").unwrap();
+        let error = renew().await.expect("it is known").unwrap_err().to_string();
+        assert!(error.ends_with("do not run: `keys` (stack-keys.service)"), "{error}");
     }
 
     #[tokio::test]

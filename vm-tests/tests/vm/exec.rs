@@ -43,6 +43,8 @@ pub(crate) async fn commands(emulator: Emulator) {
 
     let one = postgres(&["psql", "-tAc", "select 1"]).await.expect(0);
     assert_eq!((one.stdout.as_str(), one.stderr.as_str()), ("1\n", ""));
+    let database = postgres(&["psql", "-tAc", "select current_database()"]).await.expect(0);
+    assert_eq!(database.stdout, "stack\n");
     assert_eq!(postgres(&["id", "-un"]).await.expect(0).stdout, "postgres\n");
     assert_eq!(
         root("id -un; pwd; tty; echo $HOME").await.expect(0).stdout,

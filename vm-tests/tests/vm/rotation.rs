@@ -57,6 +57,19 @@ async fn a_rotation_renews_secrets_of_a_running_instance_without_restarts() {
     let me = backend(&again, "client").with("x-stack-access-token", token).get("/api/v1/users/me").await;
     assert_eq!(me.status, 200, "{:?}", me.body);
 
+    for unit in ["stack-keys", "stack-postgres"] {
+        guest.sh(&format!("systemctl stop {unit}")).await;
+        let refused = emulator.run(&["rotate"]).await.expect(1);
+        assert!(
+            refused.stderr.contains(&format!("do not run: `{}` ({unit}.service)", &unit[6..])),
+            "{}",
+            refused.stderr
+        );
+        guest.sh(&format!("systemctl start {unit}")).await;
+    }
+    emulator.run(&["rotate"]).await.expect(0);
+    let again = Started { secrets: emulator.secrets().await, ..again };
+
     emulator.finish().await;
     assert_eq!(emulator.start(&[]).await.by("suspended").secrets, again.secrets);
     emulator.kill_qemu().await;

@@ -32,6 +32,8 @@ pub(crate) async fn suspended_session(emulator: Emulator) {
     let again = emulator.start(&[]).await.by("suspended");
     assert_eq!(again.secrets, started.secrets);
     assert_eq!(emulator.guest().sh("cat /proc/sys/kernel/random/boot_id").await, boot);
+    let logs = emulator.run(&["logs", "postgres"]).await.expect(0).stdout;
+    assert!(!logs.contains("client"), "a connection did not end in order: {logs}");
     let token = session["access_token"].as_str().expect("an access token");
     let me = backend(&again, "client").with("x-stack-access-token", token).get("/api/v1/users/me").await;
     assert_eq!((me.status, &me.body["primary_email"]), (200, &json!("kept@example.com")));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::events::{Phase, Reporter};
 use base::files::present;
-use vm::agent::Agent;
+use vm::agent::{Agent, AgentError};
 
 use super::error::InstanceError;
 use super::live::Live;
@@ -80,7 +80,9 @@ impl Instance {
 
 async fn renew(live: &Live, message: &Message<'_>) -> Result<(), InstanceError> {
     let limit = AGENT_LIMIT * live.topology().accelerator.patience();
-    let fallback = Fallback { qga: &live.machine.qga, limit, after: |_| true };
+    // An agent that has answered why it could not do it has tried: the other one would wait for the same.
+    let after = |error: &AgentError| !matches!(error, AgentError::Failed { .. });
+    let fallback = Fallback { qga: &live.machine.qga, limit, after };
     let own = async |command| Agent::reach(&live.machine.agent, limit).await?.call(command, limit).await;
     let command = || message.command(true).map_err(InstanceError::Random);
     fallback.deliver(own, command, |_| ()).await.map(drop)

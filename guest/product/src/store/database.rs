@@ -7,9 +7,9 @@ use std::{
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::sync::OwnedRwLockWriteGuard;
-use tokio_postgres::{NoTls, Row, types::ToSql};
+use tokio_postgres::{Row, types::ToSql};
 
-use super::StoreError;
+use super::{StoreError, connect::Orderly};
 
 /// Every connection is a process of PostgreSQL's with some MiB of its own; the services answer one developer.
 const MAX_CONNECTIONS: usize = 4;
@@ -128,9 +128,9 @@ impl Database {
 }
 
 fn pool_for(config: &tokio_postgres::Config) -> Pool {
-    let manager = Manager::from_config(
+    let manager = Manager::from_connect(
         config.clone(),
-        NoTls,
+        Orderly,
         // Without a query as a test: a connection that died reports an error by itself, and a request saves the round trip.
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );

@@ -2,6 +2,7 @@
 //! neither needs the other to be alive.
 
 pub(crate) mod authentication;
+mod connect;
 pub(crate) mod cron_tasks;
 pub(crate) mod database;
 pub(crate) mod keys;

@@ -13,15 +13,15 @@ use base::process::User;
 use protocol::services::Services;
 
 use crate::{
-    agent::accounts::{Account, account},
+    agent::{
+        accounts::{Account, account},
+        units::GROUPS,
+    },
     environment,
 };
 
 /// Where the kernel shows processes.
 const PROC: &str = "/proc";
-
-/// Where systemd keeps the control groups of services.
-const GROUPS: &str = "/sys/fs/cgroup/system.slice";
 
 /// Where a command is looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
