@@ -20,10 +20,10 @@ const GLOBAL: &str = "Global options";
 #[command(after_help = "\
 Examples:
   emulator pull --repo OWNER/NAME       download an image and make it ready
-  emulator start                        start, and return when every service answers
+  emulator start                        start, and wait for every service
   emulator status -o json               state, addresses and health
   emulator logs backend --follow        watch one service
-  emulator stop                         suspend; the next start resumes from here
+  emulator stop                         suspend; the next start resumes
   emulator start --instance feature-17 --port dashboard=auto --port backend=auto
   emulator start --arch arm64 --port dashboard=auto --port backend=auto
 

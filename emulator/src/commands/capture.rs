@@ -21,8 +21,9 @@ use crate::exit::Exit;
 /// Make the snapshot that new sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`start` does this by itself when there is no snapshot that fits. A snapshot fits one image, one QEMU and
-one machine; it never leaves this computer. Instances are not touched.
+`start` does this by itself when there is no snapshot that fits. A snapshot fits
+one image, one QEMU and one machine; it never leaves this computer. Instances
+are not touched.
 
 Examples:
   emulator capture

@@ -16,9 +16,10 @@ use crate::question::Question;
 /// End an instance and remove everything that belongs to it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Its data, secrets, saved memory, ports and logs are lost. A running instance is stopped. What it
-shares with others stays: the image and the snapshot, which `emulator prune` removes when nothing
-needs them. If it is interrupted, run it again. `emulator reset` keeps the instance and its ports.
+Its data, secrets, saved memory, ports and logs are lost. A running instance is
+stopped. What it shares with others stays: the image and the snapshot, which
+`emulator prune` removes when nothing needs them. If it is interrupted, run it
+again. `emulator reset` keeps the instance and its ports.
 
 Examples:
   emulator delete feature-17

@@ -17,10 +17,11 @@ use crate::exit::Exit;
 /// Pack what a report of a fault needs into an archive, without secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The archive has what `version`, `doctor`, `list`, `images`, `du` and `status` say, the logs, and what
-this machine is. Secrets of instances, tokens, passwords, e-mail addresses, and the names of user,
-host and home are taken out. Only you can read the file. Look at it before you send it:
-`tar -tf FILE`, `tar -xf FILE`.
+The archive has what `version`, `doctor`, `list`, `images`, `du` and `status`
+say, the logs, and what this machine is. Secrets of instances, tokens,
+passwords, e-mail addresses, and the names of user, host and home are taken out.
+Only you can read the file. Look at it before you send it: `tar -tf FILE`, `tar
+-xf FILE`.
 
 Examples:
   emulator diagnose

@@ -16,8 +16,9 @@ use crate::printer::table;
 /// Show what takes space on the disk
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What files really take is counted: holes take nothing, and a file with several names counts once.
-`emulator prune` removes what is unused, `emulator delete` an instance with its data.
+What files really take is counted: holes take nothing, and a file with several
+names counts once. `emulator prune` removes what is unused, `emulator delete` an
+instance with its data.
 
 Examples:
   emulator du

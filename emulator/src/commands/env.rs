@@ -31,15 +31,16 @@ const READABLE_BY_OTHERS: u32 = 0o044;
 /// Print the environment variables of the running stack
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The image's stack says which variables there are. Secrets go to a pipe or a file as they are, and to
-a terminal only with `--show-secrets`. `EMULATOR_INSTANCE` names the instance to other commands.
+The image's stack says which variables there are. Secrets go to a pipe or a file
+as they are, and to a terminal only with `--show-secrets`. `EMULATOR_INSTANCE`
+names the instance to other commands.
 
 Examples:
-  emulator env                                         for people, secrets masked
+  emulator env                                         secrets are masked
   (umask 077; emulator env > .env)                     a file for `dotenv`
   eval \"$(emulator env -o shell)\"                      into this shell
   emulator env -o powershell | Out-String | Invoke-Expression
-  emulator env -o github >> \"$GITHUB_ENV\"              for the next steps of a workflow
+  emulator env -o github >> \"$GITHUB_ENV\"              for later workflow steps
   emulator env -o json --config-file stack.config.ts   the project of that file")]
 pub(crate) struct Env {
     #[command(flatten)]

@@ -32,15 +32,17 @@ const SHELL: [&str; 2] = ["sh", "-l"];
 /// Run a command inside the machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With a service, the command has that service's user, environment and working directory; without one
-it is root's. It is run without a shell. It has a terminal when stdin and stdout are one, and pipes
-otherwise. The command ends when this program does.
+With a service, the command has that service's user, environment and working
+directory; without one it is root's. It is run without a shell. It has a
+terminal when stdin and stdout are one, and pipes otherwise. The command ends
+when this program does.
 
-Signals are passed on. A second Ctrl-C within 5 s leaves the command, which is killed then. At a
-terminal Ctrl-C goes to the command and nowhere else.
+Signals are passed on. A second Ctrl-C within 5 s leaves the command, which is
+killed then. At a terminal Ctrl-C goes to the command and nowhere else.
 
-Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no such program in the
-machine, 126 when it cannot be run, 125 when anything else failed.
+Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no
+such program in the machine, 126 when it cannot be run, 125 when anything else
+failed.
 
 Examples:
   emulator exec postgres -- psql        the stack's database

@@ -22,7 +22,8 @@ use crate::printer::table;
 /// Show the images on this machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
-New sessions start from the current image. An older one is kept while an instance has data on it.
+New sessions start from the current image. An older one is kept while an
+instance has data on it.
 
 Examples:
   emulator images

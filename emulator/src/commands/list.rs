@@ -20,11 +20,13 @@ use crate::printer::table;
 /// Show all instances
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is asked of the machines: `emulator status --instance NAME` says how the services are.
-Ports of an instance that does not run are those that were chosen for it with `--port` or are
-automatic. CPU is how busy its machine is now, in percent of one processor, and since its start.
-MEMORY is what would be free without it, of the size of the machine; what machines share is not part
-of it. DISK is what its files really take; the image below them is in `emulator images`.
+Nothing is asked of the machines: `emulator status --instance NAME` says how the
+services are. Ports of an instance that does not run are those that were chosen
+for it with `--port` or are automatic. CPU is how busy its machine is now, in
+percent of one processor, and since its start. MEMORY is what would be free
+without it, of the size of the machine; what machines share is not part of it.
+DISK is what its files really take; the image below them is in `emulator
+images`.
 
 Examples:
   emulator list

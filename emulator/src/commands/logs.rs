@@ -20,8 +20,9 @@ const LINES: usize = 100;
 /// Show logs of the services, the serial console or QEMU
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Sources: `serial` (the guest's console), `qemu`, and every service that the image names.
-Without a source: all services of a running instance, the console of a stopped one.
+Sources: `serial` (the guest's console), `qemu`, and every service that the
+image names. Without a source: all services of a running instance, the console
+of a stopped one.
 
 Examples:
   emulator logs

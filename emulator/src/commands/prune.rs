@@ -22,10 +22,11 @@ use crate::question::Question;
 /// Remove unused images, snapshots and downloads
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Removes replaced images that no instance has data on, snapshots that no session would start from,
-unfinished downloads, and what killed commands have left behind. The data of instances is not
-touched: `emulator reset` deletes it. Instances of git worktrees that are gone are only reported;
-with `--instances` they are deleted, after a question.
+Removes replaced images that no instance has data on, snapshots that no session
+would start from, unfinished downloads, and what killed commands have left
+behind. The data of instances is not touched: `emulator reset` deletes it.
+Instances of git worktrees that are gone are only reported; with `--instances`
+they are deleted, after a question.
 
 Examples:
   emulator prune --dry-run              show what would go

@@ -25,25 +25,25 @@ use crate::pull::{Order, PullError, Source};
 /// Download an image and make the snapshot that new sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Files already present are not downloaded again, and interrupted downloads resume. The current
-image stays in use until the new one has been downloaded and verified; instances with data keep
-the image that their data is on.
+Files already present are not downloaded again, and interrupted downloads
+resume. The current image stays in use until the new one has been downloaded and
+verified; instances with data keep the image that their data is on.
 
-Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh auth token` prints.
-`GITHUB_API_URL` names another GitHub than the public one.
+Releases need no token, other images do: `GITHUB_TOKEN`, `GH_TOKEN`, or what `gh
+auth token` prints. `GITHUB_API_URL` names another GitHub than the public one.
 
-Exit codes: 0 the image is here, 1 it does not exist or cannot be fetched, 4 a token is missing or
-refused, or its limit is used up, 6 nothing was received for too long, 7 what was received is not a
-valid image.
+Exit codes: 0 the image is here, 1 it does not exist or cannot be fetched, 4 a
+token is missing or refused, or its limit is used up, 6 nothing was received for
+too long, 7 what was received is not a valid image.
 
 `EMULATOR_REPO` sets the repository for all commands; a file needs none.
 
 Examples:
-  emulator pull --repo OWNER/NAME                    the newest image of branch `dev`
+  emulator pull --repo OWNER/NAME                    the newest of branch `dev`
   emulator pull --repo OWNER/NAME --branch main --skip-snapshot
   emulator pull --repo OWNER/NAME --tag emulator-dev-20260131-0123abcd
-  emulator pull --repo OWNER/NAME --pr 123           the image that was built for a pull request
-  emulator pull --repo OWNER/NAME --run 4567890      what a workflow run has left
+  emulator pull --repo OWNER/NAME --pr 123           that of a pull request
+  emulator pull --repo OWNER/NAME --run 4567890      that of a workflow run
   emulator pull --file stack-emulator-amd64.qcow2")]
 pub(crate) struct Pull {
     #[command(flatten)]

@@ -14,8 +14,8 @@ use crate::question::Question;
 /// Delete the instance's data; the next start is a new session with new secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything that was written since the first start is lost, and the session's secrets with it; the
-instance keeps its ports. A running instance is stopped.
+Everything that was written since the first start is lost, and the session's
+secrets with it; the instance keeps its ports. A running instance is stopped.
 
 Examples:
   emulator reset

@@ -12,7 +12,8 @@ use crate::hints;
 /// Give the running instance new secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The old secrets are refused from then on. Services and sessions of users continue.
+The old secrets are refused from then on. Services and sessions of users
+continue.
 
 Examples:
   emulator rotate

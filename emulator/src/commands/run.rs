@@ -36,19 +36,23 @@ mod long_phases;
 /// Run a command beside the instance, with what it needs in its environment
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command gets the variables that `emulator env` prints; they replace variables of the same names.
-It is run without a shell, with the terminal and the streams of this program. An instance that does
-not run is started, and stopped when the last `run` that uses it has ended. One that runs is used as
-it is, and stays.
+The command gets the variables that `emulator env` prints; they replace
+variables of the same names. It is run without a shell, with the terminal and
+the streams of this program. An instance that does not run is started, and
+stopped when the last `run` that uses it has ended. One that runs is used as it
+is, and stays.
 
-`--fresh` gives the command an instance of its own: new data, new secrets, free ports. It is deleted
-afterwards, whatever happens to the command or to this program.
+`--fresh` gives the command an instance of its own: new data, new secrets, free
+ports. It is deleted afterwards, whatever happens to the command or to this
+program.
 
-Signals are passed on. A second Ctrl-C within 5 s kills the command and what it has started.
+Signals are passed on. A second Ctrl-C within 5 s kills the command and what it
+has started.
 
-Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no such command, 126
-when it cannot be run, 125 when anything else failed before it was run. Whether there is such a
-command is found out before a machine is started for it.
+Exit codes: the command's; 128 + n when signal n ended it; 127 when there is no
+such command, 126 when it cannot be run, 125 when anything else failed before it
+was run. Whether there is such a command is found out before a machine is
+started for it.
 
 Examples:
   emulator run -- npm run dev

@@ -18,23 +18,25 @@ mod report;
 /// Start the machine and wait until every service answers
 #[derive(Debug, Args)]
 #[command(after_help = "\
-If the instance is already running, `start` reports its state and exits 0. A suspended instance
-resumes with its data and secrets. A new session starts from a snapshot, made on this machine the
-first time, and gets its own secrets: see them with `emulator status --show-secrets`.
+If the instance is already running, `start` reports its state and exits 0. A
+suspended instance resumes with its data and secrets. A new session starts from
+a snapshot, made on this machine the first time, and gets its own secrets: see
+them with `emulator status --show-secrets`.
 
-Each host port is taken from the first of these that is set: `--port`, the variable that the image
-names for it, an earlier `--port` of this instance, the image's default. The instance of a linked
-git worktree has automatic ports instead of the defaults: free ones, which it keeps.
+Each host port is taken from the first of these that is set: `--port`, the
+variable that the image names for it, an earlier `--port` of this instance, the
+image's default. The instance of a linked git worktree has automatic ports
+instead of the defaults: free ones, which it keeps.
 
 Examples:
   emulator start
   emulator start --port backend=30001 --port dashboard=auto
   emulator start --accel tcg --timeout 5m
-  emulator start --no-snapshot          boot instead of resuming from saved memory
+  emulator start --no-snapshot          boot, instead of resuming
   emulator start -o json                ports, phases and seconds for a program
   emulator start --count 4 --instance shard
-                                        `shard-1` to `shard-4`, each on ports of its own
-  emulator start --repo OWNER/NAME      on a machine without an image: pull one first")]
+                                        `shard-1` to `shard-4`, on own ports
+  emulator start --repo OWNER/NAME      pull an image if there is none here")]
 pub(crate) struct Start {
     /// Start so many instances, `NAME-1` to `NAME-N`, all on automatic ports
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=COUNT_LIMIT), conflicts_with = "ports")]

@@ -36,7 +36,7 @@ Examples:
   emulator status
   emulator status --show-secrets        with the keys that clients need
   emulator status -o json
-  emulator status --watch -o json       one JSON document a line, whenever something changes")]
+  emulator status --watch -o json       a JSON document for every change")]
 pub(crate) struct Status {
     /// Show the values of the session's secrets
     #[arg(long)]

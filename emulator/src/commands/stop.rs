@@ -15,14 +15,15 @@ use crate::exit::Exit;
 /// Suspend the machine; the next start resumes it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machine is suspended: its memory is saved beside its disk, and the next `start` resumes it.
-Where that is not possible, and with `--shutdown`, the guest is asked to power off. If it does not,
-QEMU is asked to end, and finally killed; each step is reported. The data is kept in any case.
-Stopping an instance that does not run is not an error.
+The machine is suspended: its memory is saved beside its disk, and the next
+`start` resumes it. Where that is not possible, and with `--shutdown`, the guest
+is asked to power off. If it does not, QEMU is asked to end, and finally killed;
+each step is reported. The data is kept in any case. Stopping an instance that
+does not run is not an error.
 
 Examples:
   emulator stop
-  emulator stop --shutdown              let the guest shut down; the next start boots it
+  emulator stop --shutdown              shut down; the next start boots
   emulator stop --instance feature-17
   emulator stop --all                   every instance of this home")]
 pub(crate) struct Stop {

@@ -15,10 +15,11 @@ use crate::uninstallation::{Doomed, Kind, UninstallError, Uninstallation};
 /// Remove this program and everything that it keeps
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything in the home goes: all instances with their data, images, snapshots, downloads and QEMU.
-So do the sockets and, if `install.sh` has installed it, the program with its manual; how to remove
-another one is shown. What is in the home and not of this program stays. While an instance runs the command is refused; with `--yes` it
-ends the machines.
+Everything in the home goes: all instances with their data, images, snapshots,
+downloads and QEMU. So do the sockets and, if `install.sh` has installed it, the
+program with its manual; how to remove another one is shown. What is in the home
+and not of this program stays. While an instance runs the command is refused;
+with `--yes` it ends the machines.
 
 Examples:
   emulator uninstall --dry-run          show what would go

@@ -16,10 +16,12 @@ use crate::views::{InstanceView, MachineView};
 /// Wait until the instance runs and every service answers
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`start` waits by itself: this is for programs that have not started the instance themselves. A start
-that is in progress is waited for. Without one, the wait ends at once, unless `--for-start` is given.
+`start` waits by itself: this is for programs that have not started the instance
+themselves. A start that is in progress is waited for. Without one, the wait
+ends at once, unless `--for-start` is given.
 
-Exit codes: 0 running and healthy, 3 not running, 6 the deadline passed, 1 it has failed meanwhile.
+Exit codes: 0 running and healthy, 3 not running, 6 the deadline passed, 1 it
+has failed meanwhile.
 
 Examples:
   emulator wait

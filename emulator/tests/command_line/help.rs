@@ -94,10 +94,10 @@ fn the_help_groups_the_commands() {
 
     Examples:
       emulator pull --repo OWNER/NAME       download an image and make it ready
-      emulator start                        start, and return when every service answers
+      emulator start                        start, and wait for every service
       emulator status -o json               state, addresses and health
       emulator logs backend --follow        watch one service
-      emulator stop                         suspend; the next start resumes from here
+      emulator stop                         suspend; the next start resumes
       emulator start --instance feature-17 --port dashboard=auto --port backend=auto
       emulator start --arch arm64 --port dashboard=auto --port backend=auto
 
@@ -147,23 +147,25 @@ fn the_help_of_start_groups_its_flags() {
           --snapshot-timeout <DURATION>     Longest wait for the services when resuming from saved
                                             memory, `10s` [env: EMULATOR_SNAPSHOT_READY_TIMEOUT]
 
-    If the instance is already running, `start` reports its state and exits 0. A suspended instance
-    resumes with its data and secrets. A new session starts from a snapshot, made on this machine the
-    first time, and gets its own secrets: see them with `emulator status --show-secrets`.
+    If the instance is already running, `start` reports its state and exits 0. A
+    suspended instance resumes with its data and secrets. A new session starts from
+    a snapshot, made on this machine the first time, and gets its own secrets: see
+    them with `emulator status --show-secrets`.
 
-    Each host port is taken from the first of these that is set: `--port`, the variable that the image
-    names for it, an earlier `--port` of this instance, the image's default. The instance of a linked
-    git worktree has automatic ports instead of the defaults: free ones, which it keeps.
+    Each host port is taken from the first of these that is set: `--port`, the
+    variable that the image names for it, an earlier `--port` of this instance, the
+    image's default. The instance of a linked git worktree has automatic ports
+    instead of the defaults: free ones, which it keeps.
 
     Examples:
       emulator start
       emulator start --port backend=30001 --port dashboard=auto
       emulator start --accel tcg --timeout 5m
-      emulator start --no-snapshot          boot instead of resuming from saved memory
+      emulator start --no-snapshot          boot, instead of resuming
       emulator start -o json                ports, phases and seconds for a program
       emulator start --count 4 --instance shard
-                                            `shard-1` to `shard-4`, each on ports of its own
-      emulator start --repo OWNER/NAME      on a machine without an image: pull one first
+                                            `shard-1` to `shard-4`, on own ports
+      emulator start --repo OWNER/NAME      pull an image if there is none here
     --- stderr
     ");
 }
@@ -178,6 +180,16 @@ fn every_command_has_help_with_examples() {
         let shown = own(&emulator, command);
         assert!(shown.starts_with("exit 0\n"), "{shown}");
         assert!(shown.contains("Examples:\n  emulator "), "{shown}");
+    }
+}
+
+#[test]
+fn what_follows_the_options_fits_a_terminal_of_80_columns() {
+    for command in emulator::grammar().get_subcommands() {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // What cannot be broken stays.
+        let long = |line: &&str| line.chars().count() > 80 && !line.contains("~/.local/share");
+        assert_eq!(text.lines().find(long), None, "{}", command.get_name());
     }
 }
 

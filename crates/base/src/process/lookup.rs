@@ -14,7 +14,7 @@ use crate::files::is_absence;
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// How much of a script the kernel looks at: `BINPRM_BUF_SIZE`.
-const SCRIPT_START: usize = 256;
+const SCRIPT_START: u64 = 256;
 
 /// Why a program could not be started.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ fn is_executable(path: &Path) -> Result<(), Obstacle> {
 /// What a script names behind `#!`. One that cannot be read can be run by its owner all the same, as far as is known here.
 fn interpreter(program: &Path) -> Option<PathBuf> {
     let mut start = Vec::new();
-    File::open(program).ok()?.take(SCRIPT_START as u64).read_to_end(&mut start).ok()?;
+    File::open(program).ok()?.take(SCRIPT_START).read_to_end(&mut start).ok()?;
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let name = line.trim_ascii_start().split(|byte| matches!(byte, b' ' | b'\t')).next()?;
     (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(name)))
