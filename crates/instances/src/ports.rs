@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_port_of_a_file_is_reported_with_its_place_and_the_known_ones() {
+    fn an_unknown_port_of_a_file_is_reported_with_its_place() {
         let at = |variable: &str| FilePort {
             name: "nope".into(),
             variable: variable.into(),

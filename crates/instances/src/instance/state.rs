@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_being_suspended_is_stopping_and_one_whose_stop_was_killed_runs() {
+    fn a_machine_is_stopping_while_its_stop_is_under_way_and_no_longer() {
         let it = fabricated().with_live(Some(myself()), true);
         let lock = FileLock::try_acquire(&it.dir.stopping_lock()).unwrap();
         assert!(matches!(it.state(), State::Stopping(_)));
