@@ -229,7 +229,7 @@ impl Instance {
     /// What such a start has cost.
     fn memory_is_used_up(&self) -> String {
         format!(
-            "the saved memory of `{}` is used up, since the guest had been resumed: the next start boots from the disk, and the data \
+            "the saved memory of `{}` is used up, since the guest had been resumed: the next boot is from its disk, and the data \
              stays",
             self.name
         )
