@@ -47,7 +47,12 @@ impl Arch {
 
     /// File name of the published image.
     pub fn image_file(self) -> String {
-        format!("stack-emulator-{self}.qcow2")
+        self.image_file_of("stack-emulator")
+    }
+
+    /// File name of the image of `stack` in a home.
+    pub fn image_file_of(self, stack: &str) -> String {
+        format!("{stack}-{self}.qcow2")
     }
 }
 

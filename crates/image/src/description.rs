@@ -3,6 +3,7 @@
 //! Here the parts become one whole: what the image's manifest says about the stack, and what drives it inside of the guest. Nothing
 //! here reads a directory.
 
+mod native_use;
 mod service_file;
 mod stack_file;
 
@@ -12,7 +13,8 @@ use protocol::services::{self as guest, Services};
 use crate::stack::exports::{Export, Known};
 use crate::stack::{Network, Service, Stack, check};
 
-pub use service_file::ServiceFile;
+pub use native_use::{Command, DatabaseUse, Lines, NativeUse, OptionForm};
+pub use service_file::{ServiceFile, WarmUp};
 pub use stack_file::{FORMAT, StackFile};
 
 /// A stack with all of its services.
@@ -111,6 +113,9 @@ impl Description {
             merged.add_env(name, service)?;
             merged.add_project(name, service)?;
         }
+        for (index, (name, service)) in services.iter().enumerate() {
+            merged.add_warm_up(index, name, service)?;
+        }
         merged.add_exports(None, &file.exports)?;
         for (name, service) in services {
             merged.add_exports(Some(name), &service.exports)?;
@@ -127,8 +132,13 @@ impl Description {
         let ServiceFile { unit, packages, orders, ports, secrets, late, .. } = service;
         let wrong = |key| Mismatch::of(Some(name), key);
         let stack = &mut self.stack;
-        stack.services.push(Service { name: name.to_owned(), unit: unit.clone() });
+        stack.services.push(Service { name: name.to_owned(), unit: unit.clone(), container: false });
         check::services(&stack.services).map_err(wrong("unit"))?;
+        let expected = format!("stack-{name}.service");
+        if service.native.is_some() && *unit != expected {
+            let reason = format!("containers wait for the unit `{expected}`, and this is `{unit}`");
+            return Err(wrong("unit")(reason));
+        }
         stack.ports.extend_from_slice(ports);
         check::ports(&stack.ports).map_err(wrong("ports"))?;
         stack.secrets.extend_from_slice(secrets);
@@ -143,6 +153,7 @@ impl Description {
             unit: unit.clone(),
             orders: orders.clone(),
             ports: ports.collect(),
+            warm_up: Vec::new(),
         });
         Ok(())
     }
@@ -152,6 +163,20 @@ impl Description {
         hooks.replace.extend_from_slice(&service.hooks.replace);
         hooks.restart.extend_from_slice(&service.hooks.restart);
         check::hooks(hooks, &self.stack.secrets).map_err(Mismatch::of(Some(name), "hooks"))
+    }
+
+    /// Adds the requests of the service with this number.
+    fn add_warm_up(&mut self, index: usize, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+        let wrong = Mismatch::of(Some(name), "warmUp");
+        let request = |WarmUp { port, path }: &WarmUp| {
+            check::path(&format!("the path for port `{port}`"), path)?;
+            let known = self.stack.ports.iter().find(|known| known.name == *port);
+            let known = known.ok_or_else(|| format!("there is no port {port:?}"))?;
+            Ok(guest::WarmUp { port: known.guest, path: path.clone() })
+        };
+        let requests: Result<Vec<_>, String> = service.warm_up.iter().map(request).collect();
+        self.guest.services[index].warm_up = requests.map_err(wrong)?;
+        Ok(())
     }
 
     fn add_project(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {

@@ -44,12 +44,27 @@ pub struct Manifest {
     pub boot: Boot,
     /// The stack inside, as its maintainers described it.
     pub stack: Stack,
+    /// The container images inside, by the names of their services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, ContainerImage>,
     /// Version of the resume message that the guest understands.
     pub resume_protocol: u32,
     /// Oldest QEMU that can run it, "major.minor.patch".
     pub minimum_qemu: String,
     /// SHA-256 of every input of the build by its name; the image is up to date while these are the same.
     pub inputs: BTreeMap<String, String>,
+}
+
+/// A container image inside an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerImage {
+    /// What the archive that it came from calls it.
+    pub reference: Option<String>,
+    /// Digest of its configuration, which `docker images` shows as its id: `sha256:…`.
+    pub id: String,
+    /// Digests of its layers when unpacked, the lowest first.
+    pub layers: Vec<String>,
 }
 
 /// The build that made an image.
@@ -142,8 +157,15 @@ impl Manifest {
     fn check(&self) -> Result<(), String> {
         let Self { build, debian, boot, minimum_qemu, inputs, .. } = self;
         let single = [&build.git_sha, &build.time, &debian.version, minimum_qemu];
+        let images = self
+            .images
+            .values()
+            .flat_map(|ContainerImage { reference, id, layers }| reference.iter().chain([id]).chain(layers));
+        let names = self.images.keys();
         let pairs = debian.packages.iter().chain(inputs).flat_map(|(name, value)| [name, value]);
-        if let Some(text) = single.into_iter().chain(pairs).find(|text| !is_line(text, TEXT_LIMIT)) {
+        if let Some(text) =
+            single.into_iter().chain(pairs).chain(names).chain(images).find(|text| !is_line(text, TEXT_LIMIT))
+        {
             return Err(format!("{:?} is not a text of one short line", beginning(text, 64)));
         }
         if !is_version(minimum_qemu) {
@@ -207,6 +229,14 @@ mod tests {
                 cmdline: "quiet".into(),
             },
             stack: crate::description::tests::built_in().stack,
+            images: BTreeMap::from([(
+                "web".into(),
+                ContainerImage {
+                    reference: Some("shop/web:1".into()),
+                    id: "sha256:1".into(),
+                    layers: vec!["sha256:2".into()],
+                },
+            )]),
             resume_protocol: protocol::VERSION,
             minimum_qemu: MINIMUM_QEMU.into(),
             inputs: BTreeMap::new(),

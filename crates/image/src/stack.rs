@@ -123,6 +123,9 @@ pub struct Service {
     pub name: String,
     /// The systemd unit.
     pub unit: String,
+    /// Whether it is a container, whose state the guest is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub container: bool,
 }
 
 /// Why a stack cannot run: two entries claim one name or port, or a value is outside its range.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Secret;
+use crate::containers::State;
 #[cfg(doc)]
 use crate::{exec, names::ports};
 
@@ -50,6 +51,8 @@ pub enum Command {
     },
     /// Write everything to the disk: the machine is about to be suspended.
     Sync,
+    /// Answer with the states of the containers.
+    Containers,
     /// Expect one connection with this token on [`exec::PORT`].
     Exec {
         /// [`exec::TOKEN_DIGITS`] hexadecimal digits.
@@ -122,6 +125,9 @@ pub enum Outcome {
         steps: Vec<Step>,
         /// The guest's clock when it answered, in nanoseconds since 1970.
         time: u64,
+        /// The states of the containers by their names, as the answer to [`Command::Containers`].
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        containers: BTreeMap<String, State>,
     },
     /// Something could not be done. What was done before it stays done.
     Failed {
@@ -158,6 +164,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containers::Status;
 
     fn resume() -> Request {
         let secret = |text: &str| Secret::new(text);
@@ -182,7 +189,9 @@ mod tests {
         let text = serde_json::to_string(&resume()).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), resume());
         let failed = Outcome::Failed { step: "secrets".into(), reason: "no database".into() };
-        for outcome in [failed, Outcome::Done { steps: Vec::new(), time: 5 }] {
+        let containers = BTreeMap::from([("web".to_owned(), State::of(Status::Healthy))]);
+        let done = Outcome::Done { steps: Vec::new(), time: 5, containers };
+        for outcome in [failed, done] {
             let answer = Answer::new(7, outcome);
             let text = serde_json::to_string(&answer).unwrap();
             assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);

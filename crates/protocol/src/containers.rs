@@ -5,6 +5,7 @@
 
 mod health;
 mod mounts;
+mod state;
 mod template;
 
 use std::{
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use health::{Health, Ready};
 pub use mounts::{ContainerFile, FileSource, Tmpfs, Volume};
+pub use state::{STATE_FILE, State, Status};
 pub use template::{InvalidTemplate, Unfilled, fill, variables};
 
 /// Where the descriptions are in the guest.

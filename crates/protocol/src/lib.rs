@@ -7,6 +7,7 @@ pub mod names;
 pub mod progress;
 mod secret;
 pub mod services;
+pub mod sql;
 
 pub use agent::{Answer, Command, ENTROPY_BYTES, Hooks, Outcome, Replace, Request, Resume, Step, VERSION};
 pub use secret::Secret;

@@ -36,6 +36,19 @@ pub struct Service {
     /// Where it listens for the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// What is requested of it once before a capture, besides its health paths, so that its code is in memory.
+    #[serde(rename = "warmUp", default, skip_serializing_if = "Vec::is_empty")]
+    pub warm_up: Vec<WarmUp>,
+}
+
+/// A request before a capture: GET.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// The port in the guest.
+    pub port: u16,
+    /// The path.
+    pub path: String,
 }
 
 /// A port that a service listens on.
@@ -178,6 +191,7 @@ mod tests {
             unit: format!("stack-{name}.service"),
             orders: orders.to_vec(),
             ports,
+            warm_up: Vec::new(),
         };
         let port = |guest, health: Option<&str>| Port { guest, health: health.map(str::to_owned) };
         Services {

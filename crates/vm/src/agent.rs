@@ -3,12 +3,14 @@
 //! It is a daemon that only waits for this, so it answers sooner than QEMU's guest agent, which forks. The messages are those of
 //! crate `protocol`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::text::beginning;
 use futures_util::{SinkExt, StreamExt};
+use protocol::containers::State;
 use protocol::{Answer, Command, Outcome, Request, Step};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
@@ -86,6 +88,8 @@ pub struct Done {
     pub steps: Vec<Step>,
     /// The guest's clock when it answered, in nanoseconds since 1970.
     pub time: u64,
+    /// The states of the containers, where they were asked for.
+    pub containers: BTreeMap<String, State>,
 }
 
 /// A connection to the agent.
@@ -179,9 +183,13 @@ fn encoded(request: &Request) -> String {
 
 fn done(answer: Answer) -> Result<Done, AgentError> {
     match answer.outcome {
-        Outcome::Done { mut steps, time } => {
+        Outcome::Done { mut steps, time, mut containers } => {
             steps.truncate(STEPS_LIMIT);
-            Ok(Done { steps, time })
+            for state in containers.values_mut() {
+                state.reason =
+                    state.reason.as_deref().map(|reason| beginning(reason, REASON_LIMIT).into_owned());
+            }
+            Ok(Done { steps, time, containers })
         }
         Outcome::Failed { step, reason } => Err(AgentError::Failed {
             step: beginning(&step, STEP_LIMIT).into_owned(),
@@ -276,7 +284,8 @@ mod tests {
     #[test]
     fn what_an_agent_says_is_looked_at_as_far_as_it_can_be_told() {
         let step = Step { step: "clock".into(), seconds: 0.1 };
-        let answer = Answer::new(1, Outcome::Done { steps: vec![step; 1000], time: 1 });
+        let answer =
+            Answer::new(1, Outcome::Done { steps: vec![step; 1000], time: 1, containers: BTreeMap::new() });
         assert_eq!(done(answer).unwrap().steps.len(), STEPS_LIMIT);
         let long = Outcome::Failed { step: "s".repeat(1000), reason: "r".repeat(100_000) };
         assert!(done(Answer::new(1, long)).unwrap_err().to_string().chars().count() < 2200);
@@ -293,7 +302,7 @@ mod tests {
         ) {
             let failed = Answer::new(7, Outcome::Failed { step: step.clone(), reason });
             let steps = vec![Step { step, seconds }];
-            let finished = Answer::new(7, Outcome::Done { steps, time: u64::MAX });
+            let finished = Answer::new(7, Outcome::Done { steps, time: u64::MAX, containers: BTreeMap::new() });
             let texts = [bytes, serde_json::to_vec(&failed).unwrap(), serde_json::to_vec(&finished).unwrap()];
             for mut text in texts {
                 if !text.is_empty() {

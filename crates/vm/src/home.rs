@@ -75,14 +75,31 @@ fn to_anything(variable: Option<&str>) -> String {
     variable.map(|name| format!(" to anything; `{name}` is set to nothing")).unwrap_or_default()
 }
 
-/// Everything that the emulator keeps between runs.
+/// The stack whose images are meant where no other one is named.
+pub const DEFAULT_STACK: &str = "stack-emulator";
+
+/// Everything that the emulator keeps between runs, for one stack: each has images of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home(PathBuf);
+pub struct Home {
+    root: PathBuf,
+    stack: String,
+}
 
 impl Home {
-    /// The home at `root`, which need not exist yet.
+    /// The home at `root`, which need not exist yet, for the default stack.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self { root: root.into(), stack: DEFAULT_STACK.to_owned() }
+    }
+
+    /// The same for another stack, whose name is valid as a name of a file.
+    #[must_use]
+    pub fn for_stack(self, stack: impl Into<String>) -> Self {
+        Self { stack: stack.into(), ..self }
+    }
+
+    /// The stack whose images are meant.
+    pub fn stack(&self) -> &str {
+        &self.stack
     }
 
     /// The home that the environment names: `$STACK_EMULATOR_HOME`, else `~/.stack/emulator`.
@@ -98,7 +115,7 @@ impl Home {
             ("HOME", DEFAULT.iter().fold(user, |dir, part| dir.join(part)))
         };
         utf8::check(named_by, &root)?;
-        Ok(Self(root))
+        Ok(Self::new(root))
     }
 
     /// Verifies that files can be created in it, by making one that is gone at once: in it, or where it would be made.
@@ -106,9 +123,9 @@ impl Home {
     /// # Errors
     /// When that fails.
     pub fn check_writable(&self) -> Result<(), HomeError> {
-        let nearest = self.0.ancestors().find(|dir| dir.exists()).unwrap_or(&self.0);
+        let nearest = self.root.ancestors().find(|dir| dir.exists()).unwrap_or(&self.root);
         tempfile::tempfile_in(nearest).map(drop).map_err(|source| HomeError::Closed {
-            path: self.0.clone(),
+            path: self.root.clone(),
             named_by: if variables::raw(HOME_VARIABLE).is_some() { HOME_VARIABLE } else { "HOME" },
             nearest: nearest.to_owned(),
             source,
@@ -117,27 +134,27 @@ impl Home {
 
     /// The directory itself.
     pub fn root(&self) -> &Path {
-        &self.0
+        &self.root
     }
 
     /// Images, and beside each its boot files.
     pub fn images(&self) -> PathBuf {
-        self.0.join("images")
+        self.root.join("images")
     }
 
     /// The image for `arch`.
     pub fn image(&self, arch: Arch) -> PathBuf {
-        self.images().join(arch.image_file())
+        self.images().join(arch.image_file_of(&self.stack))
     }
 
     /// What was read out of the image for `arch`: manifest, kernel, initrd, and the image that they belong to.
     pub fn boot_files(&self, arch: Arch) -> PathBuf {
-        self.images().join(format!("stack-emulator-{arch}.boot"))
+        self.images().join(format!("{}-{arch}.boot", self.stack))
     }
 
     /// QEMU builds, one prefix each, and what is known about them.
     pub fn qemu(&self) -> PathBuf {
-        self.0.join("qemu")
+        self.root.join("qemu")
     }
 
     /// Link to the prefix of the QEMU that is used.
@@ -179,5 +196,8 @@ mod tests {
         let home = Home::new("/h");
         assert_eq!(home.image(Arch::Amd64), Path::new("/h/images/stack-emulator-amd64.qcow2"));
         assert_eq!(home.boot_files(Arch::Arm64), Path::new("/h/images/stack-emulator-arm64.boot"));
+        let home = home.for_stack("shop");
+        assert_eq!(home.image(Arch::Amd64), Path::new("/h/images/shop-amd64.qcow2"));
+        assert_eq!(home.boot_files(Arch::Arm64), Path::new("/h/images/shop-arm64.boot"));
     }
 }

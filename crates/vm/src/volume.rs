@@ -40,7 +40,7 @@ pub const ESP_MINIMUM: u64 = fat32_size(SMALLEST_CLUSTER).next_multiple_of(1 << 
 
 /// Bytes that a FAT32 of the fewest clusters takes: each costs its own size and an entry in both allocation tables.
 const fn fat32_size(cluster: u32) -> u64 {
-    FAT32_CLUSTERS * (cluster as u64 + 2 * 4)
+    FAT32_CLUSTERS * (cluster as u64 + TABLE_ENTRIES)
 }
 
 /// Size of a cluster of an EFI system partition of `length` bytes: as large as FAT32 allows, up to a page.
@@ -48,6 +48,12 @@ fn esp_cluster(length: u64) -> u32 {
     let fits = |cluster: &u32| length >= fat32_size(*cluster).next_multiple_of(1 << 20);
     [CLUSTER, 2048, 1024].into_iter().find(fits).unwrap_or(SMALLEST_CLUSTER)
 }
+
+/// Bytes that a cluster takes in both allocation tables, at most.
+const TABLE_ENTRIES: u64 = 2 * 4;
+
+/// Longest file in bytes: its length has 32 bits.
+const FILE_LIMIT: u64 = u32::MAX as u64;
 
 /// Longest volume label in bytes.
 const LABEL_LENGTH: usize = 11;
@@ -71,6 +77,23 @@ pub enum VolumeError {
         /// What the file system said.
         #[source]
         source: io::Error,
+    },
+    /// A file of the host that is to be on the volume cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is longer than a file of FAT can be.
+    #[error("`{}` has {length} bytes, and a file of a volume at most {FILE_LIMIT}", path.display())]
+    TooLong {
+        /// The file of the host.
+        path: PathBuf,
+        /// Its length.
+        length: u64,
     },
     /// The volume cannot be read, or the file is not on it.
     #[error("cannot read `{inner}` from the volume in `{}`", path.display())]
@@ -98,7 +121,31 @@ impl Explain for VolumeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     label: String,
-    files: Vec<(String, Vec<u8>)>,
+    files: Vec<(String, Content)>,
+}
+
+/// What is in a file of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Bytes(Vec<u8>),
+    /// What is in a file of the host, and how many bytes that are.
+    Host(PathBuf, u64),
+}
+
+impl Content {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Host(_, length) => *length,
+        }
+    }
+
+    fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => to.write_all(bytes),
+            Self::Host(path, _) => io::copy(&mut File::open(path)?, to).map(drop),
+        }
+    }
 }
 
 impl Volume {
@@ -117,8 +164,22 @@ impl Volume {
     /// Adds the file `path`, whose directories are separated by `/` and made as needed.
     #[must_use]
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
-        self.files.push((path.to_owned(), content.into()));
+        self.files.push((path.to_owned(), Content::Bytes(content.into())));
         self
+    }
+
+    /// Adds the file `path` with the content of the file `from` of the host, which is read when the volume is written.
+    ///
+    /// # Errors
+    /// When `from` cannot be read, or is longer than a file of FAT can be.
+    pub fn file_of(mut self, path: &str, from: &Path) -> Result<Self, VolumeError> {
+        let error = |source| VolumeError::Content { path: from.to_owned(), source };
+        let length = std::fs::metadata(from).map_err(error)?.len();
+        if length > FILE_LIMIT {
+            return Err(VolumeError::TooLong { path: from.to_owned(), length });
+        }
+        self.files.push((path.to_owned(), Content::Host(from.to_owned(), length)));
+        Ok(self)
     }
 
     /// Writes a volume that is just large enough to the new image file at `path`, which only its owner may read.
@@ -127,8 +188,8 @@ impl Volume {
     /// When the file exists or cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), VolumeError> {
         let error = |source| VolumeError::Write { path: path.to_owned(), inner: "/".to_owned(), source };
-        let clusters: u64 = self.files.iter().map(|(_, content)| clusters(content.len() as u64) + 1).sum();
-        let size = (clusters * u64::from(CLUSTER) + OVERHEAD).next_multiple_of(GRANULE);
+        let clusters: u64 = self.files.iter().map(|(_, content)| clusters(content.length()) + 1).sum();
+        let size = (clusters * (u64::from(CLUSTER) + TABLE_ENTRIES) + OVERHEAD).next_multiple_of(GRANULE);
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(PRIVATE_FILE);
         let file = options.open(path).map_err(error)?;
@@ -182,7 +243,7 @@ impl Volume {
                 }
             }
             let mut file = root.create_file(inner).map_err(failed(inner))?;
-            file.write_all(content).and_then(|()| file.flush()).map_err(failed(inner))?;
+            content.write(&mut file).and_then(|()| file.flush()).map_err(failed(inner))?;
         }
         // Counted, so that the free space is on record.
         volume.stats().map_err(failed("/"))?;

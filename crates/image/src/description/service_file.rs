@@ -6,7 +6,7 @@ use protocol::Hooks;
 use protocol::services::Order;
 use serde::Deserialize;
 
-use super::Problem;
+use super::{NativeUse, Problem};
 use crate::stack::exports::{Export, ProjectRequest};
 use crate::stack::{Port, Secret, check};
 
@@ -14,7 +14,7 @@ use crate::stack::{Port, Secret, check};
 const VALUE_LIMIT: usize = 4096;
 
 /// What `service.toml` says.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceFile {
     /// Its systemd unit, a file beside this one.
@@ -48,6 +48,21 @@ pub struct ServiceFile {
     pub exports: Vec<Export>,
     /// How it is asked for the project of a configuration file.
     pub project: Option<ProjectRequest>,
+    /// Requests that are made once before the machine is captured, besides those of health paths.
+    #[serde(default, rename = "warmUp")]
+    pub warm_up: Vec<WarmUp>,
+    /// How containers use it instead of an image.
+    pub native: Option<NativeUse>,
+}
+
+/// A request that is made before the machine is captured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// Name of the port, of this service or of another one.
+    pub port: String,
+    /// The path.
+    pub path: String,
 }
 
 impl ServiceFile {
@@ -69,6 +84,7 @@ impl ServiceFile {
                 return Err(wrong("env")(format!("the value of `{name}` {reason}")));
             }
         }
+        file.native.as_ref().map_or(Ok(()), NativeUse::check).map_err(wrong("native"))?;
         Ok(file)
     }
 }
@@ -82,7 +98,7 @@ fn is_package(name: &str) -> bool {
 }
 
 /// Whether a shell and `systemd.exec(5)` read the value in double quotes as it is.
-fn is_plain(value: &str) -> bool {
+pub(super) fn is_plain(value: &str) -> bool {
     value.len() <= VALUE_LIMIT
         && !value.contains(|character: char| character.is_control() || "\"\\$`".contains(character))
 }

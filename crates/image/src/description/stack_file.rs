@@ -33,6 +33,22 @@ struct Version {
 }
 
 impl StackFile {
+    /// A stack without exports that is described elsewhere than in a `stack.toml`.
+    ///
+    /// # Errors
+    /// When the name, the size of the machine or the name of a service is outside its range.
+    pub fn new(
+        name: String,
+        network: Network,
+        machine: MachineSize,
+        services: Vec<String>,
+    ) -> Result<Self, Problem> {
+        let file =
+            Self { format: FORMAT, name, network: Some(network), machine, services, exports: Vec::new() };
+        file.check()?;
+        Ok(file)
+    }
+
     /// Parses and checks the text of a `stack.toml`.
     ///
     /// # Errors
@@ -44,16 +60,22 @@ impl StackFile {
             return Err(Problem::Format { found: format });
         }
         let file: Self = toml::from_str(text)?;
+        file.check()?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let Self { name, machine, services, .. } = self;
         let wrong = |key| move |reason| Problem::Value { key, reason };
-        check::name(&file.name).map_err(wrong("name"))?;
-        check::machine(&file.machine).map_err(wrong("machine"))?;
-        for (index, name) in file.services.iter().enumerate() {
+        check::name(name).map_err(wrong("name"))?;
+        check::machine(machine).map_err(wrong("machine"))?;
+        for (index, name) in services.iter().enumerate() {
             service_name(name).map_err(wrong("services"))?;
-            if file.services[..index].contains(name) {
+            if services[..index].contains(name) {
                 return Err(wrong("services")(format!("`{name}` is listed twice")));
             }
         }
-        Ok(file)
+        Ok(())
     }
 }
 

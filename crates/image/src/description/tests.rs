@@ -277,3 +277,37 @@ fn only_one_service_is_asked_for_projects() {
     assert_eq!(error.service.as_deref(), Some("mailer"));
     assert_eq!(error.to_string(), "`project`: another service is asked for projects already");
 }
+
+#[test]
+fn how_containers_use_a_service_is_read_and_checked() {
+    let native = r#"
+        [native]
+        title = "Mailer"
+        image = "registry.example/mailer:1"
+        port = 25
+        settings = { file = "/etc/mailer.conf", lines = ["listen {address}"] }
+        command = { program = "mailer", option = "--NAME VALUE" }
+    "#;
+    let parse = |from: &str, to: &str| {
+        ServiceFile::parse(&format!("{MAILER}{}", native.replace(from, to))).map(|file| file.native.unwrap())
+    };
+    let mailer = parse("", "").unwrap();
+    assert_eq!(mailer.image_name(), "mailer");
+    assert!(mailer.stands_for("mailer") && !mailer.stands_for("mailer-more:1"));
+    assert_eq!(mailer.settings.text("10.0.0.1", &["more".to_owned()]), "listen 10.0.0.1\nmore\n");
+    for (from, to, error) in [
+        ("port = 25", "port = 0", "`native`: a service cannot listen on port 0"),
+        ("/etc", "etc", "`native`: \"etc/mailer.conf\" is not an absolute path"),
+        ("listen", "\\n", "`native`: the line \"\\n {address}\" has a control character"),
+        ("\"Mailer\"", "\"\"", "`native`: \"\" is empty, or has a control character"),
+        ("--NAME VALUE", "NAME", "unknown variant `NAME`, expected `-c NAME=VALUE` or `--NAME VALUE`"),
+        ("title", "tilte", "unknown field `tilte`"),
+    ] {
+        let found = parse(from, to).unwrap_err().to_string();
+        assert!(found.contains(error), "{found}");
+    }
+    let found = refused(&format!("{MAILER}{native}"));
+    let error = "containers wait for the unit `stack-mailer.service`, and this is `mailer.service`";
+    assert_eq!(found, format!("mailer: `unit`: {error}"));
+    shop(&format!("{MAILER}{native}").replace("mailer.service", "stack-mailer.service")).unwrap();
+}

@@ -149,9 +149,7 @@ pub fn hooks(hooks: &Hooks, secrets: &[Secret]) -> Result<(), String> {
     few("hooks that replace", hooks.replace.len())?;
     few("hooks that restart", hooks.restart.len())?;
     for Replace { file, secret, placeholder } in &hooks.replace {
-        if !Path::new(file).is_absolute() || file.len() > PATH_LIMIT || file.contains(char::is_control) {
-            return Err(format!("the hook's file {file:?} is not an absolute path"));
-        }
+        self::file(file).map_err(|reason| format!("the hook's file {reason}"))?;
         if !secrets.iter().any(|known| known.name == *secret) {
             return Err(format!("a hook replaces in `{file}` for {secret:?}, which is not a secret"));
         }
@@ -162,6 +160,15 @@ pub fn hooks(hooks: &Hooks, secrets: &[Secret]) -> Result<(), String> {
     match hooks.restart.iter().find(|unit| !is_unit(unit)) {
         Some(unit) => Err(format!("a hook restarts {unit:?}, which is not a unit's full name")),
         None => Ok(()),
+    }
+}
+
+/// Whether `path` can be that of a file in the guest.
+pub(crate) fn file(path: &str) -> Result<(), String> {
+    if Path::new(path).is_absolute() && path.len() <= PATH_LIMIT && !path.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!("{path:?} is not an absolute path"))
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use fake_monitor::{Server, Step, answer_with, monitor_opening};
 use protocol::exec::{LARGEST_PIECE, Passed, Task, WINDOW};
 use protocol::{Answer, Outcome, Request, Secret};
@@ -227,7 +229,7 @@ impl Machine {
 }
 
 fn done() -> Outcome {
-    Outcome::Done { steps: Vec::new(), time: 1 }
+    Outcome::Done { steps: Vec::new(), time: 1, containers: BTreeMap::new() }
 }
 
 /// A command of the monitor that exists for people: answered with what `text` makes of it.
