@@ -7,7 +7,7 @@ mod top;
 
 pub(crate) use emulator::{
     EXPORT, HOOKS, MACHINE, PORT_SETTINGS, RECIPIENT, REPLACE, SECRET as EMULATOR_SECRET, SERVICE_EMULATOR,
-    STACK_EMULATOR, WARM_UP,
+    SQL, STACK_EMULATOR, WARM_UP,
 };
 pub(crate) use parts::{
     CONFIG_USE, DEPENDENCY, DEPLOY, ENV_FILE, HEALTH, LIMITS, MEMBERSHIP, PORT, RESOURCES, SECRET_USE, TMPFS,
@@ -75,7 +75,7 @@ pub const SCOPES: [&Scope; 20] = [
 ];
 
 /// Every kind of map below `x-emulator`.
-pub const EMULATOR_SCOPES: [&Scope; 10] = [
+pub const EMULATOR_SCOPES: [&Scope; 11] = [
     &STACK_EMULATOR,
     &MACHINE,
     &EMULATOR_SECRET,
@@ -83,6 +83,7 @@ pub const EMULATOR_SCOPES: [&Scope; 10] = [
     &EXPORT,
     &HOOKS,
     &REPLACE,
+    &SQL,
     &WARM_UP,
     &SERVICE_EMULATOR,
     &PORT_SETTINGS,

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::keys;
 use crate::model::Spanned;
 use crate::model::emulator::{
-    Delivery, Export, Hooks, Machine, Network, PortReference, PortSettings, Recipient, Replace, Secret,
-    ServiceEmulator, StackEmulator, WarmUp,
+    Database, Delivery, Export, Hooks, Machine, Network, PortReference, PortSettings, Recipient, Replace,
+    Secret, ServiceEmulator, Sql, StackEmulator, WarmUp,
 };
 
 impl At<'_> {
@@ -168,6 +168,29 @@ impl At<'_> {
         Ok(Hooks {
             restart: fields.or_default("restart", At::spanned_texts)?,
             replace: fields.or_default("replace", |at| at.each(At::replace))?,
+            sql: fields.or_default("sql", |at| at.each(At::sql))?,
+        })
+    }
+
+    fn sql(&self) -> Result<Sql> {
+        let fields = self.fields(&keys::SQL)?;
+        let database = match (fields.get("url"), fields.get("service")) {
+            (Some(_), Some(service)) => {
+                return Err(service.error("is there beside `url`").instead("remove one of the two keys"));
+            }
+            (Some(url), None) => Database::Url(url.spanned_text()?),
+            (None, Some(service)) => Database::Service(service.spanned_text()?),
+            (None, None) => {
+                let error = self.error("names no database");
+                return Err(error.instead("add the key `url`, or `service` for a native PostgreSQL"));
+            }
+        };
+        let texts = |at: &At<'_>| at.list_or_one()?.iter().map(|at| Ok(at.filled()?.to_owned())).collect();
+        Ok(Sql {
+            database,
+            setup: fields.or_default("setup", texts)?,
+            statement: fields.required("statement")?.spanned_text()?,
+            secrets: fields.or_default("secrets", At::spanned_texts)?,
         })
     }
 

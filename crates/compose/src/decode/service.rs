@@ -20,8 +20,9 @@ impl At<'_> {
 
     /// The service, and what it depends on with the places.
     pub(super) fn service(&self, name: Spanned<String>) -> Result<(Service, Vec<Spanned<Dependency>>)> {
-        if let Some(build) = self.get("build") {
-            return Err(self.unbuilt(&name.value, &build));
+        // Beside `image` it says how that image is made.
+        if let Some(build) = self.get("build").filter(|_| self.get("image").is_none()) {
+            return Err(build.unbuilt(&name.value));
         }
         let fields = self.fields(&keys::SERVICE)?;
         let emulator = fields.or_default(EMULATOR, At::service_emulator)?;
@@ -80,14 +81,14 @@ impl At<'_> {
     }
 
     /// `build` with the commands that make an image of it.
-    fn unbuilt(&self, service: &str, build: &At<'_>) -> ComposeError {
+    fn unbuilt(&self, service: &str) -> ComposeError {
         let text = |at: Option<At<'_>>| at.and_then(|at| at.text().ok().map(str::to_owned));
-        let image = text(self.get("image")).unwrap_or_else(|| service.to_owned());
-        let context = if build.is_map() { text(build.get("context")) } else { text(Some(build.clone())) };
+        let image = service.to_ascii_lowercase();
+        let context = if self.is_map() { text(self.get("context")) } else { text(Some(self.clone())) };
         let context = context.unwrap_or_else(|| ".".to_owned());
-        build.error("images are not built here").instead(format!(
-            "run `docker build -t {image} {context}` and `docker save -o {service}.tar {image}`, write `image: {image}` \
-             instead of `build`, and name the archive with `--image {image}={service}.tar`"
+        self.error("images are not built here").instead(format!(
+            "add `image: {image}`, run `docker build -t {image} {context}` and `docker save -o {service}.tar {image}`, and name \
+             the archive with `--image {service}={service}.tar`"
         ))
     }
 

@@ -77,6 +77,18 @@ pub(crate) const HOOKS: Scope = Scope {
     keys: &[
         applied("restart", "services that are restarted"),
         applied("replace", "files in which placeholders are replaced"),
+        applied("sql", "statements that put secrets into databases"),
+    ],
+};
+
+pub(crate) const SQL: Scope = Scope {
+    path: "x-emulator.hooks.sql[]",
+    keys: &[
+        applied("url", "connection string of PostgreSQL, with `{secret:NAME}`"),
+        applied("service", "instead of `url`: a service that is the native PostgreSQL"),
+        applied("setup", "statements that are executed when the connection is opened"),
+        applied("statement", "what replaces secrets: `$1` is the first one"),
+        applied("secrets", "names of secrets"),
     ],
 };
 

@@ -55,7 +55,7 @@ pub(crate) const SERVICE: Scope = Scope {
         ignored("pull_refresh_after", "images come from archives"),
         ignored("stdin_open", "a service has no input"),
         ignored("attach", "logs go to the journal of the machine"),
-        refused("build", "images are not built here", "build the image first"),
+        ignored("build", "images are not built here; without `image` it is an error"),
         refused("extends", "only one definition is read", "use an anchor and `<<: *name`"),
         refused("develop", "images do not follow source files", "remove the key"),
         refused("privileged", "containers do not get all rights", "name what is needed under `cap_add`"),

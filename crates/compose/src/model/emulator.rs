@@ -133,6 +133,30 @@ pub struct Hooks {
     pub restart: Vec<Spanned<String>>,
     /// Files in which placeholders are replaced before that.
     pub replace: Vec<Replace>,
+    /// Statements that put secrets into databases.
+    pub sql: Vec<Sql>,
+}
+
+/// A statement that puts secrets into a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sql {
+    /// The database.
+    pub database: Database,
+    /// Statements that are executed when the connection is opened.
+    pub setup: Vec<String>,
+    /// The statement: `$1` is the first secret.
+    pub statement: Spanned<String>,
+    /// Names of secrets.
+    pub secrets: Vec<Spanned<String>>,
+}
+
+/// A database of PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// The one of this connection string, with places for secrets.
+    Url(Spanned<String>),
+    /// The one of this service, which a native service replaces.
+    Service(Spanned<String>),
 }
 
 /// A placeholder in a file of a service.

@@ -11,11 +11,6 @@ fn what_is_not_supported_names_key_line_and_a_way_out() {
         ),
         ("comand: a", "compose.yaml:4:5: `services.web.comand`: unknown key; did you mean `command`?"),
         (
-            "build: ./web",
-            "compose.yaml:4:12: `services.web.build`: images are not built here; run `docker build -t a ./web` and `docker save -o \
-             web.tar a`, write `image: a` instead of `build`, and name the archive with `--image a=web.tar`",
-        ),
-        (
             "volumes: [./src:/src]",
             "compose.yaml:4:15: `services.web.volumes[0]`: the path \"./src\" of the host is not in the machine; use a named \
              volume for data, `configs` for single files, or copy the files into the image",
@@ -219,4 +214,14 @@ fn files_that_are_too_long_or_not_text_are_refused() {
     assert_eq!(shop.refused(), "compose.yaml: it is not UTF-8; save it as UTF-8 text");
     fs::remove_file(shop.dir.path().join("Shop_1.x/compose.yaml")).unwrap();
     assert_eq!(shop.refused(), "compose.yaml: cannot read it");
+}
+
+#[test]
+fn a_service_that_is_only_built_names_the_commands_that_build_it() {
+    assert_eq!(
+        Shop::new("services:\n  web:\n    build: ./web\n").refused(),
+        "compose.yaml:3:12: `services.web.build`: images are not built here; add `image: web`, run `docker build -t web ./web` \
+         and `docker save -o web.tar web`, and name the archive with `--image web=web.tar`"
+    );
+    assert_eq!(web("build: {context: ./web}"), web("\n"));
 }

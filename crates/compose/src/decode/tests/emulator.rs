@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Place;
 use crate::model::Spanned;
-use crate::model::emulator::{Delivery, Network, PortReference};
+use crate::model::emulator::{Database, Delivery, Network, PortReference};
 
 const WHOLE: &str = "
 services:
@@ -36,6 +36,9 @@ x-emulator:
   hooks:
     restart: [web]
     replace: [{service: web, file: /etc/web.conf, secret: admin_password}]
+    sql:
+      - {url: 'postgres://a:{secret:admin_password}@db/a', setup: SELECT 1, statement: SELECT $$1, secrets: [admin_password]}
+      - {service: db, statement: SELECT 2}
   warmUp:
     - /
     - {port: web, path: /login?a=b}
@@ -75,6 +78,14 @@ fn everything_that_compose_has_no_word_for_is_read() {
     assert_eq!(values(&stack.exports[0].public), ["VITE_"]);
     assert_eq!(values(&stack.hooks.restart), ["web"]);
     assert_eq!(stack.hooks.replace[0].file.value, "/etc/web.conf");
+    let [first, second] = stack.hooks.sql.as_slice() else { panic!("there are two statements") };
+    assert!(matches!(&first.database, Database::Url(url) if url.value.ends_with("@db/a")));
+    assert_eq!(
+        (first.setup.as_slice(), first.statement.value.as_str()),
+        (["SELECT 1".to_owned()].as_slice(), "SELECT $1")
+    );
+    assert_eq!(values(&first.secrets), ["admin_password"]);
+    assert!(matches!(&second.database, Database::Service(name) if name.value == "db"));
     assert_eq!(stack.warm_up[0].port, None);
     assert_eq!(stack.warm_up[1].path.value, "/login?a=b");
     let web = &project.services[0].emulator;
@@ -112,6 +123,9 @@ fn shapes_that_are_wrong_are_refused() {
         ("secrets: [{name: a, env: A, into: [{service: w, file: x}]}]", "\"x\" is not an absolute path"),
         ("warmUp: [login]", "\"login\" is not a path of a URL; write a path from `/` on: `/healthz`"),
         ("hooks: {replace: [{file: /x}]}", "has no `service`"),
+        ("hooks: {sql: [{statement: x}]}", "`x-emulator.hooks.sql[0]`: names no database"),
+        ("hooks: {sql: [{url: x, service: db, statement: x}]}", "is there beside `url`"),
+        ("hooks: {sql: [{url: x}]}", "has no `statement`"),
     ] {
         let text = format!("services: {{web: {{image: a}}}}\nx-emulator:\n  {lines}\n");
         let found = Shop::new(&text).refused();
