@@ -1,7 +1,7 @@
 //! What can be wrong with an archive, and with a layer.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::digest::Sha256;
 use base::files::FileError;
@@ -210,4 +210,36 @@ pub enum Fault {
     /// The root is not a directory.
     #[error("the root of the image is not a directory")]
     Root,
+}
+
+impl Fault {
+    /// Whether the layer is as it was built, so that another copy of it has the same fault.
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::Read(_)
+            | Self::Scratch(_)
+            | Self::Packed(_)
+            | Self::Length { .. }
+            | Self::Digest { .. }
+            | Self::Malformed { .. } => false,
+            Self::Entries { .. }
+            | Self::Escape { .. }
+            | Self::Name { .. }
+            | Self::Whiteout { .. }
+            | Self::ThroughLink { .. }
+            | Self::NotDirectory { .. }
+            | Self::Target { .. }
+            | Self::Device { .. }
+            | Self::Root => true,
+        }
+    }
+
+    /// The fault of a directory as that of a name in it.
+    pub(crate) fn of_path(self, path: &Path) -> Self {
+        match self {
+            Self::ThroughLink { link, .. } => Self::ThroughLink { path: path.to_owned(), link },
+            Self::NotDirectory { file, .. } => Self::NotDirectory { path: path.to_owned(), file },
+            other => other,
+        }
+    }
 }

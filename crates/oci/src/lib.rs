@@ -20,3 +20,4 @@ pub use config::{Config, Healthcheck};
 pub use error::{Fault, OciError};
 pub use image::{Image, Layer};
 pub use layer::store::{LayerStore, Normalised};
+pub use reference::matches as same_reference;

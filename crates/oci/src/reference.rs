@@ -3,8 +3,8 @@
 /// Registries and name spaces that a short name stands for: Docker's, and Podman's for images that were built there.
 const IMPLIED: [&str; 3] = ["docker.io/library/", "docker.io/", "localhost/"];
 
-/// Whether an image that is called `name` is the one that `wanted` asks for.
-pub(crate) fn matches(name: &str, wanted: &str) -> bool {
+/// Whether an image that is called `name` is the one that `wanted` asks for: short and full names mean one image.
+pub fn matches(name: &str, wanted: &str) -> bool {
     name == wanted || full(name) == full(wanted)
 }
 

@@ -165,7 +165,7 @@ impl<'a> Changes<'a> {
     /// Follows the links that lead to the directory of `path`, but not `path` itself.
     fn real(&mut self, path: &Path) -> Result<PathBuf, Fault> {
         match (path.parent(), path.file_name()) {
-            (Some(dir), Some(name)) => Ok(self.resolve(dir)?.join(name)),
+            (Some(dir), Some(name)) => Ok(self.resolve(dir).map_err(|fault| fault.of_path(path))?.join(name)),
             _ => Ok(PathBuf::new()),
         }
     }

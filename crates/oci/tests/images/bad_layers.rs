@@ -31,15 +31,15 @@ fn what_a_layer_must_not_have_is_refused_with_its_path() {
         (Layer::new().file(".wh...", b""), "invalid whiteout `.wh...`".to_owned()),
         (
             Layer::new().symlink("x", "/etc").file("x/passwd", b""),
-            "`x` leads through the symbolic link `x`".to_owned(),
+            "`x/passwd` leads through the symbolic link `x`".to_owned(),
         ),
         (
             Layer::new().symlink("a/x", "..").file("a/x/x/passwd", b""),
-            "`a/x/x` leads through the symbolic link `a/x`".to_owned(),
+            "`a/x/x/passwd` leads through the symbolic link `a/x`".to_owned(),
         ),
         (
             Layer::new().symlink("x", "/etc").hard_link("y", "x/passwd"),
-            "`x` leads through the symbolic link `x`".to_owned(),
+            "`x/passwd` leads through the symbolic link `x`".to_owned(),
         ),
         (
             Layer::new().device("dev/null"),
@@ -47,7 +47,7 @@ fn what_a_layer_must_not_have_is_refused_with_its_path() {
         ),
         (
             Layer::new().file("x", b"").file("x/y", b""),
-            "`x` leads through `x`, which is not a directory".to_owned(),
+            "`x/y` leads through `x`, which is not a directory".to_owned(),
         ),
         (Layer::new().hard_link("x", "none"), "`x` is a hard link to `none`, which is not a file".to_owned()),
         (Layer::new().hard_link("x", "x"), "`x` is a hard link to `x`, which is not a file".to_owned()),
@@ -71,8 +71,8 @@ fn what_a_layer_must_not_have_is_refused_with_its_path() {
 fn what_depends_on_a_lower_layer_is_refused_with_it() {
     let lower = || Layer::new().symlink("a", "b").symlink("b", "a").file("file", b"").directory("dir");
     for (upper, expected) in [
-        (Layer::new().file("a/x", b""), "`a` leads through the symbolic link `b`"),
-        (Layer::new().file("file/x", b""), "`file` leads through `file`, which is not a directory"),
+        (Layer::new().file("a/x", b""), "`a/x` leads through the symbolic link `b`"),
+        (Layer::new().file("file/x", b""), "`file/x` leads through `file`, which is not a directory"),
         (Layer::new().hard_link("x", "dir"), "`x` is a hard link to `dir`, which is not a file"),
         (
             Layer::new().whiteout("", "file").hard_link("x", "file"),

@@ -153,6 +153,54 @@ fn everything() -> Vec<Layer> {
     ]
 }
 
+/// An image whose upper layers change what lower ones have, attributes included.
+fn changes() -> Vec<Layer> {
+    let deep = |letter: &str| format!("long/{}/{}", letter.repeat(150), letter.repeat(250));
+    let capability = b"\x01\x00\x00\x02\x0a\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let own = |mode: u32| Attributes::mode(mode).owner(9, 10);
+    vec![
+        Layer::new()
+            .file_with("bin/setuid", b"setuid", &own(0o4711))
+            .file_with("bin/setgid", b"setgid", &own(0o2711).xattr("user.kept", b"kept"))
+            .file_with("bin/capable", b"capable", &own(0o755).xattr("security.capability", capability))
+            .file_with("bin/changed", b"changed", &own(0o6755).xattr("user.old", b"old"))
+            .directory_with("shared", &own(0o3775).xattr("user.old", b"old"))
+            .file("shared/kept", b"kept")
+            .file("away/deep/er/file", b"gone with its directories")
+            .file("again/file", b"old")
+            .file("again/dir/old", b"old")
+            .file("emptied/one", b"1")
+            .file("emptied/dir/two", b"2")
+            .symlink("emptied/link", "one")
+            .file(&deep("a"), b"a long path"),
+        Layer::new()
+            // Links to files of the layer below, with all their attributes.
+            .hard_link("links/setuid", "bin/setuid")
+            .hard_link("links/setgid", "bin/setgid")
+            .hard_link("links/capable", "bin/capable")
+            .hard_link(&deep("b"), &deep("a"))
+            // New attributes of what is there.
+            .file_with("bin/changed", b"changed", &own(0o755).xattr("user.new", b"new"))
+            .directory_with("shared", &Attributes::mode(0o1700).owner(11, 12).xattr("user.new", b"new"))
+            .whiteout("", "away")
+            // Hidden, and there again.
+            .whiteout("again", "file")
+            .file("again/file", b"new")
+            .whiteout("again", "dir")
+            .file("again/dir/new", b"new")
+            .opaque("emptied")
+            .directory("emptied/dir")
+            .opaque("new")
+            .file("new/file", b"an opaque directory that hides nothing"),
+        Layer::new()
+            .whiteout("bin", "setuid")
+            .hard_link("links/again", "links/setuid")
+            .file_with("emptied/one", b"one again", &own(0o4600))
+            .file("away/deep/file", b"there again")
+            .whiteout(&format!("long/{}", "a".repeat(150)), &"a".repeat(250)),
+    ]
+}
+
 /// Does `work` of the test `name` as root: here, or in a process of this program that `sudo` starts.
 fn as_root(name: &str, work: impl FnOnce(&Runtime)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -169,6 +217,13 @@ fn as_root(name: &str, work: impl FnOnce(&Runtime)) {
 fn a_tree_is_the_one_that_umoci_unpacks() {
     as_root("umoci::a_tree_is_the_one_that_umoci_unpacks", |runtime| {
         runtime.block_on(same_tree(&everything()));
+    });
+}
+
+#[test]
+fn changes_of_upper_layers_are_those_that_umoci_unpacks() {
+    as_root("umoci::changes_of_upper_layers_are_those_that_umoci_unpacks", |runtime| {
+        runtime.block_on(same_tree(&changes()));
     });
 }
 
