@@ -6,17 +6,21 @@
 
 mod agent;
 mod console;
+mod container;
 pub mod control;
 pub mod environment;
 pub mod http_client;
 pub mod http_server;
 mod init;
+mod netlink;
+pub mod postgres;
 mod progress;
 mod provision;
 mod ready;
 mod report;
 pub mod service;
 mod services;
+mod sql;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -33,38 +37,48 @@ pub enum Platform {
     Resume,
     /// Wait until the services answer
     Ready,
+    /// Run the stack's containers
+    #[command(hide = true, subcommand)]
+    Container(container::Containers),
     /// List what the stack consists of
     #[command(hide = true)]
     Services(services::list::List),
+    /// Replace secrets that databases keep when the machine is resumed
+    #[command(hide = true)]
+    Sql,
     /// Run the steps that make an image out of a base system
     Provision(provision::Provision),
 }
 
 impl Platform {
-    /// Runs the program.
+    /// Runs the program, and returns its exit status.
     ///
     /// # Errors
     /// When it cannot do its job.
-    pub fn run(self) -> anyhow::Result<()> {
-        match self {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Container(program) => return program.run(),
             Self::Agent => agent::run(),
             Self::Resume => agent::run_once(),
             Self::Ready => ready::run(),
             Self::Services(list) => list.run(),
+            Self::Sql => sql::run(),
             Self::Provision(provision) => provision.run(),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
 /// Runs `program`, and shows why it failed; as process 1, which the kernel starts as `/init` of the fast initial RAM file system,
-/// boots the machine instead.
-pub fn main(program: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
-    if std::process::id() == 1 {
+/// boots the machine instead. A container's first process is process 1 too.
+pub fn main(program: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    let is_in_container = || std::env::args_os().nth(1).is_some_and(|argument| argument == "container");
+    if std::process::id() == 1 && !is_in_container() {
         init::run();
         return ExitCode::SUCCESS;
     }
     match program() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             // There is no other way to report it if this fails.
             let _ = writeln!(std::io::stderr(), "error: {}", report(&*error));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::http::Method;
 use futures_util::future::try_join_all;
-use protocol::services::Services;
+use protocol::services::{Services, WarmUp};
 
 use crate::http_client::{HttpClient, Parts};
 use crate::{service, services};
@@ -29,6 +29,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) async fn services_answer(services: &Services) -> anyhow::Result<()> {
     let answering = services.ports().filter_map(|port| Some(answers(port.guest, port.health.as_deref()?)));
     try_join_all(answering).await.map(drop)
+}
+
+/// Sends the requests that services want once before a capture. Any answer will do: that of a page for which one has to sign in is a
+/// redirection.
+pub(crate) async fn call_warm_ups(services: &Services) -> anyhow::Result<()> {
+    let calls = services.services.iter().flat_map(|service| &service.warm_up);
+    try_join_all(calls.map(async |WarmUp { port, path }| {
+        let base = format!("http://127.0.0.1:{port}");
+        let answer = HttpClient::new(base.clone(), ANSWER_LIMIT).send(Method::GET, path, Parts::new()).await;
+        answer.with_context(|| format!("`{base}{path}` does not answer"))
+    }))
+    .await
+    .map(drop)
 }
 
 async fn answers(port: u16, path: &str) -> anyhow::Result<()> {

@@ -4,22 +4,19 @@
 //! Its process in PostgreSQL is in every copy of a snapshot, which does no harm: nothing random is drawn in it. Beside the backend
 //! and not in it, so that keys are replaced while the backend makes its first connections.
 
-use std::{error::Error as _, fs, io, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use base::wait::Backoff;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use guest::{
     control::{Call, Order, Progress, Secrets, Socket, not_taken},
+    postgres::{self, CONNECT_LIMIT, OPTIONS, Standing},
     report,
     service::{self, Event, Events},
 };
 use protocol::Secret;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
-use tokio_postgres::{Client, Config, NoTls, Statement, error::SqlState};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, Statement};
 use tracing::warn;
 
 use crate::{
@@ -27,23 +24,8 @@ use crate::{
     store::{database::PROBE, projects, tokens},
 };
 
-/// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the keys
-/// again. A generic plan is made once and for all. The limit is for a lock that is not released, and long enough for a checkpoint.
-const OPTIONS: &str =
-    "-c synchronous_commit=off -c plan_cache_mode=force_generic_plan -c statement_timeout=60s";
-
-/// How long PostgreSQL may take to come up. Its recovery after a crash is long over by then.
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// How long it may take to answer to a new connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long an answer to `drain` may take: less than its sender waits for one.
 const REST_LIMIT: Duration = Duration::from_secs(4);
-
-/// In a cold boot this service starts before PostgreSQL, and every attempt takes time from it.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Any of them may be null, and stays as it is then.
 const UPDATE: &str = r#"UPDATE "ApiKeySet"
@@ -73,8 +55,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 async fn serve(keys: Keys, control: Socket) -> anyhow::Result<()> {
     let mut events = Events::new(control)?;
-    keys.connect_in_background();
     service::ready();
+    let connecting = keys.connect();
+    tokio::pin!(connecting);
+    let mut is_connecting = true;
     // Concurrently: what waits for a database that is starting must not delay anything else.
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -85,6 +69,7 @@ async fn serve(keys: Keys, control: Socket) -> anyhow::Result<()> {
                 Event::Hangup => service::announce_reload(async || true).await,
                 Event::Call(call) => under_way.push(keys.answer(call)),
             },
+            () = &mut connecting, if is_connecting => is_connecting = false,
             Some(()) = under_way.next(), if !under_way.is_empty() => {}
         }
     }
@@ -122,10 +107,9 @@ impl NewKeys {
 }
 
 /// The connection, as soon as there is one.
-#[derive(Clone)]
 struct Keys {
     config: Config,
-    session: Arc<Mutex<Option<Session>>>,
+    session: Standing<Session>,
 }
 
 /// A connection with its statement.
@@ -139,17 +123,14 @@ impl Keys {
         let mut config: Config =
             url.parse().context("`DATABASE_URL` is not a PostgreSQL connection string")?;
         config.options(OPTIONS).application_name(KEYS).connect_timeout(CONNECT_LIMIT);
-        Ok(Self { config, session: Arc::default() })
+        Ok(Self { config, session: Standing::default() })
     }
 
     /// Opens the connection as soon as PostgreSQL is up.
-    fn connect_in_background(&self) {
-        let keys = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = keys.with_session(async |_| Ok(())).await {
-                warn!("no connection to PostgreSQL: {}", report(&*error));
-            }
-        });
+    async fn connect(&self) {
+        if let Err(error) = self.with_session(async |_| Ok(())).await {
+            warn!("no connection to PostgreSQL: {}", report(&*error));
+        }
     }
 
     async fn answer(&self, call: Call) {
@@ -226,61 +207,24 @@ impl Keys {
         &self,
         work: impl AsyncFn(&Session) -> Result<T, tokio_postgres::Error>,
     ) -> anyhow::Result<T> {
-        let mut session = self.session.lock().await;
-        let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let result = match &*session {
-                Some(open) => work(open).await,
-                None => match Session::open(&self.config).await {
-                    Ok(open) => work(session.insert(open)).await,
-                    Err(error) => Err(error),
-                },
-            };
-            match result {
-                Ok(value) => return Ok(value),
-                Err(error) if is_passing(&error) && Instant::now() < deadline => {
-                    *session = None;
-                    backoff.pause().await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let open = async || Session::open(&self.config).await;
+        Ok(self.session.with(open, postgres::is_absent, work).await?)
     }
 }
 
 impl Session {
     async fn open(config: &Config) -> Result<Self, tokio_postgres::Error> {
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                warn!("the connection to PostgreSQL broke: {}", report(&error));
-            }
-        });
+        let client = postgres::connect(config).await?;
         let update = client.prepare(UPDATE).await?;
         Ok(Self { client, update })
     }
 }
 
-/// Whether it is worth trying again: PostgreSQL is not there, just starting, or going down. Anything else stays as it is.
-fn is_passing(error: &tokio_postgres::Error) -> bool {
-    const PASSING: [&SqlState; 4] = [
-        &SqlState::CANNOT_CONNECT_NOW,
-        &SqlState::ADMIN_SHUTDOWN,
-        &SqlState::CRASH_SHUTDOWN,
-        &SqlState::TOO_MANY_CONNECTIONS,
-    ];
-    match error.code() {
-        Some(code) => PASSING.contains(&code),
-        None => {
-            error.is_closed()
-                || error.source().and_then(|source| source.downcast_ref::<io::Error>()).is_some()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use guest::postgres::LIMIT;
+    use tokio::time::Instant;
+
     use super::*;
 
     fn secrets(pairs: &[(&str, &str)]) -> Secrets {

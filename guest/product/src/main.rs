@@ -54,9 +54,9 @@ fn main() -> ExitCode {
     guest::main(|| run(Arguments::parse().program))
 }
 
-fn run(program: Program) -> anyhow::Result<()> {
-    match program {
-        Program::Platform(platform) => platform.run(),
+fn run(program: Program) -> anyhow::Result<ExitCode> {
+    let done = match program {
+        Program::Platform(platform) => return platform.run(),
         Program::Backend => backend::run(),
         Program::Dashboard => dashboard::run(),
         Program::Cron => cron::run(),
@@ -65,5 +65,6 @@ fn run(program: Program) -> anyhow::Result<()> {
         Program::Seed => seed::run(),
         Program::WarmUp => warm_up::run(),
         Program::Smoke => smoke::run(),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ mod child;
 mod frames;
 mod place;
 mod session;
+mod work;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -20,6 +20,7 @@ mod steps;
 mod units;
 
 use std::{
+    collections::BTreeMap,
     io::{Read as _, Write as _},
     path::Path,
 };
@@ -35,7 +36,7 @@ use self::{
     port::Port,
     steps::{Failure, Steps},
 };
-use crate::{report, service};
+use crate::{container, report, service};
 
 /// The directory in which `/init`, or else udev, names the ports.
 const PORTS: &str = "/dev/virtio-ports";
@@ -104,7 +105,7 @@ impl Agent {
     }
 
     async fn carry_out(&self, request: Request) -> Answer {
-        let mut steps = Steps::default();
+        let (mut steps, mut containers) = (Steps::default(), BTreeMap::new());
         let result = match request.command {
             Command::Hello => Ok(()),
             Command::Ready => prepare::ready(&self.orders, &mut steps).await,
@@ -114,10 +115,14 @@ impl Agent {
             }
             Command::Clock { time } => steps.run("clock", async { clock::follow(time) }).await,
             Command::Sync => steps.run("sync", async { sync() }).await,
+            Command::Containers => {
+                containers = container::state::all(self.orders.services());
+                Ok(())
+            }
             Command::Exec { token } => steps.run("expect", async { self.door.expect(token) }).await,
         };
         let outcome = match result {
-            Ok(()) => Outcome::Done { steps: steps.into(), time: clock::now() },
+            Ok(()) => Outcome::Done { steps: steps.into(), time: clock::now(), containers },
             Err(Failure { step, error }) => {
                 Outcome::Failed { step: step.to_owned(), reason: report(&*error) }
             }

@@ -172,6 +172,7 @@ mod tests {
             unit: format!("stack-{name}.service"),
             orders: orders.to_vec(),
             ports: Vec::new(),
+            warm_up: Vec::new(),
         };
         let services = vec![
             service("api", &[Order::Rehearse, Order::Reload, Order::Drain]),

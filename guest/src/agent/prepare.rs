@@ -26,7 +26,7 @@ pub(super) async fn ready(orders: &Orders, steps: &mut Steps) -> Result<(), Fail
 
 /// Does everything else that a capture needs.
 pub(super) async fn prepare(orders: &Orders, steps: &mut Steps) -> Result<(), Failure> {
-    steps.run("warm-up", orders.warm_up()).await?;
+    steps.run("warm-up", warm_up(orders)).await?;
     steps.run("drain", orders.drain()).await?;
     let before = steps.run("caches", async { memory::drop_page_cache() }).await?;
     steps.run("memory", async { memory::zero_free_memory(before) }).await?;
@@ -35,6 +35,12 @@ pub(super) async fn prepare(orders: &Orders, steps: &mut Steps) -> Result<(), Fa
     // After the last write to a database: what is not on the disk by now, every copy would write there.
     steps.run("checkpoint", orders.flush()).await?;
     steps.run("sync", async { sync() }).await
+}
+
+/// Has everything called once that is called for the first time in a copy otherwise.
+async fn warm_up(orders: &Orders) -> anyhow::Result<()> {
+    orders.warm_up().await?;
+    ready::call_warm_ups(orders.services()).await
 }
 
 /// Waits until systemd has started everything. The exit status, which is not 0 when a unit has failed, is ignored:

@@ -15,9 +15,10 @@ use rustix::{
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
     termios::{InputModes, OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize},
 };
+use tempfile::NamedTempFile;
 use tokio::net::unix::pipe;
 
-use super::place::Place;
+use super::{place::Place, work::Work};
 
 /// How long what is left of a command may take to end once its host is gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -26,6 +27,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Child {
     process: tokio::process::Child,
     pid: Pid,
+    /// A file that it reads.
+    _input: Option<NamedTempFile>,
 }
 
 /// The host's ends of what a command reads and writes. With a terminal, stdin and stdout are the terminal.
@@ -37,12 +40,9 @@ pub(super) struct Ends {
     pub(super) terminal: Option<OwnedFd>,
 }
 
-/// Starts `command`.
-pub(super) fn start(
-    command: &[String],
-    place: &Place,
-    terminal: Option<&Terminal>,
-) -> io::Result<(Child, Ends)> {
+/// Starts a command.
+pub(super) fn start(work: Work, terminal: Option<&Terminal>) -> io::Result<(Child, Ends)> {
+    let Work { command, place, input } = work;
     let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     if !place.dir.is_dir() {
         let text = format!("the directory `{}` does not exist", place.dir.display());
@@ -56,13 +56,13 @@ pub(super) fn start(
         cmd = cmd.env("TERM", term);
     }
     let (streams, ends) = match terminal {
-        Some(terminal) => with_terminal(terminal.size, place)?,
+        Some(terminal) => with_terminal(terminal.size, &place)?,
         None => with_pipes()?,
     };
     let process = cmd.spawn_session(&place.user, streams)?;
     let pid = process.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
     let pid = pid.ok_or_else(|| io::Error::other("it has no process id"))?;
-    Ok((Child { process, pid }, ends))
+    Ok((Child { process, pid, _input: input }, ends))
 }
 
 fn with_pipes() -> io::Result<(Streams, Ends)> {

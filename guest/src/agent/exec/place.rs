@@ -55,7 +55,7 @@ pub(super) struct Place {
 /// The service has no process.
 #[derive(Debug, thiserror::Error)]
 #[error("service `{0}` is not running in the machine")]
-pub(super) struct NotRunning(String);
+pub(super) struct NotRunning(pub(super) String);
 
 impl Place {
     /// root's own.
@@ -210,6 +210,7 @@ mod tests {
             unit: "no-such.service".into(),
             orders: Vec::new(),
             ports: Vec::new(),
+            warm_up: Vec::new(),
         };
         let services = Services { name: "shop".into(), services: vec![service] };
         let unknown = Place::of_service("stor", &services).unwrap_err();

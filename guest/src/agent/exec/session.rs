@@ -18,9 +18,10 @@ use super::{
     Door,
     child::{self, Child, Ends},
     frames::{Gone, Incoming, Outgoing},
-    place::{NotRunning, Place},
+    place::NotRunning,
+    work::Work,
 };
-use crate::{report, services};
+use crate::report;
 
 /// How long a connection may take to show its token.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -79,15 +80,11 @@ pub(super) async fn serve(stream: TcpStream, door: Door) {
 
 /// Starts what the host asks for.
 fn start(task: &Task) -> Result<(Child, Ends), Failed> {
-    let place = match &task.service {
-        None => Ok(Place::root()),
-        Some(name) => services::load().and_then(|services| Place::of_service(name, &services)),
-    };
-    let place = place.map_err(|error| {
+    let work = Work::of(task).map_err(|error| {
         let kind = if error.is::<NotRunning>() { FailureKind::NotRunning } else { FailureKind::Other };
         Failed { kind, reason: report(&*error) }
     })?;
-    child::start(&task.command, &place, task.terminal.as_ref()).map_err(|error| {
+    child::start(work, task.terminal.as_ref()).map_err(|error| {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => FailureKind::NotFound,
             // What was said about something else than the program has no number.
@@ -308,7 +305,7 @@ mod tests {
     use protocol::exec::{Signal, Size, Terminal};
     use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
-    use super::*;
+    use super::{super::place::Place, *};
 
     /// How long a test waits for what has to come.
     const SOON: Duration = Duration::from_secs(10);
@@ -326,12 +323,13 @@ mod tests {
             let connect = TcpStream::connect(listener.local_addr().unwrap());
             let (stream, accepted) = tokio::join!(connect, listener.accept());
             let (read, write) = accepted.unwrap().0.into_split();
-            let command = ["sh", "-c", script].map(str::to_owned);
+            let command = ["sh", "-c", script].map(str::to_owned).to_vec();
             let session = tokio::spawn(async move {
                 let mut incoming = Incoming::new(read);
                 let (outgoing, sending) = Outgoing::new(write);
                 let place = Place::of_process(Path::new("/proc/self")).unwrap();
-                let (child, ends) = child::start(&command, &place, terminal.as_ref()).unwrap();
+                let (child, ends) =
+                    child::start(Work { command, place, input: None }, terminal.as_ref()).unwrap();
                 if let Some(last) = run(child, ends, &mut incoming, &outgoing).await {
                     let _ = outgoing.message(last).await;
                 }
