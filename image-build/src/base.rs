@@ -191,8 +191,8 @@ impl Base {
         if refresh || !root.exists() {
             self.make(maker, &dir).await?;
         }
-        touch(&dir)?;
-        prune(&bases)?;
+        leftovers::touch(&dir)?;
+        leftovers::keep_used(&bases, KEPT)?;
         Ok(Ready { root, _lock: lock })
     }
 
@@ -234,34 +234,6 @@ impl Base {
     }
 }
 
-/// Marks the directory as the most recently used one.
-fn touch(dir: &Path) -> Result<(), FileError> {
-    let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
-    File::open(dir).and_then(|dir| dir.set_times(now)).map_err(FileError::of("change", dir))
-}
-
-/// Removes all but the [`KEPT`] most recently used bases. A base that is in use stays.
-fn prune(bases: &Path) -> Result<(), FileError> {
-    let list = || -> std::io::Result<Vec<_>> {
-        let mut dirs = Vec::new();
-        for entry in fs::read_dir(bases)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
-                dirs.push((metadata.modified()?, entry.path()));
-            }
-        }
-        dirs.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-        Ok(dirs)
-    };
-    for (_, dir) in list().map_err(FileError::of("list", bases))?.into_iter().skip(KEPT) {
-        if let Some(_lock) = FileLock::try_acquire(&dir.with_extension("lock"))? {
-            fs::remove_dir_all(&dir).map_err(FileError::of("remove", &dir))?;
-        }
-    }
-    Ok(())
-}
-
 /// Moves a file, to another file system if necessary; holes stay holes.
 fn move_file(from: &Path, to: &Path) -> Result<(), BaseError> {
     match fs::rename(from, to) {
@@ -281,8 +253,6 @@ fn move_file(from: &Path, to: &Path) -> Result<(), BaseError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
     use super::*;
 
     #[test]
@@ -315,20 +285,5 @@ mod tests {
             }
             before = after;
         }
-    }
-
-    #[test]
-    fn the_bases_that_were_not_used_for_longest_are_removed() {
-        let bases = tempfile::tempdir().unwrap();
-        for age in 0..5_u64 {
-            let dir = bases.path().join(format!("base{age}"));
-            fs::create_dir(&dir).unwrap();
-            let used = SystemTime::now() - Duration::from_secs(age * 60);
-            File::open(&dir).unwrap().set_times(std::fs::FileTimes::new().set_modified(used)).unwrap();
-        }
-        let _in_use = FileLock::try_acquire(&bases.path().join("base4.lock")).unwrap();
-        prune(bases.path()).unwrap();
-        let left: Vec<_> = (0..5).filter(|age| bases.path().join(format!("base{age}")).exists()).collect();
-        assert_eq!(left, [0, 1, 2, 4]);
     }
 }

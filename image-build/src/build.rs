@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::base::digest::Sha256;
-use ::base::events::{Event, Reporter, Timing, Timings};
+use ::base::events::{Event, Phase, Reporter, Timing, Timings};
 use ::base::files::{FileError, FileLock};
 use ::base::space;
+use ::base::variables;
 use image::arch::Arch;
+use image::stack::Stack;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -17,13 +19,14 @@ use vm::home::Home;
 use vm::qemu;
 
 use crate::base::{self, Base};
+use crate::containers::{self, ComposeFile, Found, ImageFile, Layers};
 use crate::disk::Layout;
 use crate::error::BuildError;
 use crate::host_machine::Limits;
 use crate::inputs;
 use crate::job::Job;
 use crate::place::Place;
-use crate::source::Source;
+use crate::source::{STACK_FILE, Source};
 use crate::stackd::Recipe;
 use crate::toolchain::Toolchain;
 use crate::{commit, leftovers, stackd};
@@ -38,6 +41,13 @@ const BASE_SPACE: u64 = 3 << 30;
 /// Free space that a build needs beside the image: the raw disk with what provisioning writes, and the compressed one.
 const IMAGE_SPACE: u64 = 3 << 30;
 
+/// How often the layers of containers are on the disk while an image is built: in the bundle, on its volume, in the machine as archives
+/// and unpacked, and in the image.
+const COPIES: u64 = 5;
+
+/// The input that is the builder itself.
+const BUILDER: &str = "builder";
+
 /// Builds whose logs are kept.
 const LOGS_KEPT: usize = 10;
 
@@ -50,8 +60,8 @@ pub struct Request {
     pub workspace: PathBuf,
     /// Directory with the description of the platform, and of the services that stacks share.
     pub platform: PathBuf,
-    /// Directory with the description of the stack.
-    pub stack: PathBuf,
+    /// The stack.
+    pub stack: StackSource,
     /// Where the base comes from.
     pub base: Base,
     /// Whether a handler for programs of another architecture may be registered in the host's kernel for the base.
@@ -72,6 +82,30 @@ pub struct Request {
     pub cpus: Option<u32>,
     /// Limits of provisioning.
     pub limits: Limits,
+}
+
+/// Where a stack is described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StackSource {
+    /// In a directory with a `stack.toml`; its image has the name of the default stack, whatever the stack is called.
+    BuiltIn(PathBuf),
+    /// In a directory with a `stack.toml`.
+    Directory(PathBuf),
+    /// In a compose file.
+    Compose(ComposeFile),
+}
+
+impl StackSource {
+    /// What is at `path`: a directory with a `stack.toml`, a directory with a compose file, or a compose file. Profiles and images are
+    /// those of a compose file.
+    pub fn at(path: PathBuf, profiles: Vec<String>, images: Vec<ImageFile>) -> Self {
+        let file = if path.join(STACK_FILE).exists() { None } else { ComposeFile::at(&path) };
+        match file {
+            Some(file) => Self::Compose(ComposeFile { path: file, profiles, images }),
+            // Without either file, reading it says what is missing.
+            None => Self::Directory(path),
+        }
+    }
 }
 
 /// The result of a build.
@@ -98,24 +132,31 @@ pub struct Outcome {
     pub phases: Vec<Timing>,
 }
 
-/// Builds the image, unless it is up to date. Dropping the future ends everything that it started and leaves no file but the
+/// Builds the image, unless it is up to date. Variables in a compose file come from the environment. Dropping the future ends everything that it started and leaves no file but the
 /// logs and what is in the cache.
 ///
 /// # Errors
 /// When a stage fails. The image that was there before is untouched then.
 pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome, BuildError> {
     let timings = Timings::new(reporter);
-    let source = Source::open(&request.platform, &request.stack, request.arch)?;
-    let layout = Layout::of_size(source.described.stack.machine.disk_gib);
-    let toolchain = Toolchain::choose(request.arch, &request.workspace, &request.cache, &timings).await?;
-    let inputs = inputs(request, &source, layout, &toolchain).await?;
-
     let place = Place::of(&request.home, request.arch, request.output.as_deref());
     fs::create_dir_all(&place.dir).map_err(FileError::of("create", &place.dir))?;
     let _lock = FileLock::acquire(&place.lock, || {
         reporter.report(&Event::Notice("waiting for another build of the same image"));
     })
     .await?;
+    leftovers::sweep(&place.dir, &place.work_prefix)?;
+    let scratch = place.work_dir()?;
+    let source = source(&request.platform, &request.stack, request.arch, scratch.path(), &timings).await?;
+    let home = request.home.clone();
+    let home = match request.stack {
+        StackSource::BuiltIn(_) => home,
+        _ => home.for_stack(&source.described.stack.name),
+    };
+    let place = Place::of(&home, request.arch, request.output.as_deref());
+    let layout = Layout::of_size(source.described.stack.machine.disk_gib);
+    let toolchain = Toolchain::choose(request.arch, &request.workspace, &request.cache, &timings).await?;
+    let inputs = inputs(request, &source, layout, &toolchain).await?;
     if !request.force
         && !request.refresh_base
         && let Some(outcome) = up_to_date(&place, request, &inputs).await
@@ -123,12 +164,13 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
         return Ok(outcome);
     }
     let commit = commit::of(&request.workspace, reporter).await?;
-    leftovers::sweep(&place.dir, &place.work_prefix)?;
-    require_space(request, &place)?;
+    let layers = layers(&source, &request.cache, &inputs[BUILDER], &timings).await?;
+    require_space(request, &place, &layers)?;
     let logs = new_logs(request)?;
-    let (source, toolchain) = (&source, &toolchain);
+    let (source, layers, toolchain) = (&source, &layers, &toolchain);
     let (place, commit) = (&place, commit.as_str());
-    let job = Job { request, source, toolchain, commit, layout, place, logs: &logs, reporter: &timings };
+    let job =
+        Job { request, source, layers, toolchain, commit, layout, place, logs: &logs, reporter: &timings };
     let files = job.run(inputs).await.inspect_err(|error| {
         if error.logs().is_none() {
             let text = format!("the logs of this build are in `{}`", logs.display());
@@ -138,15 +180,76 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     Ok(outcome(place, &files, Some(logs), timings.taken()))
 }
 
+/// Reads the stack as [`build`] does, with its images and their layers, and returns what a manifest would say of it. The layers stay in
+/// the cache, where a build finds them. Variables in compose files come from the environment.
+///
+/// # Errors
+/// When it could not be built.
+pub async fn described(
+    workspace: &Path,
+    platform: &Path,
+    stack: &StackSource,
+    arch: Arch,
+    cache: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Stack, BuildError> {
+    let dir = variables::temp_dir();
+    let scratch = tempfile::tempdir_in(&dir).map_err(FileError::of("create a directory in", &dir))?;
+    let source = source(platform, stack, arch, scratch.path(), reporter).await?;
+    layers(&source, cache, &inputs::builder(workspace)?, reporter).await?;
+    Ok(source.described.stack)
+}
+
+/// Reads the platform and the stack. What is compressed of its images is unpacked in the directory `scratch`.
+async fn source(
+    platform: &Path,
+    stack: &StackSource,
+    arch: Arch,
+    scratch: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Source, BuildError> {
+    let file = match stack {
+        StackSource::BuiltIn(dir) | StackSource::Directory(dir) => {
+            return Ok(Source::open(platform, dir, arch)?);
+        }
+        StackSource::Compose(file) => file,
+    };
+    let project = file.read(variables::text)?;
+    let natives = file.natives(&project, platform)?;
+    // First without images, so that what is wrong with the file is reported sooner.
+    let without = file.compose(&project, &natives, &Found::default())?;
+    without.warnings.iter().for_each(|warning| reporter.report(&Event::Warning(warning)));
+    let phase = Phase::start(reporter, "images", "Find the images of the containers");
+    let found = file.find(&project, arch, scratch).await?;
+    let composed = file.compose(&project, &natives, &found)?;
+    phase.done();
+    Ok(Source::of_compose(platform, composed, arch)?)
+}
+
 /// Checks that there is room for the build.
-fn require_space(request: &Request, place: &Place) -> Result<(), BuildError> {
+fn require_space(request: &Request, place: &Place, layers: &Layers) -> Result<(), BuildError> {
     fs::create_dir_all(&request.cache).map_err(FileError::of("create", &request.cache))?;
     space::require(&request.cache, "building a base", BASE_SPACE)??;
     if let (Base::Bootstrap, Some(stages)) = (&request.base, base::parent_elsewhere()) {
         space::require(stages, "building a base", BASE_SPACE)??;
     }
-    space::require(&place.dir, "building an image", IMAGE_SPACE)??;
+    space::require(&place.dir, "building an image", IMAGE_SPACE + COPIES * layers.bytes)??;
     Ok(())
+}
+
+/// Writes the layers of the stack's containers, unless they are in the cache, and checks that they fit on the disk of a machine.
+async fn layers(
+    source: &Source,
+    cache: &Path,
+    builder: &str,
+    reporter: &dyn Reporter,
+) -> Result<Layers, BuildError> {
+    let Some(composed) = &source.composed else { return Ok(Layers::default()) };
+    let phase = Phase::start(reporter, "layers", "Prepare the layers of the containers");
+    let layers = containers::prepare(&composed.images, cache, builder, reporter).await?;
+    composed.require_disk(&layers, Layout::of_size(source.described.stack.machine.disk_gib))?;
+    phase.done();
+    Ok(layers)
 }
 
 /// Creates a directory for a build's logs.
@@ -169,7 +272,7 @@ async fn inputs(
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let keys = [
         ("base", request.base.key(request.arch, source, layout)?),
-        ("builder", inputs::builder(&request.workspace)?),
+        (BUILDER, inputs::builder(&request.workspace)?),
         ("cloud-init", source.key()?),
         ("stackd", stackd::key(toolchain, &request.workspace, Recipe::of(source.described.product)).await?),
     ];

@@ -11,6 +11,7 @@ use vm::error::{Class, Explain};
 use crate::base::BaseError;
 use crate::bundle::BundleError;
 use crate::commit::Untrusted;
+use crate::containers::ContainersError;
 use crate::disk::DiskError;
 use crate::ext4::ReadError;
 use crate::inputs::InputError;
@@ -27,6 +28,9 @@ pub enum BuildError {
     /// The description is wrong.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A compose file and its images do not make a stack.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
     /// There is a commit that cannot be read.
     #[error(transparent)]
     Commit(#[from] Untrusted),
@@ -116,6 +120,7 @@ impl Explain for BuildError {
                 "check the network, then `rustup target add {}-unknown-linux-musl`; or build the image on a machine of its architecture",
                 arch.qemu()
             )),
+            Self::Containers(source) => source.hint(),
             Self::Commit(source) => Some(source.hint()),
             Self::Source(_) | Self::Bundle(BundleError::Taken { .. }) => {
                 Some("`docs/image.md` lists the files of a stack's description".to_owned())

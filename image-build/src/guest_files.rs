@@ -1,12 +1,15 @@
 //! The files that are copied over the guest's root: the platform's tree, those of each service, the stack's own tree, and those that follow
 //! from their descriptions.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use image::description::Description;
-use protocol::services;
+use protocol::containers::{self, Container};
+use protocol::{services, sql};
 
 use crate::bundle::{Bundle, BundleError, STACKD_PATH};
+use crate::containers::{Composed, Layers, Part};
 use crate::source::Source;
 
 /// The directory of the units that every boot has.
@@ -35,11 +38,11 @@ const SETTINGS_COMMENT: &str =
     "Settings of the image for every service of the stack. A start's own settings come after these.";
 const SECRETS_COMMENT: &str = "Placeholders, the same in every image: a new session replaces them before a port of it opens on the host.";
 
-/// The bundle of an image, with the guest's program `stackd`.
+/// The bundle of an image, with the guest's program `stackd` and the layers of its containers.
 ///
 /// # Errors
 /// When something in it cannot be read, or two parts have the same file.
-pub fn bundle(source: &Source, stackd: &Path) -> Result<Bundle, BundleError> {
+pub(crate) fn bundle(source: &Source, layers: &Layers, stackd: &Path) -> Result<Bundle, BundleError> {
     let mut bundle = Bundle::default();
     bundle.tree(&source.platform(), "")?;
     for service in &source.services {
@@ -51,12 +54,51 @@ pub fn bundle(source: &Source, stackd: &Path) -> Result<Bundle, BundleError> {
             bundle.link(&format!("{DIRECT_UNITS}/{unit}"), format!("{FROM_DIRECT}/{unit}"))?;
         }
     }
+    if let Some(composed) = &source.composed {
+        composed_files(composed, layers, &mut bundle)?;
+    }
     if let Some(files) = source.stack_files() {
         bundle.replace(&files)?;
     }
     generated(&source.described, &mut bundle)?;
     bundle.file(stackd, STACKD_PATH)?;
     Ok(bundle)
+}
+
+/// Adds what a compose file has become: units, descriptions and layers of containers, and settings of native services.
+fn composed_files(composed: &Composed, layers: &Layers, bundle: &mut Bundle) -> Result<(), BundleError> {
+    for part in &composed.services {
+        if let Part::Container { file, unit, .. } = part {
+            bundle.text(&format!("{UNITS}/{}", file.unit), unit.clone())?;
+            bundle.link(&format!("{DIRECT_UNITS}/{}", file.unit), format!("{FROM_DIRECT}/{}", file.unit))?;
+        }
+    }
+    let mut added = BTreeSet::new();
+    for container in &composed.containers {
+        let files = layers.files.get(&container.name).map(Vec::as_slice).unwrap_or_default();
+        let name = |file: &PathBuf| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let container = Container { layers: files.iter().map(name).collect(), ..container.clone() };
+        let json = container.to_json().expect("a container is checked when it is composed");
+        bundle.text(&inside(&format!("{}/{}.json", containers::DIR, container.name)), json)?;
+        for file in files.iter().filter(|file| added.insert(name(file))) {
+            bundle.file(file, &inside(&format!("{}/{}.tar", containers::LAYERS, name(file))))?;
+        }
+    }
+    for (path, text) in &composed.files {
+        bundle.text(path, text.clone())?;
+    }
+    if let Some(sql) = &composed.sql {
+        bundle.text(
+            &inside(sql::FILE),
+            sql.to_json().expect("statements are checked when they are composed"),
+        )?;
+    }
+    Ok(())
+}
+
+/// The path without the first `/`, as a bundle has it.
+fn inside(path: &str) -> String {
+    path.trim_start_matches('/').to_owned()
 }
 
 /// Adds the files that follow from the description.

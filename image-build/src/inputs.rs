@@ -13,14 +13,19 @@ use walkdir::WalkDir;
 
 /// Sources in the checkout that determine the image that equal inputs give: this crate, with the files that it includes, and
 /// what it writes into the image.
-const BUILDER: [&str; 9] = [
+const BUILDER: [&str; 14] = [
     "image-build/src",
+    "crates/compose/src",
     "crates/image/src/arch.rs",
     "crates/image/src/description",
     "crates/image/src/description.rs",
     "crates/image/src/manifest.rs",
     "crates/image/src/stack.rs",
+    "crates/oci/src",
+    "crates/protocol/src/containers",
+    "crates/protocol/src/containers.rs",
     "crates/protocol/src/services.rs",
+    "crates/protocol/src/sql.rs",
     "crates/vm/src/volume",
     "crates/vm/src/volume.rs",
 ];

@@ -8,7 +8,7 @@ use base::blocking;
 use base::events::{Event, Phase, Reporter, Timings};
 use base::files::FileError;
 use image::arch::Arch;
-use image::manifest::{self, Boot, Build, Debian, Manifest};
+use image::manifest::{self, Boot, Build, ContainerImage, Debian, Manifest};
 use image::stack::MachineSize;
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -19,6 +19,7 @@ use vm::machine::DiskFile;
 
 use crate::base::{Maker, Ready};
 use crate::build::Request;
+use crate::containers::{Composed, Layers};
 use crate::disk::{self, Layout};
 use crate::error::BuildError;
 use crate::host_machine::HostMachine;
@@ -50,6 +51,8 @@ pub(crate) struct Job<'a> {
     pub(crate) request: &'a Request,
     /// The image's description.
     pub(crate) source: &'a Source,
+    /// The layers of its containers.
+    pub(crate) layers: &'a Layers,
     /// What compiles the guest's program.
     pub(crate) toolchain: &'a Toolchain,
     /// The commit that it is built from.
@@ -70,10 +73,7 @@ impl Job<'_> {
         let Self { request, source, layout, place, logs, reporter, .. } = *self;
         let machine =
             HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
-        let work = tempfile::Builder::new()
-            .prefix(&place.work_prefix)
-            .tempdir_in(&place.dir)
-            .map_err(FileError::of("create a directory in", &place.dir))?;
+        let work = place.work_dir()?;
         let work = work.path();
 
         let recipe = Recipe::of(source.described.product);
@@ -140,7 +140,7 @@ impl Job<'_> {
         logs: &Path,
         work: &Path,
     ) -> Result<Provisioned, BuildError> {
-        let Self { request, source, layout, reporter, .. } = *self;
+        let Self { request, source, layers, layout, reporter, .. } = *self;
         fs::create_dir_all(logs).map_err(FileError::of("create", logs))?;
         let phase = Phase::start(reporter, "disk", "Lay out the disk");
         let dir = tempfile::tempdir_in(work).map_err(FileError::of("create a directory in", work))?;
@@ -164,7 +164,7 @@ impl Job<'_> {
         drop(base);
         phase.done();
 
-        let bundle = guest_files::bundle(source, stackd)?;
+        let bundle = guest_files::bundle(source, layers, stackd)?;
         let payload = Payload { seed: &source.seed()?, bundle: &bundle };
         let run =
             Run { machine: maker.machine, disk: &disk, boot: &boot, payload, work: &work, logs, reporter };
@@ -214,6 +214,7 @@ fn write_esp(
             cmdline: source.cmdline.clone(),
         },
         stack: source.described.stack.clone(),
+        images: source.composed.as_ref().map(container_images).unwrap_or_default(),
         resume_protocol: protocol::VERSION,
         minimum_qemu: manifest::MINIMUM_QEMU.to_owned(),
         inputs,
@@ -227,4 +228,14 @@ fn write_esp(
     };
     esp::volume(arch, parts)?.write_esp(disk, layout.esp.start, layout.esp.len)?;
     Ok(())
+}
+
+/// The images of the containers, as the manifest has them.
+fn container_images(composed: &Composed) -> BTreeMap<String, ContainerImage> {
+    let record = |image: &oci::Image| ContainerImage {
+        reference: image.reference.clone(),
+        id: format!("sha256:{}", image.id),
+        layers: image.layers.iter().map(|layer| format!("sha256:{}", layer.diff_id)).collect(),
+    };
+    composed.images.iter().map(|(name, image)| (name.clone(), record(image))).collect()
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use base::files::FileError;
 use image::arch::Arch;
+use tempfile::TempDir;
 use vm::home::Home;
 
 /// Where the image and its boot files are written.
@@ -20,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place in `output`, or in the home's own directory.
+    /// The place in `output`, or in the home's own directory, for the stack of `home`.
     pub(crate) fn of(home: &Home, arch: Arch, output: Option<&Path>) -> Self {
         let (image, boot_files) = (home.image(arch), home.boot_files(arch));
         let dir = output.map_or_else(|| home.images(), Path::to_owned);
@@ -32,6 +34,13 @@ impl Place {
             work_prefix: format!(".build-{arch}-"),
             dir,
         }
+    }
+
+    /// Creates a working directory, which goes away with the value.
+    pub(crate) fn work_dir(&self) -> Result<TempDir, FileError> {
+        let mut builder = tempfile::Builder::new();
+        let dir = builder.prefix(&self.work_prefix).tempdir_in(&self.dir);
+        dir.map_err(FileError::of("create a directory in", &self.dir))
     }
 }
 
@@ -47,5 +56,8 @@ mod tests {
         let other = Place::of(&home, Arch::Amd64, Some(Path::new("/srv")));
         assert_eq!(other.image, Path::new("/srv/stack-emulator-amd64.qcow2"));
         assert_eq!(other.boot_files, Path::new("/srv/stack-emulator-amd64.boot"));
+        let shop = Place::of(&home.for_stack("shop"), Arch::Amd64, Some(Path::new("/srv")));
+        assert_eq!(shop.image, Path::new("/srv/shop-amd64.qcow2"));
+        assert_eq!(shop.lock, other.lock, "builds of two stacks wait for each other");
     }
 }

@@ -58,9 +58,9 @@ impl Payload<'_> {
         let writer = self.bundle.write(BufWriter::new(file))?;
         let written = writer.into_inner().map_err(std::io::Error::from);
         drop(written.map_err(FileError::of("write", scratch))?);
-        let bytes = std::fs::read(scratch).map_err(FileError::of("read", scratch))?;
+        Volume::new(labels::BUNDLE)?.file_of(BUNDLE_FILE, scratch)?.write(path)?;
         std::fs::remove_file(scratch).map_err(FileError::of("remove", scratch))?;
-        Ok(Volume::new(labels::BUNDLE)?.file(BUNDLE_FILE, bytes).write(path)?)
+        Ok(())
     }
 }
 

@@ -1,15 +1,17 @@
-//! What an image is built from: the platform, `cloud-init/` in this repository, and a directory with a stack. `docs/image.md` lists
-//! the files of both.
+//! What an image is built from: the platform, `cloud-init/` in this repository, and a stack: a directory, or a compose file with its
+//! images. `docs/image.md` lists the files of both directories.
 
 mod services;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use image::arch::Arch;
-use image::description::{Description, Mismatch, Problem, StackFile};
+use image::description::{Description, Mismatch, Problem, ServiceFile, StackFile};
 
+use crate::containers::{self, Composed, Part};
 use crate::inputs::{InputError, Key};
 
 pub use services::ServiceDir;
@@ -18,7 +20,7 @@ pub use services::ServiceDir;
 pub const SEED_FILES: [&str; 3] = ["user-data", "meta-data", "network-config"];
 
 /// The description of a stack.
-const STACK_FILE: &str = "stack.toml";
+pub(crate) const STACK_FILE: &str = "stack.toml";
 
 /// The tree of a stack or a service that is copied over the guest's root.
 const FILES: &str = "files";
@@ -52,7 +54,9 @@ const DPKG_SETTINGS: &str = "dpkg.cfg.d";
 #[derive(Debug, Clone)]
 pub struct Source {
     dir: PathBuf,
-    stack_dir: PathBuf,
+    stack_dir: Option<PathBuf>,
+    /// What the stack consists of beside directories, if a compose file describes it.
+    pub composed: Option<Composed>,
     /// The stack's services, in the order in which they are started.
     pub services: Vec<ServiceDir>,
     /// The stack.
@@ -127,19 +131,47 @@ impl Source {
     /// # Errors
     /// When a file is missing or not valid.
     pub fn open(dir: &Path, stack: &Path, arch: Arch) -> Result<Self, SourceError> {
-        let Stack { description, services } = described(dir, stack)?;
+        let it = described(dir, stack)?;
+        Self::read(dir, it, arch, |source| Self { stack_dir: Some(stack.to_owned()), ..source })
+    }
+
+    /// Reads the platform in `dir`, and takes the stack from a compose file and its images. Native services of its own are in
+    /// `services` beside the compose file.
+    ///
+    /// # Errors
+    /// When a file is missing or not valid.
+    pub fn of_compose(dir: &Path, composed: Composed, arch: Arch) -> Result<Self, SourceError> {
+        let it = described_by(dir, &composed)?;
+        Self::read(dir, it, arch, |mut source| {
+            source.packages.extend(containers::PACKAGES.map(str::to_owned));
+            if composed.limits_memory {
+                let words = source.cmdline.split(' ').filter(|word| *word != containers::NO_MEMORY_LIMITS);
+                source.cmdline = words.collect::<Vec<_>>().join(" ");
+            }
+            Self { composed: Some(composed), ..source }
+        })
+    }
+
+    fn read(
+        dir: &Path,
+        stack: Stack,
+        arch: Arch,
+        complete: impl FnOnce(Self) -> Self,
+    ) -> Result<Self, SourceError> {
+        let Stack { description, services } = stack;
         let mut packages = entries(&read(&dir.join(BASE_PACKAGES))?);
         packages.extend_from_slice(&description.packages);
         let cmdlines = [read(&dir.join(CMDLINE))?, read(&dir.join(format!("{CMDLINE}.{arch}")))?];
-        Ok(Self {
+        Ok(complete(Self {
             dir: dir.to_owned(),
-            stack_dir: stack.to_owned(),
+            stack_dir: None,
+            composed: None,
             services,
             described: description,
             packages: packages.iter().map(|name| name.replace(ARCH, arch.as_str())).collect(),
             initrd_modules: entries(&read(&dir.join(INITRD_MODULES))?),
             cmdline: cmdlines.iter().flat_map(|text| entries(text)).collect::<Vec<_>>().join(" "),
-        })
+        }))
     }
 
     /// Computes the key of everything that is read: of the platform, the stack, and those services that it lists.
@@ -158,10 +190,13 @@ impl Source {
             key = key.tree(&format!("{SERVICES}/{}", service.name), &service.dir)?;
         }
         for name in [STACK_FILE, FILES] {
-            let path = self.stack_dir.join(name);
-            if path.exists() {
+            if let Some(path) = self.stack_dir.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists())
+            {
                 key = key.tree(name, &path)?;
             }
+        }
+        if let Some(composed) = &self.composed {
+            key = key.value("composed", composed.key_text());
         }
         Ok(key.finish())
     }
@@ -192,7 +227,7 @@ impl Source {
 
     /// The stack's tree that is copied over the guest's root, if it has one.
     pub fn stack_files(&self) -> Option<PathBuf> {
-        Some(self.stack_dir.join(FILES)).filter(|dir| dir.exists())
+        self.stack_dir.as_ref().map(|dir| dir.join(FILES)).filter(|dir| dir.exists())
     }
 
     /// Programs that run in the new root after its packages are installed, in order; relative to [`Source::base`].
@@ -289,16 +324,70 @@ fn described(dir: &Path, stack: &Path) -> Result<Stack, SourceError> {
     let file = StackFile::parse(&read(&path)?).map_err(invalid(&path))?;
     let (mut dirs, mut files) = (Vec::new(), Vec::new());
     for name in &file.services {
-        let places = [stack, dir].map(|parent| parent.join(SERVICES).join(name));
-        let Some(found) = places.iter().find(|place| place.exists()) else {
-            let [own, common] = places;
-            return Err(SourceError::NoService { path, name: name.clone(), own, common });
-        };
-        let (service, file) = ServiceDir::open(name, found)?;
+        let (service, file) = service(&path, stack, dir, name)?;
         dirs.push(service);
         files.push((name.clone(), file));
     }
-    let description = Description::merge(file, &files).map_err(|Mismatch { service, problem }| {
+    merged(path, file, &files, dirs)
+}
+
+/// Reads the native services of a stack that a compose file describes, and puts them together with its containers.
+fn described_by(dir: &Path, composed: &Composed) -> Result<Stack, SourceError> {
+    let beside = composed.path.parent().unwrap_or(Path::new("."));
+    let (mut dirs, mut files) = (Vec::new(), Vec::new());
+    for part in &composed.services {
+        match part {
+            Part::Native { name, ports } => {
+                let (service, mut file) = service(&composed.path, beside, dir, name)?;
+                file.ports.extend_from_slice(ports);
+                dirs.push(service);
+                files.push((name.clone(), file));
+            }
+            Part::Container { name, file, .. } => files.push((name.clone(), ServiceFile::clone(file))),
+        }
+    }
+    merged(composed.path.clone(), composed.stack.clone(), &files, dirs)
+}
+
+/// Opens the service `name` that `path` lists: the one beside it, or the platform's.
+fn service(
+    path: &Path,
+    stack: &Path,
+    dir: &Path,
+    name: &str,
+) -> Result<(ServiceDir, ServiceFile), SourceError> {
+    let places = [stack, dir].map(|parent| parent.join(SERVICES).join(name));
+    if let Some(found) = places.iter().find(|place| place.exists()) {
+        return ServiceDir::open(name, found);
+    }
+    let [own, common] = places;
+    Err(SourceError::NoService { path: path.to_owned(), name: name.to_owned(), own, common })
+}
+
+/// Reads the descriptions of all services of the platform in `dir`, and of those in `stack` with one of these `names`, which take
+/// precedence.
+pub(crate) fn descriptions<'a>(
+    dir: &Path,
+    stack: &Path,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, ServiceFile>, SourceError> {
+    let own = names.map(|name| stack.join(SERVICES).join(name));
+    let mut files = BTreeMap::new();
+    for path in list(&dir.join(SERVICES))?.into_iter().chain(own).filter(|path| path.is_dir()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(name, services::description(&path)?);
+    }
+    Ok(files)
+}
+
+/// Merges the descriptions of services. What is wrong is in the description of one of `dirs`, or in `path`.
+fn merged(
+    path: PathBuf,
+    file: StackFile,
+    files: &[(String, ServiceFile)],
+    dirs: Vec<ServiceDir>,
+) -> Result<Stack, SourceError> {
+    let description = Description::merge(file, files).map_err(|Mismatch { service, problem }| {
         let of = dirs.iter().find(|dir| service.as_ref() == Some(&dir.name));
         SourceError::Invalid { path: of.map_or(path, ServiceDir::file), source: problem }
     })?;

@@ -9,7 +9,8 @@ use crate::source::tests::{UNIT, directories, open, put};
 fn listing(dir: &tempfile::TempDir) -> Result<String, BundleError> {
     let stackd = dir.path().join("program");
     std::fs::write(&stackd, "program").unwrap();
-    let bytes = bundle(&open(dir, Arch::Amd64).unwrap(), &stackd)?.write(Vec::new()).unwrap();
+    let bytes =
+        bundle(&open(dir, Arch::Amd64).unwrap(), &Layers::default(), &stackd)?.write(Vec::new()).unwrap();
     let mut archive = tar::Archive::new(bytes.as_slice());
     let entries = archive.entries().unwrap().map(Result::unwrap);
     let shown = entries.filter(|entry| !entry.header().entry_type().is_dir()).map(|mut entry| {

@@ -35,9 +35,7 @@ impl ServiceDir {
     pub(super) fn open(name: &str, dir: &Path) -> Result<(Self, ServiceFile), SourceError> {
         let mut it =
             Self { name: name.to_owned(), dir: dir.to_owned(), units: Vec::new(), files: None, base: None };
-        let path = it.file();
-        let file = ServiceFile::parse(&read(&path)?)
-            .map_err(|source| SourceError::Invalid { path: path.clone(), source })?;
+        let (path, file) = (it.file(), description(dir)?);
         for entry in list(dir)? {
             let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let kind = entry.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
@@ -63,6 +61,12 @@ impl ServiceDir {
     pub fn file(&self) -> PathBuf {
         self.dir.join(SERVICE_FILE)
     }
+}
+
+/// Reads the description of the service in `dir`.
+pub(super) fn description(dir: &Path) -> Result<ServiceFile, SourceError> {
+    let path = dir.join(SERVICE_FILE);
+    ServiceFile::parse(&read(&path)?).map_err(|source| SourceError::Invalid { path, source })
 }
 
 /// Verifies that everything in the directory `base` of a service has an effect.
