@@ -6,6 +6,7 @@ use base::command_line;
 use base::console::Verbosity;
 use clap::{Args, CommandFactory, Parser};
 use image::arch::Arch;
+use image::stack::check;
 use instances::name::InstanceName;
 
 use crate::commands::{Command, GROUPS};
@@ -45,6 +46,11 @@ pub(crate) struct Global {
     /// with `-ARCH` where the architecture is not this machine's
     #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
     instance: Option<InstanceName>,
+
+    /// Stack whose image is used: each has a default instance of its own; by default the
+    /// instance's, or `stack-emulator`
+    #[arg(long, global = true, env = "EMULATOR_STACK", hide_env_values = true, value_name = "NAME", value_parser = stack_name, help_heading = GLOBAL)]
+    pub(crate) stack: Option<String>,
 
     /// Architecture of image and machine; by default the instance's, or this machine's
     #[arg(long, global = true, env = "EMULATOR_ARCH", hide_env_values = true, value_name = "amd64|arm64", help_heading = GLOBAL)]
@@ -101,6 +107,11 @@ impl Cli {
         };
         named.or_else(|| self.global.instance.clone())
     }
+}
+
+/// A name that a stack can have.
+fn stack_name(text: &str) -> Result<String, String> {
+    check::name(text).map(|()| text.to_owned())
 }
 
 /// Whether the command line, which cannot be understood, names a command that runs one of the user's.

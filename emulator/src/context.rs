@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
         settings: &'a Settings,
         console: &'a Console,
     ) -> Result<Self, CommandError> {
-        let home = Home::from_env()?;
+        let home = home_for(Home::from_env()?, &target.name, cli.global.stack.as_deref())?;
         let verbose = cli.global.verbosity() == Verbosity::Verbose;
         let printer = Printer::new(cli.global.format());
         let Target { name, worktree } = target;
@@ -60,10 +60,12 @@ impl<'a> Context<'a> {
         Ok(Self { home, name, worktree, arch, settings, printer, console, verbose, swept })
     }
 
-    /// The same for another instance.
+    /// The same for another instance, with the stack that it belongs to.
     pub(crate) fn about(&self, name: InstanceName) -> Self {
         let Self { home, arch, settings, printer, console, verbose, .. } = self;
-        let (home, arch, printer, verbose) = (home.clone(), *arch, *printer, *verbose);
+        let (arch, printer, verbose) = (*arch, *printer, *verbose);
+        let stack = Instance::new(home, name.clone()).stack();
+        let home = home.clone().for_stack(stack.unwrap_or_else(|| home.stack().to_owned()));
         let swept = Vec::new();
         Self { home, name, worktree: None, arch, settings, printer, console, verbose, swept }
     }
@@ -108,5 +110,18 @@ impl<'a> Context<'a> {
     /// The instance that the command acts on.
     pub(crate) fn instance(&self) -> Instance {
         Instance::new(&self.home, self.name.clone())
+    }
+}
+
+/// The home with the stack that the instance belongs to, else with the one that is asked for.
+fn home_for(home: Home, name: &InstanceName, asked: Option<&str>) -> Result<Home, CommandError> {
+    let own = Instance::new(&home, name.clone()).stack();
+    match (own, asked) {
+        (Some(own), Some(asked)) if own != asked => {
+            Err(CommandError::OtherStack { name: name.clone(), own, asked: asked.to_owned() })
+        }
+        (Some(stack), _) => Ok(home.for_stack(stack)),
+        (None, Some(stack)) => Ok(home.for_stack(stack)),
+        (None, None) => Ok(home),
     }
 }

@@ -66,6 +66,16 @@ pub(crate) enum CommandError {
         /// The user that it belongs to.
         owner: u32,
     },
+    /// The instance is one of another stack than the one that is asked for.
+    #[error("the instance `{name}` belongs to the stack `{own}`, not to `{asked}`")]
+    OtherStack {
+        /// The instance.
+        name: InstanceName,
+        /// Its stack.
+        own: String,
+        /// The one that is asked for.
+        asked: String,
+    },
     /// No one is there to answer the question.
     #[error("`{}` would throw away the data of {whose}, and there is no terminal to ask on", verb(command))]
     NotConfirmed {
@@ -121,6 +131,7 @@ impl CommandError {
             | Self::Uninstall(UninstallError::NotConfirmed)
             | Self::Settings(_)
             | Self::Variable(_)
+            | Self::OtherStack { .. }
             | Self::Name(_) => Exit::Usage,
             Self::Command(_)
             | Self::Diagnosis(_)

@@ -35,6 +35,9 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
         CommandError::Home(error) => about(error, name),
         CommandError::Pull(error) => pull::of(error, name),
         CommandError::Settings(error) => Some(error.hint()),
+        CommandError::OtherStack { own, .. } => Some(format!(
+            "leave out `--stack`, use `--stack {own}`, or name another instance with `--instance`"
+        )),
         CommandError::ForeignHome { path, owner } => {
             let take_over = advice::take_over(path, *owner);
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))

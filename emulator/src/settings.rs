@@ -36,8 +36,9 @@ const PORTS: &str = "ports";
 const VALUE_LIMIT: usize = 60;
 
 /// The keys, and the variable that each stands in for.
-pub(crate) const KEYS: [(&str, &str); 10] = [
+pub(crate) const KEYS: [(&str, &str); 11] = [
     ("instance", INSTANCE_VARIABLE),
+    ("stack", "EMULATOR_STACK"),
     ("arch", "EMULATOR_ARCH"),
     ("repo", "EMULATOR_REPO"),
     ("accel", "EMULATOR_ACCEL"),

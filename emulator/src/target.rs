@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use instances::name::{INSTANCE_VARIABLE, InstanceName, InvalidName};
 use instances::worktree::Worktree;
+use vm::home::DEFAULT_STACK;
 
 use crate::cli::Cli;
 use crate::settings::Settings;
@@ -34,7 +35,7 @@ impl Target {
         let (here, arch) = match settings.variable(INSTANCE_VARIABLE).map(|name| name.parse()) {
             Some(Ok(name)) => (Self::named(name), None),
             Some(Err(invalid)) if named.is_none() => return Err(InvalidVariable(invalid)),
-            Some(Err(_)) | None => (Self::around(), cli.global.arch),
+            Some(Err(_)) | None => (Self::around(cli.global.stack.as_deref()), cli.global.arch),
         };
         let _ = HERE.set(here.name.clone());
         let unnamed = || match arch {
@@ -48,11 +49,12 @@ impl Target {
         Self { name, worktree: None }
     }
 
-    /// Where none is named.
-    fn around() -> Self {
+    /// Where none is named, for this stack.
+    fn around(stack: Option<&str>) -> Self {
+        let stack = stack.unwrap_or(DEFAULT_STACK);
         let worktree = std::env::current_dir().ok().and_then(|dir| Worktree::around(&dir));
-        let name = worktree.as_ref().and_then(|worktree| worktree.instance().ok());
-        Self { name: name.unwrap_or_default(), worktree }
+        let name = worktree.as_ref().and_then(|worktree| worktree.instance(stack).ok());
+        Self { name: name.unwrap_or_else(|| InstanceName::default_of(stack)), worktree }
     }
 }
 

@@ -51,7 +51,7 @@ impl HomeExt for Home {
     }
 
     fn image_origin(&self, arch: Arch) -> PathBuf {
-        self.images().join(format!("stack-emulator-{arch}.origin.json"))
+        self.images().join(format!("{}-{arch}.origin.json", self.stack()))
     }
 
     fn images_lock(&self) -> PathBuf {

@@ -3,11 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base::digest;
 use image::arch::Arch;
 use serde::{Deserialize, Serialize};
+use vm::home::DEFAULT_STACK;
 
 /// Longest name. Several instances' sockets share one short directory, and a person types the name.
 pub const MAX_LENGTH: usize = 32;
+
+/// Longest [`stem`] of a name. Digits, an architecture and a number fit behind it.
+const STEM_LIMIT: usize = 15;
+
+/// Digits that tell names with the same stem apart.
+const DIGITS: usize = 6;
 
 /// The name of the instance that commands act on when none is given.
 pub const DEFAULT: &str = "default";
@@ -40,6 +48,18 @@ impl InstanceName {
         if Arch::host().is_none_or(|host| host == arch) { self } else { Self(format!("{self}-{arch}")) }
     }
 
+    /// The name that commands act on when none is given and the machine is of `stack`: instances of two stacks can exist side by side
+    /// without having to be named. It leaves room for an architecture and a number.
+    pub fn default_of(stack: &str) -> Self {
+        if stack == DEFAULT_STACK {
+            return Self::default();
+        }
+        let stem = stem(stack, "stack");
+        // What is not the stack's name as it is could be that of two stacks.
+        let name = if stem == stack && stem != DEFAULT { stem } else { format!("{stem}-{}", digits(stack)) };
+        Self(name)
+    }
+
     /// The name of the instance with this number, of several that are started together.
     ///
     /// # Errors
@@ -52,6 +72,22 @@ impl InstanceName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The beginning of an instance's name, from a text such as the name of a directory; `otherwise` if nothing of it is valid.
+pub(crate) fn stem(text: &str, otherwise: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = text.chars().map(plain).collect();
+    let words: Vec<_> = text.split('-').filter(|word| !word.is_empty()).collect();
+    let mut stem = words.join("-");
+    stem.truncate(STEM_LIMIT);
+    let stem = stem.trim_end_matches('-');
+    if stem.is_empty() { otherwise.to_owned() } else { stem.to_owned() }
+}
+
+/// What tells names with the same [`stem`] apart.
+pub(crate) fn digits(bytes: impl AsRef<[u8]>) -> String {
+    digest::of_bytes(bytes.as_ref()).first_digits(DIGITS)
 }
 
 impl Default for InstanceName {
@@ -111,6 +147,17 @@ mod tests {
         assert!(names.contains(&DEFAULT.to_owned()), "{names:?}");
         let foreign = Arch::ALL.into_iter().find(|arch| Arch::host() != Some(*arch)).unwrap();
         assert_eq!(InstanceName::default_for(foreign).as_str(), format!("default-{foreign}"));
+    }
+
+    #[test]
+    fn each_stack_has_a_default_of_its_own() {
+        let name = |stack: &str| InstanceName::default_of(stack).to_string();
+        assert_eq!((name(DEFAULT_STACK).as_str(), name("shop").as_str()), (DEFAULT, "shop"));
+        for stack in ["default", "Shop", "shop_2", &"x".repeat(64), "_"] {
+            let name = name(stack);
+            assert!(name.len() <= STEM_LIMIT + 1 + DIGITS && name.contains('-'), "{name}");
+            assert!(name.parse::<InstanceName>().is_ok(), "{name}");
+        }
     }
 
     #[test]

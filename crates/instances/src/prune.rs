@@ -14,7 +14,7 @@ use vm::disk_lock;
 use vm::home::Home;
 
 use crate::home::HomeExt;
-use crate::images::files::{INCOMING, boot_files, role};
+use crate::images::files::{INCOMING, boot_files, role, stacks};
 use crate::images::store::Images;
 use crate::images::users::Users;
 use crate::instance::Instance;
@@ -93,7 +93,7 @@ pub async fn prune(
     rehearsal: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Unneeded>, FileError> {
-    let (images, registry) = (Images::new(home), Registry::new(home));
+    let registry = Registry::new(home);
     let mut found = Vec::new();
     if present(&home.images())? {
         let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
@@ -101,8 +101,11 @@ pub async fn prune(
         found.extend(old_images(home, &registry, rehearsal)?);
         found.extend(leftovers(home, rehearsal)?);
         let mut current = BTreeSet::new();
-        for arch in Arch::ALL {
-            current.extend(images.current(arch)?);
+        for stack in stacks(&entries(&home.images())?) {
+            let home = home.clone().for_stack(stack);
+            for arch in Arch::ALL {
+                current.extend(Images::new(&home).current(arch)?);
+            }
         }
         // Measured before it is removed: this is the space that is freed.
         let store = Store::new(home);
@@ -121,7 +124,7 @@ fn old_images(home: &Home, users: &dyn Users, rehearsal: bool) -> Result<Vec<Unn
     let users = users.users()?;
     let mut found = Vec::new();
     for path in entries(&home.images())? {
-        let old = role(&path).is_some_and(|(_, current)| !current);
+        let old = role(&path).is_some_and(|role| !role.current);
         let needed =
             || users.iter().any(|user| user.may_need_file(home, &path)) || disk_lock::may_be_held(&path);
         if !old || needed() {

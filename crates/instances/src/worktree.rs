@@ -6,19 +6,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use base::digest;
 use base::files::read_document;
+use vm::home::DEFAULT_STACK;
 
-use crate::name::{InstanceName, InvalidName};
+use crate::name::{InstanceName, InvalidName, digits, stem};
 
 /// What a `.git` file says before the path of the git directory.
 const MARKER: &str = "gitdir:";
-
-/// Longest part of the directory's name in an instance's name. The digest, an architecture and a number fit behind it.
-const STEM_LIMIT: usize = 15;
-
-/// Digits of the digest of the path: worktrees of one name in several places have different ones.
-const DIGITS: usize = 6;
 
 /// A linked worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +50,18 @@ impl Worktree {
         &self.root
     }
 
-    /// The name of its instance: the directory's name as far as it is valid, and the beginning of the path's digest.
+    /// The name of its instance of `stack`: the directory's name as far as it is valid, and the beginning of a digest of the path and of
+    /// the stack, if it is not the default one.
     ///
     /// # Errors
     /// Never in practice: every such name is valid.
-    pub fn instance(&self) -> Result<InstanceName, InvalidName> {
+    pub fn instance(&self, stack: &str) -> Result<InstanceName, InvalidName> {
         let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        let digest = digest::of_bytes(self.root.as_os_str().as_bytes()).first_digits(DIGITS);
-        format!("{}-{digest}", stem(&name)).parse()
+        let mut distinct = self.root.as_os_str().as_bytes().to_owned();
+        if stack != DEFAULT_STACK {
+            distinct.extend([b"\0", stack.as_bytes()].concat());
+        }
+        format!("{}-{}", stem(&name, "worktree"), digits(distinct)).parse()
     }
 }
 
@@ -98,17 +96,6 @@ fn kind(git_dir: &Path) -> Checkout {
     }
 }
 
-/// The beginning of an instance's name, from the name of a directory.
-fn stem(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.chars().map(plain).collect();
-    let words: Vec<_> = name.split('-').filter(|word| !word.is_empty()).collect();
-    let mut stem = words.join("-");
-    stem.truncate(STEM_LIMIT);
-    let stem = stem.trim_end_matches('-');
-    if stem.is_empty() { "worktree".to_owned() } else { stem.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use base::process::Cmd;
@@ -124,7 +111,7 @@ mod tests {
     }
 
     fn name_of(dir: &Path) -> String {
-        Worktree::around(dir).unwrap().instance().unwrap().to_string()
+        Worktree::around(dir).unwrap().instance(DEFAULT_STACK).unwrap().to_string()
     }
 
     #[tokio::test]
@@ -144,8 +131,10 @@ mod tests {
         assert_eq!(Worktree::around(&main), None);
         let found = Worktree::around(&linked.join("a/b")).unwrap();
         assert_eq!(found.root(), fs::canonicalize(&linked).unwrap());
-        let name = found.instance().unwrap().to_string();
-        assert!(name.starts_with("feature-17-") && name.len() == "feature-17-".len() + DIGITS, "{name}");
+        let name = found.instance(DEFAULT_STACK).unwrap().to_string();
+        assert!(name.starts_with("feature-17-") && name.len() == "feature-17-123456".len(), "{name}");
+        let other = found.instance("shop").unwrap().to_string();
+        assert!(other.starts_with("feature-17-") && other != name, "{other}");
         git(&["worktree", "remove", "../Feature_17"]).await;
         assert_eq!(Worktree::around(&linked), None);
     }
@@ -193,9 +182,14 @@ mod tests {
             ("a-very-long-name-of-a-branch", "a-very-long-nam"),
             ("exactly-sixteen-", "exactly-sixteen"),
         ] {
-            assert_eq!(stem(name), expected);
+            assert_eq!(stem(name, "worktree"), expected);
             let worktree = Worktree { root: Path::new("/w").join(name) };
-            worktree.instance().unwrap().for_arch(image::arch::Arch::Arm64).numbered(99).unwrap();
+            worktree
+                .instance(DEFAULT_STACK)
+                .unwrap()
+                .for_arch(image::arch::Arch::Arm64)
+                .numbered(99)
+                .unwrap();
         }
     }
 }

@@ -39,6 +39,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct View<'a> {
+    stack: &'a str,
     arch: Arch,
     /// Whether new sessions begin with it.
     current: bool,
@@ -78,6 +79,7 @@ pub(super) fn warn_of_unknown(context: &Context<'_>, users: &dyn Users) -> Resul
 fn view(image: &Listed) -> View<'_> {
     let build = image.manifest.as_ref().map(|manifest| &manifest.build);
     View {
+        stack: &image.stack,
         arch: image.arch,
         current: image.current,
         path: &image.path,
@@ -97,6 +99,7 @@ fn people(report: &Report<'_>) -> String {
     let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let rows = report.images.iter().map(|image| {
         [
+            image.stack.to_owned(),
             image.arch.to_string(),
             if image.current { "current" } else { "replaced" }.to_owned(),
             format!("{} MiB", image.bytes >> 20),
@@ -105,5 +108,5 @@ fn people(report: &Report<'_>) -> String {
             or_dash(Some(&image.instances.join(", ")).filter(|names| !names.is_empty()).map(String::as_str)),
         ]
     });
-    table(["ARCH", "STATE", "SIZE", "BUILT", "SHA-256", "INSTANCES"], rows)
+    table(["STACK", "ARCH", "STATE", "SIZE", "BUILT", "SHA-256", "INSTANCES"], rows)
 }

@@ -8,6 +8,7 @@ use base::events::{Event, Reporter};
 use clap::Args;
 use image::stack;
 use instances::instance::concern::Concern;
+use instances::instance::containers::{self, ContainerHealth};
 use instances::instance::health::{self, Health};
 use instances::instance::live::{Live, StartedBy};
 use instances::instance::record::Secrets;
@@ -71,6 +72,7 @@ struct Report<'a> {
     #[serde(flatten)]
     machine: MachineView<'a>,
     services: Vec<Health>,
+    containers: Vec<ContainerHealth>,
 }
 
 /// A secret of the running stack, its value only when it was asked for.
@@ -162,7 +164,12 @@ async fn asked(state: &State) -> Vec<Health> {
         let reason = "is in another network namespace: its port cannot be reached from here";
         return health::unasked(ports, reason);
     }
-    health::check(ports, ANSWER_LIMIT * live.topology().accelerator.patience()).await
+    health::check(ports, limit(live)).await
+}
+
+/// How long the guest may take to answer.
+fn limit(live: &Live) -> Duration {
+    ANSWER_LIMIT * live.topology().accelerator.patience()
 }
 
 async fn tell(
@@ -209,8 +216,21 @@ async fn tell(
     reasons.extend(sick.map(|service| {
         format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))
     }));
+    let containers = match live {
+        Some(live) if !live.is_in_other_network() => containers::check(live, limit(live)).await,
+        _ => Ok(Vec::new()),
+    };
+    let containers = containers.unwrap_or_else(|error| {
+        reasons.push(format!("the states of its containers are not known: {error}"));
+        Vec::new()
+    });
+    let failing = containers.iter().filter(|container| !container.healthy);
+    reasons.extend(failing.map(|container| {
+        format!("container `{}` {}", container.name, container.reason.as_deref().unwrap_or("does not run"))
+    }));
     let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
     let mut report = report(context.name.as_str(), state.name(), live, reasons, services);
+    report.containers = containers;
     report.secrets = secrets;
     report.directory = context.instance().directory().or_else(|| context.directory());
     show(&report).map_err(CommandError::Stdout)?;
@@ -236,6 +256,7 @@ fn report<'a>(
         started_at: live.map(|live| live.run.started_at),
         machine,
         services,
+        containers: Vec::new(),
     }
 }
 
@@ -278,7 +299,10 @@ fn people(report: &Report<'_>) -> String {
     if let Some(pid) = report.machine.pid {
         rows.push(("pid", pid.to_string()));
     }
-    let head = properties(rows);
+    let mut head = properties(rows);
+    if !report.containers.is_empty() {
+        head = format!("{head}\n\n{}", container_table(&report.containers));
+    }
     if report.machine.ports.is_empty() {
         return head;
     }
@@ -300,4 +324,11 @@ fn people(report: &Report<'_>) -> String {
         .iter()
         .map(|port| [port.name.to_owned(), port.url.clone(), health(port.name).to_owned()]);
     format!("{head}\n\n{}{secrets}", table(["SERVICE", "URL", "HEALTH"], ports))
+}
+
+fn container_table(containers: &[ContainerHealth]) -> String {
+    let row = |container: &ContainerHealth| {
+        [container.name.clone(), container.status.to_string(), container.restarts.to_string()]
+    };
+    table(["CONTAINER", "STATE", "RESTARTS"], containers.iter().map(row))
 }

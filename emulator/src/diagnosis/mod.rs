@@ -33,9 +33,10 @@ const LINES: &str = "1000";
 const TOKENS: [&str; 2] = ["GITHUB_TOKEN", "GH_TOKEN"];
 
 /// Variables that change what the program does.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     HOME_VARIABLE,
     "EMULATOR_INSTANCE",
+    "EMULATOR_STACK",
     "EMULATOR_ARCH",
     "EMULATOR_REPO",
     "GITHUB_API_URL",

@@ -82,6 +82,8 @@ fn the_help_groups_the_commands() {
                                  default `EMULATOR_INSTANCE`, else the one of the git worktree if it is
                                  a linked one, else `default`, with `-ARCH` where the architecture is
                                  not this machine's
+          --stack <NAME>         Stack whose image is used: each has a default instance of its own; by
+                                 default the instance's, or `stack-emulator` [env: EMULATOR_STACK]
           --arch <amd64|arm64>   Architecture of image and machine; by default the instance's, or this
                                  machine's [env: EMULATOR_ARCH]
       -o, --output <table|json>  What to print on stdout: for people, or one JSON document with a

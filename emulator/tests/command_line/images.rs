@@ -33,9 +33,9 @@ fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
     insta::assert_snapshot!(named(hub.emulator.run(&["images"])), @r"
     exit 0
     --- stdout
-    ARCH   STATE     SIZE    BUILT                 SHA-256       INSTANCES
-    amd64  current   37 MiB  2026-01-01T00:00:00Z  [new]  -
-    amd64  replaced  37 MiB  2026-01-01T00:00:00Z  [old]  feature
+    STACK           ARCH   STATE     SIZE    BUILT                 SHA-256       INSTANCES
+    stack-emulator  amd64  current   37 MiB  2026-01-01T00:00:00Z  [new]  -
+    stack-emulator  amd64  replaced  37 MiB  2026-01-01T00:00:00Z  [old]  feature
     --- stderr
     ");
     insta::assert_snapshot!(hub.emulator.run(&["prune"]), @r"

@@ -65,7 +65,7 @@ fn what_is_wrong_with_a_file_of_settings_names_the_line() {
     --- stdout
 
     --- stderr
-    error: `[root]/repository/emulator.toml:2:1`: unknown key `cpu`: there are `instance`, `arch`, `repo`, `accel`, `cpus`, `memory`, `timeout`, `snapshot-timeout`, `no-snapshot`, `no-rotation` and the table `ports`
+    error: `[root]/repository/emulator.toml:2:1`: unknown key `cpu`: there are `instance`, `stack`, `arch`, `repo`, `accel`, `cpus`, `memory`, `timeout`, `snapshot-timeout`, `no-snapshot`, `no-rotation` and the table `ports`
 
     hint: correct that line; `docs/home.md` lists the keys
     ");

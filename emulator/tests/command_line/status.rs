@@ -39,7 +39,8 @@ fn the_status_of_what_was_never_started_is_3() {
       "image": null,
       "pid": null,
       "ports": [],
-      "services": []
+      "services": [],
+      "containers": []
     }
     --- stderr
     "#);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use crate::harness::Emulator;
 
 /// Every variable that the program reads, except those that every program has.
-const VARIABLES: [&str; 22] = [
+const VARIABLES: [&str; 23] = [
     "EMULATOR_ACCEL",
     "EMULATOR_ARCH",
     "EMULATOR_BACKEND_PORT",
@@ -19,6 +19,7 @@ const VARIABLES: [&str; 22] = [
     "EMULATOR_READY_TIMEOUT",
     "EMULATOR_REPO",
     "EMULATOR_SNAPSHOT_READY_TIMEOUT",
+    "EMULATOR_STACK",
     "GH_TOKEN",
     "GITHUB_API_URL",
     "GITHUB_TOKEN",

@@ -1,5 +1,6 @@
 //! The names of the files of images. `docs/home.md` documents them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::digest::Sha256;
@@ -23,12 +24,59 @@ pub(crate) fn superseded(path: &Path, sha256: Sha256) -> PathBuf {
     path.with_file_name(format!("{stem}-{digits}.qcow2"))
 }
 
-/// Which architecture the image at `path` is for, and whether it is the current one; `None` if it is not an image.
-pub(crate) fn role(path: &Path) -> Option<(Arch, bool)> {
-    let name = path.file_name()?.to_str()?;
-    Arch::ALL.into_iter().find_map(|arch| {
-        let file = arch.image_file();
-        let rest = name.strip_prefix(file.strip_suffix(".qcow2")?)?.strip_suffix(".qcow2")?;
-        (rest.is_empty() || rest.starts_with('-')).then_some((arch, rest.is_empty()))
-    })
+/// What an image in a home is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// The stack that it is of.
+    pub(crate) stack: String,
+    /// Architecture of its guest.
+    pub(crate) arch: Arch,
+    /// Whether it is the current one, and not one that was replaced.
+    pub(crate) current: bool,
+}
+
+/// What the image at `path` is; `None` if it is not an image.
+pub(crate) fn role(path: &Path) -> Option<Role> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".qcow2")?;
+    let of = |name: &str, current| {
+        Arch::ALL.into_iter().find_map(|arch| {
+            let stack = name.strip_suffix(arch.as_str())?.strip_suffix('-')?;
+            let is_stack = !stack.is_empty() && !stack.starts_with('.');
+            is_stack.then(|| Role { stack: stack.to_owned(), arch, current })
+        })
+    };
+    let replaced = || {
+        let (name, digest) = name.rsplit_once('-')?;
+        let is_digest = !digest.is_empty() && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest { of(name, false) } else { None }
+    };
+    of(name, true).or_else(replaced)
+}
+
+/// The stacks that have a current image among these files.
+pub(crate) fn stacks(paths: &[PathBuf]) -> BTreeSet<String> {
+    paths.iter().filter_map(|path| role(path)).filter(|role| role.current).map(|role| role.stack).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_images_say_stack_architecture_and_whether_they_were_replaced() {
+        for (name, expected) in [
+            ("stack-emulator-amd64.qcow2", Some(("stack-emulator", Arch::Amd64, true))),
+            ("stack-emulator-arm64-0123456789abcdef.qcow2", Some(("stack-emulator", Arch::Arm64, false))),
+            ("shop-amd64-arm64.qcow2", Some(("shop-amd64", Arch::Arm64, true))),
+            ("shop-amd64-x.qcow2", None),
+            ("shop-amd64.boot", None),
+            ("amd64.qcow2", None),
+            ("-amd64.qcow2", None),
+            (".incoming-amd64.qcow2", None),
+        ] {
+            let found = role(Path::new(name));
+            let found = found.as_ref().map(|role| (role.stack.as_str(), role.arch, role.current));
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 }

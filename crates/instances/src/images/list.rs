@@ -9,7 +9,7 @@ use image::arch::Arch;
 use image::manifest::Manifest;
 use vm::boot_files::BootFiles;
 
-use super::files::{boot_files, role};
+use super::files::{Role, boot_files, role};
 use super::store::Images;
 use super::users::{User, Users};
 use crate::name::InstanceName;
@@ -19,6 +19,8 @@ use crate::name::InstanceName;
 pub struct Listed {
     /// The file.
     pub path: PathBuf,
+    /// Name of its stack.
+    pub stack: String,
     /// Architecture of its guest.
     pub arch: Arch,
     /// Whether new sessions start from it; if not, it is kept for the instances that have data on it.
@@ -44,7 +46,7 @@ impl Images<'_> {
         let users = users.users()?;
         let mut images = Vec::new();
         for path in entries(&self.home.images())? {
-            let Some((arch, current)) = role(&path) else { continue };
+            let Some(Role { stack, arch, current }) = role(&path) else { continue };
             let Ok(data) = fs::metadata(&path) else { continue };
             let known = BootFiles::known(&path, &boot_files(&path));
             let (record, manifest) = known.unzip();
@@ -54,9 +56,12 @@ impl Images<'_> {
                 None => user.may_need_file(self.home, &path),
             };
             let instances = users.iter().filter(is_below).map(|user| user.name.clone()).collect();
-            let origin = if current { self.origin(arch).map(|origin| origin.name) } else { None };
+            let home = self.home.clone().for_stack(&stack);
+            let origin =
+                if current { Images::new(&home).origin(arch).map(|origin| origin.name) } else { None };
             images.push(Listed {
                 path,
+                stack,
                 arch,
                 current,
                 size: data.len(),

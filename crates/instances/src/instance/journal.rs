@@ -197,7 +197,11 @@ mod tests {
     }
 
     fn line(json: &str) -> Line {
-        let service = |name: &str| Service { name: name.into(), unit: format!("stack-{name}.service") };
+        let service = |name: &str| Service {
+            name: name.into(),
+            unit: format!("stack-{name}.service"),
+            container: false,
+        };
         let services = [service("backend"), service("redis")];
         let journal = journal(&services, None, None);
         journal.line(&serde_json::from_str(json).unwrap())

@@ -16,6 +16,7 @@ use vm::place::{Elsewhere, Sight};
 
 pub mod capture;
 pub mod concern;
+pub mod containers;
 pub(crate) mod delete;
 pub mod dir;
 mod end;
@@ -61,7 +62,7 @@ use live::{Live, Noted, StartedBy};
 use record::{Record, RecordError, Session};
 use state::{Fault, State, Viewer, inspect};
 use suspension::{Goes, Suspension};
-use vm::home::Home;
+use vm::home::{DEFAULT_STACK, Home};
 use vm::qmp::Qmp;
 use vm::runtime;
 use vm::socket;
@@ -133,6 +134,12 @@ impl Instance {
     pub fn directory(&self) -> Option<PathBuf> {
         // What is wrong with the record is part of the state.
         record::read::<Record>(&self.dir.record()).ok().flatten()?.directory
+    }
+
+    /// The stack that it belongs to, if there is a record of it.
+    pub fn stack(&self) -> Option<String> {
+        let record = record::read::<Record>(&self.dir.record()).ok().flatten()?;
+        Some(record.stack.unwrap_or_else(|| DEFAULT_STACK.to_owned()))
     }
 
     /// The state that it is in now.

@@ -31,6 +31,9 @@ pub struct Record {
     /// Architecture of the machine that was started last; none in records of older programs.
     #[serde(default)]
     pub arch: Option<Arch>,
+    /// Name of the stack that it belongs to; none for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
     /// The directory that it belongs to, for example a worktree; none where it was named by a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
@@ -133,6 +136,7 @@ impl Record {
             name,
             created_at: OffsetDateTime::now_utc(),
             arch: None,
+            stack: None,
             directory: None,
             automatic_ports: false,
             ports: BTreeMap::new(),
@@ -144,6 +148,7 @@ impl Record {
 impl Checked for Record {
     fn check(&self) -> Result<(), Impossible> {
         self.directory.iter().try_for_each(|path| checked::absolute("the directory", path))?;
+        self.stack.iter().try_for_each(|name| checked::label("the stack", name))?;
         checked::few("the number of ports", self.ports.len())?;
         for (name, port) in &self.ports {
             checked::label("the name of a port", name)?;

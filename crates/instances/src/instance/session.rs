@@ -45,7 +45,8 @@ impl Instance {
                 utf8::check("--image", &path)?;
                 // A missing one is reported like the home's.
                 if present(&path)? {
-                    local::image(&path, &arch.image_file()).map_err(BootFilesError::from)?
+                    let name = arch.image_file_of(self.home.stack());
+                    local::image(&path, &name).map_err(BootFilesError::from)?
                 } else {
                     path
                 }

@@ -23,6 +23,7 @@ pub use plan::MachineOptions;
 pub(super) use plan::{MachinePlan, Plan};
 use vm::console::GuestTrouble;
 use vm::error::one_line;
+use vm::home::DEFAULT_STACK;
 use vm::saving::Strategy;
 
 mod attempt;
@@ -143,6 +144,7 @@ impl Instance {
         self.released().await?;
         let timings = Timings::new(reporter);
         let record = Record {
+            stack: Some(self.home.stack()).filter(|stack| *stack != DEFAULT_STACK).map(str::to_owned),
             directory: options.directory.clone().or(record.directory),
             automatic_ports: options.automatic_ports || record.automatic_ports,
             ..record
