@@ -28,9 +28,7 @@ async fn main() -> ExitCode {
     startup::outlive_file_size_limit();
     let cli: Cli = command_line::parse(Cli::command()).unwrap_or_else(|error| error.exit());
     let console = Console::stderr(cli.verbosity());
-    // The future of all tasks together is too big for the stack.
-    let work = Box::pin(run(cli, &console));
-    let outcome = match unless_interrupted(work).await {
+    let outcome = match unless_interrupted(run(cli, &console)).await {
         Ok(Ok(result)) => result,
         Ok(Err(signal @ Interrupted(number))) => {
             console.error(&signal, None);
@@ -52,5 +50,6 @@ async fn run(cli: Cli, console: &Console) -> anyhow::Result<()> {
     std::env::set_current_dir(
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace"),
     )?;
-    cli.task.run(console).await
+    // The future of all tasks together is too big for the stack.
+    Box::pin(cli.task.run(console)).await
 }

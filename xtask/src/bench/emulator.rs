@@ -184,7 +184,7 @@ pub(super) async fn time_program(program: &str) -> anyhow::Result<f64> {
 
 /// Leaves the machine alone for a moment, with nothing to write: what a command has left to the kernel to do, such as the end of
 /// a machine that was killed, does not count in the next one.
-async fn settle() {
+pub(super) async fn settle() {
     blocking::run(rustix::fs::sync).await;
     tokio::time::sleep(PAUSE).await;
 }

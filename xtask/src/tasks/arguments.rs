@@ -1,9 +1,12 @@
 //! Kinds of arguments that several tasks take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::Args;
 use image::arch::Arch;
+use image_build::build::StackSource;
+use image_build::containers::ImageFile;
 
 /// For which architectures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,49 @@ impl FromStr for Arches {
                 .map_err(|_| format!("`{one}` is none of `amd64`, `arm64` and `both`")),
         }
     }
+}
+
+/// What a stack that a compose file describes needs besides the file.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ComposeArguments {
+    /// Archive with the image of a service: a file of `docker save`, an OCI archive or an OCI layout. `NAME` is the service or the
+    /// reference of its image; without `NAME=` the archive's own names count
+    #[arg(long = "image", value_name = "NAME=FILE", help_heading = "Stack")]
+    images: Vec<ImageFile>,
+
+    /// Profile of the compose file whose services are part of the stack
+    #[arg(long = "profile", value_name = "NAME", help_heading = "Stack")]
+    profiles: Vec<String>,
+}
+
+impl ComposeArguments {
+    /// The stack at `path`.
+    ///
+    /// # Errors
+    /// When it is not described by a compose file, and one of these arguments is given.
+    pub(super) fn stack(self, path: PathBuf) -> anyhow::Result<StackSource> {
+        let is_empty = self.is_empty();
+        match StackSource::at(path, self.profiles, self.images) {
+            StackSource::Directory(dir) if !is_empty => Err(unused(&dir)),
+            stack => Ok(stack),
+        }
+    }
+
+    /// The stack of this repository, in `dir`.
+    ///
+    /// # Errors
+    /// When one of these arguments is given.
+    pub(super) fn built_in(self, dir: PathBuf) -> anyhow::Result<StackSource> {
+        if self.is_empty() { Ok(StackSource::BuiltIn(dir)) } else { Err(unused(&dir)) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.profiles.is_empty()
+    }
+}
+
+fn unused(dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!("`--image` and `--profile` need a compose file, and there is none in `{}`", dir.display())
 }
 
 /// Makes a path given on the command line independent of the directory that the tasks run in.

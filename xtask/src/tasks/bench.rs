@@ -12,6 +12,7 @@ use base::events::{Event, Phase, Reporter};
 use base::files::{PUBLIC_FILE, write_atomic};
 use clap::Args;
 use image::arch::Arch;
+use image_build::build::StackSource;
 use instances::snapshot::SnapshotDir;
 use serde::Serialize;
 use vm::boot_files::BootFiles;
@@ -20,6 +21,8 @@ use vm::qemu::Qemu;
 use vm::saving::Strategy;
 
 use super::arguments::absolute_path;
+use super::build_image::{PLATFORM, cache, ensure_stack, workspace};
+use super::build_qemu;
 use super::cargo::emulator_binary;
 use super::vm_tier::{VmTier, home_around};
 use crate::bench::connections::Connections;
@@ -32,7 +35,9 @@ use crate::bench::host_facts::{self, HostFacts};
 use crate::bench::memory_ways::{Comparison, Source};
 use crate::bench::report::Report;
 use crate::bench::rounds::Rounds;
+use crate::bench::stacks::{Example, Native, Stacks};
 use crate::bench::{plot, table};
+use crate::packages::{self, Feature};
 
 /// Measure how long `emulator` takes to start, stop and capture, as a user runs it
 ///
@@ -46,6 +51,7 @@ use crate::bench::{plot, table};
   cargo xtask bench --peer /usr/local/bin/emulator
   cargo xtask bench --connections --peer /usr/local/bin/emulator
   cargo xtask bench --everyday --peer /usr/local/bin/emulator
+  cargo xtask bench --stack miniflux
   cargo xtask bench --memory --idle 30s
   cargo xtask bench --download --rounds 3")]
 pub(crate) struct Bench {
@@ -103,6 +109,15 @@ struct Instead {
     /// Measure `run`, `exec`, `env`, `list`, `status` and `start --count` instead
     #[arg(long, conflicts_with_all = ["plot", "memory", "download", "connections"], help_heading = "Everyday")]
     everyday: bool,
+
+    /// Measure a stack of `examples/` instead, beside the same programs without a machine; needs root
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["plot", "memory", "download", "connections", "everyday", "peer", "arch"],
+        help_heading = "Stack"
+    )]
+    stack: Option<Example>,
 }
 
 /// What this checkout's program is called beside its peers.
@@ -118,6 +133,10 @@ impl Bench {
             self.arch.or_else(Arch::host).context("there is no image for this machine's architecture")?;
         if self.download {
             return self.download(arch, console).await;
+        }
+        if let Some(example) = self.instead.stack {
+            // Building an image makes it too big for the stack.
+            return Box::pin(self.stack(example, arch, load, console)).await;
         }
         let tier = VmTier::for_one(arch, self.image.as_deref(), console).await?;
         let qemu = Qemu::find(tier.home(), arch).await?;
@@ -208,6 +227,43 @@ impl Bench {
         let accelerator = measured.accelerator.context("nothing was started")?;
         let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
         let report = everyday.report(host, &measured);
+        self.keep(&report)?;
+        show(&report.table())
+    }
+
+    /// Needs images of containers beside that of the machine.
+    async fn stack(
+        &self,
+        example: Example,
+        arch: Arch,
+        load: Option<f64>,
+        console: &Console,
+    ) -> anyhow::Result<()> {
+        packages::ensure(&[Feature::Bootstrap], console).await?;
+        let (workspace, cache) = (workspace()?, cache()?);
+        let platform = workspace.join(PLATFORM);
+        let file = example.compose(&workspace, &platform, arch, &cache, console).await?;
+        let native = Native::prepare(&file, &platform, arch, &cache, console).await?;
+        let image = if let Some(image) = &self.image {
+            image.clone()
+        } else {
+            let home = Home::from_env().context("there is no home to work in")?;
+            build_qemu::ensure(&home, &[arch], console).await?;
+            ensure_stack(&home, arch, StackSource::Compose(file), console).await?.image
+        };
+        let tier = VmTier::for_one(arch, Some(&image), console).await?;
+        let qemu = Qemu::find(tier.home(), arch).await?;
+        let boot = BootFiles::of(tier.home(), arch, qemu.img()).await?;
+        let stack = &boot.manifest.stack.name;
+        ensure!(stack == example.as_str(), "`{}` is an image of the stack `{stack}`", image.display());
+        let home = BenchHome::new(tier.home(), arch, console)?;
+        let emulator = Emulator::new(tier.emulator().to_owned(), arch, home);
+        let contestant = [Contestant { name: OWN.to_owned(), emulator, manifest: &boot.manifest }];
+        let stacks = Stacks { example, contestant, native, count: self.rounds.get(), console };
+        let measured = stacks.measure().await?;
+        let accelerator = measured.accelerator.context("nothing was started")?;
+        let host = HostFacts::gather(accelerator, qemu.version().to_string(), load)?;
+        let report = stacks.report(host, &measured).context("nothing was measured")?;
         self.keep(&report)?;
         show(&report.table())
     }

@@ -10,11 +10,11 @@ use base::events::{Event, Reporter};
 use clap::{Args, ValueEnum};
 use image::arch::Arch;
 use image_build::base::{Base, CloudImage, Origin};
-use image_build::build::{Outcome, Request, build};
+use image_build::build::{Outcome, Request, StackSource, build};
 use image_build::host_machine::Limits;
 use vm::home::Home;
 
-use super::arguments::{Arches, absolute_path};
+use super::arguments::{Arches, ComposeArguments, absolute_path};
 use crate::packages::{self, Feature};
 
 /// Build the image: base system, provisioning in a virtual machine, compressed disk
@@ -27,6 +27,7 @@ use crate::packages::{self, Feature};
   cargo xtask build-image both
   cargo xtask build-image amd64 --force --output /srv/images
   cargo xtask build-image amd64 --stack ../shop/stack --output ../shop/images
+  cargo xtask build-image amd64 --stack ../shop/compose.yaml --image web=web.tar --image db=postgres.tar
   cargo xtask build-image amd64 --base cloud --cloud-image debian-13-genericcloud-amd64.qcow2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct BuildImage {
@@ -54,9 +55,12 @@ pub(crate) struct BuildImage {
     #[arg(long, help_heading = "Base")]
     refresh_base: bool,
 
-    /// Directory with the description of another stack: `stack.toml`, and `services` and `files` of its own
-    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    /// Another stack: a compose file, a directory with one, or a directory with a `stack.toml`
+    #[arg(long, value_name = "DIR|FILE", value_parser = absolute_path, help_heading = "Stack")]
     stack: Option<PathBuf>,
+
+    #[command(flatten)]
+    compose: ComposeArguments,
 
     /// Build even if nothing has changed
     #[arg(long)]
@@ -98,7 +102,7 @@ enum BaseKind {
 }
 
 /// Directory of the repository that describes the platform.
-const PLATFORM: &str = "cloud-init";
+pub(super) const PLATFORM: &str = "cloud-init";
 
 /// Directory of the repository that describes the stack which is built unless another one is named.
 const STACK: &str = "cloud-init/stacks/stack-emulator";
@@ -109,6 +113,20 @@ const STACK: &str = "cloud-init/stacks/stack-emulator";
 /// # Errors
 /// When it cannot be built.
 pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> anyhow::Result<Outcome> {
+    let stack = StackSource::BuiltIn(workspace()?.join(STACK));
+    ensure_stack(home, arch, stack, reporter).await
+}
+
+/// The same for any stack.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) async fn ensure_stack(
+    home: &Home,
+    arch: Arch,
+    stack: StackSource,
+    reporter: &dyn Reporter,
+) -> anyhow::Result<Outcome> {
     let lacking = packages::missing(&[Feature::Bootstrap]).await;
     let unavailable: Vec<&str> =
         lacking.iter().filter(|one| !one.can_be_installed()).map(|one| one.name.as_str()).collect();
@@ -126,7 +144,7 @@ pub(crate) async fn ensure(home: &Home, arch: Arch, reporter: &dyn Reporter) -> 
         arch,
         binfmt: true,
         platform: workspace.join(PLATFORM),
-        stack: workspace.join(STACK),
+        stack,
         base: base(kind, None, None)?,
         refresh_base: false,
         force: false,
@@ -166,11 +184,11 @@ async fn prepare_for(arches: &[Arch], reporter: &dyn Reporter) {
 }
 
 /// The checkout: tasks run in its root.
-fn workspace() -> anyhow::Result<PathBuf> {
+pub(super) fn workspace() -> anyhow::Result<PathBuf> {
     std::env::current_dir().context("the working directory is gone")
 }
 
-fn cache() -> anyhow::Result<PathBuf> {
+pub(super) fn cache() -> anyhow::Result<PathBuf> {
     base::cache::root().context("there is no home directory: set `STACK_EMULATOR_CACHE`")
 }
 
@@ -206,7 +224,10 @@ impl BuildImage {
             arch: self.arch.each()[0],
             binfmt: !self.no_binfmt,
             platform: workspace.join(PLATFORM),
-            stack: self.stack.unwrap_or_else(|| workspace.join(STACK)),
+            stack: match self.stack {
+                Some(stack) => self.compose.stack(stack)?,
+                None => self.compose.built_in(workspace.join(STACK))?,
+            },
             base: base(self.base, self.cloud_image, self.cloud_sha512)?,
             refresh_base: self.refresh_base,
             force: self.force,

@@ -10,6 +10,7 @@ mod build_qemu;
 mod cargo;
 mod clients;
 mod dist;
+mod example_image;
 mod fuzz_api;
 mod kvm;
 mod linters;
@@ -18,6 +19,7 @@ mod release;
 mod setup;
 mod smoke;
 mod soak;
+mod stack;
 mod test;
 mod vm_tier;
 
@@ -46,11 +48,13 @@ tasks! {
     BuildImage(build_image::BuildImage),
     BuildQemu(build_qemu::BuildQemu),
     Dist(dist::Dist),
+    ExampleImage(example_image::ExampleImage),
     FuzzApi(fuzz_api::FuzzApi),
     Quickstart(quickstart::Quickstart),
     Release(release::Release),
     Setup(setup::Setup),
     Smoke(smoke::Smoke),
     Soak(soak::Soak),
+    Stack(stack::Stack),
     Test(test::Test),
 }

@@ -44,6 +44,7 @@ pub fn manifest(arch: Arch) -> Manifest {
         debian: Debian { version: "13.2".into(), packages: BTreeMap::new() },
         boot: Boot { kernel: KERNEL.into(), initrd: INITRD.into(), cmdline: "quiet".into() },
         stack: stack(),
+        images: BTreeMap::new(),
         resume_protocol: protocol::VERSION,
         minimum_qemu: MINIMUM_QEMU.into(),
         inputs: BTreeMap::new(),

@@ -1,0 +1,37 @@
+//! `cargo xtask stack`.
+
+mod check;
+mod init;
+
+use base::console::Console;
+use clap::{Args, Subcommand};
+
+/// Check the description of a stack, or begin one
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask stack init ../shop/compose.yaml
+  cargo xtask stack check ../shop --image web=web.tar --image db=postgres.tar
+  cargo xtask build-image amd64 --stack ../shop --image web=web.tar --image db=postgres.tar")]
+pub(crate) struct Stack {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Check(check::Check),
+    Init(init::Init),
+}
+
+impl Stack {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the stack is not valid.
+    pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
+        match self.what {
+            What::Check(check) => check.run(console).await,
+            What::Init(init) => init.run(),
+        }
+    }
+}
