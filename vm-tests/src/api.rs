@@ -23,6 +23,8 @@ pub struct Api {
     client: Client,
     url: String,
     headers: Vec<(&'static str, String)>,
+    /// Name and password of every request.
+    user: Option<(String, String)>,
 }
 
 impl Api {
@@ -33,7 +35,13 @@ impl Api {
     pub fn new(url: &str) -> Self {
         let client = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build();
         let url = url.trim_end_matches('/').to_owned();
-        Self { client: client.expect("a plain client can be made"), url, headers: Vec::new() }
+        Self { client: client.expect("a plain client can be made"), url, headers: Vec::new(), user: None }
+    }
+
+    /// The same client as this user, by HTTP's basic authentication.
+    #[must_use]
+    pub fn user(self, name: &str, password: &str) -> Self {
+        Self { user: Some((name.to_owned(), password.to_owned())), ..self }
     }
 
     /// The same client with one more header on every request.
@@ -99,7 +107,10 @@ impl Api {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.url));
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if let Some((name, password)) = &self.user {
+            request = request.basic_auth(name, Some(password));
+        }
         self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 }

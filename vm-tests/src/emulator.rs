@@ -144,7 +144,7 @@ impl Emulator {
         )]
         let mut command = Command::new(line.next().expect("there is at least the program"));
         command.args(line).args(args);
-        command.env(HOME_VARIABLE, self.home.home().root());
+        command.env(HOME_VARIABLE, self.home.home().root()).env("EMULATOR_STACK", self.home.home().stack());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }

@@ -108,6 +108,12 @@ impl TestHome {
         it
     }
 
+    /// Has instances of another stack, whose image the test puts there.
+    #[must_use]
+    pub fn for_stack(self, stack: &str) -> Self {
+        Self { home: self.home.clone().for_stack(stack), ..self }
+    }
+
     /// Forgets what the home under test knows about QEMU and this host, so that it has to be found out again.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod control_group;
 pub mod disk;
 pub mod emulator;
+pub mod example_images;
 pub mod followed;
 pub mod fuzz_api;
 pub mod guest;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::process::Cmd;
 use base::wait;
 use rustix::process::Signal;
+use test_images::{Compression, Image, Layer};
 use tokio::process::{Child, Command};
 use vm_tests::emulator::{Run, finished};
 use vm_tests::small_disk::SmallDisk;
@@ -29,6 +30,26 @@ impl Build {
         Cmd::new("cp").arg("-a").arg(stack).arg(dir.path().join(STACK)).output().await.unwrap();
         std::fs::create_dir(dir.path().join("out")).unwrap();
         Self { dir }
+    }
+
+    /// A build of a stack of one container, whose archive of an image is `archive`. `more` ends the compose file.
+    fn of_compose(archive: &[u8], more: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("vm-test-build-").tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(STACK)).unwrap();
+        std::fs::create_dir(dir.path().join("out")).unwrap();
+        let compose = format!(
+            "services:\n  web:\n    image: web:1\n    ports: [\"8080:80\"]\n    x-emulator: {{health: /}}\n{more}"
+        );
+        std::fs::write(dir.path().join(STACK).join("compose.yaml"), compose).unwrap();
+        std::fs::write(dir.path().join("web.tar"), archive).unwrap();
+        Self { dir }
+    }
+
+    /// Asserts that the build of a stack of one container is refused.
+    async fn assert_refused(&self, says: &[&str]) {
+        let archive = format!("web={}", self.dir.path().join("web.tar").display());
+        let run = finished(self.spawn(&self.out(), &["--image", &archive])).await;
+        self.assert_failed(run, says).await;
     }
 
     /// Adds a step that the guest runs before all others.
@@ -98,6 +119,28 @@ async fn a_guest_that_hangs_is_ended_after_the_stall_timeout() {
     build.add_step("00-hang", "#!/bin/sh\n# title: Hang\nexec sleep infinity\n");
     let run = finished(build.spawn(&build.out(), &["--stall-timeout", "60s"])).await;
     build.assert_failed(run, &["00-hang", "log"]).await;
+}
+
+/// An archive with an image of one layer.
+fn archive(layer: &Layer) -> Vec<u8> {
+    let image = Image::new("web:1", "amd64").config(serde_json::json!({"Cmd": ["/bin/web"]}));
+    Image::docker(&[image.layer(layer).compressed(Compression::Zstd)])
+}
+
+#[tokio::test]
+async fn a_bad_container_image_ends_a_build_and_leaves_nothing() {
+    let device = archive(&Layer::new().device("dev/null"));
+    Build::of_compose(&device, "").assert_refused(&["web.tar`, layer 1", "device node"]).await;
+    let large = archive(&Layer::new().file("zeroes", &vec![0; 130 << 20]));
+    let small = "x-emulator:\n  machine: {diskGib: 1}\n";
+    Build::of_compose(&large, small)
+        .assert_refused(&["compose.yaml:7:22", "a disk of 1 GiB is too small"])
+        .await;
+    let good = archive(&Layer::new().file("bin/web", b"web"));
+    let volume = "    volumes: [\"./src:/src\"]\n";
+    Build::of_compose(&good, volume)
+        .assert_refused(&["compose.yaml:6:", "the path \"./src\" of the host"])
+        .await;
 }
 
 #[tokio::test]

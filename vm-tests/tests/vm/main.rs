@@ -12,6 +12,7 @@ mod clock;
 mod compose_keys;
 mod connections;
 mod damage;
+mod examples;
 mod exec;
 mod exports;
 mod exposure;

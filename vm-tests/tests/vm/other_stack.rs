@@ -21,7 +21,7 @@ const START: [&str; 5] = ["start", "-o", "json", "--port", "web=auto"];
 
 #[tokio::test]
 async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
-    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image());
+    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack("tiny"));
     build(&emulator).await;
     let manifest = emulator.home().manifest();
     assert_eq!(manifest.stack.name, "tiny");

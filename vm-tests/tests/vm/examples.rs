@@ -1,0 +1,112 @@
+//! The stacks of `examples/`: compose files whose containers run in the machine.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use image::arch::Arch;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use vm::home::HOME_VARIABLE;
+use vm_tests::emulator::{Emulator, Started, finished};
+use vm_tests::example_images::example_image;
+use vm_tests::home::TestHome;
+use vm_tests::{XTASK_VARIABLE, path_from_env};
+
+/// Builds the image of the stack at `compose`, with these container images, into a home without another one.
+async fn built(stack: &str, compose: &str, images: &[&str]) -> Emulator {
+    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack(stack));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(compose);
+    #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
+    let mut command = Command::new(path_from_env(XTASK_VARIABLE));
+    command.args(["build-image", "amd64", "--stack"]).arg(file);
+    for image in images {
+        command.arg("--image").arg(example_image(image).await);
+    }
+    command.env(HOME_VARIABLE, emulator.home().home().root());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    finished(command.spawn().unwrap()).await.expect(0);
+    assert_eq!(emulator.home().manifest().stack.name, stack);
+    emulator
+}
+
+async fn start(emulator: &Emulator) -> Started {
+    emulator.started(emulator.run(&["start", "-o", "json", "--port", "backend=auto"]).await).await
+}
+
+/// Who the administrator's password signs in.
+async fn signed_in(started: &Started, password: &str) -> (u16, Value) {
+    let answer = started.api("backend").user("admin", password).get("/v1/me").await;
+    (answer.status, answer.body["username"].clone())
+}
+
+/// Miniflux keeps its administrator's password in the database.
+async fn miniflux(emulator: Emulator) {
+    let secret = "admin_password";
+    let first = start(&emulator).await.by("snapshot");
+    assert_eq!(signed_in(&first, first.secret(secret)).await, (200, json!("admin")));
+    assert_eq!(signed_in(&first, &emulator.placeholder(secret)).await.0, 401);
+    let category = json!({ "title": "Kept" });
+    let kept =
+        first.api("backend").user("admin", first.secret(secret)).post("/v1/categories", &category).await;
+    assert_eq!(kept.status, 201, "{:?}", kept.body);
+
+    emulator.run(&["rotate"]).await.expect(0);
+    let renewed = emulator.secrets().await[secret].clone();
+    assert_eq!(signed_in(&first, &renewed).await.0, 200);
+    assert_eq!(signed_in(&first, first.secret(secret)).await.0, 401);
+
+    emulator.finish().await;
+    let again = start(&emulator).await.by("suspended");
+    assert_eq!(signed_in(&again, &renewed).await.0, 200);
+    emulator.stop(&["--shutdown"], "stopped").await;
+    let booted = start(&emulator).await.by("cold");
+    let categories = booted.api("backend").user("admin", &renewed).get("/v1/categories").await;
+    let titles: Vec<_> = categories.body.as_array().unwrap().iter().map(|one| one["title"].clone()).collect();
+    assert!(titles.contains(&json!("Kept")), "{titles:?}");
+
+    emulator.run(&["stop", "--shutdown"]).await.expect(0);
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    let other = start(&emulator).await.by("snapshot");
+    assert_eq!(signed_in(&other, other.secret(secret)).await.0, 200);
+    assert_eq!(signed_in(&other, &renewed).await.0, 401);
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn miniflux_has_a_password_of_its_own_in_every_session() {
+    miniflux(built("miniflux", "miniflux/compose.yaml", &["miniflux", "postgres"]).await).await;
+}
+
+#[tokio::test]
+async fn miniflux_works_with_the_native_database_too() {
+    miniflux(built("miniflux-native", "miniflux/compose.native.yaml", &["miniflux"]).await).await;
+}
+
+#[tokio::test]
+async fn parse_server_takes_a_new_master_key_without_a_restart() {
+    let emulator = built("parse-server", "parse-server/compose.yaml", &["parse-server"]).await;
+    let started = start(&emulator).await.by("snapshot");
+    let api = || started.api("backend").with("x-parse-application-id", "example");
+    let schemas = async |key: &str| api().with("x-parse-master-key", key).get("/parse/schemas").await.status;
+    let secret = "master_key";
+    assert_eq!(schemas(started.secret(secret)).await, 200);
+    assert_ne!(schemas(&emulator.placeholder(secret)).await, 200);
+
+    let made = api().post("/parse/classes/Note", &json!({ "text": "kept" })).await;
+    assert_eq!(made.status, 201, "{:?}", made.body);
+    emulator.run(&["rotate"]).await.expect(0);
+    let renewed = emulator.secrets().await[secret].clone();
+    assert_eq!(schemas(&renewed).await, 200);
+    assert_ne!(schemas(started.secret(secret)).await, 200);
+    let notes = api().get("/parse/classes/Note").await;
+    assert_eq!(notes.body["results"][0]["text"], json!("kept"), "{:?}", notes.body);
+
+    let state =
+        emulator.run(&["exec", "parse", "--", "cat", "/run/secrets/master_key"]).await.expect(0).stdout;
+    assert_eq!(state.trim(), renewed);
+    let logs = emulator.run(&["logs", "parse"]).await.expect(0).stdout;
+    assert!(!logs.is_empty());
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
