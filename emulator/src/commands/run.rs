@@ -90,7 +90,7 @@ impl Run for RunCommand {
         let (own, used) = self.beside(context).await?;
         let context = own.as_ref().unwrap_or(context);
         let instance = context.instance();
-        let long_phases = LongPhases(context.console);
+        let long_phases = LongPhases::new(context.console);
         let reporter: &dyn Reporter =
             if shows_everything(context, &instance) { context.console } else { &long_phases };
         let mut patience = Patience::default();
