@@ -4,11 +4,16 @@
 use std::{error::Error as _, io, time::Duration};
 
 use base::wait::Backoff;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_postgres::{Client, Config, Error, NoTls, error::SqlState};
 use tracing::warn;
 
-use crate::report;
+use crate::{
+    control::{Call, Socket},
+    report,
+    service::{self, Event, Events},
+};
 
 /// Commits are not waited for to be on the disk: after a crash the machine boots cold, and at every cold boot the host sends the secrets
 /// again. A generic plan is made once and for all. The limit is for a lock that is not released, and long enough for a checkpoint.
@@ -64,6 +69,35 @@ impl<S> Standing<S> {
                 }
                 result => return result,
             }
+        }
+    }
+}
+
+/// Serves the orders of a service that keeps connections open, until it is stopped, and has `connecting` open them meanwhile.
+///
+/// # Errors
+/// When the control socket cannot be listened on.
+pub async fn serve<A: Future<Output = ()>>(
+    control: Socket,
+    connecting: impl Future<Output = ()>,
+    answer: impl Fn(Call) -> A,
+) -> anyhow::Result<()> {
+    let mut events = Events::new(control)?;
+    service::ready();
+    tokio::pin!(connecting);
+    let mut is_connecting = true;
+    // Concurrently: what waits for a database that is starting must not delay anything else.
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Event::Stop => return Ok(()),
+                // The connections stay: a session changes what is in the databases, not where they are.
+                Event::Hangup => service::announce_reload(async || true).await,
+                Event::Call(call) => under_way.push(answer(call)),
+            },
+            () = &mut connecting, if is_connecting => is_connecting = false,
+            Some(()) = under_way.next(), if !under_way.is_empty() => {}
         }
     }
 }

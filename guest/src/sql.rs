@@ -7,7 +7,7 @@ mod database;
 use std::fs;
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
+use futures_util::future::try_join_all;
 use protocol::sql::{FILE, Sql};
 use tracing::warn;
 
@@ -15,8 +15,7 @@ use self::database::Database;
 use crate::{
     container,
     control::{Call, Order, Progress, Secrets, Socket, not_taken},
-    report,
-    service::{self, Event, Events},
+    postgres, report, service,
 };
 
 /// Runs the service until it is stopped.
@@ -28,29 +27,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let hosts = container::hosts::addresses(&container::all()?);
     let databases: Vec<_> =
         sql.databases.into_iter().map(|database| Database::new(database, hosts.clone())).collect();
-    service::run(serve(databases, control))?
-}
-
-async fn serve(databases: Vec<Database>, control: Socket) -> anyhow::Result<()> {
-    let mut events = Events::new(control)?;
-    service::ready();
-    let connecting = connect(&databases);
-    tokio::pin!(connecting);
-    let mut is_connecting = true;
-    // Concurrently: what waits for a database that is starting must not delay anything else.
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Event::Stop => return Ok(()),
-                // The connections stay: a session changes what is in the databases, and this does it.
-                Event::Hangup => service::announce_reload(async || true).await,
-                Event::Call(call) => under_way.push(answer(&databases, call)),
-            },
-            () = &mut connecting, if is_connecting => is_connecting = false,
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
-        }
-    }
+    service::run(async {
+        postgres::serve(control, connect(&databases), |call| answer(&databases, call)).await
+    })?
 }
 
 /// Opens the connections as soon as the databases are there.

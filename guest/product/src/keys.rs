@@ -7,12 +7,10 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use guest::{
     control::{Call, Order, Progress, Secrets, Socket, not_taken},
     postgres::{self, CONNECT_LIMIT, OPTIONS, Standing},
-    report,
-    service::{self, Event, Events},
+    report, service,
 };
 use protocol::Secret;
 use tokio::time::timeout;
@@ -50,29 +48,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     service::start_logging();
     let control = Socket::bind()?;
     let keys = Keys::new(&CurrentSettings::load()?.get().database_url)?;
-    service::run(serve(keys, control))?
-}
-
-async fn serve(keys: Keys, control: Socket) -> anyhow::Result<()> {
-    let mut events = Events::new(control)?;
-    service::ready();
-    let connecting = keys.connect();
-    tokio::pin!(connecting);
-    let mut is_connecting = true;
-    // Concurrently: what waits for a database that is starting must not delay anything else.
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Event::Stop => return Ok(()),
-                // Its settings are where the database is, which no session changes.
-                Event::Hangup => service::announce_reload(async || true).await,
-                Event::Call(call) => under_way.push(keys.answer(call)),
-            },
-            () = &mut connecting, if is_connecting => is_connecting = false,
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
-        }
-    }
+    service::run(async { postgres::serve(control, keys.connect(), |call| keys.answer(call)).await })?
 }
 
 /// New keys of the project `internal`; those that are not given stay.
