@@ -102,9 +102,8 @@ async fn parse_server_takes_a_new_master_key_without_a_restart() {
     let notes = api().get("/parse/classes/Note").await;
     assert_eq!(notes.body["results"][0]["text"], json!("kept"), "{:?}", notes.body);
 
-    let state =
-        emulator.run(&["exec", "parse", "--", "cat", "/run/secrets/master_key"]).await.expect(0).stdout;
-    assert_eq!(state.trim(), renewed);
+    let file = emulator.inside(&["parse"], &["cat", "/run/secrets/master_key"]).await.expect(0).stdout;
+    assert_eq!(file.trim(), renewed);
     let logs = emulator.run(&["logs", "parse"]).await.expect(0).stdout;
     assert!(!logs.is_empty());
     emulator.finish().await;
