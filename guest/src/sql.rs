@@ -45,7 +45,7 @@ async fn answer(databases: &[Database], call: Call) {
         // The connections stay open, and nothing is at work on them but what another order waits for.
         Order::Drain => Ok(Progress::Done),
         Order::Flush => flush(databases).await.map(|()| Progress::Done),
-        order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => Err(not_taken(order)),
+        order @ (Order::Reload | Order::WarmUp | Order::Rehearse | Order::Settle) => Err(not_taken(order)),
     };
     call.answer(result).await;
 }

@@ -11,7 +11,7 @@ use crate::instance::live::Live;
 use crate::instance::state::State;
 use crate::instance::{Instance, remove_dir};
 
-mod clock;
+mod guest;
 mod logs;
 
 /// How often the machine is looked after, besides after each jump of the host's clock: an emulated clock drifts.
@@ -59,10 +59,12 @@ async fn runs_ended(instance: &Instance, live: &Live) -> Result<(), InstanceErro
 
 async fn look_after(instance: &Instance, live: &Live) {
     let mut jumps = Jumps::from_now();
+    // A guest that does not answer is the concern of health.
+    let _ = guest::settle(live).await;
     loop {
-        // A guest that does not answer is the concern of health; its clock is set the next time.
+        // Its clock is set the next time then.
         let _ = instance.mend_sockets(live).await;
-        let _ = clock::set(live).await;
+        let _ = guest::set_clock(live).await;
         logs::shorten(instance.dir());
         tokio::select! {
             () = jumps.next() => {}

@@ -53,6 +53,8 @@ pub enum Command {
     Sync,
     /// Answer with the states of the containers.
     Containers,
+    /// Have the services do what could wait until the host had all its answers.
+    Settle,
     /// Expect one connection with this token on [`exec::PORT`].
     Exec {
         /// [`exec::TOKEN_DIGITS`] hexadecimal digits.

@@ -78,6 +78,8 @@ pub enum Order {
     Rehearse,
     /// Write to the disk what is in memory, so that nothing has to be recovered.
     Flush,
+    /// Do what could wait until the host had all its answers.
+    Settle,
 }
 
 /// Why a text does not describe services.
@@ -101,8 +103,8 @@ pub enum ServicesError {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 6] =
-        [Self::Renew, Self::Reload, Self::Drain, Self::WarmUp, Self::Rehearse, Self::Flush];
+    pub const ALL: [Self; 7] =
+        [Self::Renew, Self::Reload, Self::Drain, Self::WarmUp, Self::Rehearse, Self::Flush, Self::Settle];
 
     /// The word that is sent, and that a service lists.
     pub fn word(self) -> &'static str {
@@ -113,6 +115,7 @@ impl Order {
             Self::WarmUp => "warm-up",
             Self::Rehearse => "rehearse",
             Self::Flush => "flush",
+            Self::Settle => "settle",
         }
     }
 

@@ -58,6 +58,7 @@ impl Run for Start {
         }
         self.launch.provide_image(context).await?;
         let started = self.bring_up(context, context.worktree.is_some(), context.console).await?;
+        watch::spawn(context);
         let report = One::of(context.name.as_str(), &started);
         context.printer.print(&report, One::people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
@@ -67,13 +68,18 @@ impl Run for Start {
         // The start that was dropped has killed its QEMU; what is left is to see it gone and to tidy up.
         for context in self.targets(context)? {
             context.instance().recover_interrupted(context.console).await?;
+            // Of several, some may run already.
+            if context.instance().running().is_ok() {
+                watch::spawn(&context);
+            }
         }
         capture::recover(context).await
     }
 }
 
 impl Start {
-    /// Starts the instance, and what watches it.
+    /// Starts the instance. Its attendant is the caller's to start, also beside a machine that ran already: what watched it may have been
+    /// killed. One that is there stays the only one.
     async fn bring_up(
         &self,
         context: &Context<'_>,
@@ -88,8 +94,6 @@ impl Start {
         let started = context.instance().start(&options, reporter).await?;
         let Started { live, unmet, .. } = &started;
         report_unmet(unmet, &context.name, reporter);
-        // Also beside a machine that ran already: what watched it may have been killed. One that is there stays the only one.
-        watch::spawn(context);
         if !live.run.rotated && !live.stack.secrets.is_empty() {
             let text = format!(
                 "the secrets are the image's well-known placeholders: `emulator reset{}` and a start without \
@@ -120,6 +124,10 @@ impl Start {
             self.bring_up(context, true, reporter).await
         };
         let outcomes = several::each(&format!("Start {count} instances"), &targets, start).await;
+        // Only now: an attendant has its machine do what could wait, which would take the processors from the starts that are left.
+        targets.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).for_each(|(target, _)| {
+            watch::spawn(target);
+        });
         let names = targets.iter().map(|target| target.name.as_str());
         let report =
             Several { instances: names.zip(&outcomes).map(|(name, it)| Part::of(name, it)).collect() };

@@ -119,7 +119,9 @@ impl Keys {
             Order::Renew => self.renew(&call.secrets).await.map(|()| Progress::Done),
             Order::Drain => self.is_at_rest().await,
             Order::Flush => self.checkpoint().await.map(|()| Progress::Done),
-            order @ (Order::Reload | Order::WarmUp | Order::Rehearse) => Err(not_taken(order)),
+            order @ (Order::Reload | Order::WarmUp | Order::Rehearse | Order::Settle) => {
+                Err(not_taken(order))
+            }
         }
     }
 

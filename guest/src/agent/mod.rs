@@ -119,6 +119,7 @@ impl Agent {
                 containers = container::state::all(self.orders.services());
                 Ok(())
             }
+            Command::Settle => steps.run("settle", self.orders.settle()).await,
             Command::Exec { token } => steps.run("expect", async { self.door.expect(token) }).await,
         };
         let outcome = match result {

@@ -110,6 +110,11 @@ impl Orders {
         self.all(Order::Flush, &Secrets::new()).await.map(drop)
     }
 
+    /// Makes the services do what could wait until the host had all its answers.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        self.all(Order::Settle, &Secrets::new()).await.map(drop)
+    }
+
     /// Empties the services' pools, and waits until the work behind them has ended.
     pub(super) async fn drain(&self) -> anyhow::Result<()> {
         // To all of them every time: a connection that was just being made goes into the pool after it was emptied.

@@ -154,7 +154,9 @@ impl Supervisor {
         let result = match call.order {
             Order::Drain => Ok(self.drain()),
             Order::Reload => self.reload().await.map(|()| Progress::Done),
-            order @ (Order::Renew | Order::WarmUp | Order::Rehearse | Order::Flush) => Err(not_taken(order)),
+            order @ (Order::Renew | Order::WarmUp | Order::Rehearse | Order::Flush | Order::Settle) => {
+                Err(not_taken(order))
+            }
         };
         call.answer(result).await;
     }

@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 fn patience(order: Order) -> Duration {
     match order {
         // A matter of milliseconds.
-        Order::Rehearse | Order::Drain => Duration::from_secs(5),
+        Order::Rehearse | Order::Drain | Order::Settle => Duration::from_secs(5),
         // A container that has other secrets in its environment ends, which may take as long as it wants, and is started again.
         Order::Reload => Duration::from_mins(2),
         // A database may be starting, or recovering from a crash, first.

@@ -59,8 +59,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?
 }
 
-/// Reads changed settings, and forgets pooled connections. The first health check after that opens a new connection, once it has
-/// its own answer: a start waits for that.
+/// Reads changed settings, and forgets pooled connections. The next request opens a new one, or the order to settle: a start waits for
+/// neither.
 fn reload(backend: &Backend) -> Result<(), SettingsError> {
     backend.store.renew();
     backend.settings.reload()
@@ -77,6 +77,10 @@ async fn carry_out(call: Call, backend: &Backend) {
             let store = backend.store.clone();
             // The health check reports what is wrong.
             tokio::spawn(async move { tokio::join!(probe::postgres(&store), probe::redis(&store)) });
+            Ok(Progress::Done)
+        }
+        Order::Settle => {
+            backend.store.prewarm();
             Ok(Progress::Done)
         }
         // Requests to this service itself, which has to keep answering.

@@ -22,7 +22,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use thiserror::Error;
@@ -30,9 +29,6 @@ use tokio_postgres::error::SqlState;
 
 use self::{database::Database, redis::Redis};
 use crate::settings::Settings;
-
-/// How long the pool's first connection waits for a host to have all its answers.
-const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
 /// Access to the data. Creating one opens no connection: the first request that needs a connection opens it, so that a service
 /// is up at once and PostgreSQL may still be starting.
@@ -73,18 +69,15 @@ impl Store {
         self.cold.store(false, Ordering::Relaxed);
     }
 
-    /// Opens the pool's first connection in the background if it was renewed, so that the next request finds it. Not at once:
-    /// a host that waits for a machine waits for every service's answer, and a new process of PostgreSQL's would hold those up.
+    /// Opens the pool's first connection in the background if it was renewed, so that the next request finds it. A process of
+    /// PostgreSQL's takes as long to start, under software emulation, as half of the resume of a machine: so only when the host asks for
+    /// it, which is when no start waits for an answer any more.
     pub(crate) fn prewarm(&self) {
-        if !self.cold.load(Ordering::Relaxed) {
+        if !self.cold.swap(false, Ordering::Relaxed) {
             return;
         }
-        let (cold, database) = (Arc::clone(&self.cold), self.database.clone());
+        let database = self.database.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(OTHERS_FIRST).await;
-            if !cold.swap(false, Ordering::Relaxed) {
-                return;
-            }
             let (database, gate) = database.behind_gate();
             // The next request reports what is wrong.
             let _ = probe::query(&database).await;

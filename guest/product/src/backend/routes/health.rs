@@ -53,7 +53,6 @@ struct Check {
 pub(super) async fn health(State(backend): State<Backend>, Query(options): Query<Options>) -> Response {
     let report = if options.db.as_deref() == Some("1") {
         let (postgres, redis) = tokio::join!(probe::postgres(&backend.store), probe::redis(&backend.store));
-        backend.store.prewarm();
         Report::of(postgres, redis, probe::disk())
     } else {
         Report { status: "ok", failure: None, checks: None }
