@@ -31,6 +31,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 /// The signals by which the kernel enforces limits.
 const LIMITS: [Number; 2] = [Number::XCPU, Number::XFSZ];
 
+/// The signals that QEMU never raises itself: somebody else has ended it.
+const FROM_OUTSIDE: [Number; 4] = [Number::KILL, Number::HUP, Number::INT, Number::QUIT];
+
 /// The processes that a guard of this program would kill.
 static GUARDED: Mutex<Vec<ProcessIdentity>> = Mutex::new(Vec::new());
 
@@ -70,6 +73,8 @@ pub enum VmProcessError {
         log: Option<PathBuf>,
         /// Whether the host refused to let it continue: by a limit, a permission, or a lack of memory.
         refused: bool,
+        /// Whether a signal from outside has ended it, so that its end says nothing about what it was working on.
+        killed: bool,
     },
     /// It is still there after the deadline.
     #[error("process {pid} is still running after {:.0} s", limit.as_secs_f64())]
@@ -121,6 +126,11 @@ impl VmProcessError {
     /// Whether the host refuses it something that it may grant another time.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Died { refused: true, .. }) || refusal::is_cause(self)
+    }
+
+    /// Whether a signal from outside has ended QEMU.
+    pub fn is_kill(&self) -> bool {
+        matches!(self, Self::Died { killed: true, .. })
     }
 
     /// The same error, where the log that it names may have been moved to `dir`.
@@ -306,12 +316,14 @@ impl Launched {
     /// What its end was.
     fn died(&self, status: ExitStatus) -> VmProcessError {
         let exhausted = self.kills.since().filter(|_| status.signal() == Some(Number::KILL.as_raw()));
-        let limited =
-            status.signal().is_some_and(|signal| LIMITS.iter().any(|limit| limit.as_raw() == signal));
+        let ended_by = |signals: &[Number]| {
+            status.signal().is_some_and(|signal| signals.iter().any(|known| known.as_raw() == signal))
+        };
         let (text, tail) = (status_text(status), log_tail(&self.log));
         VmProcessError::Died {
             status: exhausted.map_or(text.clone(), |exhausted| format!("{text} ({exhausted})")),
-            refused: exhausted.is_some() || limited || refusal::is_said(&tail),
+            refused: exhausted.is_some() || ended_by(&LIMITS) || refusal::is_said(&tail),
+            killed: ended_by(&FROM_OUTSIDE),
             tail,
             log: Some(self.log.clone()),
         }
@@ -500,6 +512,9 @@ mod tests {
         start(dir.path(), "exit 0").finished(SOON).await.unwrap();
         let error = start(dir.path(), "kill -9 $$").finished(SOON).await.unwrap_err();
         assert!(error.to_string().starts_with("QEMU was killed by signal 9"), "{error}");
+        assert!(error.is_kill());
+        let error = start(dir.path(), "kill -ABRT $$").finished(SOON).await.unwrap_err();
+        assert!(!error.is_kill(), "QEMU may have done that itself: {error}");
     }
 
     #[tokio::test]

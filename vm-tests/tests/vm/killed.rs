@@ -5,7 +5,7 @@ use std::time::Duration;
 use base::wait;
 use instances::home::HomeExt;
 use rustix::process::Signal;
-use vm_tests::emulator::Emulator;
+use vm_tests::emulator::{Emulator, Started};
 use vm_tests::followed::Followed;
 use vm_tests::ports::START;
 use vm_tests::stack::{sign_up, users};
@@ -89,18 +89,35 @@ async fn a_qemu_killed_at_any_phase_of_a_resume_leads_to_a_boot_with_data() {
     for phase in &PHASES[1..] {
         emulator.guest().sh(UNHEALTHY).await;
         emulator.finish().await;
-        let mut start = Followed::spawn(&emulator, &START);
-        start.until(phase).await;
-        let launched = async || emulator.live().and_then(|live| live.machine.process);
-        wait::until(LIMIT, launched).await.expect("QEMU is recorded");
-        emulator.kill_qemu().await;
-        let booted = emulator.started(start.finished().await).await.by("cold");
-        assert_because(&booted, "QEMU ended before the services were ready");
+        let booted = start_without_qemu_from(&emulator, phase).await;
         assert_eq!(booted.secrets, started.secrets, "{phase}");
         assert!(users(&booted).await.contains(&USER.to_owned()), "{phase}");
     }
     emulator.finish().await;
     emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_qemu_killed_while_it_resumes_from_the_snapshot_says_nothing_about_that() {
+    let emulator = Emulator::for_amd64();
+    start_without_qemu_from(&emulator, PHASES[1]).await;
+    emulator.finish().await;
+    emulator.run(&["reset", "--yes"]).await.expect(0);
+    emulator.start(&[]).await.by("snapshot");
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+}
+
+/// Starts, kills QEMU when `phase` is reported, and returns what came of that: a boot.
+async fn start_without_qemu_from(emulator: &Emulator, phase: &str) -> Started {
+    let mut start = Followed::spawn(emulator, &START);
+    start.until(phase).await;
+    let launched = async || emulator.live().and_then(|live| live.machine.process);
+    wait::until(LIMIT, launched).await.expect("QEMU is recorded");
+    emulator.kill_qemu().await;
+    let booted = emulator.started(start.finished().await).await.by("cold");
+    assert_because(&booted, "QEMU ended before the services were ready");
+    booted
 }
 
 #[tokio::test]

@@ -34,3 +34,21 @@ pub(super) async fn settle(live: &Live) -> Result<(), AgentError> {
 fn limit(live: &Live) -> Duration {
     LIMIT * live.topology().accelerator.patience()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::instance::live::tests::{is_asked_for, live};
+
+    #[tokio::test]
+    async fn services_are_asked_to_do_what_could_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut live = live(None, true);
+        live.machine.agent = dir.path().join("agent");
+        let listener = UnixListener::bind(&live.machine.agent).unwrap();
+        let (settled, ()) = tokio::join!(settle(&live), is_asked_for(&listener, Command::Settle, ""));
+        settled.unwrap();
+    }
+}

@@ -50,11 +50,10 @@ pub async fn check(live: &Live, limit: Duration) -> Result<Vec<ContainerHealth>,
 #[cfg(test)]
 mod tests {
     use image::stack::Service;
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::UnixListener;
 
     use super::*;
-    use crate::instance::live::tests::live;
+    use crate::instance::live::tests::{is_asked_for, live};
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -76,21 +75,8 @@ mod tests {
         live.machine.agent = dir.path().join("agent");
         live.stack.services = vec![service("web", true), service("db", true), service("cron", true)];
         let listener = UnixListener::bind(&live.machine.agent).unwrap();
-        let guest = async {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut lines = BufReader::new(stream).lines();
-            assert_eq!(lines.next_line().await.unwrap().unwrap(), "");
-            let request: protocol::Request =
-                serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
-            assert_eq!(request.command, Command::Containers);
-            let answer = format!(
-                "{{\"v\":1,\"id\":{},\"outcome\":\"done\",\"steps\":[],\"time\":1,\"containers\":{{\
-                 \"web\":{{\"status\":\"restarting\",\"reason\":\"its program exited with status 3\",\"restarts\":2}},\
-                 \"db\":{{\"status\":\"healthy\",\"reason\":null,\"restarts\":0}}}}}}\n",
-                request.id
-            );
-            lines.into_inner().into_inner().write_all(answer.as_bytes()).await.unwrap();
-        };
+        let states = r#","containers":{"web":{"status":"restarting","reason":"its program exited with status 3","restarts":2},"db":{"status":"healthy","reason":null,"restarts":0}}"#;
+        let guest = is_asked_for(&listener, Command::Containers, states);
         let (health, ()) = tokio::join!(check(&live, SOON), guest);
         let lines: Vec<_> = health
             .unwrap()

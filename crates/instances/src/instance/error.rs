@@ -283,6 +283,15 @@ impl InstanceError {
         }
     }
 
+    /// Whether a signal from outside has ended QEMU: the saved memory is as good as before.
+    pub(super) fn is_kill(&self) -> bool {
+        match self {
+            Self::EndedEarly { source, .. }
+            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_kill(),
+            _ => false,
+        }
+    }
+
     /// The same error, when the directory of the log that it names has become `dir`.
     pub(super) fn with_logs_in(self, dir: &Path) -> Self {
         match self {

@@ -251,11 +251,27 @@ pub struct Ready {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
+    use protocol::{Command, Request};
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::UnixListener;
+
     use super::*;
 
+    /// A guest's agent that is asked for `command` once, and answers that it is done, with `more` members of the answer.
+    pub(crate) async fn is_asked_for(listener: &UnixListener, command: Command, more: &str) {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), "");
+        let request: Request = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert_eq!(request.command, command);
+        let id = request.id;
+        let answer = format!("{{\"v\":1,\"id\":{id},\"outcome\":\"done\",\"steps\":[],\"time\":1{more}}}\n");
+        lines.into_inner().into_inner().write_all(answer.as_bytes()).await.unwrap();
+    }
+
     /// A live record of an invented machine: the one with which all tests start.
-    pub(in crate::instance) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
+    pub(crate) fn live(process: Option<ProcessIdentity>, ready: bool) -> Live {
         let at = OffsetDateTime::UNIX_EPOCH;
         let machine = RunningMachine {
             process,

@@ -196,7 +196,36 @@ fn is_passing(code: &SqlState) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::{net::UnixListener, time::timeout};
+
     use super::*;
+
+    #[tokio::test]
+    async fn only_connections_that_were_forgotten_are_opened_again_unasked() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+        let url = format!("host={} user=stack dbname=stack", dir.path().display());
+        let database = Database::new(&url).unwrap();
+        let store = Store {
+            probe: database.clone(),
+            database,
+            redis: Redis::new("redis://127.0.0.1:1").unwrap(),
+            cold: Arc::default(),
+        };
+        let connected = async || timeout(Duration::from_millis(200), listener.accept()).await.is_ok();
+        store.prewarm();
+        assert!(!connected().await, "there was none to open again");
+        store.renew();
+        assert!(!connected().await, "nobody asked for it yet");
+        store.prewarm();
+        assert!(connected().await);
+        store.renew();
+        store.drain();
+        store.prewarm();
+        assert!(!connected().await, "a machine that is captured keeps none");
+    }
 
     #[test]
     fn temporary_failures_are_distinguished_from_lasting_ones() {

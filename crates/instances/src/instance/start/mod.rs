@@ -196,12 +196,15 @@ impl Instance {
             Err(Failure::Host(error)) => return Err(error),
             Err(Failure::Machine(error)) => error,
         };
+        let killed = error.is_kill();
         let evidence = self.keep_evidence(&self.dir.failed_resume());
         let reason = one_line(&error.with_logs_in(&self.dir.failed_resume()));
         let text = format!("resuming from saved memory failed ({reason}): booting instead; {evidence}");
         reporter.report(&Event::Warning(&text));
         self.clean_up().await?;
-        if let Origin::Snapshot(snapshot) = &origin {
+        if let Origin::Snapshot(snapshot) = &origin
+            && !killed
+        {
             Store::new(&self.home).retire(snapshot, &format!("it could not be resumed: {reason}"))?;
         }
         self.boot(attempt, record, Some(reason), reporter).await
