@@ -14,6 +14,7 @@ mod memory;
 mod orders;
 mod port;
 mod prepare;
+mod rehearsal;
 mod resume;
 mod session_env;
 mod steps;

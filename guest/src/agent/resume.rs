@@ -10,6 +10,7 @@ use super::{
     entropy::Entropy,
     hooks::{self, Plan},
     orders::Orders,
+    rehearsal,
     session_env::{Place, SessionEnv},
     steps::{Failure, Steps, timed},
 };
@@ -67,6 +68,8 @@ pub(super) async fn resume(
     steps.run("clock", async { clock::step(checked.time) }).await?;
     // Before anything random is drawn.
     steps.run("entropy", async { checked.entropy.feed() }).await?;
+    // Not earlier: a service may draw something random for its answer.
+    let mut rehearsal = rehearsal::of_health_paths(orders.services());
     // Meanwhile, what keeps the secrets replaces them on the other processor.
     let services = async {
         // Before the services are ordered to read it; one that starts meanwhile reads it anyway.
@@ -92,6 +95,8 @@ pub(super) async fn resume(
     if !checked.hooks.is_empty() {
         steps.run("hooks", checked.hooks.carry_out(Path::new(hooks::PRISTINE))).await?;
     }
+    // What is under way is answered beside the host's requests.
+    rehearsal.detach_all();
     Ok(())
 }
 
