@@ -2,6 +2,7 @@
 
 use base::files::FileError;
 use base::process::ProcessError;
+use base::refusal;
 
 /// The kind of a failure, coarse enough to choose an exit status by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,12 @@ impl Explain for ProcessError {
             _ => Class::Failed,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        let Self::Failed { tail, .. } = self else { return None };
+        let advice = "grant what the host has refused, such as space on the disk, memory or a permission; then try again";
+        refusal::is_said(tail).then(|| advice.to_owned())
+    }
 }
 
 impl Explain for FileError {
@@ -66,4 +73,21 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
         }
     }
     lines.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_the_host_refuses_something_has_a_hint() {
+        let failed = |tail: &str| ProcessError::Failed {
+            argv: "qemu-img convert".into(),
+            status: "exited with status 1".into(),
+            tail: tail.into(),
+        };
+        let hint = failed("qemu-img: error while writing: No space left on device").hint();
+        assert!(hint.is_some_and(|hint| hint.contains("space on the disk")));
+        assert_eq!(failed("qemu-img: Could not open 'a.qcow2': Image is corrupt").hint(), None);
+    }
 }
