@@ -98,7 +98,7 @@ async fn a_qemu_killed_at_any_phase_of_a_resume_leads_to_a_boot_with_data() {
 }
 
 #[tokio::test]
-async fn a_qemu_killed_while_it_resumes_from_the_snapshot_says_nothing_about_that() {
+async fn a_qemu_that_is_killed_while_it_resumes_costs_no_snapshot() {
     let emulator = Emulator::for_amd64();
     start_without_qemu_from(&emulator, PHASES[1]).await;
     emulator.finish().await;

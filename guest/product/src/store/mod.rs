@@ -218,7 +218,7 @@ mod tests {
         store.prewarm();
         assert!(!connected().await, "there was none to open again");
         store.renew();
-        assert!(!connected().await, "nobody asked for it yet");
+        assert!(!connected().await, "no order asked for it yet");
         store.prewarm();
         assert!(connected().await);
         store.renew();
