@@ -142,6 +142,7 @@ fn boot_files(error: &BootFilesError) -> Option<String> {
         | BootFilesError::NoEsp(_)
         | BootFilesError::LargeEsp { .. }
         | BootFilesError::Volume(_)
+        | BootFilesError::OtherStack { .. }
         | BootFilesError::Manifest { .. }
         | BootFilesError::WrongArch { .. } => {
             "pull the image again with `emulator pull --force --repo OWNER/NAME`, or build it with `cargo xtask build-image ARCH` in a \

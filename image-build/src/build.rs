@@ -106,6 +106,18 @@ impl StackSource {
             None => Self::Directory(path),
         }
     }
+
+    /// A directory of the checkout whose commit an image of the stack is of: its own, or `workspace` for the one of this repository.
+    fn checkout<'a>(&'a self, workspace: &'a Path) -> &'a Path {
+        match self {
+            Self::BuiltIn(_) => workspace,
+            Self::Directory(dir) => dir,
+            Self::Compose(file) => match file.path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            },
+        }
+    }
 }
 
 /// The result of a build.
@@ -163,7 +175,7 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     {
         return Ok(outcome);
     }
-    let commit = commit::of(&request.workspace, reporter).await?;
+    let commit = commit::of(request.stack.checkout(&request.workspace), reporter).await?;
     let layers = layers(&source, &request.cache, &inputs[BUILDER], &timings).await?;
     require_space(request, &place, &layers)?;
     let logs = new_logs(request)?;

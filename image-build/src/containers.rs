@@ -14,6 +14,7 @@ mod native;
 mod pointer;
 mod ports;
 mod secrets;
+mod skopeo;
 mod sql;
 mod stack;
 mod starting_point;
@@ -33,8 +34,8 @@ use protocol::sql::Sql;
 
 use crate::source::SourceError;
 
-pub use error::{ContainersError, Missing};
-pub use find::{Found, ImageFile};
+pub use error::{ContainersError, Missing, NotCopied};
+pub use find::{Found, ImageFile, ImagePlace};
 pub(crate) use layers::{Layers, prepare};
 pub use native::Natives;
 pub use starting_point::starting_point;
@@ -55,7 +56,7 @@ pub struct ComposeFile {
     pub path: PathBuf,
     /// The profiles whose services are part of the stack.
     pub profiles: Vec<String>,
-    /// Archives of images.
+    /// Where images are.
     pub images: Vec<ImageFile>,
 }
 

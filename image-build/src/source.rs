@@ -346,7 +346,15 @@ fn described_by(dir: &Path, composed: &Composed) -> Result<Stack, SourceError> {
             Part::Container { name, file, .. } => files.push((name.clone(), ServiceFile::clone(file))),
         }
     }
-    merged(composed.path.clone(), composed.stack.clone(), &files, dirs)
+    let mut stack = merged(composed.path.clone(), composed.stack.clone(), &files, dirs)?;
+    let is_container = |name: &str| {
+        let mut parts = composed.services.iter();
+        parts.any(|part| matches!(part, Part::Container { .. }) && part.name() == name)
+    };
+    for service in &mut stack.description.stack.services {
+        service.container = is_container(&service.name);
+    }
+    Ok(stack)
 }
 
 /// Opens the service `name` that `path` lists: the one beside it, or the platform's.

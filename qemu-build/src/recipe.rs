@@ -19,7 +19,7 @@ pub(crate) const DEVICES: [Input; 2] = [
 ];
 
 /// Patches in the order in which they are applied; both flavours of the source take all of them.
-pub(crate) const PATCHES: [Input; 4] = [
+pub(crate) const PATCHES: [Input; 5] = [
     (
         "0001-edk2-images-only-with-blobs.patch",
         include_str!("../patches/0001-edk2-images-only-with-blobs.patch"),
@@ -33,6 +33,10 @@ pub(crate) const PATCHES: [Input; 4] = [
         include_str!("../patches/0003-one-memory-map-for-all-devices.patch"),
     ),
     ("0004-look-at-entered-tlbs-only.patch", include_str!("../patches/0004-look-at-entered-tlbs-only.patch")),
+    (
+        "0005-device-of-an-access-by-its-own-map.patch",
+        include_str!("../patches/0005-device-of-an-access-by-its-own-map.patch"),
+    ),
 ];
 
 /// Python packages, with digests, that configure needs and the reduced tarball lacks.

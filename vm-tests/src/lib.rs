@@ -4,6 +4,7 @@
 //! A missing prerequisite panics with what to run; it never skips a test.
 
 pub mod api;
+pub mod built_stack;
 pub mod clients;
 pub mod control_group;
 pub mod disk;

@@ -94,7 +94,7 @@ fn unusable(reason: &Unusable) -> Option<String> {
 /// What to do where nothing can be published.
 fn plan(error: &PlanError) -> String {
     match error {
-        PlanError::NoImage(_) => {
+        PlanError::NoImage { .. } => {
             "build one with `cargo xtask build-image amd64`, or name another directory with `--images`"
                 .to_owned()
         }
@@ -111,6 +111,7 @@ fn plan(error: &PlanError) -> String {
         PlanError::TwoCommits { .. } => {
             "build both from one commit with `cargo xtask build-image both`".to_owned()
         }
+        PlanError::OtherStack { found, .. } => format!("publish it with `--stack {found}`"),
         PlanError::NoTime { .. } => "build it again with `cargo xtask build-image both`".to_owned(),
         PlanError::OtherVersion { version, .. } => {
             format!("set `version` in `Cargo.toml`, or tag the commit as `v{version}`")

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use base::process::Cmd;
 use clap::Parser as _;
 use image::arch::Arch;
-use release::{names, program};
+use image::stack::DEFAULT_STACK;
+use release::names::{IMAGE_WORKFLOW, Names};
+use release::program;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,9 +17,18 @@ use crate::cli::Cli;
 
 const IMAGE: &str = "image.yml";
 const PROGRAM: &str = "cli.yml";
+const STACK: &str = "stack.yml";
 
 /// The one call of a task whose output a later step needs.
 const KEY: &str = "echo \"key=$(cargo xtask build-qemu --print-cache-key)\" >> \"$GITHUB_OUTPUT\"";
+
+/// The names of this repository's images.
+fn names() -> Names {
+    Names::of(DEFAULT_STACK)
+}
+
+/// What a workflow that is called runs for its caller.
+const PREPARE: &str = "bash -euo pipefail -c \"$PREPARE\"";
 
 #[derive(Debug, Deserialize)]
 struct Workflow {
@@ -85,18 +96,22 @@ impl Job {
 }
 
 fn filled(text: &Value, key: &str, value: &str) -> String {
-    text.as_str().unwrap().replace(&format!("${{{{ matrix.{key} }}}}"), value)
+    filled_with(text, &format!("matrix.{key}"), value)
+}
+
+fn filled_with(text: &Value, expression: &str, value: &str) -> String {
+    text.as_str().unwrap().replace(&format!("${{{{ {expression} }}}}"), value)
 }
 
 #[test]
 fn the_image_workflow_leaves_what_pull_looks_for() {
-    assert_eq!(names::IMAGE_WORKFLOW, format!(".github/workflows/{IMAGE}"));
+    assert_eq!(IMAGE_WORKFLOW, format!(".github/workflows/{IMAGE}"));
     let workflow = workflow(IMAGE);
     let build = workflow.job("build");
     let [upload] = build.using("actions/upload-artifact@")[..] else { panic!("one artifact is uploaded") };
     assert_eq!(build.matrix("arch"), ["amd64", "arm64"]);
     for arch in Arch::ALL {
-        assert_eq!(filled(&upload["name"], "arch", arch.as_str()), names::artifact(arch));
+        assert_eq!(filled(&upload["name"], "arch", arch.as_str()), names().artifact(arch));
         let path = PathBuf::from(filled(&upload["path"], "arch", arch.as_str()));
         assert_eq!(path.file_name().unwrap().to_str(), Some(arch.image_file().as_str()));
     }
@@ -113,21 +128,43 @@ fn what_was_uploaded_is_what_is_proved_and_published() {
     let publish = workflow.job("publish");
     let patterns = publish.using("actions/download-artifact@");
     for arch in Arch::ALL {
-        assert_eq!(filled(&download["name"], "arch", arch.as_str()), names::artifact(arch));
+        assert_eq!(filled(&download["name"], "arch", arch.as_str()), names().artifact(arch));
         let prefix = patterns[0]["pattern"].as_str().unwrap().strip_suffix('*').unwrap();
-        assert!(names::artifact(arch).starts_with(prefix));
+        assert!(names().artifact(arch).starts_with(prefix));
     }
     assert_eq!(patterns[0]["path"], "target/dist");
     assert_eq!(patterns[0]["merge-multiple"], true);
 }
 
 #[test]
+fn the_workflow_for_other_stacks_leaves_what_pull_looks_for() {
+    let workflow = workflow(STACK);
+    let inputs = &workflow.on["workflow_call"]["inputs"];
+    let architectures: Vec<Arch> =
+        serde_json::from_str(inputs["architectures"]["default"].as_str().unwrap()).unwrap();
+    assert_eq!(architectures, Arch::ALL);
+    let build = workflow.job("build");
+    let [upload] = build.using("actions/upload-artifact@")[..] else { panic!("one artifact is uploaded") };
+    let publish = workflow.job("publish");
+    let [download] = publish.using("actions/download-artifact@")[..] else { panic!("all are downloaded") };
+    let (shop, named) = (Names::of("shop"), |text: &Value| filled_with(text, "inputs.name", "shop"));
+    for arch in Arch::ALL {
+        let of_arch = |text: &Value| filled(&named(text).into(), "arch", arch.as_str());
+        assert_eq!(of_arch(&upload["name"]), shop.artifact(arch));
+        assert_eq!(of_arch(&upload["path"]), format!("dist/{}", shop.file(arch)));
+        assert!(shop.artifact(arch).starts_with(named(&download["pattern"]).strip_suffix('*').unwrap()));
+    }
+}
+
+#[test]
 fn a_repository_with_immutable_releases_can_publish_images() {
-    let publish = workflow(IMAGE).job("publish");
-    let step = publish.steps.last().unwrap();
-    assert!(step.run.as_deref().unwrap().starts_with("cargo xtask release publish "));
-    // The same name in the program, of which an integration test knows what it does.
-    assert_eq!(step.env["EMULATOR_NO_ROLLING"], "${{ vars.EMULATOR_NO_ROLLING }}");
+    for file in [IMAGE, STACK] {
+        let publish = workflow(file).job("publish");
+        let step = publish.steps.last().unwrap();
+        assert!(step.run.as_deref().unwrap().starts_with("cargo xtask release publish "));
+        // The same name in the program, of which an integration test knows what it does.
+        assert_eq!(step.env["EMULATOR_NO_ROLLING"], "${{ vars.EMULATOR_NO_ROLLING }}");
+    }
 }
 
 #[test]
@@ -186,8 +223,10 @@ async fn what_a_workflow_builds_from_starts_it() {
 fn every_step_is_one_task_that_exists() {
     for file in files() {
         for (name, job) in workflow(&file).all_jobs() {
-            for line in job.steps.iter().filter_map(|step| step.run.as_deref()).filter(|line| *line != KEY) {
+            let lines = job.steps.iter().filter_map(|step| step.run.as_deref());
+            for line in lines.filter(|line| ![KEY, PREPARE].contains(line)) {
                 let filled = line.replace("${{ matrix.arch }}", "amd64").replace("${{ matrix.target }}", "t");
+                let filled = filled.replace("\"$ARCH\"", "amd64");
                 let words =
                     filled.strip_prefix("cargo ").unwrap_or_else(|| panic!("{file}, {name}: `{line}`"));
                 // GitHub sets the variable.

@@ -131,6 +131,24 @@ async fn images_are_published_as_the_dry_run_has_said() {
 }
 
 #[tokio::test]
+async fn images_of_another_stack_are_published_by_its_name() {
+    let (server, dir) = (server(), tempfile::tempdir().unwrap());
+    let mut manifest = fake_image::manifest(Arch::Amd64);
+    manifest.stack.name = "shop".to_owned();
+    fs::write(dir.path().join("shop-amd64.qcow2"), fake_image::image(&manifest, "kernel")).unwrap();
+    let arguments =
+        ["publish", "--stack", "shop", "--images", dir.path().to_str().unwrap(), "--branch", "main"];
+    let done = command(&server, &arguments).env("EMULATOR_INCOMPLETE", "true").finished().await.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let world = server.world();
+    let releases = world.repos[REPO].releases.values();
+    let made: Vec<_> = releases.map(|release| release.tag.as_str()).collect();
+    assert_eq!(made, ["shop-emulator-main-20260101-01234567", "shop-emulator-main-latest"]);
+    let assets = world.repos[REPO].releases.values().flat_map(|release| release.assets.values());
+    assert!(assets.map(|asset| asset.name.as_str()).eq(["shop-amd64.qcow2"; 2]));
+}
+
+#[tokio::test]
 async fn publishing_the_program_makes_the_newest_release() {
     let (server, dir) = (server(), archives());
     let done = release(&server, &["publish", "--program", dir.path().to_str().unwrap(), "--tag", TAG]).await;

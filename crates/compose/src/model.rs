@@ -112,8 +112,6 @@ pub struct Service {
     pub init: bool,
     /// Whether the file system of the image is read-only.
     pub read_only: bool,
-    /// Whether its output goes through a terminal.
-    pub tty: bool,
     /// Capabilities beside the usual ones, as `CAP_NET_ADMIN`, or `ALL`.
     pub cap_add: Vec<String>,
     /// Capabilities that are taken away, in the same form.

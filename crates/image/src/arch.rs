@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stack::DEFAULT_STACK;
+
 /// An image's architecture, by the names that Debian and the published artefacts use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,12 +47,12 @@ impl Arch {
         }
     }
 
-    /// File name of the published image.
+    /// File name of the image of this repository's stack.
     pub fn image_file(self) -> String {
-        self.image_file_of("stack-emulator")
+        self.image_file_of(DEFAULT_STACK)
     }
 
-    /// File name of the image of `stack` in a home.
+    /// File name of the image of `stack`, in a home and where it is published.
     pub fn image_file_of(self, stack: &str) -> String {
         format!("{stack}-{self}.qcow2")
     }

@@ -12,6 +12,9 @@ pub mod template;
 
 use exports::{Export, ProjectRequest};
 
+/// The stack of this repository, whose images are meant where no other one is named.
+pub const DEFAULT_STACK: &str = "stack-emulator";
+
 /// Largest disk of a machine in GiB.
 pub const DISK_GIB_LIMIT: u64 = 2048;
 

@@ -63,11 +63,11 @@ impl HomeExt for Home {
     }
 
     fn download(&self, arch: Arch) -> PathBuf {
-        self.downloads().join(arch.image_file())
+        self.downloads().join(arch.image_file_of(self.stack()))
     }
 
     fn download_lock(&self, arch: Arch) -> PathBuf {
-        self.downloads().join(format!(".{}.lock", arch.image_file()))
+        self.downloads().join(format!(".{}.lock", arch.image_file_of(self.stack())))
     }
 
     fn instances(&self) -> PathBuf {

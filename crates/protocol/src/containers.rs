@@ -32,6 +32,9 @@ pub const VOLUMES: &str = "/var/lib/stack/volumes";
 /// Where the writable layers are in the guest, each in a directory with the name of its container.
 pub const WRITABLE: &str = "/var/lib/stack/writable";
 
+/// The directory of a writable layer with what the container has written, by its path in the container.
+pub const WRITTEN: &str = "upper";
+
 /// The machine's own address in the network of its containers, and their gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
 

@@ -114,6 +114,14 @@ pub enum BootFilesError {
     /// The EFI system partition lacks a file.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// The image is of another stack.
+    #[error("it is an image of the stack `{found}`, not of `{wanted}`")]
+    OtherStack {
+        /// The stack that its manifest names.
+        found: String,
+        /// The one that was asked for.
+        wanted: String,
+    },
     /// The manifest is not one that this program understands.
     #[error("the image `{}` cannot be used", path.display())]
     Manifest {
@@ -143,6 +151,7 @@ impl Explain for BootFilesError {
             | Self::NoEsp(_)
             | Self::LargeEsp { .. }
             | Self::Volume(_)
+            | Self::OtherStack { .. }
             | Self::Manifest { .. }
             | Self::WrongArch { .. } => Class::VerificationFailed,
         }

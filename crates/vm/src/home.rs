@@ -75,8 +75,7 @@ fn to_anything(variable: Option<&str>) -> String {
     variable.map(|name| format!(" to anything; `{name}` is set to nothing")).unwrap_or_default()
 }
 
-/// The stack whose images are meant where no other one is named.
-pub const DEFAULT_STACK: &str = "stack-emulator";
+pub use image::stack::DEFAULT_STACK;
 
 /// Everything that the emulator keeps between runs, for one stack: each has images of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

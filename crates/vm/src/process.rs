@@ -34,6 +34,9 @@ const LIMITS: [Number; 2] = [Number::XCPU, Number::XFSZ];
 /// The signals that QEMU never raises itself: somebody else has ended it.
 const FROM_OUTSIDE: [Number; 4] = [Number::KILL, Number::HUP, Number::INT, Number::QUIT];
 
+/// The signals of a program that ends itself because it has found itself broken.
+const CRASHES: [Number; 5] = [Number::ABORT, Number::SEGV, Number::BUS, Number::ILL, Number::FPE];
+
 /// The processes that a guard of this program would kill.
 static GUARDED: Mutex<Vec<ProcessIdentity>> = Mutex::new(Vec::new());
 
@@ -56,6 +59,19 @@ pub enum Signal {
     Kill,
 }
 
+/// What ended a QEMU that should have lived on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The host refused to let it continue: by a limit, a permission, or a lack of memory.
+    Refusal,
+    /// It crashed.
+    Crash,
+    /// A signal from outside.
+    Kill,
+    /// It ended by itself, such as for a state that it cannot load.
+    Other,
+}
+
 /// Why the QEMU process does not live, or end, as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum VmProcessError {
@@ -71,10 +87,8 @@ pub enum VmProcessError {
         tail: String,
         /// The whole log, where it is kept.
         log: Option<PathBuf>,
-        /// Whether the host refused to let it continue: by a limit, a permission, or a lack of memory.
-        refused: bool,
-        /// Whether a signal from outside has ended it, so that its end says nothing about what it was working on.
-        killed: bool,
+        /// What ended it, as far as that can be told.
+        cause: Cause,
     },
     /// It is still there after the deadline.
     #[error("process {pid} is still running after {:.0} s", limit.as_secs_f64())]
@@ -112,7 +126,7 @@ impl Explain for VmProcessError {
             Self::StillRunning { pid, .. } | Self::Io { pid, .. } => {
                 Some(format!("look at it with `ps -fp {pid}`"))
             }
-            Self::Died { refused: true, log, .. } => Some(format!(
+            Self::Died { cause: Cause::Refusal, log, .. } => Some(format!(
                 "free memory, raise the limit that it met{}, or mount for writing what is read-only{}",
                 limits::described().map(|limits| format!(" ({limits})")).unwrap_or_default(),
                 log.as_ref().map(|log| format!("; or read `{}`", log.display())).unwrap_or_default()
@@ -125,12 +139,17 @@ impl Explain for VmProcessError {
 impl VmProcessError {
     /// Whether the host refuses it something that it may grant another time.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Died { refused: true, .. }) || refusal::is_cause(self)
+        matches!(self, Self::Died { cause: Cause::Refusal, .. }) || refusal::is_cause(self)
     }
 
-    /// Whether a signal from outside has ended QEMU.
+    /// Whether a signal from outside has ended QEMU, so that its end says nothing about what it was working on.
     pub fn is_kill(&self) -> bool {
-        matches!(self, Self::Died { killed: true, .. })
+        matches!(self, Self::Died { cause: Cause::Kill, .. })
+    }
+
+    /// Whether QEMU crashed, which the machine need not be the cause of: what it was started for may work the next time.
+    pub fn is_crash(&self) -> bool {
+        matches!(self, Self::Died { cause: Cause::Crash, .. })
     }
 
     /// The same error, where the log that it names may have been moved to `dir`.
@@ -320,10 +339,18 @@ impl Launched {
             status.signal().is_some_and(|signal| signals.iter().any(|known| known.as_raw() == signal))
         };
         let (text, tail) = (status_text(status), log_tail(&self.log));
+        let cause = if exhausted.is_some() || ended_by(&LIMITS) || refusal::is_said(&tail) {
+            Cause::Refusal
+        } else if ended_by(&CRASHES) {
+            Cause::Crash
+        } else if ended_by(&FROM_OUTSIDE) {
+            Cause::Kill
+        } else {
+            Cause::Other
+        };
         VmProcessError::Died {
             status: exhausted.map_or(text.clone(), |exhausted| format!("{text} ({exhausted})")),
-            refused: exhausted.is_some() || ended_by(&LIMITS) || refusal::is_said(&tail),
-            killed: ended_by(&FROM_OUTSIDE),
+            cause,
             tail,
             log: Some(self.log.clone()),
         }
@@ -497,6 +524,17 @@ mod tests {
         let echo = VmProcessError::StillRunning { pid: 0, limit: SOON };
         let error = launched.race(async { Err::<(), _>(echo) }).await.unwrap_err();
         assert!(matches!(error, VmProcessError::Died { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_crash_is_told_from_other_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        for (script, crashes) in
+            [("kill -ABRT $$", true), ("kill -SEGV $$", true), ("kill -KILL $$", false), ("exit 1", false)]
+        {
+            let death = start(dir.path(), script).death().await;
+            assert_eq!(death.is_crash(), crashes, "{script}: {death}");
+        }
     }
 
     #[tokio::test]

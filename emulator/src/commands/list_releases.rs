@@ -5,6 +5,7 @@ use clap::Args;
 use image::arch::Arch;
 use release::github::model::Release;
 use release::github::{Address, GitHub, Repo, token};
+use release::names::Names;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -62,20 +63,21 @@ impl Run for ListReleases {
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         let repo = self.repo.clone().ok_or(PullError::NoRepo)?;
+        let names = Names::of(context.home.stack());
         let address = Address::from_env().map_err(PullError::from)?;
         let token = token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo, token).map_err(PullError::from)?;
-        let releases = github.releases(self.branch.as_deref()).await.map_err(PullError::from)?;
-        let releases = releases.into_iter().map(view).collect();
+        let releases = github.releases(&names, self.branch.as_deref()).await.map_err(PullError::from)?;
+        let releases = releases.into_iter().map(|release| view(release, &names)).collect();
         let report = Report { repo: github.repo().to_string(), releases };
         context.printer.print(&report, people).map_err(CommandError::Stdout)?;
         Ok(Exit::Ok)
     }
 }
 
-fn view(release: Release) -> View {
+fn view(release: Release, names: &Names) -> View {
     let image = |arch: Arch| {
-        let asset = release.asset(&arch.image_file())?;
+        let asset = release.asset(&names.file(arch))?;
         Some(ImageView { arch, bytes: asset.size, sha256: asset.sha256 })
     };
     let images = Arch::ALL.into_iter().filter_map(image).collect();

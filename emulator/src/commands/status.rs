@@ -17,6 +17,7 @@ use instances::instance::state::State;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use vm::agent::AgentError;
 
 use super::Run;
 use crate::board::Board;
@@ -119,12 +120,12 @@ impl Status {
         show: impl FnMut(&Report<'_>) -> io::Result<()>,
     ) -> Result<Exit, CommandError> {
         let mut state = context.instance().state()?;
-        let mut services = asked(&state).await;
-        if services.iter().any(|service| !service.healthy) {
+        let mut parts = Parts::of(&state).await;
+        if parts.services.iter().any(|service| !service.healthy) {
             // A command may have begun to stop it meanwhile.
             let now = context.instance().state()?;
             if now.name() != state.name() {
-                services = asked(&now).await;
+                parts = Parts::of(&now).await;
                 state = now;
             }
         }
@@ -138,7 +139,7 @@ impl Status {
             _ => Vec::new(),
         };
         let concerns = context.instance().concerns(&state)?;
-        tell(context, &state, services, concerns, secrets, show).await
+        tell(context, &state, parts, concerns, secrets, show).await
     }
 
     /// What the services have: the session's values, or the placeholders.
@@ -156,15 +157,28 @@ impl Status {
     }
 }
 
-/// The health of the services of a machine that is there.
-async fn asked(state: &State) -> Vec<Health> {
-    let (State::Starting(live) | State::Running(live)) = state else { return Vec::new() };
-    let ports = &live.stack.ports;
-    if live.is_in_other_network() {
-        let reason = "is in another network namespace: its port cannot be reached from here";
-        return health::unasked(ports, reason);
+/// What the parts of a machine that is there have answered.
+struct Parts {
+    services: Vec<Health>,
+    containers: Result<Vec<ContainerHealth>, AgentError>,
+}
+
+impl Parts {
+    /// Asks all of them at once: one that does not answer takes its whole time.
+    async fn of(state: &State) -> Self {
+        let (State::Starting(live) | State::Running(live)) = state else {
+            return Self { services: Vec::new(), containers: Ok(Vec::new()) };
+        };
+        let ports = &live.stack.ports;
+        if live.is_in_other_network() {
+            let reason = "is in another network namespace: its port cannot be reached from here";
+            return Self { services: health::unasked(ports, reason), containers: Ok(Vec::new()) };
+        }
+        let limit = limit(live);
+        let (services, containers) =
+            tokio::join!(health::check(ports, limit), containers::check(live, limit));
+        Self { services, containers }
     }
-    health::check(ports, limit(live)).await
 }
 
 /// How long the guest may take to answer.
@@ -175,7 +189,7 @@ fn limit(live: &Live) -> Duration {
 async fn tell(
     context: &Context<'_>,
     state: &State,
-    services: Vec<Health>,
+    Parts { services, containers }: Parts,
     concerns: Vec<Concern>,
     secrets: Vec<SecretView<'_>>,
     mut show: impl FnMut(&Report<'_>) -> io::Result<()>,
@@ -216,18 +230,12 @@ async fn tell(
     reasons.extend(sick.map(|service| {
         format!("`{}` {}", service.name, service.reason.as_deref().unwrap_or("is unhealthy"))
     }));
-    let containers = match live {
-        Some(live) if !live.is_in_other_network() => containers::check(live, limit(live)).await,
-        _ => Ok(Vec::new()),
-    };
     let containers = containers.unwrap_or_else(|error| {
         reasons.push(format!("the states of its containers are not known: {error}"));
         Vec::new()
     });
     let failing = containers.iter().filter(|container| !container.healthy);
-    reasons.extend(failing.map(|container| {
-        format!("container `{}` {}", container.name, container.reason.as_deref().unwrap_or("does not run"))
-    }));
+    reasons.extend(failing.map(of_container));
     let exit = if exit == Exit::Ok && !reasons.is_empty() { Exit::Failed } else { exit };
     let mut report = report(context.name.as_str(), state.name(), live, reasons, services);
     report.containers = containers;
@@ -235,6 +243,17 @@ async fn tell(
     report.directory = context.instance().directory().or_else(|| context.directory());
     show(&report).map_err(CommandError::Stdout)?;
     Ok(exit)
+}
+
+/// Why a container is not well, and how often that has happened before.
+fn of_container(container: &ContainerHealth) -> String {
+    let reason = container.reason.as_deref().unwrap_or("it does not run");
+    let restarts = match container.restarts {
+        0 => String::new(),
+        1 => " (restarted once)".to_owned(),
+        many => format!(" (restarted {many} times)"),
+    };
+    format!("container `{}`: {reason}{restarts}", container.name)
 }
 
 fn report<'a>(

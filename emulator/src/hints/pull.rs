@@ -54,6 +54,9 @@ fn image(error: &pull::PullError, name: &InstanceName) -> Option<String> {
             "take an image that is as old as this program, or update the program: `emulator version` shows what it reads"
                 .to_owned(),
         ),
+        pull::PullError::NoImage { source: BootFilesError::OtherStack { found, .. }, .. } => {
+            Some(format!("if you want that stack: `--stack {found}`"))
+        }
         pull::PullError::NoImage { .. } => Some(SEE_RELEASES.to_owned()),
         pull::PullError::File(_) | pull::PullError::Qemu(_) => about(error, name),
     }

@@ -13,6 +13,7 @@ use instances::images::pull::{self, Offer, Pull, Pulled};
 use instances::registry::Registry;
 use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub, Repo, backoff, token};
+use release::names::Names;
 use vm::home::Home;
 
 use self::error::owner;
@@ -60,11 +61,13 @@ impl Order<'_> {
         let address = Address::from_env().map_err(PullError::from)?;
         let token = token::find(&address).await.map_err(PullError::from)?;
         let github = GitHub::new(address, repo.clone(), token).map_err(PullError::from)?;
+        let names = Names::of(self.home.stack());
         let downloader = Downloader::with(github.http().clone());
         let mut last: Option<Found> = None;
         // The newest release's file is replaced now and then: one that is gone, or another one by now, is looked for again.
         let find = async || {
-            let found = github.find(wanted, self.arch, self.console).await.map_err(PullError::from)?;
+            let found =
+                github.find(wanted, &names, self.arch, self.console).await.map_err(PullError::from)?;
             let name = format!("{} of `{repo}`", found.origin);
             if last.as_ref().is_none_or(|last| last.fork != found.fork) {
                 self.accept(&found, repo, &name)?;

@@ -12,8 +12,10 @@ use base::events::Silent;
 use fake_github::{Fault, GitHub as Server, Place, Rule};
 use fetch::Credential;
 use image::arch::Arch;
+use image::stack::DEFAULT_STACK;
 use protocol::Secret;
 use release::github::{Address, GitHub};
+use release::names::Names;
 use release::publish::{Choices, Image, Plan, carry_out};
 
 use super::harness::Emulator;
@@ -39,7 +41,9 @@ fn build(dir: &Path, number: usize) -> Build {
     let digest = digest::of_bytes(&content);
     let image = Image { path, size: content.len() as u64, sha256: digest, manifest };
     let choices = Choices { incomplete: true, ..Choices::default() };
-    let plan = Plan::images(&REPO.parse().unwrap(), "dev", &dir, &[image], choices).unwrap();
+    let plan =
+        Plan::images(&REPO.parse().unwrap(), &Names::of(DEFAULT_STACK), "dev", &dir, &[image], choices)
+            .unwrap();
     Build { digest, plan }
 }
 

@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use fake_github::{Fault, Place, Rule};
+use fake_github::{Content, Fault, Place, Release, Rule, Run};
 use image::arch::Arch;
+use time::OffsetDateTime;
 
 use super::harness::Emulator;
 use super::hub::{FILE, Hub, IMAGE, REPO, image, zipped};
@@ -38,6 +39,35 @@ fn the_newest_release_is_pulled_and_a_second_pull_does_nothing() {
     assert_eq!(bodies(&hub), 0);
     hub.pull(&["--force"]);
     hub.has(&bytes);
+}
+
+#[test]
+fn the_image_of_another_stack_is_pulled_and_kept_under_its_name() {
+    let hub = Hub::signed_in();
+    hub.publish(image(Arch::Amd64, "kernel"));
+    let mut manifest = fake_image::manifest(Arch::Amd64);
+    manifest.stack.name = "shop".to_owned();
+    let shop = fake_image::image(&manifest, "kernel");
+    {
+        let mut world = hub.server.world();
+        let release = Release::published("shop-emulator-dev-latest", OffsetDateTime::UNIX_EPOCH);
+        let release = world.add_release(REPO, release);
+        world.add_asset(REPO, release, "shop-amd64.qcow2", Content::from(shop.clone()));
+        let run = world.add_run(REPO, Run::succeeded(REPO, "dev", "cafe"));
+        let artifact = Content::from(zipped("shop-amd64.qcow2", &shop));
+        world.add_artifact(REPO, run, "qemu-shop-amd64", artifact);
+    }
+    let shown = hub.pull(&["--stack", "shop"]);
+    assert!(shown.contains("the image for amd64 is release `shop-emulator-dev-latest`"), "{shown}");
+    assert_eq!(fs::read(hub.emulator.path("home/images/shop-amd64.qcow2")).unwrap(), shop);
+    let again = hub.pull(&["--stack", "shop", "--run", "1"]);
+    assert!(again.contains("the image for amd64 is up to date"), "{again}");
+
+    let file = hub.emulator.path("file");
+    fs::write(&file, &shop).unwrap();
+    insta::assert_snapshot!(hub.pull(&["--file", file.to_str().unwrap()]), @"");
+    let other = hub.pull(&["--stack", "other"]);
+    assert!(other.contains("has no release of branch `dev` with `other-amd64.qcow2`"), "{other}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use base::{
     files::{Owner, write_atomic_for},
     process::Cmd,
 };
-use protocol::{Hooks, Replace, Secret};
+use protocol::{Hooks, Replace, Secret, containers};
 
 /// The directory with copies of the files from before the first replacement, at the same paths.
 pub(super) const PRISTINE: &str = "/var/lib/stack/pristine";
@@ -76,7 +76,7 @@ impl Plan {
 
 /// Writes `file` again from its pristine copy, so that the values in it now do not matter.
 fn replace(file: &Path, values: &[(String, Secret)], pristine: &Path) -> anyhow::Result<()> {
-    let metadata = fs::metadata(file).with_context(|| format!("cannot find `{}`", file.display()))?;
+    let metadata = fs::metadata(file).with_context(|| missing(file))?;
     let copy = pristine_copy(file, pristine)
         .with_context(|| format!("cannot keep a copy of `{}`", file.display()))?;
     let mut text = fs::read_to_string(&copy).with_context(|| format!("cannot read `{}`", copy.display()))?;
@@ -87,6 +87,24 @@ fn replace(file: &Path, values: &[(String, Secret)], pristine: &Path) -> anyhow:
     let owner = Owner { uid: metadata.uid(), gid: metadata.gid() };
     write_atomic_for(owner, file, text.as_bytes(), metadata.mode() & PERMISSIONS)?;
     Ok(())
+}
+
+/// What is said of a file that cannot be found. One of a container has to be in what the container has written.
+fn missing(file: &Path) -> String {
+    let written = file.strip_prefix(containers::WRITABLE).ok();
+    let container = written.and_then(|path| path.components().next()?.as_os_str().to_str());
+    let in_container = container.and_then(|name| {
+        let root = Path::new(containers::WRITABLE).join(name).join(containers::WRITTEN);
+        file.strip_prefix(root).ok().map(|path| (name, path))
+    });
+    match in_container {
+        Some((name, path)) => format!(
+            "the container `{name}` has not written `/{}`: secrets are put only into files that it has written itself, and not \
+             into those of its image and its volumes",
+            path.display()
+        ),
+        None => format!("cannot find `{}`", file.display()),
+    }
 }
 
 /// Finds the copy of `file` from before the first replacement, or creates it if this is the first.
@@ -171,6 +189,9 @@ mod tests {
         hooks.replace[0].file = "/nonexistent/daemon.conf".to_owned();
         let error = machine.resume(&hooks, "a", "b").await.unwrap_err();
         assert_eq!(error.to_string(), "cannot find `/nonexistent/daemon.conf`");
+        hooks.replace[0].file = "/var/lib/stack/writable/web/upper/etc/web.conf".to_owned();
+        let error = machine.resume(&hooks, "a", "b").await.unwrap_err().to_string();
+        assert!(error.starts_with("the container `web` has not written `/etc/web.conf`: "), "{error}");
 
         let mut hooks = machine.hooks();
         hooks.replace[0].secret = "missing".to_owned();

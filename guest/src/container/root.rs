@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use protocol::containers::{Container, LAYERS, WRITABLE};
+use protocol::containers::{Container, LAYERS, WRITABLE, WRITTEN};
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
     io::Errno,
@@ -52,7 +52,7 @@ impl Root {
         let layers: Vec<_> =
             container.layers.iter().rev().map(|layer| Path::new(LAYERS).join(layer)).collect();
         let writable = Path::new(WRITABLE).join(&container.name);
-        let (upper, work) = (writable.join("upper"), writable.join("work"));
+        let (upper, work) = (writable.join(WRITTEN), writable.join("work"));
         let top = layers.first().context("it has no layers")?;
         fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
         create_upper(&upper, top).with_context(|| format!("cannot create `{}`", upper.display()))?;

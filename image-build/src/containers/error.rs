@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use ::base::files::FileError;
+use ::base::process::ProcessError;
 use ::image::arch::Arch;
 use ::image::description::Problem;
 use compose::ComposeError;
 use oci::OciError;
 
+use super::find::ImagePlace;
 use super::pointer::Pointer;
 
 /// Why a compose file and its images do not make a stack.
@@ -26,14 +28,26 @@ pub enum ContainersError {
         missing: Vec<Missing>,
         /// For which architecture.
         arch: Arch,
+        /// Why `skopeo` has found none either.
+        #[source]
+        skopeo: Option<NotCopied>,
+    },
+    /// `skopeo` cannot copy an image from where the command line says.
+    #[error("cannot copy the image `{place}`")]
+    Copy {
+        /// Where it should be.
+        place: String,
+        /// What went wrong.
+        #[source]
+        source: ProcessError,
     },
     /// An archive was named for something that is not there.
-    #[error("`--image {name}={}`: no service and no image of `{}` is called `{name}`", path.display(), file.display())]
+    #[error("`--image {name}={place}`: no service and no image of `{}` is called `{name}`", file.display())]
     Unused {
         /// What it was named for.
         name: String,
-        /// The archive.
-        path: PathBuf,
+        /// Where the image is.
+        place: ImagePlace,
         /// The compose file.
         file: PathBuf,
     },
@@ -50,6 +64,11 @@ pub enum ContainersError {
     #[error(transparent)]
     File(#[from] FileError),
 }
+
+/// What `skopeo` gives as its reasons.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`skopeo` does not get them: {0}")]
+pub struct NotCopied(pub(super) String);
 
 /// An image that is in no archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +94,11 @@ impl ContainersError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { missing, arch } => Some(commands(missing, *arch)),
+            Self::Missing { missing, arch, .. } => Some(commands(missing, *arch)),
+            Self::Copy { source: ProcessError::NotFound { .. }, .. } => {
+                Some("install `skopeo`, or name an archive of `docker save -o FILE IMAGE`".to_owned())
+            }
+            Self::Copy { place, .. } => Some(format!("try it alone: `skopeo inspect {place}`")),
             Self::Oci(error) => match &**error {
                 OciError::Platform { wanted, .. } => Some(format!(
                     "make it for that platform: `docker build --platform {wanted} …` or `docker pull --platform {wanted} …`, then \

@@ -1,41 +1,63 @@
-//! Finds the images of a compose file: in the archives that are named, else with the host's `skopeo`.
+//! Finds the images of a compose file: where the command line says, else with the host's `skopeo`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use base::blocking;
-use base::process::{Cmd, ProcessError};
 use compose::Project;
 use compose::model::Service;
 use image::arch::Arch;
 use oci::{Archive, Image, OciError, same_reference};
 
-use super::ComposeFile;
-use super::error::{ContainersError, Missing};
+use super::error::{ContainersError, Missing, NotCopied};
+use super::{ComposeFile, skopeo};
 
-/// Where `skopeo` looks, in this order: the daemon of the host, then registries.
-const TRANSPORTS: [&str; 2] = ["docker-daemon:", "docker://"];
-
-/// An archive of images, as it is named on the command line: `NAME=FILE`, or `FILE` for what it has by its references.
+/// Where an image is, as it is named on the command line: `NAME=PLACE`, or `PLACE` for what is there by its references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFile {
     /// A service, or the reference of an image.
     pub name: Option<String>,
-    /// The archive: a file of `docker save`, an OCI archive, or a directory with an OCI layout.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: ImagePlace,
+}
+
+/// Where an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImagePlace {
+    /// In an archive: a file of `docker save`, an OCI archive, or a directory with an OCI layout.
+    File(PathBuf),
+    /// Where `skopeo` copies it from: `docker://NAME`, or another one of its transports.
+    Skopeo(String),
 }
 
 impl FromStr for ImageFile {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, path) = text.split_once('=').map_or((None, text), |(name, path)| (Some(name), path));
-        if path.is_empty() || name.is_some_and(str::is_empty) {
+        let (name, place) = text.split_once('=').map_or((None, text), |(name, place)| (Some(name), place));
+        if place.is_empty() || name.is_some_and(str::is_empty) {
             return Err("write `NAME=FILE`, with the name of a service or of its image".to_owned());
         }
-        let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-        Ok(Self { name: name.map(str::to_owned), path })
+        if skopeo::is_place(place) {
+            // A copy has no name of its own.
+            let name = name.or_else(|| skopeo::reference(place));
+            let name =
+                name.ok_or("write `NAME=` in front of it, with the name of a service or of its image")?;
+            return Ok(Self { name: Some(name.to_owned()), place: ImagePlace::Skopeo(place.to_owned()) });
+        }
+        let path = std::path::absolute(place).map_err(|error| error.to_string())?;
+        Ok(Self { name: name.map(str::to_owned), place: ImagePlace::File(path) })
+    }
+}
+
+impl fmt::Display for ImagePlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Skopeo(place) => formatter.write_str(place),
+        }
     }
 }
 
@@ -58,28 +80,38 @@ pub(super) async fn find(
     scratch: &Path,
 ) -> Result<Found, ContainersError> {
     let services = || project.services.iter().filter(|service| service.emulator.native.is_none());
-    for ImageFile { name, path } in &file.images {
+    for ImageFile { name, place } in &file.images {
         let Some(name) = name else { continue };
         if !services().any(|service| is_called(service, name)) {
-            let (name, path, file) = (name.clone(), path.clone(), file.path.clone());
-            return Err(ContainersError::Unused { name, path, file });
+            let (name, place, file) = (name.clone(), place.clone(), file.path.clone());
+            return Err(ContainersError::Unused { name, place, file });
         }
     }
-    let (files, wanted) = (file.images.clone(), services().cloned().collect::<Vec<_>>());
-    let directory = scratch.to_owned();
+    let mut files = Vec::new();
+    for ImageFile { name, place } in &file.images {
+        let path = match place {
+            ImagePlace::File(path) => path.clone(),
+            ImagePlace::Skopeo(from) => skopeo::copy(from, arch, scratch).await?,
+        };
+        files.push((name.clone(), path));
+    }
+    let (wanted, directory) = (services().cloned().collect::<Vec<_>>(), scratch.to_owned());
     let (mut found, missing) = blocking::run(move || in_archives(&files, &wanted, arch, &directory)).await?;
-    let mut still_missing = Vec::new();
+    let (mut still_missing, mut reasons) = (Vec::new(), Vec::new());
     for one in missing {
-        match copied(&one.reference, arch, scratch).await? {
-            Some(image) => drop(found.insert(one.service, image)),
-            None => still_missing.push(one),
+        match skopeo::found(&one.reference, arch, scratch).await? {
+            Ok(image) => drop(found.insert(one.service, image)),
+            Err(reason) => {
+                reasons.extend(reason);
+                still_missing.push(one);
+            }
         }
     }
     if still_missing.is_empty() {
-        Ok(Found(found))
-    } else {
-        Err(ContainersError::Missing { missing: still_missing, arch })
+        return Ok(Found(found));
     }
+    let skopeo = (!reasons.is_empty()).then(|| NotCopied(reasons.join("; ")));
+    Err(ContainersError::Missing { missing: still_missing, arch, skopeo })
 }
 
 /// Whether a service or its image is called `name`.
@@ -89,12 +121,12 @@ fn is_called(service: &Service, name: &str) -> bool {
 
 /// The images that are in the archives, and those that are not.
 fn in_archives(
-    files: &[ImageFile],
+    files: &[(Option<String>, PathBuf)],
     services: &[Service],
     arch: Arch,
     scratch: &Path,
 ) -> Result<(BTreeMap<String, Image>, Vec<Missing>), OciError> {
-    let open = |file: &ImageFile| Ok((file.name.clone(), Archive::open(&file.path, scratch)?));
+    let open = |(name, path): &(Option<String>, PathBuf)| Ok((name.clone(), Archive::open(path, scratch)?));
     let archives = files.iter().map(open).collect::<Result<Vec<_>, OciError>>()?;
     let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
     for service in services {
@@ -145,30 +177,4 @@ fn called(archive: &Archive, reference: &str, arch: Arch) -> Result<Option<Image
         Err(OciError::NoSuchImage { .. }) => Ok(None),
         image => image.map(Some),
     }
-}
-
-/// The image that the host's `skopeo` copies, if the host has it and it finds the image.
-async fn copied(reference: &str, arch: Arch, scratch: &Path) -> Result<Option<Image>, ContainersError> {
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    let tagged = if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") };
-    for transport in TRANSPORTS {
-        let dir = tempfile::Builder::new().prefix("image-").tempdir_in(scratch);
-        let dir = dir.map_err(base::files::FileError::of("create a directory in", scratch))?;
-        let file = dir.path().join("image.tar");
-        let copy = Cmd::new("skopeo")
-            .args(["copy", "--quiet", "--override-os", "linux", "--override-arch", arch.as_str()])
-            .arg(format!("{transport}{tagged}"))
-            .arg(format!("oci-archive:{}", file.display()));
-        match copy.output().await {
-            Ok(_) => {
-                // The archive is read until the layers are written, which is as long as `scratch` exists.
-                let (file, scratch) = (dir.keep().join("image.tar"), scratch.to_owned());
-                let image = blocking::run(move || Archive::open(&file, &scratch)?.image(None, arch.as_str()));
-                return Ok(Some(image.await?));
-            }
-            Err(ProcessError::NotFound { .. }) => return Ok(None),
-            Err(_) => {}
-        }
-    }
-    Ok(None)
 }

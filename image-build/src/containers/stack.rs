@@ -10,7 +10,7 @@ use image::description::{ServiceFile, StackFile, WarmUp};
 use image::stack::exports::Export;
 use image::stack::{MachineSize, Network};
 use protocol::services::Order;
-use protocol::{Hooks, Replace, sql as protocol_sql};
+use protocol::{Hooks, Replace, containers, sql as protocol_sql};
 
 use super::container::Parts;
 use super::error::ContainersError;
@@ -27,9 +27,6 @@ const MACHINE: MachineSize = MachineSize { memory_mib: 2048, cpus: 2, disk_gib: 
 
 /// What the supervisor of a container takes over its control socket.
 const ORDERS: [Order; 2] = [Order::Drain, Order::Reload];
-
-/// Where the writable layer of a container has what was written to it, below a directory with the container's name.
-const WRITTEN: &str = "upper";
 
 /// Describes the stack of the compose file at `path`.
 pub(super) fn compose(
@@ -175,8 +172,8 @@ fn hooks(context: &Parts<'_>) -> Result<Hooks> {
             let reason = "a native service has no files of an image";
             return Err(context.pointer.value(&replace.service, reason, "name a service with an image"));
         }
-        let dir = protocol::containers::WRITABLE;
-        let file = format!("{dir}/{}/{WRITTEN}{}", context.names.name(service), replace.file.value);
+        let (dir, written) = (containers::WRITABLE, containers::WRITTEN);
+        let file = format!("{dir}/{}/{written}{}", context.names.name(service), replace.file.value);
         Ok(Replace { file, secret: context.secrets.name(&replace.secret)?, placeholder: String::new() })
     });
     Ok(Hooks { restart: restart.collect::<Result<_>>()?, replace: replace.collect::<Result<_>>()? })

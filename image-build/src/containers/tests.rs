@@ -37,7 +37,7 @@ impl Shop {
     fn image(mut self, name: Option<&str>, image: &Made) -> Self {
         let path = self.path(&format!("image-{}.tar", self.images.len()));
         image.write_docker(&path).unwrap();
-        self.images.push(ImageFile { name: name.map(str::to_owned), path });
+        self.images.push(ImageFile { name: name.map(str::to_owned), place: ImagePlace::File(path) });
         self
     }
 

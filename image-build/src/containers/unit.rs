@@ -24,8 +24,11 @@ const ENVIRONMENT: [&str; 4] = [
 /// Seconds that systemd waits longer than the container has to end.
 const STOP_MARGIN: u32 = 5;
 
-/// How long a container may take to be ready: a first start may fill a database.
+/// How long a container may take to be ready, in one start and in all until then: a first one may fill a database.
 const START_LIMIT: &str = "15min";
+
+/// The value of `Restart=` for a program that is not started again.
+const NO_RESTART: &str = "no";
 
 /// In which time restarts count towards the most that `on-failure:N` allows.
 const RESTARTS_WITHIN: &str = "1h";
@@ -57,6 +60,7 @@ pub(super) fn text(
     }
     line("Conflicts", "shutdown.target");
     line("Before", "shutdown.target");
+    line("JobRunningTimeoutSec", START_LIMIT);
     if !wants.is_empty() {
         line("Wants", &wants.join(" "));
     }
@@ -82,6 +86,10 @@ pub(super) fn text(
     line("TimeoutStartSec", START_LIMIT);
     line("TimeoutStopSec", &stop_seconds.saturating_add(STOP_MARGIN).to_string());
     line("Restart", restart);
+    if restart != NO_RESTART {
+        // What waits for it does so until it works, not until its first end.
+        line("RestartMode", "direct");
+    }
     line("RestartSec", "1");
     line("Delegate", "yes");
     line("OOMPolicy", "continue");
@@ -120,7 +128,7 @@ fn restart(pointer: Pointer<'_>, service: &Service, is_job: bool) -> Result<(&'s
             "another service waits until this one has ended, and it is always started again",
             "write `restart: on-failure`",
         )),
-        Restart::No => Ok(("no", None)),
+        Restart::No => Ok((NO_RESTART, None)),
         Restart::Always | Restart::UnlessStopped => Ok(("always", None)),
         Restart::OnFailure(most) => Ok(("on-failure", most.map(|most| most.saturating_add(1)))),
     }

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::plan::{Built, Image};
 use crate::github::Repo;
+use crate::names::Names;
 use crate::program::{self, Archive};
 
 /// Version of the benchmark's JSON that is read here.
@@ -82,6 +83,7 @@ impl Figures {
 
 pub(super) fn of_images(
     repo: &Repo,
+    names: &Names,
     tag: &str,
     branch: &str,
     built: &Built,
@@ -90,11 +92,12 @@ pub(super) fn of_images(
 ) -> String {
     let time = built.time.format(&Rfc3339).expect("the time was read from this format");
     let mut text = format!("Built from {} of `{branch}`, {time}.\n\n", built.commit);
-    let _ = writeln!(text, "```sh\nemulator pull --repo {repo} --tag {tag}\n```\n");
+    let stack = if names.is_default() { String::new() } else { format!(" --stack {}", names.stack()) };
+    let _ = writeln!(text, "```sh\nemulator pull{stack} --repo {repo} --tag {tag}\n```\n");
     text.push_str("| Image | Size | Debian | Needs QEMU | SHA-256 |\n| --- | --- | --- | --- | --- |\n");
     for Image { size, sha256, manifest, .. } in images {
         let (file, debian, qemu) =
-            (manifest.arch.image_file(), &manifest.debian.version, &manifest.minimum_qemu);
+            (names.file(manifest.arch), &manifest.debian.version, &manifest.minimum_qemu);
         let _ = writeln!(text, "| `{file}` | {} | {debian} | {qemu} | `{sha256}` |", mib(*size));
     }
     if let Some(figures) = figures {

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::notes::{self, Figures};
 use crate::github::Repo;
-use crate::names;
+use crate::names::Names;
 use crate::program::{self, Archive};
 use image::arch::Arch;
 use image::manifest::Manifest;
@@ -118,8 +118,23 @@ pub struct Choices<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// There is no image to publish.
-    #[error("there is no image `stack-emulator-<arch>.qcow2` in `{}`", .0.display())]
-    NoImage(PathBuf),
+    #[error("there is no image `{stack}-<arch>.qcow2` in `{}`", dir.display())]
+    NoImage {
+        /// The stack.
+        stack: String,
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// An image is not of the stack whose images are published.
+    #[error("`{}` is an image of the stack `{found}`, not of `{wanted}`", path.display())]
+    OtherStack {
+        /// The image.
+        path: PathBuf,
+        /// The stack that its manifest names.
+        found: String,
+        /// The stack whose images are published.
+        wanted: String,
+    },
     /// There is no image for one of the architectures.
     #[error("there is no image for {arch} in `{}`, and a build is published for every architecture at once", dir.display())]
     Incomplete {
@@ -182,29 +197,31 @@ pub fn check_size(path: &Path, size: u64) -> Result<(), PlanError> {
 }
 
 impl Plan {
-    /// The releases of `images`, which were built from `branch`: one of their own, then the branch's rolling one.
+    /// The releases of `images`, which were built from `branch` and get `names`: one of their own, then the branch's rolling one.
     ///
     /// # Errors
     /// When there is none or one too few, or they are not fit to be published.
     pub fn images(
         repo: &Repo,
+        names: &Names,
         branch: &str,
         dir: &Path,
         images: &[Image],
         choices: Choices<'_>,
     ) -> Result<Self, PlanError> {
-        let built = Built::of(dir, images)?;
+        let built = Built::of(names, dir, images)?;
         let is_missing = |arch: &Arch| !images.iter().any(|image| image.arch() == *arch);
         if let Some(arch) = Arch::ALL.into_iter().find(is_missing).filter(|_| !choices.incomplete) {
             return Err(PlanError::Incomplete { dir: dir.to_owned(), arch });
         }
         let day = built.time.date();
-        let own = names::immutable_tag(branch, day, &built.commit);
+        let own = names.immutable_tag(branch, day, &built.commit);
         let short = built.commit.get(..8).unwrap_or(&built.commit);
-        let assets: Vec<PlannedAsset> = images.iter().map(Image::asset).collect();
+        let assets: Vec<PlannedAsset> = images.iter().map(|image| image.asset(names)).collect();
+        let stack = if names.is_default() { String::new() } else { format!(" of {}", names.stack()) };
         let release = |kind, tag: String, title| PlannedRelease {
             kind,
-            notes: notes::of_images(repo, &tag, branch, &built, images, choices.figures),
+            notes: notes::of_images(repo, names, &tag, branch, &built, images, choices.figures),
             tag,
             commit: built.commit.clone(),
             title,
@@ -213,10 +230,10 @@ impl Plan {
             assets: assets.clone(),
         };
         let mut releases =
-            vec![release(Kind::Immutable, own, format!("Emulator image: {branch}, {day}, {short}"))];
+            vec![release(Kind::Immutable, own, format!("Emulator image{stack}: {branch}, {day}, {short}"))];
         if !choices.no_rolling {
-            let title = format!("Emulator image: newest of {branch}");
-            releases.push(release(Kind::Rolling, names::rolling_tag(branch), title));
+            let title = format!("Emulator image{stack}: newest of {branch}");
+            releases.push(release(Kind::Rolling, names.rolling_tag(branch), title));
         }
         Ok(Self { schema_version: SCHEMA_VERSION, repository: repo.to_string(), releases })
     }
@@ -270,10 +287,11 @@ pub(super) struct Built {
 }
 
 impl Built {
-    fn of(dir: &Path, images: &[Image]) -> Result<Self, PlanError> {
+    fn of(names: &Names, dir: &Path, images: &[Image]) -> Result<Self, PlanError> {
         let mut all: Option<Self> = None;
         for image in images {
             check_size(&image.path, image.size)?;
+            image.check_stack(names)?;
             let one = image.built()?;
             all = Some(match all {
                 Some(before) if before.commit != one.commit => {
@@ -283,7 +301,8 @@ impl Built {
                 None => one,
             });
         }
-        all.ok_or_else(|| PlanError::NoImage(dir.to_owned()))
+        let missing = || PlanError::NoImage { stack: names.stack().to_owned(), dir: dir.to_owned() };
+        all.ok_or_else(missing)
     }
 }
 
@@ -293,13 +312,25 @@ impl Image {
         self.manifest.arch
     }
 
-    fn asset(&self) -> PlannedAsset {
+    fn asset(&self, names: &Names) -> PlannedAsset {
         PlannedAsset {
-            name: self.arch().image_file(),
+            name: names.file(self.arch()),
             size: self.size,
             sha256: self.sha256,
             source: Source::Path(self.path.clone()),
         }
+    }
+
+    fn check_stack(&self, names: &Names) -> Result<(), PlanError> {
+        let (found, wanted) = (&self.manifest.stack.name, names.stack());
+        if found == wanted {
+            return Ok(());
+        }
+        Err(PlanError::OtherStack {
+            path: self.path.clone(),
+            found: found.clone(),
+            wanted: wanted.to_owned(),
+        })
     }
 
     fn built(&self) -> Result<Built, PlanError> {

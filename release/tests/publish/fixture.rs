@@ -11,8 +11,10 @@ use fake_github::{GitHub as Server, Release};
 use fetch::Credential;
 use image::arch::Arch;
 use image::manifest::{Build, Manifest};
+use image::stack::DEFAULT_STACK;
 use protocol::Secret;
 use release::github::{Address, GitHub, Repo};
+use release::names::Names;
 use release::publish::{Choices, Image, Plan, PublishError, carry_out};
 use tempfile::TempDir;
 
@@ -26,6 +28,11 @@ const TIME: &str = "2026-03-09T10:20:30Z";
 
 /// How often it is looked whether a publication is held up.
 const GLANCE: Duration = Duration::from_millis(2);
+
+/// The names of this repository's images.
+pub(crate) fn names() -> Names {
+    Names::of(DEFAULT_STACK)
+}
 
 pub(crate) fn repo() -> Repo {
     REPO.parse().unwrap()
@@ -60,7 +67,7 @@ impl Built {
             time.clone_into(&mut image.manifest.build.time);
             image
         });
-        let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
+        let plan = Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, choices).unwrap();
         Self { dir, plan }
     }
 }

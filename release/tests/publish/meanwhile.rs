@@ -11,7 +11,7 @@ use release::github::find::{Found, Wanted};
 use release::github::{Address, GitHub};
 use std::time::Duration;
 
-use crate::fixture::{BRANCH, Built, NEW, OLD, client, is_killed, publish, repo, server};
+use crate::fixture::{BRANCH, Built, NEW, OLD, client, is_killed, names, publish, repo, server};
 
 fn anonymous(server: &Server) -> GitHub {
     GitHub::new(Address::of(&server.api_url()).unwrap(), repo(), None).unwrap()
@@ -33,7 +33,8 @@ async fn pull_until(server: &Server, github: GitHub, done: &AtomicBool) -> Vec<S
 /// What the newest image is. One that is replaced between the look and the download is looked for once more.
 async fn pull(github: &GitHub) -> Sha256 {
     for _ in 0..3 {
-        let found = github.find(&Wanted::Branch(BRANCH.to_owned()), Arch::Amd64, &Silent).await.unwrap();
+        let found =
+            github.find(&Wanted::Branch(BRANCH.to_owned()), &names(), Arch::Amd64, &Silent).await.unwrap();
         if let Some(digest) = download(github, &found).await {
             return digest;
         }

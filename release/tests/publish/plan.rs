@@ -3,11 +3,12 @@
 use std::fs::File;
 
 use image::arch::Arch;
+use release::names::Names;
 use release::publish::notes::Figures;
 use release::publish::plan::{PlanError, SIZE_LIMIT, check_size};
 use release::publish::{Choices, Kind, Plan};
 
-use crate::fixture::{BRANCH, Built, NEW, OLD, image, repo};
+use crate::fixture::{BRANCH, Built, NEW, OLD, image, names, repo};
 
 const FIGURES: &str = r#"{
     "schemaVersion": 1,
@@ -45,7 +46,7 @@ fn the_notes_tell_what_is_inside_and_how_fast_it_starts() {
     let images = [Arch::Amd64, Arch::Arm64].map(|arch| image(dir.path(), arch, NEW));
     let figures = Figures::parse(FIGURES.as_bytes()).unwrap();
     let choices = Choices { figures: Some(&figures), no_rolling: true, ..Choices::default() };
-    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
+    let plan = Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, choices).unwrap();
     insta::assert_snapshot!(plan.releases[0].notes, @r"
     Built from bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb of `dev`, 2026-03-09T10:20:30Z.
 
@@ -94,7 +95,8 @@ fn a_file_that_github_does_not_take_is_refused() {
     let mut large = image(dir.path(), Arch::Amd64, NEW);
     File::options().write(true).open(&large.path).unwrap().set_len(SIZE_LIMIT).unwrap();
     large.size = large.path.metadata().unwrap().len();
-    let error = Plan::images(&repo(), BRANCH, dir.path(), &[large.clone()], Choices::default()).unwrap_err();
+    let error = Plan::images(&repo(), &names(), BRANCH, dir.path(), &[large.clone()], Choices::default())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("`{}` has 2147483648 bytes: a release takes files of less than 2 GiB", large.path.display())
@@ -108,14 +110,15 @@ fn images_that_do_not_come_from_one_commit_are_refused() {
     let plan = |commits: [&str; 2]| {
         let [one, other] = commits;
         let images = [image(dir.path(), Arch::Amd64, one), image(dir.path(), Arch::Arm64, other)];
-        Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default())
+        Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, Choices::default())
     };
     plan([NEW, NEW]).unwrap();
     assert!(matches!(plan([NEW, OLD]), Err(PlanError::TwoCommits { .. })));
     for commit in ["unknown", &format!("{NEW}-dirty")] {
         assert!(matches!(plan([commit, NEW]), Err(PlanError::NoCommit { .. })), "{commit}");
     }
-    let nothing = Plan::images(&repo(), BRANCH, dir.path(), &[], Choices::default()).unwrap_err().to_string();
+    let nothing =
+        Plan::images(&repo(), &names(), BRANCH, dir.path(), &[], Choices::default()).unwrap_err().to_string();
     assert!(nothing.starts_with("there is no image `stack-emulator-<arch>.qcow2` in `"), "{nothing}");
 }
 
@@ -123,9 +126,34 @@ fn images_that_do_not_come_from_one_commit_are_refused() {
 fn a_build_is_for_every_architecture_unless_one_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let images = [image(dir.path(), Arch::Amd64, NEW)];
-    let error = Plan::images(&repo(), BRANCH, dir.path(), &images, Choices::default()).unwrap_err();
+    let error = Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, Choices::default()).unwrap_err();
     assert!(error.to_string().starts_with("there is no image for arm64 in `"), "{error}");
     let choices = Choices { incomplete: true, ..Choices::default() };
-    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
+    let plan = Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, choices).unwrap();
     assert!(plan.releases.iter().all(|release| release.assets.len() == 1));
+}
+
+#[test]
+fn images_of_another_stack_have_names_and_tags_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Names::of("shop");
+    let images = Arch::ALL.map(|arch| {
+        let mut image = image(dir.path(), arch, NEW);
+        image.manifest.stack.name = "shop".to_owned();
+        image
+    });
+    let plan = Plan::images(&repo(), &shop, "main", dir.path(), &images, Choices::default()).unwrap();
+    let tags: Vec<_> = plan.releases.iter().map(|release| release.tag.as_str()).collect();
+    assert_eq!(tags, ["shop-emulator-main-20260309-bbbbbbbb", "shop-emulator-main-latest"]);
+    for release in &plan.releases {
+        let files: Vec<_> = release.assets.iter().map(|asset| asset.name.as_str()).collect();
+        assert_eq!(files, ["shop-amd64.qcow2", "shop-arm64.qcow2"]);
+        let pull = format!("emulator pull --stack shop --repo stack/emulator --tag {}\n", release.tag);
+        assert!(release.notes.contains(&pull), "{}", release.notes);
+    }
+    let error = Plan::images(&repo(), &names(), "main", dir.path(), &images, Choices::default()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("is an image of the stack `shop`, not of `stack-emulator`"),
+        "{error}"
+    );
 }

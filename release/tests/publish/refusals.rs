@@ -8,7 +8,7 @@ use image::arch::Arch;
 use release::github::{Address, ApiError, GitHub};
 use release::publish::{Choices, Plan, PublishError, carry_out};
 
-use crate::fixture::{BRANCH, Built, NEW, OLD, REPO, image, publish, repo, seen, server, warnings_of};
+use crate::fixture::{BRANCH, Built, NEW, OLD, REPO, image, names, publish, repo, seen, server, warnings_of};
 
 #[tokio::test]
 async fn a_published_release_with_other_content_stays_as_it_is() {
@@ -21,7 +21,7 @@ async fn a_published_release_with_other_content_stays_as_it_is() {
     let mut other = image(dir.path(), Arch::Amd64, OLD);
     other.manifest.build.git_sha = NEW.to_owned();
     let choices = Choices { incomplete: true, ..Choices::default() };
-    let plan = Plan::images(&repo(), BRANCH, dir.path(), &[other], choices).unwrap();
+    let plan = Plan::images(&repo(), &names(), BRANCH, dir.path(), &[other], choices).unwrap();
     let error = carry_out(&plan, &crate::fixture::client(&server), &Silent).await.unwrap_err();
     assert!(error.to_string().starts_with(
         "release `emulator-dev-20260309-bbbbbbbb` is published already, with another `stack-emulator-amd64.qcow2`: its digest is "
@@ -35,7 +35,7 @@ async fn an_architecture_is_not_added_to_a_published_release() {
     let dir = tempfile::tempdir().unwrap();
     let choices = Choices { incomplete: true, ..Choices::default() };
     let images = [image(dir.path(), Arch::Amd64, NEW)];
-    let plan = Plan::images(&repo(), BRANCH, dir.path(), &images, choices).unwrap();
+    let plan = Plan::images(&repo(), &names(), BRANCH, dir.path(), &images, choices).unwrap();
     carry_out(&plan, &crate::fixture::client(&server), &Silent).await.unwrap();
     let before = seen(&server);
     let error = publish(&server, &Built::from(NEW)).await.unwrap_err();

@@ -2,15 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use base::wait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use vm_tests::emulator::Emulator;
+use vm_tests::emulator::{Emulator, finished};
 use vm_tests::followed::Followed;
+use vm_tests::ports::START;
+use vm_tests::processes;
 use vm_tests::stack::{sign_up, users};
 
 /// A capture that a program reads.
 const CAPTURE: [&str; 3] = ["capture", "-o", "json"];
+
+/// Longest wait for QEMU to be started.
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_capture_runs_once_or_by_force_and_a_used_snapshot_stays() {
@@ -61,6 +68,33 @@ async fn a_mapped_ram_snapshot_resumes_and_its_raw_file_is_restored() {
     assert!(users(&again).await.contains(&"kept@example.com".to_owned()));
     emulator.finish().await;
     emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn what_a_crash_of_qemu_has_ended_is_done_once_more() {
+    let emulator = Emulator::without_snapshots();
+    let capturing = emulator.spawn(&CAPTURE);
+    crash(&emulator).await;
+    let captured = finished(capturing).await.expect(0);
+    assert!(captured.stderr.contains("booting it once more"), "{}", captured.stderr);
+
+    let starting = emulator.spawn(&START);
+    crash(&emulator).await;
+    let started = emulator.started(finished(starting).await).await.by("snapshot");
+    assert!(started.said.contains("resuming from the snapshot once more"), "{}", started.said);
+    emulator.finish().await;
+    emulator.assert_tidy().await;
+    assert_eq!(emulator.home().snapshots().len(), 1, "the snapshot was not the cause");
+}
+
+/// Ends the next QEMU as a failed assertion does.
+async fn crash(emulator: &Emulator) {
+    let qemu = async || {
+        let members = processes::of(emulator.home().home().root());
+        members.into_iter().find(|member| member.command_line.contains("qemu-system"))
+    };
+    let qemu = wait::until(LIMIT, qemu).await.unwrap();
+    processes::send(qemu.pid, Signal::ABORT);
 }
 
 async fn capture(emulator: &Emulator, more: &[&str]) -> Value {

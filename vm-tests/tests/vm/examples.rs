@@ -1,32 +1,20 @@
 //! The stacks of `examples/`: compose files whose containers run in the machine.
 
 use std::path::Path;
-use std::process::Stdio;
 
-use image::arch::Arch;
 use serde_json::{Value, json};
-use tokio::process::Command;
-use vm::home::HOME_VARIABLE;
-use vm_tests::emulator::{Emulator, Started, finished};
+use vm_tests::built_stack::built_stack;
+use vm_tests::emulator::{Emulator, Started};
 use vm_tests::example_images::example_image;
-use vm_tests::home::TestHome;
-use vm_tests::{XTASK_VARIABLE, path_from_env};
 
 /// Builds the image of the stack at `compose`, with these container images, into a home without another one.
 async fn built(stack: &str, compose: &str, images: &[&str]) -> Emulator {
-    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack(stack));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(compose);
-    #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
-    let mut command = Command::new(path_from_env(XTASK_VARIABLE));
-    command.args(["build-image", "amd64", "--stack"]).arg(file);
+    let mut archives = Vec::new();
     for image in images {
-        command.arg("--image").arg(example_image(image).await);
+        archives.push(example_image(image).await);
     }
-    command.env(HOME_VARIABLE, emulator.home().home().root());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    finished(command.spawn().unwrap()).await.expect(0);
-    assert_eq!(emulator.home().manifest().stack.name, stack);
-    emulator
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(compose);
+    built_stack(stack, &file, &archives).await
 }
 
 async fn start(emulator: &Emulator) -> Started {

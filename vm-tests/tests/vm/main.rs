@@ -11,6 +11,7 @@ mod capture;
 mod clock;
 mod compose_keys;
 mod connections;
+mod containers;
 mod damage;
 mod examples;
 mod exec;

@@ -2,16 +2,11 @@
 //! once, from a file.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use base::process::Cmd;
-use image::arch::Arch;
 use serde_json::{Value, json};
-use tokio::process::Command;
-use vm::home::HOME_VARIABLE;
-use vm_tests::emulator::{Emulator, Started, finished};
-use vm_tests::home::TestHome;
-use vm_tests::{XTASK_VARIABLE, path_from_env};
+use vm_tests::built_stack::built_stack;
+use vm_tests::emulator::{Emulator, Started};
 
 /// Its secret.
 const SECRET: &str = "web_password";
@@ -21,10 +16,8 @@ const START: [&str; 5] = ["start", "-o", "json", "--port", "web=auto"];
 
 #[tokio::test]
 async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
-    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack("tiny"));
-    build(&emulator).await;
+    let emulator = built().await;
     let manifest = emulator.home().manifest();
-    assert_eq!(manifest.stack.name, "tiny");
     for package in ["postgresql-17", "redis-server"] {
         assert!(!manifest.debian.packages.contains_key(package), "{package} is in the image");
     }
@@ -70,17 +63,12 @@ async fn exports(emulator: &Emulator, started: &Started, secret: &str) {
     assert!(refused.contains("has no projects for configuration files"), "{refused}");
 }
 
-/// Builds the image of a copy of the stack beside this file into the home.
-async fn build(emulator: &Emulator) {
+/// Builds the image of a copy of the stack beside this file into a home of its own.
+async fn built() -> Emulator {
     let dir = tempfile::Builder::new().prefix("vm-test-stack-").tempdir().unwrap();
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/other_stack/.");
     Cmd::new("cp").arg("-a").arg(stack).arg(dir.path()).output().await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
-    let mut command = Command::new(path_from_env(XTASK_VARIABLE));
-    command.args(["build-image", "amd64", "--stack"]).arg(dir.path());
-    command.env(HOME_VARIABLE, emulator.home().home().root());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    finished(command.spawn().unwrap()).await.expect(0);
+    built_stack("tiny", dir.path(), &[""; 0]).await
 }
 
 async fn start(emulator: &Emulator) -> Started {

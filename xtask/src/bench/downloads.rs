@@ -11,7 +11,8 @@ use base::files::create_private_dir;
 use base::process::Cmd;
 use fake_github::{Content, GitHub, PullRequest, Release, Run};
 use image::arch::Arch;
-use release::names::{artifact, rolling_tag};
+use image::stack::DEFAULT_STACK;
+use release::names::Names;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use vm::home::{HOME_VARIABLE, Home};
@@ -107,7 +108,7 @@ impl Downloads {
         let url = format!(
             "{}/{REPO}/releases/download/{}/{}",
             self.server.web_url(),
-            rolling_tag("dev"),
+            Names::of(DEFAULT_STACK).rolling_tag("dev"),
             self.arch.image_file()
         );
         let curl = Cmd::new("curl").args(["--silent", "--fail", "--location", "--noproxy", "*", "--output"]);
@@ -170,13 +171,14 @@ impl Taken {
 fn publish(server: &GitHub, arch: Arch, image: Content, archive: Content) {
     let mut world = server.world();
     world.tokens.insert(TOKEN.to_owned());
-    let release = Release::published(&rolling_tag("dev"), OffsetDateTime::UNIX_EPOCH);
+    let release =
+        Release::published(&Names::of(DEFAULT_STACK).rolling_tag("dev"), OffsetDateTime::UNIX_EPOCH);
     let release = world.add_release(REPO, release);
     world.add_asset(REPO, release, &arch.image_file(), image);
     let sha = "0".repeat(40);
     world.repo(REPO).pulls.insert(PULL_REQUEST, PullRequest::open(REPO, "dev", &sha));
     let run = world.add_run(REPO, Run::succeeded(REPO, "dev", &sha));
-    world.add_artifact(REPO, run, &artifact(arch), archive);
+    world.add_artifact(REPO, run, &Names::of(DEFAULT_STACK).artifact(arch), archive);
 }
 
 fn make_image(from: &Path, to: &Path) -> io::Result<()> {

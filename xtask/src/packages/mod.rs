@@ -31,26 +31,32 @@ pub(crate) enum Feature {
     Foreign,
     /// Making an image from a base.
     Provision,
+    /// Copying container images from Docker's daemon and from registries.
+    ContainerImages,
     /// Running the checks, and the tests without virtual machines.
     Test,
     /// Running the tests that boot virtual machines.
     VmTest,
     /// Running the one of them that verifies an image.
     Smoke,
+    /// Measuring a stack beside its programs without a machine.
+    StackBench,
     /// Building the program for other machines than this.
     Dist,
 }
 
 impl Feature {
     /// Every feature.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::BuildQemu,
         Self::Bootstrap,
         Self::Foreign,
         Self::Provision,
+        Self::ContainerImages,
         Self::Test,
         Self::VmTest,
         Self::Smoke,
+        Self::StackBench,
         Self::Dist,
     ];
 }

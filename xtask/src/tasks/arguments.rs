@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Context as _;
+use base::variables;
 use clap::Args;
 use image::arch::Arch;
 use image_build::build::StackSource;
 use image_build::containers::ImageFile;
+
+/// The variable with more values of `--image`, one on each line: for workflows, which have lists as texts.
+const IMAGES_VARIABLE: &str = "STACK_IMAGES";
 
 /// For which architectures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +49,9 @@ impl FromStr for Arches {
 /// What a stack that a compose file describes needs besides the file.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ComposeArguments {
-    /// Archive with the image of a service: a file of `docker save`, an OCI archive or an OCI layout. `NAME` is the service or the
-    /// reference of its image; without `NAME=` the archive's own names count
+    /// Archive with the image of a service: a file of `docker save`, an OCI archive or an OCI layout; or where `skopeo` copies it
+    /// from, such as `docker-daemon:IMAGE`. `NAME` is the service or the reference of its image; without `NAME=` the archive's own
+    /// names count
     #[arg(long = "image", value_name = "NAME=FILE", help_heading = "Stack")]
     images: Vec<ImageFile>,
 
@@ -59,7 +65,9 @@ impl ComposeArguments {
     ///
     /// # Errors
     /// When it is not described by a compose file, and one of these arguments is given.
-    pub(super) fn stack(self, path: PathBuf) -> anyhow::Result<StackSource> {
+    pub(super) fn stack(mut self, path: PathBuf) -> anyhow::Result<StackSource> {
+        let listed = variables::text(IMAGES_VARIABLE).unwrap_or_default();
+        self.images.extend(images(&listed).with_context(|| format!("invalid `{IMAGES_VARIABLE}`"))?);
         let is_empty = self.is_empty();
         match StackSource::at(path, self.profiles, self.images) {
             StackSource::Directory(dir) if !is_empty => Err(unused(&dir)),
@@ -78,6 +86,12 @@ impl ComposeArguments {
     fn is_empty(&self) -> bool {
         self.images.is_empty() && self.profiles.is_empty()
     }
+}
+
+/// The images of a list with one on each line.
+fn images(list: &str) -> anyhow::Result<Vec<ImageFile>> {
+    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.parse().map_err(|reason: String| anyhow::anyhow!("`{line}`: {reason}"))).collect()
 }
 
 fn unused(dir: &Path) -> anyhow::Error {

@@ -35,7 +35,7 @@ use crate::bench::host_facts::{self, HostFacts};
 use crate::bench::memory_ways::{Comparison, Source};
 use crate::bench::report::Report;
 use crate::bench::rounds::Rounds;
-use crate::bench::stacks::{Example, Native, Stacks};
+use crate::bench::stacks::{Example, Native, Stacks, check_rights};
 use crate::bench::{plot, table};
 use crate::packages::{self, Feature};
 
@@ -239,7 +239,8 @@ impl Bench {
         load: Option<f64>,
         console: &Console,
     ) -> anyhow::Result<()> {
-        packages::ensure(&[Feature::Bootstrap], console).await?;
+        check_rights()?;
+        packages::ensure(&[Feature::Bootstrap, Feature::StackBench], console).await?;
         let (workspace, cache) = (workspace()?, cache()?);
         let platform = workspace.join(PLATFORM);
         let file = example.compose(&workspace, &platform, arch, &cache, console).await?;

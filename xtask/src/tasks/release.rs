@@ -15,8 +15,10 @@ use base::variables;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use image::arch::Arch;
+use image::stack::DEFAULT_STACK;
 use release::github::Repo;
 use release::github::{Address, GitHub, token};
+use release::names::Names;
 use release::program::{self, Archive};
 use release::publish::notes::Figures;
 use release::publish::plan::check_size;
@@ -65,6 +67,10 @@ struct ReleaseOptions {
     #[arg(long, value_name = "REPO", env = "GITHUB_REPOSITORY")]
     repo: Repo,
 
+    /// Stack whose images are published
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK)]
+    stack: String,
+
     /// Branch that the images are of, or tag of the program's release [default: the checkout's, or that of the version]
     #[arg(long = "branch", visible_alias = "tag", value_name = "NAME", env = "GITHUB_REF_NAME")]
     git_ref: Option<String>,
@@ -86,11 +92,11 @@ struct ReleaseOptions {
     replace_newer: bool,
 
     /// Leave out an architecture without an image; it cannot be added to this build's release later
-    #[arg(long)]
+    #[arg(long, env = "EMULATOR_INCOMPLETE", value_parser = FalseyValueParser::new())]
     incomplete: bool,
 
     /// Publish the program instead, whose archives are in this directory
-    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "replace_newer", "incomplete"])]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path, conflicts_with_all = ["images", "bench", "replace_newer", "stack"])]
     program: Option<PathBuf>,
 }
 
@@ -138,7 +144,8 @@ impl ReleaseOptions {
     async fn image_plan(&self) -> anyhow::Result<Plan> {
         let home = Home::from_env().context("there is no home to work in")?;
         let dir = self.images.clone().unwrap_or_else(|| home.images());
-        let images = images(&dir, &home).await?;
+        let names = Names::of(&self.stack);
+        let images = images(&dir, &names, &home).await?;
         let branch = match &self.git_ref {
             Some(branch) => branch.clone(),
             None => branch().await?,
@@ -150,7 +157,7 @@ impl ReleaseOptions {
             replace_newer: self.replace_newer,
             incomplete: self.incomplete,
         };
-        Ok(Plan::images(&self.repo, &branch, &dir, &images, choices)?)
+        Ok(Plan::images(&self.repo, &names, &branch, &dir, &images, choices)?)
     }
 
     async fn program_plan(&self, dir: &Path) -> anyhow::Result<Plan> {
@@ -171,10 +178,10 @@ async fn branch() -> anyhow::Result<String> {
 }
 
 /// The images in `dir`, each with what it says about itself.
-async fn images(dir: &Path, home: &Home) -> anyhow::Result<Vec<Image>> {
+async fn images(dir: &Path, names: &Names, home: &Home) -> anyhow::Result<Vec<Image>> {
     let mut found = Vec::new();
     for arch in Arch::ALL {
-        let path = dir.join(arch.image_file());
+        let path = dir.join(names.file(arch));
         if path.exists() {
             let size = path.metadata().map_err(FileError::of("look at", &path))?.len();
             // Before hundreds of MiB are read.

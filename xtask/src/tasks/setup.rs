@@ -40,12 +40,16 @@ enum SetupFeature {
     Bootstrap,
     /// Make an image from a base
     Provision,
+    /// Copy container images from Docker's daemon and from registries
+    ContainerImages,
     /// Run the checks, and the tests without virtual machines
     Test,
     /// Run the tests that boot virtual machines
     VmTest,
     /// Verify an image
     Smoke,
+    /// Measure a stack beside its programs without a machine
+    StackBench,
     /// Build the program for other machines than this
     Dist,
     /// All of these
@@ -58,9 +62,11 @@ impl SetupFeature {
             Self::BuildQemu => vec![Feature::BuildQemu],
             Self::Bootstrap => vec![Feature::Bootstrap],
             Self::Provision => vec![Feature::Provision],
+            Self::ContainerImages => vec![Feature::ContainerImages],
             Self::Test => vec![Feature::Test],
             Self::VmTest => vec![Feature::VmTest],
             Self::Smoke => vec![Feature::Smoke],
+            Self::StackBench => vec![Feature::StackBench],
             Self::Dist => vec![Feature::Dist],
             Self::All => Feature::ALL.to_vec(),
         }

@@ -2,11 +2,12 @@
 
 mod check;
 mod init;
+mod verify;
 
 use base::console::Console;
 use clap::{Args, Subcommand};
 
-/// Check the description of a stack, or begin one
+/// Begin or check the description of a stack, or verify its image
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask stack init ../shop/compose.yaml
@@ -21,17 +22,19 @@ pub(crate) struct Stack {
 enum What {
     Check(check::Check),
     Init(init::Init),
+    Verify(verify::Verify),
 }
 
 impl Stack {
     /// Does it.
     ///
     /// # Errors
-    /// When the stack is not valid.
+    /// When the stack is not valid, or its image does not work.
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         match self.what {
             What::Check(check) => check.run(console).await,
             What::Init(init) => init.run(),
+            What::Verify(verify) => verify.run(console).await,
         }
     }
 }

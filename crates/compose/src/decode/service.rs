@@ -35,6 +35,7 @@ impl At<'_> {
         mounts.extend(fields.or_default("tmpfs", At::tmpfs)?);
         let command = |name| Ok(fields.read(name, At::command)?.flatten());
         let flag = |name| fields.or_default(name, At::boolean);
+        fields.read("tty", At::no_terminal)?;
         let service = Service {
             name: name.value,
             place: name.place,
@@ -59,7 +60,6 @@ impl At<'_> {
             extra_hosts: fields.or_default("extra_hosts", At::extra_hosts)?,
             init: flag("init")?,
             read_only: flag("read_only")?,
-            tty: flag("tty")?,
             cap_add: fields.or_default("cap_add", At::capabilities)?,
             cap_drop: fields.or_default("cap_drop", At::capabilities)?,
             sysctls: fields.or_default("sysctls", At::sysctls)?,
@@ -70,6 +70,15 @@ impl At<'_> {
         };
         self.distinct_targets(&service, &fields)?;
         Ok((service, depends_on))
+    }
+
+    /// That there is no terminal: a program that was promised one may end without it.
+    fn no_terminal(&self) -> Result<()> {
+        if !self.boolean()? {
+            return Ok(());
+        }
+        let error = self.error("output goes to the journal of the machine, not through a terminal");
+        Err(error.instead("remove the key; `emulator exec` gives a command a terminal"))
     }
 
     fn image(&self) -> Result<Spanned<String>> {

@@ -33,7 +33,7 @@ pub(crate) const SERVICE: Scope = Scope {
         applied("extra_hosts", "entries of `/etc/hosts`; `host-gateway` is the machine"),
         applied("init", "a small first process reaps the others"),
         applied("read_only", "the image's file system cannot be written to"),
-        applied("tty", "output goes through a terminal"),
+        applied("tty", "`false` is accepted"),
         applied("cap_add", "capabilities"),
         applied("cap_drop", "capabilities"),
         applied("sysctls", "parameters whose names begin with `net.`"),

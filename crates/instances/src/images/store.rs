@@ -107,7 +107,11 @@ impl<'a> Images<'a> {
     ) -> Result<(), BootFilesError> {
         create_private_dir(&self.home.images())?;
         let incoming = self.home.images().join(format!("{INCOMING}{arch}.boot"));
-        BootFiles::of_new(file, origin.sha256, &incoming, arch, img).await?;
+        let boot = BootFiles::of_new(file, origin.sha256, &incoming, arch, img).await?;
+        let (found, wanted) = (boot.manifest.stack.name, self.home.stack());
+        if found != wanted {
+            return Err(BootFilesError::OtherStack { found, wanted: wanted.to_owned() });
+        }
         let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
         let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
         self.keep_old(arch, users)?;

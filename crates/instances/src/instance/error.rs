@@ -10,6 +10,7 @@ use base::refusal;
 use image::arch::Arch;
 use vm::console::{GuestTrouble, shown};
 use vm::error::{Class, Explain};
+use vm::process::VmProcessError;
 use vm::qmp::QmpError;
 
 use super::exports::ProjectError;
@@ -100,7 +101,7 @@ pub enum InstanceError {
     EndedEarly {
         /// How it ended.
         #[source]
-        source: vm::process::VmProcessError,
+        source: VmProcessError,
         /// The end of the serial console.
         console: String,
     },
@@ -283,12 +284,22 @@ impl InstanceError {
         }
     }
 
+    /// Whether QEMU crashed.
+    pub(super) fn is_crash(&self) -> bool {
+        self.death().is_some_and(VmProcessError::is_crash)
+    }
+
     /// Whether a signal from outside has ended QEMU: the saved memory is as good as before.
     pub(super) fn is_kill(&self) -> bool {
+        self.death().is_some_and(VmProcessError::is_kill)
+    }
+
+    /// How QEMU has ended, if that is what failed.
+    fn death(&self) -> Option<&VmProcessError> {
         match self {
             Self::EndedEarly { source, .. }
-            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_kill(),
-            _ => false,
+            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => Some(source),
+            _ => None,
         }
     }
 

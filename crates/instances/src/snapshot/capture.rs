@@ -113,11 +113,9 @@ impl Capture<'_> {
         }
         sweep(&store.root()).await?;
         match self.attempt(&store, reporter).await {
-            Err(SnapshotError::Guest { source, .. })
-                if matches!(*source, SnapshotError::Trouble(GuestTrouble::Hangs { .. })) =>
-            {
+            Err(SnapshotError::Guest { source, .. }) if is_by_chance(&source) => {
                 // The user is not the cause: the same boot works the next time.
-                reporter.report(&Event::Notice(&format!("{source}; booting it once more")));
+                reporter.report(&Event::Notice(&format!("{}; booting it once more", one_line(&*source))));
                 self.attempt(&store, reporter).await
             }
             outcome => outcome,
@@ -273,6 +271,15 @@ impl Capture<'_> {
             created_at,
             state: SavedState { strategy: self.strategy, fingerprint: self.fingerprint(), files },
         })
+    }
+}
+
+/// Whether a guest that hangs, or a QEMU that crashes, is the cause.
+fn is_by_chance(error: &SnapshotError) -> bool {
+    match error {
+        SnapshotError::Trouble(GuestTrouble::Hangs { .. }) => true,
+        SnapshotError::Process(death) => death.is_crash(),
+        _ => false,
     }
 }
 

@@ -35,7 +35,7 @@ fn assignments<'w>(command: &Command, words: &'w [String]) -> Result<Vec<String>
         };
         let pair = setting.and_then(|setting| setting.split_once('='));
         let pair = pair.filter(|(name, value)| is_name(name) && !value.contains(['\\', '\n']));
-        let (name, value) = pair.filter(|(name, _)| takes(command, name)).ok_or(word.as_str())?;
+        let (name, value) = pair.filter(|(name, _)| takes(command, name)).ok_or(setting.unwrap_or(word))?;
         lines.push(format!("{name} = '{}'", value.replace('\'', "''")));
     }
     Ok(lines)
@@ -56,6 +56,7 @@ fn flags<'w>(command: &Command, words: &'w [String]) -> Result<Vec<String>, &'w 
     Ok(lines)
 }
 
+/// Servers take names of settings in upper case too.
 fn takes(command: &Command, name: &str) -> bool {
-    !command.refused.iter().any(|refused| refused == name)
+    !command.refused.iter().any(|refused| refused.eq_ignore_ascii_case(name))
 }

@@ -34,15 +34,20 @@ async fn of_two_archives_the_one_for_the_architecture_is_taken() {
 
 #[tokio::test]
 async fn what_is_missing_is_listed_with_the_commands_that_help() {
-    let error = Shop::new(TWO).composed().await.unwrap_err();
+    // A registry that answers nothing, for hosts with `skopeo`.
+    let text = TWO.replace("team/web:1", "localhost:1/web:1").replace("postgres", "'localhost:1/db'");
+    let error = Shop::new(&text).composed().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no images: `team/web:1` of the service `web`, `postgres` of the service `db`"
+        "no images: `localhost:1/web:1` of the service `web`, `localhost:1/db` of the service `db`"
     );
     let hint = error.hint().unwrap();
-    for command in
-        ["docker build", "-t team/web:1 .", "docker save -o web.tar team/web:1", "--image db=db.tar"]
-    {
+    for command in [
+        "docker build",
+        "-t localhost:1/web:1 .",
+        "docker save -o web.tar localhost:1/web:1",
+        "--image db=db.tar",
+    ] {
         assert!(hint.contains(command), "{hint}");
     }
     let shop = Shop::new(TWO).image(Some("wob"), &made("team/web:1"));
@@ -85,14 +90,18 @@ async fn two_tasks_with_the_same_images_never_wait_for_each_other() {
 
 #[test]
 fn an_archive_is_named_with_or_without_what_it_is_for() {
-    let parsed = |text: &str| text.parse::<ImageFile>().map(|file| (file.name, file.path));
-    assert_eq!(parsed("web=/a.tar").unwrap(), (Some("web".to_owned()), PathBuf::from("/a.tar")));
-    assert_eq!(
-        parsed("team/web:1=/a=b.tar").unwrap(),
-        (Some("team/web:1".to_owned()), PathBuf::from("/a=b.tar"))
-    );
-    assert_eq!(parsed("/a.tar").unwrap(), (None, PathBuf::from("/a.tar")));
-    for text in ["", "web=", "=/a.tar"] {
+    let parsed = |text: &str| text.parse::<ImageFile>().map(|file| (file.name, file.place));
+    let file = |path: &str| ImagePlace::File(PathBuf::from(path));
+    assert_eq!(parsed("web=/a.tar").unwrap(), (Some("web".to_owned()), file("/a.tar")));
+    assert_eq!(parsed("team/web:1=/a=b.tar").unwrap(), (Some("team/web:1".to_owned()), file("/a=b.tar")));
+    assert_eq!(parsed("/a.tar").unwrap(), (None, file("/a.tar")));
+    for (text, name) in
+        [("web=dir:/a", "web"), ("docker-daemon:a/web:1", "a/web:1"), ("docker://h/web", "h/web")]
+    {
+        let place = text.trim_start_matches("web=").to_owned();
+        assert_eq!(parsed(text).unwrap(), (Some(name.to_owned()), ImagePlace::Skopeo(place)), "{text}");
+    }
+    for text in ["", "web=", "=/a.tar", "dir:/a"] {
         assert!(parsed(text).is_err(), "{text}");
     }
 }

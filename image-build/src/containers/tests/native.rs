@@ -86,8 +86,20 @@ async fn what_a_native_service_cannot_do_is_refused() {
         let found = with(&format!("x-emulator: {{native: postgres}}\n{more}")).refused().await;
         assert!(found.contains(error), "{more}: {found}");
     }
-    let found = with("x-emulator: {native: redis}\ncommand: redis-server --port 1").refused().await;
-    assert!(found.contains("the native `redis` does not take `--port`"), "{found}");
+    for (native, option) in [
+        ("redis", "--port"),
+        ("redis", "--PORT"),
+        ("postgres", "port=5433"),
+        ("postgres", "Port=5433"),
+        ("postgres", "listen_addresses=*"),
+    ] {
+        let command = match native {
+            "redis" => format!("command: redis-server {option} 1"),
+            _ => format!("environment: {{POSTGRES_PASSWORD: a}}\ncommand: [postgres, -c, '{option}']"),
+        };
+        let found = with(&format!("x-emulator: {{native: {native}}}\n{command}")).refused().await;
+        assert!(found.contains(&format!("the native `{native}` does not take `{option}`")), "{found}");
+    }
 }
 
 #[tokio::test]

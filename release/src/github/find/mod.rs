@@ -7,7 +7,7 @@ use base::events::{Event, Reporter};
 use super::error::ApiError;
 use super::model::{Artifact, Artifacts, PullRequest, Release, Run, Runs};
 use super::{GitHub, missing_as_none, segment};
-use crate::names::{IMAGE_WORKFLOW, artifact, is_immutable_tag, rolling_tag};
+use crate::names::{IMAGE_WORKFLOW, Names};
 use fetch::Refusal;
 use fetch::download::{ANY_BYTES, Pin, Remote};
 use image::arch::Arch;
@@ -53,7 +53,7 @@ pub struct Fork {
 }
 
 impl GitHub {
-    /// Looks for an image for `arch`.
+    /// Looks for the image for `arch` that has one of `names`.
     ///
     /// # Errors
     /// When there is none, or the API does not say. Releases of public repositories are found also when the API's limit is
@@ -61,41 +61,44 @@ impl GitHub {
     pub async fn find(
         &self,
         wanted: &Wanted,
+        names: &Names,
         arch: Arch,
         reporter: &dyn Reporter,
     ) -> Result<Found, FindError> {
+        let file = names.file(arch);
         match wanted {
-            Wanted::Branch(branch) => match self.newest(branch, arch).await {
+            Wanted::Branch(branch) => match self.newest(branch, names, file.clone()).await {
                 Err(FindError::Api(limit @ ApiError::Refused(Refusal::RateLimited { .. }))) => {
-                    Ok(self.without_api(&rolling_tag(branch), arch, limit))
+                    Ok(self.without_api(&names.rolling_tag(branch), &file, limit))
                 }
                 found => found,
             },
             Wanted::Tag(tag) => match self.release(tag).await {
-                Ok(Some(release)) => self.in_release(&release, arch),
+                Ok(Some(release)) => self.in_release(&release, file),
                 Ok(None) => {
                     let anonymous = self.token.is_none();
                     Err(FindError::NoRelease { repo: self.repo.clone(), tag: tag.clone(), anonymous })
                 }
                 Err(limit @ ApiError::Refused(Refusal::RateLimited { .. })) => {
-                    Ok(self.without_api(tag, arch, limit))
+                    Ok(self.without_api(tag, &file, limit))
                 }
                 Err(error) => Err(error.into()),
             },
-            Wanted::PullRequest(number) => self.of_pull_request(*number, arch).await,
-            Wanted::Run(id) => self.of_run(*id, arch, reporter).await,
+            Wanted::PullRequest(number) => self.of_pull_request(*number, names, arch).await,
+            Wanted::Run(id) => self.of_run(*id, names, arch, reporter).await,
         }
     }
 
-    /// Published releases that have an image, the newest first; only those of `branch` when one is given.
+    /// Published releases that have an image with one of `names`, the newest first; only those of `branch` when one is given.
     ///
     /// # Errors
     /// When the API does not answer.
-    pub async fn releases(&self, branch: Option<&str>) -> Result<Vec<Release>, ApiError> {
+    pub async fn releases(&self, names: &Names, branch: Option<&str>) -> Result<Vec<Release>, ApiError> {
         let all = self.list("/releases", |page: Vec<Release>| page, |_| false).await?;
-        let images = Arch::ALL.map(Arch::image_file);
+        let images = Arch::ALL.map(|arch| names.file(arch));
         let of_branch = |tag: &str| {
-            branch.is_none_or(|branch| tag == rolling_tag(branch) || is_immutable_tag(branch, tag))
+            branch
+                .is_none_or(|branch| tag == names.rolling_tag(branch) || names.is_immutable_tag(branch, tag))
         };
         let wanted = |release: &Release| {
             !release.draft
@@ -113,28 +116,27 @@ impl GitHub {
     }
 
     /// The rolling release's image, else that of the newest other release of the branch: the first may be between two.
-    async fn newest(&self, branch: &str, arch: Arch) -> Result<Found, FindError> {
-        let file = arch.image_file();
-        if let Some(rolling) = self.release(&rolling_tag(branch)).await?
+    async fn newest(&self, branch: &str, names: &Names, file: String) -> Result<Found, FindError> {
+        if let Some(rolling) = self.release(&names.rolling_tag(branch)).await?
             && rolling.asset(&file).is_some()
         {
-            return self.in_release(&rolling, arch);
+            return self.in_release(&rolling, file);
         }
         let fits = |release: &Release| {
-            !release.draft && is_immutable_tag(branch, &release.tag_name) && release.asset(&file).is_some()
+            let is_of_branch = names.is_immutable_tag(branch, &release.tag_name);
+            !release.draft && is_of_branch && release.asset(&file).is_some()
         };
         let all = self.list("/releases", |page: Vec<Release>| page, |all| all.iter().any(fits)).await?;
         let newest = all.iter().filter(|release| fits(release)).max_by_key(|release| release.published_at);
         match newest {
-            Some(release) => self.in_release(release, arch),
+            Some(release) => self.in_release(release, file),
             None => {
                 Err(FindError::NoReleaseOfBranch { repo: self.repo.clone(), branch: branch.to_owned(), file })
             }
         }
     }
 
-    fn in_release(&self, release: &Release, arch: Arch) -> Result<Found, FindError> {
-        let file = arch.image_file();
+    fn in_release(&self, release: &Release, file: String) -> Result<Found, FindError> {
         let asset = release.asset(&file).ok_or_else(|| FindError::NoAsset {
             repo: self.repo.clone(),
             tag: release.tag_name.clone(),
@@ -155,14 +157,14 @@ impl GitHub {
     }
 
     /// A release's image by the address that needs no API.
-    fn without_api(&self, tag: &str, arch: Arch, limit: ApiError) -> Found {
-        let (web, file) = (self.address.web(), arch.image_file());
+    fn without_api(&self, tag: &str, file: &str, limit: ApiError) -> Found {
+        let web = self.address.web();
         let url = format!("{web}/{}/releases/download/{}/{file}", self.repo, segment(tag));
         let remote = Remote { url, token: None, size: None, pin: None, may_be_zip: false, accept: ANY_BYTES };
         Found { origin: format!("release `{tag}`"), remote, fork: None, unasked: Some(Arc::new(limit)) }
     }
 
-    async fn of_pull_request(&self, number: u64, arch: Arch) -> Result<Found, FindError> {
+    async fn of_pull_request(&self, number: u64, names: &Names, arch: Arch) -> Result<Found, FindError> {
         let pull: Option<PullRequest> = missing_as_none(self.get(&format!("/pulls/{number}")).await)?;
         let head = pull.ok_or_else(|| FindError::NoPullRequest { repo: self.repo.clone(), number })?.head;
         // By commit, never by branch: a fork's `dev` is not the repository's.
@@ -183,7 +185,7 @@ impl GitHub {
                 Some(Run { html_url: url, .. }) => FindError::StillRunning { sha, url },
             });
         };
-        let remote = self.artifact(run, arch).await?;
+        let remote = self.artifact(run, names, arch).await?;
         let repo = head.repo.map(|repo| repo.full_name);
         Ok(Found {
             origin: format!("pull request #{number} at {sha}, run {}", run.id),
@@ -193,10 +195,16 @@ impl GitHub {
         })
     }
 
-    async fn of_run(&self, id: u64, arch: Arch, reporter: &dyn Reporter) -> Result<Found, FindError> {
+    async fn of_run(
+        &self,
+        id: u64,
+        names: &Names,
+        arch: Arch,
+        reporter: &dyn Reporter,
+    ) -> Result<Found, FindError> {
         let run: Option<Run> = missing_as_none(self.get(&format!("/actions/runs/{id}")).await)?;
         let run = run.ok_or_else(|| FindError::NoSuchRun { repo: self.repo.clone(), id })?;
-        let remote = match (self.artifact(&run, arch).await, run.conclusion.as_deref()) {
+        let remote = match (self.artifact(&run, names, arch).await, run.conclusion.as_deref()) {
             (Ok(remote), Some("success")) => remote,
             (Ok(remote), conclusion) => {
                 let state =
@@ -223,8 +231,8 @@ impl GitHub {
     }
 
     /// The run's artifact with the image: a zip by its own name, or the file itself by that of the file.
-    async fn artifact(&self, run: &Run, arch: Arch) -> Result<Remote, FindError> {
-        let names = [artifact(arch), arch.image_file()];
+    async fn artifact(&self, run: &Run, names: &Names, arch: Arch) -> Result<Remote, FindError> {
+        let names = [names.artifact(arch), names.file(arch)];
         let route = format!("/actions/runs/{}/artifacts", run.id);
         let all = self.list(&route, |page: Artifacts| page.artifacts, |_| false).await?;
         let [name, _] = &names;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::github::Address;
 use fetch::Credential;
+use image::stack::DEFAULT_STACK;
 
 const REPO: &str = "stack/emulator";
 const IMAGE: &str = "stack-emulator-amd64.qcow2";
@@ -52,7 +53,7 @@ impl Server {
         let token = token.map(|token| Credential::new(Secret::new(token), "GITHUB_TOKEN"));
         let address = Address::of(&self.0.api_url()).unwrap();
         let github = GitHub::new(address, REPO.parse().unwrap(), token).unwrap();
-        github.find(&wanted, Arch::Amd64, &Silent).await
+        github.find(&wanted, &Names::of(DEFAULT_STACK), Arch::Amd64, &Silent).await
     }
 
     async fn find(&self, wanted: Wanted) -> Result<Found, FindError> {
@@ -240,7 +241,7 @@ async fn what_the_api_refuses_is_told_apart() {
     let api = server.0.api_url();
     drop(server);
     let github = GitHub::new(Address::of(&api).unwrap(), REPO.parse().unwrap(), None).unwrap();
-    let error = github.find(&dev(), Arch::Amd64, &Silent).await.unwrap_err();
+    let error = github.find(&dev(), &Names::of(DEFAULT_STACK), Arch::Amd64, &Silent).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot reach `http://127.0.0.1:"), "{error}");
     assert!(!error.is_about_access());
 }
@@ -254,4 +255,21 @@ async fn a_server_that_fails_three_times_is_asked_again() {
     server.0.rule(Rule::new(Place::Api, Fault::Status(502)));
     let text = server.refusal(Wanted::Tag("v1".to_owned())).await;
     assert!(text.contains("answered 502 Bad Gateway"), "{text}");
+}
+
+#[tokio::test]
+async fn of_several_stacks_the_image_of_the_one_that_is_wanted_is_found() {
+    let server = Server::new();
+    server.release("emulator-dev-latest", 1, &[IMAGE]);
+    server.release("shop-emulator-dev-latest", 2, &["shop-amd64.qcow2"]);
+    let github = GitHub::new(Address::of(&server.0.api_url()).unwrap(), REPO.parse().unwrap(), None).unwrap();
+    let shop = Names::of("shop");
+    let found = github.find(&dev(), &shop, Arch::Amd64, &Silent).await.unwrap();
+    assert_eq!(found.origin, "release `shop-emulator-dev-latest`");
+    let tags = async |names: &Names| {
+        let releases = github.releases(names, None).await.unwrap();
+        releases.into_iter().map(|release| release.tag_name).collect::<Vec<_>>()
+    };
+    assert_eq!(tags(&shop).await, ["shop-emulator-dev-latest"]);
+    assert_eq!(tags(&Names::of(DEFAULT_STACK)).await, ["emulator-dev-latest"]);
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use compose::Project;
 use compose::model::Spanned;
 use image::arch::Arch;
-use image_build::containers::{ComposeFile, ImageFile, Natives};
+use image_build::containers::{ComposeFile, ImageFile, ImagePlace, Natives};
 use image_build::example_image::example_image;
 
 /// Directory of the repository with the examples.
@@ -68,7 +68,7 @@ impl Example {
         let natives = file.natives(&project, platform)?;
         for name in self.images().iter().copied().chain(native_images(&project, &natives)) {
             let path: PathBuf = example_image(&examples.join("images"), name, arch, cache, console).await?;
-            file.images.push(ImageFile { name: None, path });
+            file.images.push(ImageFile { name: None, place: ImagePlace::File(path) });
         }
         Ok(file)
     }

@@ -11,7 +11,7 @@ use base::events::{Phase, Reporter, Unit};
 use vm::machine::Accelerator;
 
 pub(crate) use example::Example;
-pub(crate) use native::Native;
+pub(crate) use native::{Native, check_rights};
 pub(crate) use report::Report;
 
 use super::contestant::{Contestant, capture_each, whose_turn};

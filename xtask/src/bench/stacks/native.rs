@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use base::blocking;
-use base::events::{Phase, Reporter};
-use base::files::FileError;
+use base::events::{Event, Phase, Reporter};
+use base::files::{FileError, FileLock};
 use base::process::Cmd;
 use base::variables;
 use image::arch::Arch;
@@ -29,6 +29,9 @@ const MAIN_PORT: &str = "backend";
 /// Beginning of the names of directories of the cache with roots and data.
 const PREFIX: &str = "native-";
 
+/// The file of the cache that is locked as long as one of them is in use.
+const LOCK: &str = "native.lock";
+
 /// How a layer is unpacked: as in the machine.
 const UNPACK: [&str; 5] =
     ["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--xattrs"];
@@ -39,13 +42,29 @@ pub(crate) struct Native {
     /// What the main one needs, then the main one.
     programs: Vec<Program>,
     dir: TempDir,
+    /// What another task needs to remove the directory.
+    _lock: FileLock,
+}
+
+/// Refuses what only the end of long preparations would show.
+///
+/// # Errors
+/// When this process is not root, which may change the root of programs.
+pub(crate) fn check_rights() -> anyhow::Result<()> {
+    ensure!(
+        base::advice::is_root(),
+        "`bench --stack` runs programs in roots, networks and mounts of their own, which needs root: run it as root, as in \
+         `sudo --preserve-env cargo xtask bench --stack NAME`"
+    );
+    Ok(())
 }
 
 impl Native {
-    /// Unpacks the images of the stack at `file` in a directory of `cache`. `platform` has the native services that they replace.
+    /// Unpacks the images of the stack at `file` in a directory of `cache`, and removes what a task that was killed has left there.
+    /// `platform` has the native services that they replace.
     ///
     /// # Errors
-    /// When an image cannot be unpacked, and when this process is not root, which may change the root of programs.
+    /// When an image cannot be unpacked.
     pub(crate) async fn prepare(
         file: &ComposeFile,
         platform: &Path,
@@ -53,7 +72,9 @@ impl Native {
         cache: &Path,
         console: &dyn Reporter,
     ) -> anyhow::Result<Self> {
-        ensure!(base::advice::is_root(), "programs run in roots of their own here, which needs root");
+        let waiting = || console.report(&Event::Notice("waiting for another benchmark of a stack"));
+        let lock = FileLock::acquire(&cache.join(LOCK), waiting).await?;
+        sweep(cache)?;
         let phase = Phase::start(console, "bench-native", "Unpack the images for programs without a machine");
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(cache);
         let dir = dir.map_err(FileError::of("create a directory in", cache))?;
@@ -68,7 +89,7 @@ impl Native {
         }
         let programs = programs(&composed, dir.path())?;
         phase.done();
-        Ok(Self { programs, dir })
+        Ok(Self { programs, dir, _lock: lock })
     }
 
     /// Runs them from nothing: how many seconds it takes until the main one answers. Nothing is left of them.
@@ -109,6 +130,18 @@ impl Native {
         running.push(started);
         shown.map(|()| seconds)
     }
+}
+
+/// Removes the directories of tasks that were killed. The lock must be held.
+fn sweep(cache: &Path) -> Result<(), FileError> {
+    for path in base::files::entries(cache)? {
+        let is_ours =
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+        if is_ours && path.is_dir() {
+            fs::remove_dir_all(&path).map_err(FileError::of("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Unpacks the only layer of an image into the directory `name` of `dir`.
@@ -162,4 +195,23 @@ fn sign(composed: &Composed, container: &protocol::containers::Container) -> any
     let port = exposed.into_iter().flatten().find_map(|port| port.strip_suffix("/tcp")?.parse().ok());
     let port = port.with_context(|| format!("the image of `{}` exposes no port", container.name))?;
     Ok(Sign::of_port(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_benchmark_has_left_is_removed() {
+        let cache = tempfile::tempdir().unwrap();
+        fs::create_dir_all(cache.path().join("native-1/web/etc")).unwrap();
+        for other in ["layers", "native"] {
+            fs::create_dir(cache.path().join(other)).unwrap();
+        }
+        fs::write(cache.path().join(LOCK), "").unwrap();
+        sweep(cache.path()).unwrap();
+        let mut left: Vec<_> = base::files::entries(cache.path()).unwrap();
+        left.sort();
+        assert_eq!(left, ["layers", "native", LOCK].map(|name| cache.path().join(name)));
+    }
 }

@@ -21,6 +21,11 @@ fn what_is_not_supported_names_key_line_and_a_way_out() {
              needed under `cap_add`",
         ),
         (
+            "tty: true",
+            "compose.yaml:4:10: `services.web.tty`: output goes to the journal of the machine, not through a terminal; remove \
+             the key; `emulator exec` gives a command a terminal",
+        ),
+        (
             "develop: {watch: []}",
             "compose.yaml:4:5: `services.web.develop`: is not supported: images do not follow source files; remove the key",
         ),

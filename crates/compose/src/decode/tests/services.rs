@@ -211,7 +211,7 @@ user: '1000:node'
 working_dir: /srv/./app/
 init: true
 read_only: 'yes'
-tty: true
+tty: false
 stdin_open: true
 restart: on-failure:3
 stop_signal: quit
@@ -224,7 +224,7 @@ sysctls: {net.core.somaxconn: 1024}
 platform: linux/amd64");
     assert_eq!(service.user.unwrap().value, "1000:node");
     assert_eq!(service.working_dir.as_deref(), Some("/srv/app"));
-    assert!(service.init && service.read_only && service.tty);
+    assert!(service.init && service.read_only);
     assert_eq!(service.restart, Restart::OnFailure(Some(3)));
     assert_eq!(service.stop_signal.as_deref(), Some("SIGQUIT"));
     assert_eq!(service.stop_grace_period, Some(Duration::from_mins(1)));

@@ -191,7 +191,18 @@ impl Instance {
         if matches!(origin, Origin::Cold) {
             return self.boot(attempt, record, because, reporter).await;
         }
-        let error = match attempt.run(record.clone(), &origin, kept, None).await {
+        let mut outcome = attempt.run(record.clone(), &origin, kept, None).await;
+        if let (Err(Failure::Machine(error)), Origin::Snapshot(_)) = (&outcome, &origin)
+            && error.is_crash()
+        {
+            // The snapshot need not be the cause, and a new session has nothing to lose.
+            let text = format!("{}; resuming from the snapshot once more", one_line(error));
+            reporter.report(&Event::Notice(&text));
+            self.clean_up().await?;
+            let kept = Store::new(&self.home).keep(reporter).await?;
+            outcome = attempt.run(record.clone(), &origin, Some(kept), None).await;
+        }
+        let error = match outcome {
             Ok(live) => return Ok(live),
             Err(Failure::Host(error)) => return Err(error),
             Err(Failure::Machine(error)) => error,
@@ -210,7 +221,7 @@ impl Instance {
         self.boot(attempt, record, Some(reason), reporter).await
     }
 
-    /// Boots the machine; a second time when its kernel reports a stall.
+    /// Boots the machine; a second time when its kernel reports a stall, or QEMU crashes.
     async fn boot(
         &self,
         attempt: &Attempt<'_>,
@@ -220,9 +231,15 @@ impl Instance {
     ) -> Result<Live, InstanceError> {
         let boot = async |record, because| attempt.run(record, &Origin::Cold, None, because).await;
         let outcome = boot(record.clone(), because.clone()).await.map_err(Failure::error);
-        let Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) = &outcome else { return outcome };
+        let trouble = match &outcome {
+            Err(InstanceError::Guest(GuestTrouble::Hangs { line, .. })) => {
+                format!("the guest hangs (`{line}`)")
+            }
+            Err(error) if error.is_crash() => one_line(error),
+            _ => return outcome,
+        };
         // The user is not the cause: the same boot works the next time. The console of this one is kept.
-        reporter.report(&Event::Notice(&format!("the guest hangs (`{line}`); booting it once more")));
+        reporter.report(&Event::Notice(&format!("{trouble}; booting it once more")));
         self.clean_up().await?;
         boot(record, because).await.map_err(Failure::error)
     }
