@@ -162,7 +162,7 @@ impl Base {
             .value("arch", arch.as_str())
             .value("bytes", layout.root.len.to_le_bytes());
         // Modules of the initial RAM file system are taken from the base and do not change it.
-        let mut key = key.value("packages", source.packages.join("\n"));
+        let mut key = key.value("packages", source.base_packages().join("\n"));
         for input in source.base_inputs()? {
             let name = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
             key = key.tree(&name, &input)?;

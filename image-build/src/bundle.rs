@@ -14,6 +14,9 @@ use crate::inputs::InputError;
 /// The path of the guest's program in the guest.
 pub const STACKD_PATH: &str = "usr/lib/stack/stackd";
 
+/// The path of a list in the guest: the packages that its system has, including those of the services, besides the essential ones.
+pub const PACKAGES_PATH: &str = "usr/lib/stack/packages";
+
 /// A bundle under construction, by paths in the guest. Equal content gives equal bytes: entries are sorted, times are the epoch,
 /// owners are root, and modes are 0755 or 0644 by the executable bit.
 #[derive(Debug, Clone, Default)]

@@ -22,7 +22,7 @@ use crate::inputs::{InputError, Key};
 use crate::{leftovers, mmdebstrap};
 
 /// Version of the way in which images are made, which counts for their keys.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Directory of the cache.
 const DIR: &str = "example-images";
@@ -30,17 +30,27 @@ const DIR: &str = "example-images";
 /// Images that are kept.
 const KEPT: usize = 8;
 
-/// Paths of packages that no program in a container reads, and PostgreSQL's compiler, which works without.
-const LEFT_OUT: [&str; 8] = [
+/// Paths of packages that no program in a container reads, PostgreSQL's compiler, which works without, and the part of Perl that only
+/// its tools for several clusters depend on.
+const LEFT_OUT: [&str; 11] = [
     "/usr/share/doc/*",
     "/usr/share/info/*",
     "/usr/share/locale/*",
     "/usr/share/man/*",
+    "/usr/share/perl/*",
     "/usr/lib/postgresql/*/lib/bitcode/*",
     "/usr/lib/postgresql/*/lib/llvmjit*",
     "/usr/lib/*/libLLVM*",
+    "/usr/lib/*/libperl.so*",
     "/usr/lib/*/libz3.so*",
+    "/usr/lib/*/perl/*",
 ];
+
+/// What mmdebstrap would clean up in a root that is about to be deleted.
+const SKIP: &str = "--skip=cleanup/apt,cleanup/mmdebstrap,cleanup/reproducible,cleanup/run,cleanup/tmp";
+
+/// Packs paths of a root.
+const PACK_PATHS: &str = include_str!("example_image/pack-paths");
 
 /// Where a program of npm is in its image.
 const APP: &str = "app";
@@ -53,6 +63,8 @@ struct Recipe {
     name: String,
     /// Packages of Debian that it has.
     packages: Vec<String>,
+    /// What of the packages it has, with the libraries that programs among these paths need; everything without it.
+    paths: Option<Vec<String>>,
     /// A tree that is copied over its root, beside the description.
     files: Option<PathBuf>,
     /// A directory with a program of npm, from the description; it is at `/app` with what it depends on.
@@ -158,6 +170,7 @@ fn recipe(dir: &Path, name: &str) -> Result<Recipe, ExampleImageError> {
 
 fn key(dir: &Path, name: &str, recipe: &Recipe, arch: Arch) -> Result<String, InputError> {
     let mut key = Key::default().value("version", VERSION.to_le_bytes()).value("arch", arch.as_str());
+    key = key.value("pack-paths", PACK_PATHS);
     key = key.tree("recipe", &dir.join(format!("{name}.toml")))?;
     for tree in recipe.files.iter().chain(&recipe.npm) {
         key = key.tree("tree", &dir.join(tree))?;
@@ -171,7 +184,7 @@ const LAYER: &str = "layer.tar";
 /// Installs the packages, and writes the root as the layer.
 async fn root(dir: &Path, recipe: &Recipe, arch: Arch, work: &Path) -> Result<(), ExampleImageError> {
     let mut command = mmdebstrap::command()
-        .args(["--variant=essential", "--format=tar", "--skip=output/dev"])
+        .arg("--variant=essential")
         .arg(format!("--architectures={arch}"))
         .arg(format!("--include={}", recipe.packages.join(",")))
         .args(LEFT_OUT.map(|path| format!("--dpkgopt=path-exclude={path}")));
@@ -188,10 +201,17 @@ async fn root(dir: &Path, recipe: &Recipe, arch: Arch, work: &Path) -> Result<()
     for path in copied {
         command = command.arg(format!("--customize-hook=copy-in '{}' /", path.display()));
     }
+    let layer = work.join(LAYER);
+    command = match &recipe.paths {
+        None => command.args(["--format=tar", "--skip=output/dev", SUITE]).arg(layer),
+        Some(paths) => command
+            .args(["--format=null", SKIP])
+            .arg(format!("--customize-hook={}", packing(paths)))
+            .arg(format!("--customize-hook=download /{LAYER} '{}'", layer.display()))
+            .args([SUITE, "/dev/null"]),
+    };
     let sources = Archives::of_host().await?.sources(SUITE);
     let command = command
-        .arg(SUITE)
-        .arg(work.join(LAYER))
         .args(&sources)
         .env("TMPDIR", work)
         .env("DPKG_FORCE", "unsafe-io")
@@ -199,6 +219,12 @@ async fn root(dir: &Path, recipe: &Recipe, arch: Arch, work: &Path) -> Result<()
         .env("LC_ALL", "C.UTF-8");
     command.output().await?;
     Ok(())
+}
+
+/// The hook that packs these paths as the layer.
+fn packing(paths: &[String]) -> String {
+    let paths = paths.iter().map(|path| format!(" '{path}'")).collect::<String>();
+    format!("set -- \"$1\"{paths}\n{PACK_PATHS}")
 }
 
 /// A copy of the program of npm in `from`, with what it depends on.

@@ -8,7 +8,7 @@ use image::description::Description;
 use protocol::containers::{self, Container};
 use protocol::{services, sql};
 
-use crate::bundle::{Bundle, BundleError, STACKD_PATH};
+use crate::bundle::{Bundle, BundleError, PACKAGES_PATH, STACKD_PATH};
 use crate::containers::{Composed, Layers, Part};
 use crate::source::Source;
 
@@ -61,6 +61,7 @@ pub(crate) fn bundle(source: &Source, layers: &Layers, stackd: &Path) -> Result<
         bundle.replace(&files)?;
     }
     generated(&source.described, &mut bundle)?;
+    bundle.text(PACKAGES_PATH, source.packages.join("\n") + "\n")?;
     bundle.file(stackd, STACKD_PATH)?;
     Ok(bundle)
 }

@@ -32,6 +32,9 @@ const SERVICES: &str = "services";
 /// The list of packages.
 const BASE_PACKAGES: &str = "base/packages";
 
+/// The list of packages that are removed when the image is sealed.
+const PROVISIONING_PACKAGES: &str = "base/provisioning-packages";
+
 /// The list of modules.
 const INITRD_MODULES: &str = "base/initrd-modules";
 
@@ -61,8 +64,10 @@ pub struct Source {
     pub services: Vec<ServiceDir>,
     /// The stack.
     pub described: Description,
-    /// Packages that the base consists of, besides the distribution's essential ones.
+    /// Packages that the image has, besides the distribution's essential ones and what they need.
     pub packages: Vec<String>,
+    /// Packages that only provisioning needs: the base has them, the image does not.
+    pub provisioning_packages: Vec<String>,
     /// Kernel modules of the fast initial RAM file system, without those that they depend on.
     pub initrd_modules: Vec<String>,
     /// Kernel command line.
@@ -159,6 +164,9 @@ impl Source {
         complete: impl FnOnce(Self) -> Self,
     ) -> Result<Self, SourceError> {
         let Stack { description, services } = stack;
+        let named = |packages: Vec<String>| {
+            packages.iter().map(|name| name.replace(ARCH, arch.as_str())).collect::<Vec<_>>()
+        };
         let mut packages = entries(&read(&dir.join(BASE_PACKAGES))?);
         packages.extend_from_slice(&description.packages);
         let cmdlines = [read(&dir.join(CMDLINE))?, read(&dir.join(format!("{CMDLINE}.{arch}")))?];
@@ -168,7 +176,8 @@ impl Source {
             composed: None,
             services,
             described: description,
-            packages: packages.iter().map(|name| name.replace(ARCH, arch.as_str())).collect(),
+            packages: named(packages),
+            provisioning_packages: named(entries(&read(&dir.join(PROVISIONING_PACKAGES))?)),
             initrd_modules: entries(&read(&dir.join(INITRD_MODULES))?),
             cmdline: cmdlines.iter().flat_map(|text| entries(text)).collect::<Vec<_>>().join(" "),
         }))
@@ -201,18 +210,23 @@ impl Source {
         Ok(key.finish())
     }
 
+    /// Packages that the base consists of, besides the distribution's essential ones.
+    pub fn base_packages(&self) -> Vec<String> {
+        [self.packages.as_slice(), self.provisioning_packages.as_slice()].concat()
+    }
+
     /// The directories that shape the base, the platform's first. They are laid over each other, and none has a file of another.
     pub fn base(&self) -> Vec<PathBuf> {
         let services = self.services.iter().filter_map(|service| service.base.clone());
         std::iter::once(self.dir.join(BASE)).chain(services).collect()
     }
 
-    /// What in these directories, besides the list of packages, decides about the content of the base.
+    /// What in these directories, besides the lists of packages, decides about the content of the base.
     ///
     /// # Errors
     /// When one cannot be read.
     pub fn base_inputs(&self) -> Result<Vec<PathBuf>, SourceError> {
-        let lists = [BASE_PACKAGES, INITRD_MODULES].map(|name| self.dir.join(name));
+        let lists = [BASE_PACKAGES, PROVISIONING_PACKAGES, INITRD_MODULES].map(|name| self.dir.join(name));
         let mut inputs = Vec::new();
         for dir in self.base() {
             inputs.extend(list(&dir)?.into_iter().filter(|path| !lists.contains(path)));

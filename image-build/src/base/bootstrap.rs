@@ -204,7 +204,7 @@ async fn run(maker: &Maker<'_>, root: &Path, phase: &Phase<'_>, extent: Extent) 
 
     let plan = Plan {
         arch: maker.arch,
-        packages: &maker.source.packages,
+        packages: &maker.source.base_packages(),
         sources: Archives::of_host().await?.sources(SUITE),
         keyring: keyring(),
         stage: stage.path(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use base::files::FileError;
 
 use super::{BaseError, Maker};
-use crate::bundle::{Bundle, STACKD_PATH};
+use crate::bundle::{Bundle, PACKAGES_PATH, STACKD_PATH};
 use crate::kernel::Kernel;
 use crate::provision::Run;
 use crate::seed::Payload;
@@ -20,9 +20,6 @@ const BASE_IN_GUEST: &str = "usr/lib/stack/base";
 
 /// The path of the steps there.
 const STEPS_IN_GUEST: &str = "usr/lib/stack/base/steps.d";
-
-/// The list of the base's packages there, including those of the services.
-const PACKAGES_IN_GUEST: &str = "usr/lib/stack/packages";
 
 /// Boots the file system `root` with `cmdline`, and copies it back when its machine has run `steps`, and those that every such machine
 /// runs. `seed` has the instructions for cloud-init, where that is installed.
@@ -51,7 +48,7 @@ pub(super) async fn install(
     }
     bundle.tree(&maker.source.machine().join(STEPS), STEPS_IN_GUEST)?;
     bundle.tree(steps, STEPS_IN_GUEST)?;
-    bundle.text(PACKAGES_IN_GUEST, maker.source.packages.join("\n") + "\n")?;
+    bundle.text(PACKAGES_PATH, maker.source.base_packages().join("\n") + "\n")?;
     bundle.file(stackd, STACKD_PATH)?;
     let run = Run {
         machine: maker.machine,

@@ -35,6 +35,7 @@ fn units_are_wanted_in_every_boot_and_settings_follow_the_stack() {
     usr/lib/stack/direct/stack-ready.service.d/services.conf: [Unit] | After=web.service
     usr/lib/stack/direct/stack.target.wants/web.service -> ../web.service
     usr/lib/stack/direct/web.service -> ../../systemd/system/web.service
+    usr/lib/stack/packages: linux-image-cloud-amd64 | nginx-amd64
     usr/lib/stack/stackd: program
     usr/lib/systemd/system/stack-ready.service.d/services.conf: [Unit] | After=web.service
     usr/lib/systemd/system/stack.target.wants/web.service -> ../web.service

@@ -2,19 +2,24 @@
 
 use std::path::Path;
 
+use image::arch::Arch;
 use serde_json::{Value, json};
 use vm_tests::built_stack::built_stack;
 use vm_tests::emulator::{Emulator, Started};
 use vm_tests::example_images::example_image;
 
-/// Builds the image of the stack at `compose`, with these container images, into a home without another one.
-async fn built(stack: &str, compose: &str, images: &[&str]) -> Emulator {
+/// Builds the image of the stack at `compose`, with these container images, into a home without another one. It has at most `largest`
+/// MiB.
+async fn built(stack: &str, compose: &str, images: &[&str], largest: u64) -> Emulator {
     let mut archives = Vec::new();
     for image in images {
         archives.push(example_image(image).await);
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(compose);
-    built_stack(stack, &file, &archives).await
+    let emulator = built_stack(stack, &file, &archives).await;
+    let size = std::fs::metadata(emulator.home().home().image(Arch::Amd64)).unwrap().len();
+    assert!(size <= largest << 20, "the image has {} MiB", size >> 20);
+    emulator
 }
 
 async fn start(emulator: &Emulator) -> Started {

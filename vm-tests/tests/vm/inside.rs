@@ -1,4 +1,4 @@
-//! What the guest looks like from the inside: what listens, who may log in, which secrets there are.
+//! What the guest looks like from the inside: what listens, who may log in, which secrets there are, what is installed.
 
 use vm_tests::emulator::Emulator;
 use vm_tests::ports::PORTS;
@@ -42,5 +42,18 @@ async fn the_guest_offers_only_its_services_and_holds_only_placeholders() {
 
     assert_eq!(guest.sh("systemctl --failed --no-legend --plain | cat").await, "");
     assert_eq!(guest.sh("findmnt -no OPTIONS /run/stack/config | tr , '\\n' | grep -x ro").await, "ro");
+    emulator.finish().await;
+}
+
+#[tokio::test]
+async fn what_only_provisioning_needed_is_gone_and_nothing_else_is_broken() {
+    let emulator = Emulator::for_amd64();
+    emulator.start(&[]).await;
+    let guest = emulator.guest();
+    assert_eq!(guest.sh("ls -d /etc/cloud /usr/bin/cloud-init /usr/lib/python3* 2>/dev/null || true").await, "");
+    assert_eq!(guest.sh("dpkg --audit && apt-get --quiet=2 check").await, "");
+    // A program in Perl, which does with what is left of it.
+    let version = guest.sh("/usr/bin/createuser --version").await;
+    assert!(version.starts_with("createuser (PostgreSQL) 17."), "{version}");
     emulator.finish().await;
 }

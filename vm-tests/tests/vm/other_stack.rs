@@ -18,11 +18,14 @@ const START: [&str; 5] = ["start", "-o", "json", "--port", "web=auto"];
 async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
     let emulator = built().await;
     let manifest = emulator.home().manifest();
-    for package in ["postgresql-17", "redis-server"] {
+    for package in ["cloud-init", "postgresql-17", "redis-server"] {
         assert!(!manifest.debian.packages.contains_key(package), "{package} is in the image");
     }
 
     let first = start(&emulator).await.by("snapshot");
+    // Its service names the package, so it stays, although only provisioning needed it otherwise.
+    let python = emulator.inside(&[], &["python3", "-c", "import json; print(json.dumps([1]))"]).await;
+    assert_eq!(python.expect(0).stdout, "[1]\n");
     assert_ne!(first.secret(SECRET), emulator.placeholder(SECRET));
     assert_eq!(served(&first).await, json!(first.secret(SECRET)));
     emulator.run(&["rotate"]).await.expect(0);

@@ -8,6 +8,7 @@ pub(crate) fn directories() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [
         ("base/packages", "linux-image-cloud-{arch}"),
+        ("base/provisioning-packages", "cloud-init"),
         ("base/initrd-modules", "virtio_blk"),
         ("base/dpkg.cfg.d/system", ""),
         ("base/hooks/20-last", ""),

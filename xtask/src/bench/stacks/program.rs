@@ -26,6 +26,9 @@ const OWN: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child", "--"];
 /// How long a program may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What changes the root of a program. By its path: the variables of the program are set by then, and `PATH` is one.
+const UNSHARE: &str = "/usr/bin/unshare";
+
 /// How long a program may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
 
@@ -40,7 +43,9 @@ pub(super) struct Program {
     working_dir: String,
     user: u32,
     group: u32,
-    /// `NAME=VALUE`, then the program and its arguments.
+    /// `NAME=VALUE`.
+    variables: Vec<String>,
+    /// The program and its arguments.
     args: Vec<String>,
     /// Paths in the root at which directories of its own are mounted.
     volumes: Vec<String>,
@@ -78,7 +83,6 @@ impl Program {
             };
             files.insert(file.target.clone(), (text, file.mode));
         }
-        let variables = env.iter().map(|(name, value)| format!("{name}={value}"));
         let (user, group) = numbers(container.user.as_deref().unwrap_or("0"))?;
         Ok(Self {
             name: container.name.clone(),
@@ -86,7 +90,8 @@ impl Program {
             working_dir: container.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
             user,
             group,
-            args: variables.chain(container.args.iter().cloned()).collect(),
+            variables: env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            args: container.args.clone(),
             volumes: container.volumes.iter().map(|volume| volume.target.clone()).collect(),
             files,
             stop: if container.stop_signal.as_deref() == Some("SIGINT") { Signal::INT } else { Signal::TERM },
@@ -107,10 +112,13 @@ impl Program {
             }
             None => Cmd::new("unshare").arg("--net"),
         };
-        let (user, group) = (self.user.to_string(), self.group.to_string());
-        let cmd = cmd.args(OWN).args(["sh", "-c", IN_ROOT, "in-root"]).arg(&self.root);
-        let cmd = cmd.args([&self.working_dir, &user, &group]).args(mounts);
-        let cmd = cmd.args(["--", "/usr/bin/env", "--ignore-environment"]).args(&self.args);
+        let cmd = cmd.args(OWN).args(["sh", "-c", IN_ROOT, "in-root"]).arg(&self.root).args(mounts);
+        // Both are programs of the host: an image may have its own program alone.
+        let cmd = cmd.args(["--", "env", "--ignore-environment"]).args(&self.variables).arg(UNSHARE);
+        let cmd = cmd.arg(format!("--root={}", self.root.display()));
+        let cmd = cmd.arg(format!("--wd={}", self.working_dir));
+        let cmd = cmd.args([format!("--setgid={}", self.group), format!("--setuid={}", self.user)]);
+        let cmd = cmd.arg("--").args(&self.args);
         let child = cmd.spawn_detached(&log)?;
         Ok(Running { name: self.name.clone(), child, log, stop: self.stop })
     }
