@@ -68,17 +68,17 @@ async fn miniflux(emulator: Emulator) {
 
 #[tokio::test]
 async fn miniflux_has_a_password_of_its_own_in_every_session() {
-    miniflux(built("miniflux", "miniflux/compose.yaml", &["miniflux", "postgres"]).await).await;
+    miniflux(built("miniflux", "miniflux/compose.yaml", &["miniflux", "postgres"], 200).await).await;
 }
 
 #[tokio::test]
 async fn miniflux_works_with_the_native_database_too() {
-    miniflux(built("miniflux-native", "miniflux/compose.native.yaml", &["miniflux"]).await).await;
+    miniflux(built("miniflux-native", "miniflux/compose.native.yaml", &["miniflux"], 130).await).await;
 }
 
 #[tokio::test]
 async fn parse_server_takes_a_new_master_key_without_a_restart() {
-    let emulator = built("parse-server", "parse-server/compose.yaml", &["parse-server"]).await;
+    let emulator = built("parse-server", "parse-server/compose.yaml", &["parse-server"], 230).await;
     let started = start(&emulator).await.by("snapshot");
     let api = || started.api("backend").with("x-parse-application-id", "example");
     let schemas = async |key: &str| api().with("x-parse-master-key", key).get("/parse/schemas").await.status;

@@ -50,7 +50,10 @@ async fn what_only_provisioning_needed_is_gone_and_nothing_else_is_broken() {
     let emulator = Emulator::for_amd64();
     emulator.start(&[]).await;
     let guest = emulator.guest();
-    assert_eq!(guest.sh("ls -d /etc/cloud /usr/bin/cloud-init /usr/lib/python3* 2>/dev/null || true").await, "");
+    assert_eq!(
+        guest.sh("ls -d /etc/cloud /usr/bin/cloud-init /usr/lib/python3* 2>/dev/null || true").await,
+        ""
+    );
     assert_eq!(guest.sh("dpkg --audit && apt-get --quiet=2 check").await, "");
     // A program in Perl, which does with what is left of it.
     let version = guest.sh("/usr/bin/createuser --version").await;
