@@ -121,9 +121,8 @@ impl Program<'_> {
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
         let (global, command) = (["--arch", self.arch.as_str()], arguments);
         let cmd = Cmd::new(self.emulator).args(global).args(command).env(HOME_VARIABLE, self.home);
-        let cmd =
-            ["EMULATOR_STACK", "EMULATOR_INSTANCE"].into_iter().fold(cmd, |cmd, name| cmd.env_remove(name));
-        let cmd = self.directory.into_iter().fold(cmd, |cmd, directory| cmd.current_dir(directory));
+        let cmd = ["EMULATOR_STACK", "EMULATOR_INSTANCE"].into_iter().fold(cmd, Cmd::env_remove);
+        let cmd = self.directory.into_iter().fold(cmd, Cmd::current_dir);
         let finished = cmd.finished().await?;
         if finished.status.success() {
             return Ok(finished);
