@@ -48,7 +48,7 @@ fn the_image_of_another_stack_is_pulled_and_kept_under_its_name() {
     let mut manifest = fake_image::manifest(Arch::Amd64);
     manifest.stack.name = "shop".to_owned();
     let shop = fake_image::image(&manifest, "kernel");
-    {
+    let run = {
         let mut world = hub.server.world();
         let release = Release::published("shop-emulator-dev-latest", OffsetDateTime::UNIX_EPOCH);
         let release = world.add_release(REPO, release);
@@ -56,16 +56,23 @@ fn the_image_of_another_stack_is_pulled_and_kept_under_its_name() {
         let run = world.add_run(REPO, Run::succeeded(REPO, "dev", "cafe"));
         let artifact = Content::from(zipped("shop-amd64.qcow2", &shop));
         world.add_artifact(REPO, run, "qemu-shop-amd64", artifact);
-    }
+        run.to_string()
+    };
     let shown = hub.pull(&["--stack", "shop"]);
     assert!(shown.contains("the image for amd64 is release `shop-emulator-dev-latest`"), "{shown}");
-    assert_eq!(fs::read(hub.emulator.path("home/images/shop-amd64.qcow2")).unwrap(), shop);
-    let again = hub.pull(&["--stack", "shop", "--run", "1"]);
+    assert_eq!(fs::read(hub.emulator.path("images/shop-amd64.qcow2")).unwrap(), shop);
+    let again = hub.pull(&["--stack", "shop", "--run", &run]);
     assert!(again.contains("the image for amd64 is up to date"), "{again}");
 
     let file = hub.emulator.path("file");
     fs::write(&file, &shop).unwrap();
-    insta::assert_snapshot!(hub.pull(&["--file", file.to_str().unwrap()]), @"");
+    let refused = hub.pull(&["--file", file.to_str().unwrap()]);
+    for text in [
+        "it is an image of the stack `shop`, not of `stack-emulator`",
+        "hint: if you want that stack: `--stack shop`",
+    ] {
+        assert!(refused.contains(text), "{refused}");
+    }
     let other = hub.pull(&["--stack", "other"]);
     assert!(other.contains("has no release of branch `dev` with `other-amd64.qcow2`"), "{other}");
 }

@@ -78,7 +78,7 @@ impl At<'_> {
             return Ok(());
         }
         let error = self.error("output goes to the journal of the machine, not through a terminal");
-        Err(error.instead("remove the key; `emulator exec` gives a command a terminal"))
+        Err(error.instead("remove the key"))
     }
 
     fn image(&self) -> Result<Spanned<String>> {

@@ -45,6 +45,9 @@ pub(crate) struct Verify {
     directory: Option<PathBuf>,
 }
 
+/// The instance that is started.
+const INSTANCE: &str = "verify";
+
 /// The program with the home of one image.
 struct Program<'a> {
     emulator: &'a Path,
@@ -119,9 +122,9 @@ impl Program<'_> {
 
     /// Runs a command of the program.
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
-        let (global, command) = (["--arch", self.arch.as_str()], arguments);
+        let (global, command) = (["--arch", self.arch.as_str(), "--instance", INSTANCE], arguments);
         let cmd = Cmd::new(self.emulator).args(global).args(command).env(HOME_VARIABLE, self.home);
-        let cmd = ["EMULATOR_STACK", "EMULATOR_INSTANCE"].into_iter().fold(cmd, Cmd::env_remove);
+        let cmd = cmd.env_remove("EMULATOR_STACK");
         let cmd = self.directory.into_iter().fold(cmd, Cmd::current_dir);
         let finished = cmd.finished().await?;
         if finished.status.success() {

@@ -23,7 +23,7 @@ fn what_is_not_supported_names_key_line_and_a_way_out() {
         (
             "tty: true",
             "compose.yaml:4:10: `services.web.tty`: output goes to the journal of the machine, not through a terminal; remove \
-             the key; `emulator exec` gives a command a terminal",
+             the key",
         ),
         (
             "develop: {watch: []}",
