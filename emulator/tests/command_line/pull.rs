@@ -61,8 +61,8 @@ fn the_image_of_another_stack_is_pulled_and_kept_under_its_name() {
     let shown = hub.pull(&["--stack", "shop"]);
     assert!(shown.contains("the image for amd64 is release `shop-emulator-dev-latest`"), "{shown}");
     assert_eq!(fs::read(hub.emulator.path("images/shop-amd64.qcow2")).unwrap(), shop);
-    let again = hub.pull(&["--stack", "shop", "--run", &run]);
-    assert!(again.contains("the image for amd64 is up to date"), "{again}");
+    let of_run = hub.pull(&["--stack", "shop", "--run", &run]);
+    assert!(of_run.contains(&format!("the image for amd64 is run {run} of cafe")), "{of_run}");
 
     let file = hub.emulator.path("file");
     fs::write(&file, &shop).unwrap();
