@@ -223,8 +223,8 @@ async fn root(dir: &Path, recipe: &Recipe, arch: Arch, work: &Path) -> Result<()
 
 /// The hook that packs these paths as the layer.
 fn packing(paths: &[String]) -> String {
-    let paths = paths.iter().map(|path| format!(" '{path}'")).collect::<String>();
-    format!("set -- \"$1\"{paths}\n{PACK_PATHS}")
+    let paths = paths.iter().map(|path| format!("'{path}'")).collect::<Vec<_>>().join(" ");
+    format!("set -- \"$1\" {paths}\n{PACK_PATHS}")
 }
 
 /// A copy of the program of npm in `from`, with what it depends on.

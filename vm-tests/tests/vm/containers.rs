@@ -94,8 +94,8 @@ async fn containers_with_the_same_port_call_each_other_by_name(started: &Started
 /// The time at which a container has last written this line.
 async fn said(emulator: &Emulator, container: &str, text: &str) -> OffsetDateTime {
     let logs = emulator.run(&["logs", container, "-o", "json"]).await.expect(0).stdout;
-    let lines = logs.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let line = lines.filter(|line| line["text"] == text).next_back();
+    let mut lines = logs.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.rfind(|line| line["text"] == text);
     let line = line.unwrap_or_else(|| panic!("no `{text}` in {logs}"));
     OffsetDateTime::parse(line["time"].as_str().unwrap(), &Rfc3339).unwrap()
 }

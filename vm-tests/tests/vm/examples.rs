@@ -68,7 +68,7 @@ async fn miniflux(emulator: Emulator) {
 
 #[tokio::test]
 async fn miniflux_has_a_password_of_its_own_in_every_session() {
-    miniflux(built("miniflux", "miniflux/compose.yaml", &["miniflux", "postgres"], 160).await).await;
+    miniflux(built("miniflux", "miniflux/compose.yaml", &["miniflux", "postgres"], 170).await).await;
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn miniflux_works_with_the_native_database_too() {
 
 #[tokio::test]
 async fn parse_server_takes_a_new_master_key_without_a_restart() {
-    let emulator = built("parse-server", "parse-server/compose.yaml", &["parse-server"], 215).await;
+    let emulator = built("parse-server", "parse-server/compose.yaml", &["parse-server"], 220).await;
     let started = start(&emulator).await.by("snapshot");
     let api = || started.api("backend").with("x-parse-application-id", "example");
     let schemas = async |key: &str| api().with("x-parse-master-key", key).get("/parse/schemas").await.status;
