@@ -87,7 +87,7 @@ pub enum VmProcessError {
         tail: String,
         /// The whole log, where it is kept.
         log: Option<PathBuf>,
-        /// What ended it, as far as that can be told.
+        /// What ended it, as far as is known.
         cause: Cause,
     },
     /// It is still there after the deadline.
