@@ -62,7 +62,7 @@ async fn look_after(instance: &Instance, live: &Live) {
     // A guest that does not answer is the concern of health.
     let _ = guest::settle(live).await;
     loop {
-        // Its clock is set the next time then.
+        // What fails here is done the next time.
         let _ = instance.mend_sockets(live).await;
         let _ = guest::set_clock(live).await;
         logs::shorten(instance.dir());

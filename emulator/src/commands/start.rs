@@ -125,9 +125,9 @@ impl Start {
         };
         let outcomes = several::each(&format!("Start {count} instances"), &targets, start).await;
         // Only now: an attendant has its machine do what could wait, which would take the processors from the starts that are left.
-        targets.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).for_each(|(target, _)| {
+        for (target, _) in targets.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()) {
             watch::spawn(target);
-        });
+        }
         let names = targets.iter().map(|target| target.name.as_str());
         let report =
             Several { instances: names.zip(&outcomes).map(|(name, it)| Part::of(name, it)).collect() };

@@ -273,9 +273,10 @@ impl Explain for InstanceError {
 impl InstanceError {
     /// Whether the host refuses something that it may allow later: the saved memory may still be valid.
     pub(super) fn is_refusal(&self) -> bool {
+        if let Some(death) = self.death() {
+            return death.is_refusal();
+        }
         match self {
-            Self::EndedEarly { source, .. }
-            | Self::Vm(Error::Vm(source) | Error::Qmp(QmpError::Process(source))) => source.is_refusal(),
             // A boot would write to the same disk.
             Self::Vm(Error::Qmp(QmpError::Refused { reason, .. })) | Self::DiskFails { reason } => {
                 refusal::is_said(reason)
