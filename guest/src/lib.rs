@@ -21,6 +21,7 @@ mod report;
 pub mod service;
 mod services;
 mod sql;
+mod start;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -43,6 +44,9 @@ pub enum Platform {
     /// List what the stack consists of
     #[command(hide = true)]
     Services(services::list::List),
+    /// Start the services of an image that is being built, and wait until they answer
+    #[command(hide = true)]
+    Start,
     /// Replace secrets that databases keep when the machine is resumed
     #[command(hide = true)]
     Sql,
@@ -62,6 +66,7 @@ impl Platform {
             Self::Resume => agent::run_once(),
             Self::Ready => ready::run(),
             Self::Services(list) => list.run(),
+            Self::Start => start::run(),
             Self::Sql => sql::run(),
             Self::Provision(provision) => provision.run(),
         };

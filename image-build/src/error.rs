@@ -17,7 +17,7 @@ use crate::ext4::ReadError;
 use crate::inputs::InputError;
 use crate::kernel::KernelError;
 use crate::packages::PackagesError;
-use crate::provision::{ProvisionError, Trouble};
+use crate::provision::{CONSOLE_LOG, ProvisionError, Trouble};
 use crate::source::SourceError;
 use crate::stackd::StackdError;
 use crate::toolchain::ToolchainError;
@@ -191,6 +191,10 @@ fn provision_hint(error: &ProvisionError) -> Option<String> {
             "look in `{logs}` for what it did last; a slow machine may need `--stall-timeout` or `--timeout`"
         ),
         Trouble::CpuStall => format!("run it again when the machine is less busy; the logs are in `{logs}`"),
+        Trouble::Step(_) => format!(
+            "the logs of all services are in `{}`, what else there is in `{logs}`",
+            failure.logs.join(CONSOLE_LOG).display()
+        ),
         _ => format!("the whole output is in `{logs}`"),
     })
 }
@@ -234,6 +238,22 @@ mod tests {
             waiting
 
         hint: look in `/logs` for what it did last; a slow machine may need `--stall-timeout` or `--timeout`
+        ");
+    }
+
+    #[test]
+    fn a_step_that_failed_is_reported_with_the_console() {
+        let failure = GuestFailure {
+            trouble: Trouble::Step("exited with status 1".into()),
+            step: Some("70-services".into()),
+            tail: vec!["error: `web` does not work".into()],
+            logs: "/logs".into(),
+        };
+        insta::assert_snapshot!(rendered(&ProvisionError::from(Box::new(failure)).into()), @r"
+        error: step `70-services` exited with status 1:
+            error: `web` does not work
+
+        hint: the logs of all services are in `/logs/console.log`, what else there is in `/logs`
         ");
     }
 

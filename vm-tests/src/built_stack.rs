@@ -8,7 +8,7 @@ use image::arch::Arch;
 use tokio::process::Command;
 use vm::home::HOME_VARIABLE;
 
-use crate::emulator::{Emulator, finished};
+use crate::emulator::{Emulator, Run, finished};
 use crate::home::TestHome;
 use crate::{XTASK_VARIABLE, path_from_env};
 
@@ -18,7 +18,25 @@ use crate::{XTASK_VARIABLE, path_from_env};
 /// # Panics
 /// When it cannot be built, or is of another stack.
 pub async fn built_stack(name: &str, source: &Path, images: &[impl AsRef<OsStr>]) -> Emulator {
-    let emulator = Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack(name));
+    let emulator = without_image(name);
+    build(&emulator, source, images).await.expect(0);
+    assert_eq!(emulator.home().manifest().stack.name, name);
+    emulator
+}
+
+/// What is printed when the image of such a stack is not built.
+///
+/// # Panics
+/// When it is built.
+pub async fn failed_build(name: &str, source: &Path, images: &[impl AsRef<OsStr>]) -> String {
+    build(&without_image(name), source, images).await.expect(1).stderr
+}
+
+fn without_image(name: &str) -> Emulator {
+    Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack(name))
+}
+
+async fn build(emulator: &Emulator, source: &Path, images: &[impl AsRef<OsStr>]) -> Run {
     #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
     let mut command = Command::new(path_from_env(XTASK_VARIABLE));
     command.args(["build-image", "amd64", "--stack"]).arg(source);
@@ -27,7 +45,5 @@ pub async fn built_stack(name: &str, source: &Path, images: &[impl AsRef<OsStr>]
     }
     command.env(HOME_VARIABLE, emulator.home().home().root());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    finished(command.spawn().expect("the built program starts")).await.expect(0);
-    assert_eq!(emulator.home().manifest().stack.name, name);
-    emulator
+    finished(command.spawn().expect("the built program starts")).await
 }

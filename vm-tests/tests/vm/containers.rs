@@ -8,10 +8,11 @@ use std::time::Duration;
 use base::process::Cmd;
 use base::wait;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use test_images::{Attributes, Image, Layer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vm_tests::built_stack::built_stack;
+use vm_tests::built_stack::{built_stack, failed_build};
 use vm_tests::emulator::{Emulator, Started};
 
 /// The files beside this one.
@@ -21,6 +22,20 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/containers")
 const APPLETS: [&str; 11] =
     ["cat", "hostname", "httpd", "mkfifo", "rm", "sh", "sleep", "sync", "test", "touch", "wget"];
 
+/// A container that systemd takes for started, and that ends again and again.
+const CRASHING: &str = r#"
+services:
+  web:
+    image: shell:1
+    command: [sh, -c, "echo no database; exit 7"]
+    ports: ["8080:8080"]
+    restart: always
+    x-emulator: {health: /}
+x-emulator:
+  name: crashing
+  machine: {memoryMib: 1024, cpus: 2, diskGib: 16}
+"#;
+
 /// A report that a program reads.
 const STATUS: [&str; 3] = ["status", "-o", "json"];
 
@@ -29,10 +44,7 @@ const SETTLED: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn containers_call_each_other_restart_and_keep_what_they_write() {
-    let images = tempfile::Builder::new().prefix("vm-test-image-").tempdir().unwrap();
-    shell().await.write_layout(images.path()).unwrap();
-    // `skopeo` copies it from there.
-    let image = format!("shell:1=oci:{}:shell:1", images.path().display());
+    let (_images, image) = stored_shell().await;
     let emulator = built_stack("shell", &Path::new(SOURCE).join("compose.yaml"), &[image]).await;
 
     let booted = start(&emulator, &["--no-snapshot"]).await.by("cold");
@@ -53,6 +65,31 @@ async fn containers_call_each_other_restart_and_keep_what_they_write() {
     what_needs_a_healthy_container_starts_after_it(&emulator).await;
     emulator.finish().await;
     emulator.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn a_container_that_ends_again_and_again_ends_the_build() {
+    let (_images, image) = stored_shell().await;
+    let dir = tempfile::Builder::new().prefix("vm-test-stack-").tempdir().unwrap();
+    fs::write(dir.path().join("compose.yaml"), CRASHING).unwrap();
+    let said = failed_build("crashing", dir.path(), &[image]).await;
+    for part in [
+        "step `70-services` exited with status 1",
+        "`web` does not work: its program exited with status 7 (ended 5 times)",
+        "no database",
+        "hint: the logs of all services are in `",
+    ] {
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+}
+
+/// The image of [`shell`] in a directory, and the value of `--image` for it.
+async fn stored_shell() -> (TempDir, String) {
+    let images = tempfile::Builder::new().prefix("vm-test-image-").tempdir().unwrap();
+    shell().await.write_layout(images.path()).unwrap();
+    // `skopeo` copies it from there.
+    let image = format!("shell:1=oci:{}:shell:1", images.path().display());
+    (images, image)
 }
 
 /// An image with `BusyBox` and the programs of this test.
