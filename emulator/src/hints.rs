@@ -6,6 +6,7 @@ mod pull;
 
 use std::error::Error;
 use std::iter;
+use std::path::Path;
 
 use base::advice;
 use fetch::local::LocalError;
@@ -101,6 +102,16 @@ pub(crate) fn unconfirmed(name: &InstanceName) -> String {
     format!(
         "these secrets were sent to the guest, which did not confirm them: renew them with `emulator rotate{}`",
         flag(name)
+    )
+}
+
+/// What to do about the data of the instance `name` on an image that the one at `newer` has replaced.
+pub(crate) fn newer_image(newer: &Path, name: &InstanceName) -> String {
+    let flag = flag(name);
+    format!(
+        "the data of `{name}` is on an older image than `{}`: to use that one, delete the data with `emulator reset{flag}`, then \
+         `emulator start{flag}`",
+        newer.display()
     )
 }
 
@@ -249,6 +260,12 @@ mod tests {
         assert!(lacking.starts_with("run `cargo xtask build-qemu`"), "{lacking}");
         assert!(hint(&error(Unusable::Ended)).unwrap().starts_with("use `--accel auto`"));
         assert_eq!(hint(&Unusable::Ended), None, "in doctor");
+    }
+
+    #[test]
+    fn data_on_an_older_image_has_a_way_to_the_newer_one() {
+        let text = newer_image(Path::new("/images/shop-amd64.qcow2"), &"blue".parse().unwrap());
+        insta::assert_snapshot!(text, @"the data of `blue` is on an older image than `/images/shop-amd64.qcow2`: to use that one, delete the data with `emulator reset --instance blue`, then `emulator start --instance blue`");
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub struct Outcome {
     pub schema_version: u32,
     /// The image.
     pub image: PathBuf,
+    /// The stack that it is of.
+    pub stack: String,
     /// Whether it existed already and nothing had to be done.
     pub up_to_date: bool,
     /// Its size in bytes.
@@ -144,12 +146,17 @@ pub struct Outcome {
     pub phases: Vec<Timing>,
 }
 
-/// Builds the image, unless it is up to date. Variables in a compose file come from the environment. Dropping the future ends everything that it started and leaves no file but the
-/// logs and what is in the cache.
+/// Builds the image, unless it is up to date. Variables in a compose file come from the environment. Dropping the future ends
+/// everything that it started and leaves no file but the logs and what is in the cache. `before_replacing` keeps an image of the home
+/// that is in use; what it returns is held until the new one is in place.
 ///
 /// # Errors
 /// When a stage fails. The image that was there before is untouched then.
-pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome, BuildError> {
+pub async fn build(
+    request: &Request,
+    before_replacing: impl AsyncFn(&Home, Arch, &dyn Reporter) -> Result<FileLock, FileError>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, BuildError> {
     let timings = Timings::new(reporter);
     let place = Place::of(&request.home, request.arch, request.output.as_deref());
     fs::create_dir_all(&place.dir).map_err(FileError::of("create", &place.dir))?;
@@ -183,7 +190,11 @@ pub async fn build(request: &Request, reporter: &dyn Reporter) -> Result<Outcome
     let (place, commit) = (&place, commit.as_str());
     let job =
         Job { request, source, layers, toolchain, commit, layout, place, logs: &logs, reporter: &timings };
-    let files = job.run(inputs).await.inspect_err(|error| {
+    let replace = async || match request.output {
+        Some(_) => Ok(None),
+        None => before_replacing(&home, request.arch, &timings).await.map(Some),
+    };
+    let files = job.run(inputs, replace).await.inspect_err(|error| {
         if error.logs().is_none() {
             let text = format!("the logs of this build are in `{}`", logs.display());
             reporter.report(&Event::Notice(&text));
@@ -309,6 +320,7 @@ fn outcome(place: &Place, files: &BootFiles, logs: Option<PathBuf>, phases: Vec<
     Outcome {
         schema_version: SCHEMA_VERSION,
         image: place.image.clone(),
+        stack: files.manifest.stack.name.clone(),
         up_to_date: false,
         bytes: files.image.stamp.size,
         sha256: files.image.sha256,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base::blocking;
 use base::events::{Event, Phase, Reporter, Timings};
-use base::files::FileError;
+use base::files::{FileError, FileLock};
 use image::arch::Arch;
 use image::manifest::{self, Boot, Build, ContainerImage, Debian, Manifest};
 use image::stack::MachineSize;
@@ -68,8 +68,12 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs all stages; the manifest gets `inputs`.
-    pub(crate) async fn run(&self, inputs: BTreeMap<String, String>) -> Result<BootFiles, BuildError> {
+    /// Runs all stages; the manifest gets `inputs`. What `before_replacing` returns is held while the image is put into its place.
+    pub(crate) async fn run(
+        &self,
+        inputs: BTreeMap<String, String>,
+        before_replacing: impl AsyncFnOnce() -> Result<Option<FileLock>, FileError>,
+    ) -> Result<BootFiles, BuildError> {
         let Self { request, source, layout, place, logs, reporter, .. } = *self;
         let machine =
             HostMachine::find(request.home.clone(), request.arch, self.size(), request.limits).await?;
@@ -126,6 +130,7 @@ impl Job<'_> {
         phase.done();
 
         let phase = Phase::start(reporter, "publish", "Move the image into place");
+        let _alone = before_replacing().await?;
         base::files::publish(&image, &place.image)?;
         let files = BootFiles::at(&place.image, &place.boot_files, request.arch, img).await?;
         phase.done();

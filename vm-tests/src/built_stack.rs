@@ -36,7 +36,8 @@ fn without_image(name: &str) -> Emulator {
     Emulator::new(TestHome::new(Arch::Amd64).without_image().for_stack(name))
 }
 
-async fn build(emulator: &Emulator, source: &Path, images: &[impl AsRef<OsStr>]) -> Run {
+/// Builds an image of such a stack into the home of `emulator`.
+pub async fn build(emulator: &Emulator, source: &Path, images: &[impl AsRef<OsStr>]) -> Run {
     #[expect(clippy::disallowed_methods, reason = "the tests check raw exit codes")]
     let mut command = Command::new(path_from_env(XTASK_VARIABLE));
     command.args(["build-image", "amd64", "--stack"]).arg(source);

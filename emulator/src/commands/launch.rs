@@ -123,6 +123,13 @@ pub(super) fn report_unmet(unmet: &[Wish], name: &InstanceName, reporter: &dyn R
     reporter.report(&Event::Warning(&text));
 }
 
+/// Reports that the instance has its data on an image that a newer one has replaced.
+pub(super) fn report_newer_image(context: &Context<'_>, reporter: &dyn Reporter) {
+    if let Some(newer) = context.instance().newer_image() {
+        reporter.report(&Event::Notice(&hints::newer_image(&newer, &context.name)));
+    }
+}
+
 /// The flag that makes such a wish.
 fn flag(wish: &Wish) -> String {
     match wish {

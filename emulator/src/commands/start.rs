@@ -5,7 +5,7 @@ use clap::{Args, value_parser};
 use instances::instance::start::{StartOptions, Started};
 use instances::name::InvalidName;
 
-use super::launch::{Launch, report_unmet};
+use super::launch::{Launch, report_newer_image, report_unmet};
 use super::{Run, capture, several, watch};
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
@@ -94,6 +94,7 @@ impl Start {
         let started = context.instance().start(&options, reporter).await?;
         let Started { live, unmet, .. } = &started;
         report_unmet(unmet, &context.name, reporter);
+        report_newer_image(context, reporter);
         if !live.run.rotated && !live.stack.secrets.is_empty() {
             let text = format!(
                 "the secrets are the image's well-known placeholders: `emulator reset{}` and a start without \

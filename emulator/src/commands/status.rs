@@ -20,6 +20,7 @@ use time::format_description::well_known::Rfc3339;
 use vm::agent::AgentError;
 
 use super::Run;
+use super::launch::report_newer_image;
 use crate::board::Board;
 use crate::context::{Context, HomeUse};
 use crate::errors::CommandError;
@@ -95,6 +96,7 @@ impl Run for Status {
 
     async fn run(&self, context: &Context<'_>) -> Result<Exit, CommandError> {
         if !self.watch {
+            report_newer_image(context, context.console);
             return self.look(context, |report| context.printer.print(report, people)).await;
         }
         let (mut board, mut pace) = (Board::new(context.printer), tokio::time::interval(PACE));

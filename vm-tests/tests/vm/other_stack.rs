@@ -1,22 +1,28 @@
 //! A stack other than this repository's, without PostgreSQL and without the product: a script that serves the secret that it has read,
 //! once, from a file.
 
+use std::fs;
 use std::path::Path;
 
 use base::process::Cmd;
 use serde_json::{Value, json};
-use vm_tests::built_stack::built_stack;
+use tempfile::TempDir;
+use vm_tests::built_stack::{build, built_stack};
 use vm_tests::emulator::{Emulator, Started};
 
 /// Its secret.
 const SECRET: &str = "web_password";
+
+/// It has no container.
+const NO_IMAGES: [&str; 0] = [];
 
 /// A start of its machine that a program reads, on a port that no other machine has.
 const START: [&str; 5] = ["start", "-o", "json", "--port", "web=auto"];
 
 #[tokio::test]
 async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
-    let emulator = built().await;
+    let stack = stack().await;
+    let emulator = built_stack("tiny", stack.path(), &NO_IMAGES).await;
     let manifest = emulator.home().manifest();
     for package in ["cloud-init", "postgresql-17", "redis-server"] {
         assert!(!manifest.debian.packages.contains_key(package), "{package} is in the image");
@@ -35,7 +41,12 @@ async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
     exports(&emulator, &first, &renewed).await;
 
     emulator.finish().await;
+    // What another build replaces stays for the data of the instance.
+    fs::write(stack.path().join("services/web/files/etc/new"), "new").unwrap();
+    let built = build(&emulator, stack.path(), &NO_IMAGES).await.expect(0).stderr;
+    assert!(built.contains("next: `emulator start --stack tiny`"), "{built}");
     let again = start(&emulator).await.by("suspended");
+    assert!(again.said.contains("is on an older image than `"), "{}", again.said);
     assert_eq!(again.secret(SECRET), renewed);
     assert_eq!(served(&again).await, json!(renewed));
     let logs = emulator.run(&["logs", "web"]).await.expect(0).stdout;
@@ -44,6 +55,8 @@ async fn a_stack_in_a_directory_of_its_own_is_built_and_runs() {
     emulator.finish().await;
     emulator.run(&["reset", "--yes"]).await.expect(0);
     let other = start(&emulator).await.by("snapshot");
+    assert!(!other.said.contains("is on an older image than `"), "{}", other.said);
+    assert_eq!(emulator.inside(&[], &["cat", "/etc/new"]).await.expect(0).stdout, "new");
     assert_ne!(other.secret(SECRET), renewed);
     assert_eq!(served(&other).await, json!(other.secret(SECRET)));
     emulator.stop(&["--shutdown"], "stopped").await;
@@ -66,12 +79,12 @@ async fn exports(emulator: &Emulator, started: &Started, secret: &str) {
     assert!(refused.contains("has no projects for configuration files"), "{refused}");
 }
 
-/// Builds the image of a copy of the stack beside this file into a home of its own.
-async fn built() -> Emulator {
+/// A copy of the stack beside this file.
+async fn stack() -> TempDir {
     let dir = tempfile::Builder::new().prefix("vm-test-stack-").tempdir().unwrap();
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/other_stack/.");
     Cmd::new("cp").arg("-a").arg(stack).arg(dir.path()).output().await.unwrap();
-    built_stack("tiny", dir.path(), &[""; 0]).await
+    dir
 }
 
 async fn start(emulator: &Emulator) -> Started {

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use base::console::{Console, seconds};
 use base::events::{Event, Reporter};
+use base::files::{FileError, FileLock};
 use clap::{Args, ValueEnum};
 use image::arch::Arch;
 use image_build::base::{Base, CloudImage, Origin};
 use image_build::build::{Outcome, Request, StackSource, build};
 use image_build::host_machine::Limits;
-use vm::home::Home;
+use instances::images::store::Images;
+use instances::registry::Registry;
+use vm::home::{DEFAULT_STACK, Home};
 
 use super::arguments::{Arches, ComposeArguments, absolute_path};
 use crate::packages::{self, Feature};
@@ -156,7 +159,7 @@ pub(crate) async fn ensure_stack(
         limits: Limits::default(),
         workspace,
     };
-    Ok(build(&request, reporter).await?)
+    Ok(build(&request, keep_if_in_use, reporter).await?)
 }
 
 /// What a base is made from on a host that cannot have these of the tools that install packages.
@@ -207,8 +210,11 @@ impl BuildImage {
         let request = self.request()?;
         for arch in arches {
             let begun = Instant::now();
-            let outcome = build(&Request { arch, ..request.clone() }, console).await?;
+            let outcome = build(&Request { arch, ..request.clone() }, keep_if_in_use, console).await?;
             summary(&outcome, begun, console);
+            if request.output.is_none() && Arch::host() == Some(arch) {
+                console.report(&Event::Notice(&next(&outcome.stack)));
+            }
             if json {
                 let line = serde_json::to_string(&outcome)?;
                 writeln!(io::stdout(), "{line}").context("cannot write to stdout")?;
@@ -252,6 +258,17 @@ fn base(kind: BaseKind, image: Option<Origin>, sha512: Option<String>) -> anyhow
     }
 }
 
+/// Keeps the image for `arch` if an instance has data on it, as `emulator pull` does.
+async fn keep_if_in_use(home: &Home, arch: Arch, reporter: &dyn Reporter) -> Result<FileLock, FileError> {
+    Images::new(home).before_replacing(arch, &Registry::new(home), reporter).await
+}
+
+/// What to do with a new image of `stack`.
+fn next(stack: &str) -> String {
+    let flag = if stack == DEFAULT_STACK { String::new() } else { format!(" --stack {stack}") };
+    format!("next: `emulator start{flag}`")
+}
+
 /// Some phases are under way at the same time, so that it is not their sum that a build takes.
 fn summary(outcome: &Outcome, begun: Instant, console: &Console) {
     let Outcome { image, bytes, packages, debian, .. } = outcome;
@@ -276,6 +293,12 @@ fn cloud_image(text: &str) -> Result<Origin, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_command_names_a_stack_that_is_not_the_default() {
+        assert_eq!(next("shop"), "next: `emulator start --stack shop`");
+        assert_eq!(next(DEFAULT_STACK), "next: `emulator start`");
+    }
 
     #[test]
     fn a_host_without_bootstrap_tools_takes_the_cloud_image() {

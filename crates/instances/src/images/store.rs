@@ -112,15 +112,30 @@ impl<'a> Images<'a> {
         if found != wanted {
             return Err(BootFilesError::OtherStack { found, wanted: wanted.to_owned() });
         }
-        let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
-        let _alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
-        self.keep_old(arch, users)?;
+        let _alone = self.before_replacing(arch, users, reporter).await?;
         let image = self.home.image(arch);
         publish(file, &image)?;
         // Until the next step the boot files do not fit, which is noticed when they are read.
         replace_dir(&incoming, &self.home.boot_files(arch))?;
         let json = serde_json::to_vec_pretty(origin).expect("it serialises");
         Ok(write_atomic(&self.home.image_origin(arch), &json, PRIVATE_FILE)?)
+    }
+
+    /// Keeps the image for `arch` if an instance has data on it, since another one is about to replace it. To be held until it has.
+    ///
+    /// # Errors
+    /// When the lock cannot be taken, or the image cannot be kept.
+    pub async fn before_replacing(
+        &self,
+        arch: Arch,
+        users: &dyn Users,
+        reporter: &dyn Reporter,
+    ) -> Result<FileLock, FileError> {
+        create_private_dir(&self.home.images())?;
+        let wait = || reporter.report(&Event::Notice("an instance is being started: waiting for it"));
+        let alone = FileLock::acquire(&self.home.images_lock(), wait).await?;
+        self.keep_old(arch, users)?;
+        Ok(alone)
     }
 
     /// Gives the image for `arch` a second name if an instance has data on it, or a process has it open.

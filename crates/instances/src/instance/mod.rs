@@ -36,6 +36,7 @@ pub mod loopback;
 pub mod loss;
 mod meanwhile;
 mod needs;
+mod newer_image;
 mod ready;
 pub mod record;
 pub mod registry;
