@@ -27,6 +27,9 @@ const VERSION: u32 = 2;
 /// Directory of the cache.
 const DIR: &str = "example-images";
 
+/// How the name of a description ends.
+pub const EXTENSION: &str = "toml";
+
 /// Images that are kept.
 const KEPT: usize = 8;
 
@@ -77,7 +80,7 @@ struct Recipe {
 #[derive(Debug, thiserror::Error)]
 pub enum ExampleImageError {
     /// There is no such description.
-    #[error("there is no example image `{name}`: there are {}", known.join(", "))]
+    #[error("there is no example image `{name}`: there are {}; or name the file of a description, `FILE.{EXTENSION}`", known.join(", "))]
     Unknown {
         /// The name.
         name: String,
@@ -107,13 +110,12 @@ pub enum ExampleImageError {
     Process(#[from] ProcessError),
 }
 
-/// Makes the image `name` that `dir` describes, unless it is in the cache, and returns its archive, as `docker save` writes one.
+/// Makes the image that `description` describes, unless it is in the cache, and returns its archive, as `docker save` writes one.
 ///
 /// # Errors
-/// When there is no such description, or the image cannot be made.
+/// When the description cannot be read or is not valid, or the image cannot be made.
 pub async fn example_image(
-    dir: &Path,
-    name: &str,
+    description: &Path,
     arch: Arch,
     cache: &Path,
     reporter: &dyn Reporter,
@@ -121,10 +123,12 @@ pub async fn example_image(
     if Arch::host() != Some(arch) {
         return Err(ExampleImageError::Foreign(arch));
     }
-    let recipe = recipe(dir, name)?;
+    let recipe = recipe(description)?;
+    let dir = description.parent().unwrap_or(Path::new("."));
+    let name = description.file_stem().unwrap_or_default().to_string_lossy();
     let images = cache.join(DIR);
     fs::create_dir_all(&images).map_err(FileError::of("create", &images))?;
-    let key = key(dir, name, &recipe, arch)?;
+    let key = key(description, &recipe, arch)?;
     let (own, prefix) = (images.join(&key), format!(".{key}-"));
     let _lock = FileLock::acquire(&images.join(format!("{key}.lock")), || {
         reporter.report(&Event::Notice("waiting for another task that makes the same image"));
@@ -153,25 +157,34 @@ pub async fn example_image(
 /// # Errors
 /// When it cannot be read.
 pub fn names(dir: &Path) -> Result<Vec<String>, FileError> {
-    let is_recipe = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    let is_recipe = |path: &PathBuf| path.extension().is_some_and(|extension| extension == EXTENSION);
     let name = |path: PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
     Ok(base::files::entries(dir)?.into_iter().filter(is_recipe).filter_map(name).collect())
 }
 
-fn recipe(dir: &Path, name: &str) -> Result<Recipe, ExampleImageError> {
+/// The description of the image `name` in `dir`.
+///
+/// # Errors
+/// When there is none.
+pub fn description(dir: &Path, name: &str) -> Result<PathBuf, ExampleImageError> {
     let known = names(dir)?;
     if !known.iter().any(|other| other == name) {
         return Err(ExampleImageError::Unknown { name: name.to_owned(), known });
     }
-    let path = dir.join(format!("{name}.toml"));
-    let text = fs::read_to_string(&path).map_err(FileError::of("read", &path))?;
-    toml::from_str(&text).map_err(|error| ExampleImageError::Invalid { path, source: Box::new(error) })
+    Ok(dir.join(name).with_extension(EXTENSION))
 }
 
-fn key(dir: &Path, name: &str, recipe: &Recipe, arch: Arch) -> Result<String, InputError> {
+fn recipe(path: &Path) -> Result<Recipe, ExampleImageError> {
+    let text = fs::read_to_string(path).map_err(FileError::of("read", path))?;
+    let invalid = |error| ExampleImageError::Invalid { path: path.to_owned(), source: Box::new(error) };
+    toml::from_str(&text).map_err(invalid)
+}
+
+fn key(description: &Path, recipe: &Recipe, arch: Arch) -> Result<String, InputError> {
     let mut key = Key::default().value("version", VERSION.to_le_bytes()).value("arch", arch.as_str());
     key = key.value("pack-paths", PACK_PATHS);
-    key = key.tree("recipe", &dir.join(format!("{name}.toml")))?;
+    key = key.tree("recipe", description)?;
+    let dir = description.parent().unwrap_or(Path::new("."));
     for tree in recipe.files.iter().chain(&recipe.npm) {
         key = key.tree("tree", &dir.join(tree))?;
     }
@@ -278,11 +291,29 @@ mod tests {
         let names = names(dir).unwrap();
         assert!(!names.is_empty());
         for name in names {
-            let recipe = recipe(dir, &name).unwrap();
-            key(dir, &name, &recipe, Arch::Amd64).unwrap();
+            let description = description(dir, &name).unwrap();
+            let recipe = recipe(&description).unwrap();
+            key(&description, &recipe, Arch::Amd64).unwrap();
         }
-        let error = recipe(dir, "nothing").unwrap_err().to_string();
+        let error = description(dir, "nothing").unwrap_err().to_string();
         assert!(error.starts_with("there is no example image `nothing`: there are "), "{error}");
+    }
+
+    #[test]
+    fn a_description_elsewhere_has_its_trees_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let description = dir.path().join("own.toml");
+        let text = "name = 'own:1'\npackages = []\nfiles = 'root'\n[config]\nCmd = ['true']\n";
+        fs::write(&description, text).unwrap();
+        let own = recipe(&description).unwrap();
+        assert!(key(&description, &own, Arch::Amd64).is_err(), "its tree is missing");
+        fs::create_dir(dir.path().join("root")).unwrap();
+        let before = key(&description, &own, Arch::Amd64).unwrap();
+        fs::write(dir.path().join("root/file"), "").unwrap();
+        assert_ne!(key(&description, &own, Arch::Amd64).unwrap(), before);
+        fs::write(&description, text.replace("files", "trees")).unwrap();
+        let error = recipe(&description).unwrap_err();
+        assert_eq!(error.to_string(), format!("`{}` is not valid", description.display()));
     }
 
     #[test]
@@ -290,7 +321,7 @@ mod tests {
         let work = tempfile::tempdir().unwrap();
         let layer = test_images::Layer::new().file("program", b"program");
         fs::write(work.path().join(LAYER), layer.tar()).unwrap();
-        let recipe = recipe(Path::new(EXAMPLES), "postgres").unwrap();
+        let recipe = recipe(&Path::new(EXAMPLES).join("postgres.toml")).unwrap();
         let file = work.path().join("postgres.tar");
         pack(&recipe, Arch::Amd64, work.path(), &file).unwrap();
         let archive = oci::Archive::open(&file, work.path()).unwrap();

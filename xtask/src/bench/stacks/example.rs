@@ -9,7 +9,7 @@ use compose::Project;
 use compose::model::Spanned;
 use image::arch::Arch;
 use image_build::containers::{ComposeFile, ImageFile, ImagePlace, Natives};
-use image_build::example_image::example_image;
+use image_build::example_image::{description, example_image};
 
 /// Directory of the repository with the examples.
 const EXAMPLES: &str = "examples";
@@ -67,7 +67,8 @@ impl Example {
         let project = file.read(variables::text)?;
         let natives = file.natives(&project, platform)?;
         for name in self.images().iter().copied().chain(native_images(&project, &natives)) {
-            let path: PathBuf = example_image(&examples.join("images"), name, arch, cache, console).await?;
+            let description = description(&examples.join("images"), name)?;
+            let path: PathBuf = example_image(&description, arch, cache, console).await?;
             file.images.push(ImageFile { name: None, place: ImagePlace::File(path) });
         }
         Ok(file)
