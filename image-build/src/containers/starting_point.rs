@@ -23,8 +23,12 @@ pub fn starting_point(project: &Project, natives: &Natives) -> String {
     for service in &project.services {
         let native = service.image.as_ref().and_then(|image| natives.standing_for(&image.value));
         let Some((native, title)) = native else { continue };
-        let _ = writeln!(text, "# `{}` could be the native {title}, which takes less memory:", service.name);
-        let _ = writeln!(text, "#   {}: {{x-emulator: {{native: {native}}}}}", service.name);
+        let (name, key) = (&service.name, format!("x-emulator: {{native: {native}}}"));
+        let _ = writeln!(
+            text,
+            "# `{name}` could be the native {title}, which takes less memory, with this key under `services.{name}`:"
+        );
+        let _ = writeln!(text, "#   {key}");
     }
     text
 }

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 /// Begin or check the description of a stack, or verify its image
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask stack init ../shop/compose.yaml
+  cargo xtask stack init ../shop/compose.yaml --write
   cargo xtask stack check ../shop --image web=web.tar --image db=postgres.tar
   cargo xtask build-image amd64 --stack ../shop --image web=web.tar --image db=postgres.tar")]
 pub(crate) struct Stack {
@@ -33,7 +33,7 @@ impl Stack {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
         match self.what {
             What::Check(check) => check.run(console).await,
-            What::Init(init) => init.run(),
+            What::Init(init) => init.run(console),
             What::Verify(verify) => verify.run(console).await,
         }
     }
