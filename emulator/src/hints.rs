@@ -12,6 +12,7 @@ use base::advice;
 use fetch::local::LocalError;
 use image::arch::Arch;
 use image::manifest::ManifestError;
+use instances::images::files::other_stacks;
 use instances::name::InstanceName;
 use instances::snapshot::error::SnapshotError;
 use protocol::exec::FailureKind;
@@ -141,9 +142,7 @@ fn snapshot(error: &SnapshotError) -> Option<String> {
 
 fn boot_files(error: &BootFilesError) -> Option<String> {
     Some(match error {
-        BootFilesError::NoImage { arch, .. } => format!(
-            "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
-        ),
+        BootFilesError::NoImage { arch, path } => no_image(*arch, path),
         BootFilesError::Local(error) => return local(error),
         BootFilesError::File(_) | BootFilesError::Image(_) | BootFilesError::Disk(_) => return None,
         BootFilesError::Manifest {
@@ -161,6 +160,19 @@ fn boot_files(error: &BootFilesError) -> Option<String> {
                 .to_owned()
         }
     })
+}
+
+/// How to have the image for `arch` at `path`, or to use one of another stack that is there.
+fn no_image(arch: Arch, path: &Path) -> String {
+    let get = format!(
+        "pull one with `emulator pull --repo OWNER/NAME`, or build one with `cargo xtask build-image {arch}` in a checkout"
+    );
+    let others: Vec<_> =
+        other_stacks(path, arch).into_iter().map(|stack| format!("`--stack {stack}`")).collect();
+    if others.is_empty() {
+        return get;
+    }
+    format!("there is an image of another stack, for {}; or {get}", others.join(", "))
 }
 
 fn image(error: &ImageError) -> Option<String> {
@@ -237,6 +249,18 @@ mod tests {
         assert!(hint(&error()).unwrap().contains("cargo xtask build-image arm64"));
         let wrapped = instances::failure::Error::from(error());
         assert_eq!(hint(&wrapped), hint(&error()), "whatever has passed it on");
+    }
+
+    #[test]
+    fn a_missing_image_is_followed_by_those_of_other_stacks() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("shop-amd64.qcow2"), "").unwrap();
+        let path = dir.path().join("stack-emulator-amd64.qcow2");
+        let text = hint(&BootFilesError::NoImage { arch: Arch::Amd64, path }).unwrap();
+        assert!(
+            text.starts_with("there is an image of another stack, for `--stack shop`; or pull"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ fn an_instance_with_data_keeps_its_image_until_it_is_reset() {
     hub.gets_newest(&new);
     let shown = hub.emulator.run(&["status", "--instance", "feature"]);
     assert!(shown.contains("state     stopped"), "{shown}");
+    let newer =
+        "the data of `feature` is on an older image than `[root]/home/images/stack-emulator-amd64.qcow2`";
+    assert!(shown.contains(newer), "{shown}");
     let kept = hub
         .emulator
         .path(&format!("images/stack-emulator-amd64-{}.qcow2", digest::of_bytes(&old).first_digits(16)));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::digest::Sha256;
+use base::files::entries;
 use image::arch::Arch;
 
 /// Hexadecimal digits of an image's SHA-256 in the name that it has once it is replaced.
@@ -58,9 +59,30 @@ pub(crate) fn stacks(paths: &[PathBuf]) -> BTreeSet<String> {
     paths.iter().filter_map(|path| role(path)).filter(|role| role.current).map(|role| role.stack).collect()
 }
 
+/// The other stacks that have a current image for `arch` beside the one at `image`, which need not exist. One outside of a home has
+/// none.
+pub fn other_stacks(image: &Path, arch: Arch) -> BTreeSet<String> {
+    let (Some(own), Some(dir)) = (role(image), image.parent()) else { return BTreeSet::new() };
+    let roles = entries(dir).unwrap_or_default().into_iter().filter_map(|path| role(&path));
+    let others = roles.filter(|role| role.current && role.arch == arch && role.stack != own.stack);
+    others.map(|role| role.stack).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stacks_with_an_image_beside_a_missing_one_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["shop-amd64.qcow2", "blog-arm64.qcow2", "wiki-amd64-0123456789abcdef.qcow2", "notes"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let others = |name: &str| other_stacks(&dir.path().join(name), Arch::Amd64);
+        assert_eq!(others("stack-emulator-amd64.qcow2"), BTreeSet::from(["shop".to_owned()]));
+        assert_eq!(others("shop-amd64.qcow2"), BTreeSet::new());
+        assert_eq!(others("image"), BTreeSet::new());
+    }
 
     #[test]
     fn names_of_images_say_stack_architecture_and_whether_they_were_replaced() {
