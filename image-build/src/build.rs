@@ -161,7 +161,7 @@ pub async fn build(
     let place = Place::of(&request.home, request.arch, request.output.as_deref());
     fs::create_dir_all(&place.dir).map_err(FileError::of("create", &place.dir))?;
     let _lock = FileLock::acquire(&place.lock, || {
-        reporter.report(&Event::Notice("waiting for another build of the same image"));
+        reporter.report(&Event::Notice(&waiting(request.arch, &place.dir)));
     })
     .await?;
     leftovers::sweep(&place.dir, &place.work_prefix)?;
@@ -201,6 +201,11 @@ pub async fn build(
         }
     })?;
     Ok(outcome(place, &files, Some(logs), timings.taken()))
+}
+
+/// What a build says while it waits for another one, of whichever stack.
+fn waiting(arch: Arch, dir: &Path) -> String {
+    format!("waiting for another build of an image for {arch} in `{}`: one at a time", dir.display())
 }
 
 /// Reads the stack as [`build`] does, with its images and their layers, and returns what a manifest would say of it. The layers stay in
@@ -328,5 +333,62 @@ fn outcome(place: &Place, files: &BootFiles, logs: Option<PathBuf>, phases: Vec<
         packages: files.manifest.debian.packages.len(),
         logs,
         phases,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Keeps what is reported.
+    #[derive(Default)]
+    struct Heard(Mutex<String>);
+
+    impl Reporter for Heard {
+        fn report(&self, event: &Event<'_>) {
+            if let Event::Notice(text) = event {
+                self.0.lock().unwrap().push_str(text);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_build_that_waits_for_another_stack_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let place = Place::of(&home, Arch::Amd64, None);
+        fs::create_dir_all(&place.dir).unwrap();
+        let _other = FileLock::try_acquire(&place.lock).unwrap().unwrap();
+        let request = Request {
+            arch: Arch::Amd64,
+            workspace: dir.path().to_owned(),
+            platform: dir.path().to_owned(),
+            stack: StackSource::Directory(dir.path().to_owned()),
+            base: Base::Bootstrap,
+            binfmt: true,
+            refresh_base: false,
+            force: false,
+            home,
+            output: None,
+            cache: dir.path().to_owned(),
+            memory_mib: None,
+            cpus: None,
+            limits: Limits::default(),
+        };
+        let heard = Heard::default();
+        let keep = async |_: &Home, _: Arch, _: &dyn Reporter| unreachable!("it waits");
+        tokio::select! {
+            _ = build(&request, keep, &heard) => panic!("it does not wait"),
+            said = ::base::wait::until(Duration::from_secs(10), async || {
+                let said = heard.0.lock().unwrap().clone();
+                (!said.is_empty()).then_some(said)
+            }) => {
+                let expected = format!("waiting for another build of an image for amd64 in `{}`: one at a time", place.dir.display());
+                assert_eq!(said.unwrap(), expected);
+            }
+        }
     }
 }
