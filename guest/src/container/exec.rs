@@ -7,7 +7,7 @@ use protocol::exec::{Size, Terminal};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::runtime_dir;
+use super::{lookup::View, program::PID_FILE, runtime_dir};
 
 /// The file in the runtime directory with what every process of the container has. It is there while the container's program runs.
 pub(super) const TEMPLATE: &str = "process.json";
@@ -20,6 +20,11 @@ pub(crate) struct Entry {
     pub(crate) process: NamedTempFile,
 }
 
+/// A program that cannot be executed in a container, and why.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct NoProgram(pub(crate) io::Error);
+
 /// Where a container's template is.
 pub(super) fn template_of(name: &str) -> PathBuf {
     runtime_dir(name).join(TEMPLATE)
@@ -29,7 +34,8 @@ impl Entry {
     /// Prepares `command` in the container `name`; `None` when the container does not run.
     ///
     /// # Errors
-    /// When what its processes have in common cannot be read, or the file cannot be written.
+    /// When what its processes have in common cannot be read, the file cannot be written, or the container has no such program:
+    /// [`NoProgram`].
     pub(crate) fn prepare(
         name: &str,
         command: &[String],
@@ -43,6 +49,9 @@ impl Entry {
         };
         let template =
             serde_json::from_slice(&template).with_context(|| format!("invalid `{}`", path.display()))?;
+        if let (Some(program), Ok(view)) = (command.first(), View::open(&runtime_dir(name).join(PID_FILE))) {
+            view.check(&template, program).map_err(|errno| NoProgram(errno.into()))?;
+        }
         let process = NamedTempFile::new_in(runtime_dir(name)).context("cannot create a file")?;
         serde_json::to_writer(&process, &filled(template, command, terminal))
             .context("cannot write a file")?;

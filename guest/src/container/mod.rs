@@ -14,6 +14,7 @@ mod files;
 mod health;
 pub(crate) mod hosts;
 mod init;
+mod lookup;
 mod namespace;
 mod network;
 mod prepared;

@@ -34,6 +34,9 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// systemd's socket for notifications, which is not the container's.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
+/// The file in the runtime directory of a container with the id of its program's process.
+pub(super) const PID_FILE: &str = "pid";
+
 /// Most characters of what `crun` says that are kept as a reason.
 const REASON_LIMIT: usize = 400;
 
@@ -98,7 +101,7 @@ impl Crun {
     /// When `crun` refuses, with its reason.
     pub(super) async fn start(&self, bundle: &Path) -> anyhow::Result<Program> {
         self.forget().await?;
-        let (log, pid_file) = (self.runtime.join("crun.log"), self.runtime.join("pid"));
+        let (log, pid_file) = (self.runtime.join("crun.log"), self.runtime.join(PID_FILE));
         base::files::remove_if_there(&log)?;
         let create = Cmd::new("crun")
             .args(OPTIONS)

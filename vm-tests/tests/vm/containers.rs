@@ -50,6 +50,7 @@ async fn containers_call_each_other_restart_and_keep_what_they_write() {
     let booted = start(&emulator, &["--no-snapshot"]).await.by("cold");
     what_needs_a_healthy_container_starts_after_it(&emulator).await;
     containers_with_the_same_port_call_each_other_by_name(&booted).await;
+    a_command_that_cannot_be_executed_ends_as_with_env(&emulator).await;
     let write = "echo kept >/data/kept && echo kept >/kept && sync";
     inside(&emulator, "web", write).await;
     emulator.finish().await;
@@ -118,6 +119,17 @@ async fn start(emulator: &Emulator, more: &[&str]) -> Started {
 /// Runs a script in a container, and gives what it prints.
 async fn inside(emulator: &Emulator, container: &str, script: &str) -> String {
     emulator.inside(&[container], &["sh", "-c", script]).await.expect(0).stdout
+}
+
+async fn a_command_that_cannot_be_executed_ends_as_with_env(emulator: &Emulator) {
+    for (program, code, reason) in [
+        ("nosuch", 127, "cannot run `nosuch`: No such file or directory"),
+        ("/etc/nsswitch.conf", 126, "cannot run `/etc/nsswitch.conf`: Permission denied"),
+    ] {
+        let refused = emulator.inside(&["web"], &[program]).await.expect(code);
+        assert!(refused.stderr.contains(reason), "{}", refused.stderr);
+    }
+    emulator.inside(&["web"], &["sh", "-c", "exit 255"]).await.expect(255);
 }
 
 async fn containers_with_the_same_port_call_each_other_by_name(started: &Started) {

@@ -21,7 +21,7 @@ use super::{
     place::NotRunning,
     work::Work,
 };
-use crate::report;
+use crate::{container::exec::NoProgram, report};
 
 /// How long a connection may take to show its token.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -81,19 +81,25 @@ pub(super) async fn serve(stream: TcpStream, door: Door) {
 /// Starts what the host asks for.
 fn start(task: &Task) -> Result<(Child, Ends), Failed> {
     let work = Work::of(task).map_err(|error| {
+        if let Some(NoProgram(error)) = error.downcast_ref() {
+            return cannot_run(task, error);
+        }
         let kind = if error.is::<NotRunning>() { FailureKind::NotRunning } else { FailureKind::Other };
         Failed { kind, reason: report(&*error) }
     })?;
-    child::start(work, task.terminal.as_ref()).map_err(|error| {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => FailureKind::NotFound,
-            // What was said about something else than the program has no number.
-            _ if error.raw_os_error().is_none() => FailureKind::Other,
-            _ => FailureKind::NotExecutable,
-        };
-        let program = task.command.first().map_or("", String::as_str);
-        Failed { kind, reason: format!("cannot run `{}`: {}", program.escape_debug(), report(&error)) }
-    })
+    child::start(work, task.terminal.as_ref()).map_err(|error| cannot_run(task, &error))
+}
+
+/// Why the program of a task was not started.
+fn cannot_run(task: &Task, error: &io::Error) -> Failed {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => FailureKind::NotFound,
+        // What was said about something else than the program has no number.
+        _ if error.raw_os_error().is_none() => FailureKind::Other,
+        _ => FailureKind::NotExecutable,
+    };
+    let program = task.command.first().map_or("", String::as_str);
+    Failed { kind, reason: format!("cannot run `{}`: {}", program.escape_debug(), report(error)) }
 }
 
 /// Runs it to its end, and returns what to say about that: nothing, if the host is gone.

@@ -21,7 +21,7 @@ impl Work {
     /// Finds out what a task needs.
     ///
     /// # Errors
-    /// When its service does not exist, or does not run: [`NotRunning`].
+    /// When its service does not exist, or does not run ([`NotRunning`]), or its container has no such program ([`container::exec::NoProgram`]).
     pub(super) fn of(task: &Task) -> anyhow::Result<Self> {
         let Some(name) = &task.service else {
             return Ok(Self { command: task.command.clone(), place: Place::root(), input: None });
