@@ -122,6 +122,9 @@ impl Explain for BuildError {
             )),
             Self::Containers(source) => source.hint(),
             Self::Commit(source) => Some(source.hint()),
+            Self::Source(SourceError::NoStack(_)) => Some(
+                "name a compose file, or a directory with one (`docs/stacks.md`) or with a `stack.toml` (`docs/image.md`)".to_owned(),
+            ),
             Self::Source(_) | Self::Bundle(BundleError::Taken { .. }) => {
                 Some("`docs/image.md` lists the files of a stack's description".to_owned())
             }

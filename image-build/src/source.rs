@@ -86,6 +86,9 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// A directory describes no stack.
+    #[error("there is neither a compose file nor a `{STACK_FILE}` in `{}`", .0.display())]
+    NoStack(PathBuf),
     /// Something in one of its trees cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -335,6 +338,9 @@ fn described(dir: &Path, stack: &Path) -> Result<Stack, SourceError> {
         let path = path.to_owned();
         move |source| SourceError::Invalid { path, source }
     };
+    if stack.is_dir() && !path.exists() {
+        return Err(SourceError::NoStack(stack.to_owned()));
+    }
     let file = StackFile::parse(&read(&path)?).map_err(invalid(&path))?;
     let (mut dirs, mut files) = (Vec::new(), Vec::new());
     for name in &file.services {

@@ -172,4 +172,7 @@ fn a_missing_file_is_named() {
         refused(&dir),
         "cannot read `[dir]/stacks/shop/stack.toml`: No such file or directory (os error 2)"
     );
+    fs::create_dir_all(dir.path().join("stacks/shop")).unwrap();
+    let neither = "there is neither a compose file nor a `stack.toml` in `[dir]/stacks/shop`";
+    assert_eq!(refused(&dir), neither);
 }
