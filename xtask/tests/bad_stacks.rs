@@ -184,6 +184,7 @@ async fn a_bad_stack_is_refused_with_the_place_and_leaves_nothing() {
         ("a device node", with_layer(Layer::new().device("dev/null"))),
         ("an empty configuration", empty_configuration()),
         ("an unknown key", Attempt::new(&WEB.replace("image:", "imgae: x\n    image:")).archive(&good())),
+        ("a file that is not YAML", Attempt::new(&WEB.replace("    image:", "\timage:")).archive(&good())),
         (
             "a path of the host as a volume",
             Attempt::new(&WEB.replace("    ports:", "    volumes: [\"./src:/src\"]\n    ports:"))
@@ -243,6 +244,9 @@ async fn a_bad_stack_is_refused_with_the_place_and_leaves_nothing() {
 
     hint: `docs/compose.md` lists what of a compose file is applied
 
+    # a file that is not YAML: exited with status 1
+    error: compose.yaml:3:2: tabs disallowed within this context (block indentation)
+
     # a path of the host as a volume: exited with status 1
     error: compose.yaml:4:15: `services.web.volumes[0]`: the path "./src" of the host is not in the machine; use a named volume for data, `configs` for single files, or copy the files into the image
 
@@ -254,9 +258,9 @@ async fn a_bad_stack_is_refused_with_the_place_and_leaves_nothing() {
     hint: `docs/compose.md` lists what of a compose file is applied
 
     # a missing image: exited with status 1
-    error: no image: `web:1` of the service `web`
+    error: there is no image `web:1` for the service `web`
 
-    hint: build or pull what is missing (`docker build -t web:1 .` or `docker pull web:1`), then use `docker save -o web.tar web:1` and `--image web=web.tar`
+    hint: `docker build -t web:1 .` or `docker pull web:1`, then `docker save -o web.tar web:1` and `--image web=web.tar`
 
     # a disk that is too small: exited with status 1
     error: compose.yaml:7:22: `x-emulator.machine.diskGib`: a disk of 1 GiB is too small for the layers of the containers, which have 130 MiB; write 2 or more

@@ -22,7 +22,7 @@ pub enum ContainersError {
     #[error(transparent)]
     Oci(#[from] Box<OciError>),
     /// Images are in none of the archives.
-    #[error("no {}: {}", if missing.len() == 1 { "image" } else { "images" }, listed(missing))]
+    #[error("{}", listed(missing))]
     Missing {
         /// Which ones.
         missing: Vec<Missing>,
@@ -79,9 +79,12 @@ pub struct Missing {
     pub reference: String,
 }
 
+/// One on each line.
 fn listed(missing: &[Missing]) -> String {
-    let one = |Missing { service, reference }: &Missing| format!("`{reference}` of the service `{service}`");
-    missing.iter().map(one).collect::<Vec<_>>().join(", ")
+    let one = |Missing { service, reference }: &Missing| {
+        format!("there is no image `{reference}` for the service `{service}`")
+    };
+    missing.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 impl From<OciError> for ContainersError {
@@ -115,6 +118,8 @@ impl ContainersError {
             Self::Unused { .. } => {
                 Some("name a service of the compose file, or the reference of its image".to_owned())
             }
+            // What is not YAML, or cannot be read, has no key.
+            Self::Compose(error) if error.key.is_empty() => None,
             Self::Compose(_) => Some("`docs/compose.md` lists what of a compose file is applied".to_owned()),
             Self::Stack { .. } => Some("`docs/stacks.md` says what a stack needs".to_owned()),
             Self::File(_) => None,
@@ -122,19 +127,17 @@ impl ContainersError {
     }
 }
 
-/// The commands that make archives of these images.
+/// The commands that make archives of these images, those of one on each line.
 fn commands(missing: &[Missing], arch: Arch) -> String {
     let platform =
         if Arch::host() == Some(arch) { String::new() } else { format!(" --platform linux/{arch}") };
-    let save = |Missing { service, reference }: &Missing| {
-        format!("`docker save -o {service}.tar {reference}` and `--image {service}={service}.tar`")
+    let one = |Missing { service, reference }: &Missing| {
+        format!(
+            "`docker build{platform} -t {reference} .` or `docker pull{platform} {reference}`, then \
+             `docker save -o {service}.tar {reference}` and `--image {service}={service}.tar`"
+        )
     };
-    let saved: Vec<_> = missing.iter().map(save).collect();
-    let first = missing.first().map(|missing| missing.reference.as_str()).unwrap_or_default();
-    format!(
-        "build or pull what is missing (`docker build{platform} -t {first} .` or `docker pull{platform} {first}`), then use {}",
-        saved.join(", ")
-    )
+    missing.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 impl Pointer<'_> {

@@ -39,17 +39,20 @@ async fn what_is_missing_is_listed_with_the_commands_that_help() {
     let error = Shop::new(&text).composed().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no images: `localhost:1/web:1` of the service `web`, `localhost:1/db` of the service `db`"
+        "there is no image `localhost:1/web:1` for the service `web`\n\
+         there is no image `localhost:1/db` for the service `db`"
     );
     let hint = error.hint().unwrap();
     for command in [
         "docker build",
         "-t localhost:1/web:1 .",
         "docker save -o web.tar localhost:1/web:1",
+        "docker pull localhost:1/db`",
         "--image db=db.tar",
     ] {
         assert!(hint.contains(command), "{hint}");
     }
+    assert_eq!(hint.lines().count(), 2, "{hint}");
     let shop = Shop::new(TWO).image(Some("wob"), &made("team/web:1"));
     assert_eq!(
         shop.refused().await,
