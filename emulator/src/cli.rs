@@ -10,6 +10,7 @@ use image::stack::check;
 use instances::name::InstanceName;
 
 use crate::commands::{Command, GROUPS};
+use crate::errors::CommandError;
 use crate::printer::Format;
 
 /// Heading of the flags that every command has.
@@ -106,6 +107,19 @@ impl Cli {
             _ => None,
         };
         named.or_else(|| self.global.instance.clone())
+    }
+
+    /// Verifies that an instance is named where a command needs that: deleting one is not for a slip.
+    ///
+    /// # Errors
+    /// When none is.
+    pub(crate) fn check_named(&self) -> Result<(), CommandError> {
+        match &self.command {
+            Command::Delete(delete) if !delete.all && self.named_instance().is_none() => {
+                Err(CommandError::Unnamed)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

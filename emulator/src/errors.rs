@@ -76,6 +76,9 @@ pub(crate) enum CommandError {
         /// The one that is asked for.
         asked: String,
     },
+    /// No instance is named, where one has to be.
+    #[error("no instance to delete is named")]
+    Unnamed,
     /// No one is there to answer the question.
     #[error("`{}` would throw away the data of {whose}, and there is no terminal to ask on", verb(command))]
     NotConfirmed {
@@ -132,6 +135,7 @@ impl CommandError {
             | Self::Settings(_)
             | Self::Variable(_)
             | Self::OtherStack { .. }
+            | Self::Unnamed
             | Self::Name(_) => Exit::Usage,
             Self::Command(_)
             | Self::Diagnosis(_)

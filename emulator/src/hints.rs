@@ -44,6 +44,9 @@ pub(crate) fn of(error: &CommandError, name: &InstanceName) -> Option<String> {
             let take_over = advice::take_over(path, *owner);
             Some(format!("{take_over}; or set `{HOME_VARIABLE}` to another directory"))
         }
+        CommandError::Unnamed => Some(format!(
+            "the one that commands act on here is `emulator delete {name}`; see `emulator list`"
+        )),
         CommandError::NotConfirmed { command, .. } => {
             Some(format!("confirm with `emulator {command} --yes`"))
         }

@@ -63,6 +63,7 @@ pub fn main() -> ExitCode {
     let outcome = settings.map_err(CommandError::from).and_then(|settings| {
         let target = Target::of(&cli, &settings)?;
         let _ = name.set(target.name.clone());
+        cli.check_named()?;
         started(&cli, target, &settings, &console)
     });
     match outcome {

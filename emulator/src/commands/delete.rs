@@ -26,17 +26,13 @@ Examples:
   emulator delete feature-17 --yes      without the question, as scripts need it
   emulator delete --all                 every instance of this home")]
 pub(crate) struct Delete {
-    /// Instance to delete; `emulator list` shows them
-    #[arg(
-        value_name = "NAME",
-        required_unless_present_any = ["instance", "all"],
-        conflicts_with_all = ["instance", "all"]
-    )]
+    /// Instance to delete, which has to be named; `emulator list` shows them
+    #[arg(value_name = "NAME", conflicts_with_all = ["instance", "all"])]
     pub(crate) name: Option<InstanceName>,
 
     /// Delete every instance
     #[arg(long, conflicts_with = "instance")]
-    all: bool,
+    pub(crate) all: bool,
 
     #[command(flatten)]
     confirm: Confirm,

@@ -301,13 +301,12 @@ fn a_deletion_needs_a_yes_where_nobody_can_be_asked() {
     --- stdout
 
     --- stderr
-    error: the following required arguments were not provided:
-      <NAME>
+    error: no instance to delete is named
 
-    Usage: emulator delete <NAME>
-
-    For more information, try '--help'.
+    hint: the one that commands act on here is `emulator delete default`; see `emulator list`
     ");
+    let shown = emulator.run(&["delete", "--yes", "--stack", "shop"]);
+    assert!(shown.starts_with("exit 2\n") && shown.contains("`emulator delete shop`"), "{shown}");
     let shown = emulator.run(&["delete", "off", "--instance", "asleep", "--yes"]);
     assert!(shown.starts_with("exit 2\n") && shown.contains("cannot be used with"), "{shown}");
     assert!(emulator.path("instances/off").exists() && emulator.path("instances/asleep").exists());
