@@ -11,6 +11,9 @@ const UNKNOWN: &str = "unknown";
 /// The setting that makes git trust a checkout. git's message names it when it does not.
 const TRUST: &str = "safe.directory";
 
+/// What git says outside of every repository.
+const NO_REPOSITORY: &str = "not a git repository";
+
 /// git refuses to read the commit of the checkout.
 #[derive(Debug, thiserror::Error)]
 #[error("git does not trust the checkout `{}`, because it belongs to another user: the image would not say which commit it is of", dir.display())]
@@ -48,14 +51,23 @@ pub async fn of(workspace: &Path, reporter: &dyn Reporter) -> Result<String, Unt
             Err(Untrusted { dir: workspace.to_owned(), source })
         }
         Err(error) => {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            let text =
-                format!("the image will not say which commit it is of, and so cannot be published: {reason}");
+            let text = format!(
+                "the image will not say which commit it is of, and so cannot be published: {}",
+                reason(workspace, &error.to_string())
+            );
             reporter.report(&Event::Notice(&text));
             Ok(UNKNOWN.to_owned())
         }
     }
+}
+
+/// Why there is no commit, from what git said.
+fn reason(workspace: &Path, said: &str) -> String {
+    let last = said.lines().last().unwrap_or_default();
+    if last.contains(NO_REPOSITORY) {
+        return format!("`{}` is in no git repository", workspace.display());
+    }
+    last.strip_prefix("fatal: ").unwrap_or(last).to_owned()
 }
 
 #[cfg(test)]
@@ -87,7 +99,10 @@ mod tests {
         assert_eq!(of(dir.path(), &heard).await.unwrap(), UNKNOWN);
         let reported = heard.0.lock().unwrap().concat();
         assert!(
-            reported.contains("cannot be published") && reported.contains("not a git repository"),
+            reported.ends_with(&format!(
+                "cannot be published: `{}` is in no git repository",
+                dir.path().display()
+            )),
             "{reported}"
         );
         git(dir.path(), "init --quiet").await;

@@ -120,7 +120,7 @@ mod tests {
         drop(listener);
         assert_eq!(checked(port).await.reason.unwrap(), "cannot connect");
         let (port, _) = served("").await;
-        assert_eq!(checked(port).await.reason.unwrap(), "no valid HTTP answer");
+        assert_eq!(checked(port).await.reason.unwrap(), "gives no valid HTTP answer");
     }
 
     #[tokio::test]
@@ -134,6 +134,6 @@ mod tests {
             health: Some("/".into()),
         };
         let health = check(&[port], Duration::from_millis(20)).await.remove(0);
-        assert_eq!(health.reason.unwrap(), "no answer within 0.02 s");
+        assert_eq!(health.reason.unwrap(), "gives no answer within 0.02 s");
     }
 }

@@ -19,17 +19,17 @@ use crate::ports::LOOPBACK;
 /// How much of an unsuccessful answer is shown, in characters.
 const REASON_LIMIT: usize = 200;
 
-/// Why a request has no answer.
+/// Why a request has no answer: what follows the name of a service.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
     /// The port is closed.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
     /// The answer is not HTTP.
-    #[error("no valid HTTP answer")]
+    #[error("gives no valid HTTP answer")]
     Http(#[from] hyper::Error),
     /// The deadline passed.
-    #[error("no answer within {:.2} s", .0.as_secs_f64())]
+    #[error("gives no answer within {:.2} s", .0.as_secs_f64())]
     TimedOut(Duration),
 }
 
