@@ -45,12 +45,12 @@ impl<S> Standing<S> {
     ///
     /// # Errors
     /// When the work fails, or PostgreSQL is not there in time.
-    pub async fn with<T>(
+    pub async fn with<T, E>(
         &self,
-        open: impl AsyncFn() -> Result<S, Error>,
-        is_passing: fn(&Error) -> bool,
-        work: impl AsyncFn(&S) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        open: impl AsyncFn() -> Result<S, E>,
+        is_passing: fn(&E) -> bool,
+        work: impl AsyncFn(&S) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut session = self.0.lock().await;
         let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
         let deadline = Instant::now() + LIMIT;

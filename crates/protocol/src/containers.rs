@@ -198,6 +198,12 @@ impl Container {
         Ok(container)
     }
 
+    /// Whether it has secrets of the session, as variables or in files.
+    pub fn has_secrets(&self) -> bool {
+        let in_file = |file: &ContainerFile| matches!(file.source, FileSource::Secret(_));
+        !self.secrets.is_empty() || self.files.iter().any(in_file)
+    }
+
     /// The text of its file in [`DIR`].
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use base::wait::Backoff;
 use protocol::Secret;
 use thiserror::Error;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncReadExt as _,
     net::UnixStream,
     time::timeout,
 };
@@ -158,8 +158,11 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 async fn exchange(socket: &Path, line: &Secret) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket).await?;
-    stream.write_all(line.reveal().as_bytes()).await?;
+    // At once, and not when this thread looks for events again: a resume does a lot until then, and the service could be at work.
+    let mut stream = BlockingStream::connect(socket)?;
+    stream.write_all(line.reveal().as_bytes())?;
+    stream.set_nonblocking(true)?;
+    let stream = UnixStream::from_std(stream)?;
     let mut answer = String::new();
     stream.take(LONGEST_ANSWER as u64).read_to_string(&mut answer).await?;
     Ok(answer)

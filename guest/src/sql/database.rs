@@ -75,10 +75,13 @@ impl Database {
     }
 
     async fn with_session<T>(&self, work: impl AsyncFn(&Session) -> Result<T, Error>) -> anyhow::Result<T> {
-        let variables = environment::variables()?;
-        let config = config(&self.description.url, &self.hosts, |name| variables.get(name).cloned())?;
-        let open = async || Session::open(&self.description, &config).await;
-        Ok(self.session.with(open, is_unready, work).await?)
+        // Only then: a resume has the connection, and no time for the connection string.
+        let open = async || {
+            let variables = environment::variables()?;
+            let config = config(&self.description.url, &self.hosts, |name| variables.get(name).cloned())?;
+            Ok(Session::open(&self.description, &config).await?)
+        };
+        self.session.with(open, is_unready, async |session| Ok(work(session).await?)).await
     }
 }
 
@@ -168,7 +171,7 @@ fn config(
 }
 
 /// Whether it is worth trying again. What creates roles, databases and tables may still be at work.
-fn is_unready(error: &Error) -> bool {
+fn is_unready(error: &anyhow::Error) -> bool {
     const UNREADY: [&SqlState; 8] = [
         &SqlState::INVALID_CATALOG_NAME,
         &SqlState::INVALID_SCHEMA_NAME,
@@ -179,7 +182,9 @@ fn is_unready(error: &Error) -> bool {
         &SqlState::UNDEFINED_FUNCTION,
         &SqlState::UNDEFINED_OBJECT,
     ];
-    postgres::is_absent(error) || error.code().is_some_and(|code| UNREADY.contains(&code))
+    error.downcast_ref::<Error>().is_some_and(|error| {
+        postgres::is_absent(error) || error.code().is_some_and(|code| UNREADY.contains(&code))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use compose::model::{Service, Spanned};
 use image::description::{ServiceFile, StackFile, WarmUp};
 use image::stack::exports::Export;
 use image::stack::{MachineSize, Network};
+use protocol::containers::Container;
 use protocol::services::Order;
 use protocol::{Hooks, Replace, containers, sql as protocol_sql};
 
@@ -25,8 +26,11 @@ use super::{Composed, Part, sql, unit as units};
 /// The machine of a stack that does not say what it needs.
 const MACHINE: MachineSize = MachineSize { memory_mib: 2048, cpus: 2, disk_gib: 16 };
 
-/// What the supervisor of a container takes over its control socket.
-const ORDERS: [Order; 2] = [Order::Drain, Order::Reload];
+/// What the supervisor of a container takes over its control socket. In a resume every process that wakes up takes time from the others,
+/// so one without secrets is not ordered to read them again.
+fn orders(container: &Container) -> Vec<Order> {
+    if container.has_secrets() { vec![Order::Drain, Order::Reload] } else { vec![Order::Drain] }
+}
 
 /// Describes the stack of the compose file at `path`.
 pub(super) fn compose(
@@ -71,7 +75,7 @@ pub(super) fn compose(
         let Some(image) = found.0.get(&service.name) else { continue };
         let container = context.container(number, service, image)?;
         let text = units::text(pointer, project, &names, service, container.stop_seconds)?;
-        let mut description = description(&context, service)?;
+        let mut description = description(&context, service, &container)?;
         if number == 0 {
             // They belong to the stack, which has no place of its own for them.
             description.secrets.clone_from(&secrets.list);
@@ -131,7 +135,7 @@ fn in_order(project: &Project) -> Vec<&Service> {
 }
 
 /// The description of a container's service.
-fn description(context: &Parts<'_>, service: &Service) -> Result<ServiceFile> {
+fn description(context: &Parts<'_>, service: &Service, container: &Container) -> Result<ServiceFile> {
     let own = context.ports.of_service(&service.name);
     let ports: Vec<_> = own.map(|published| published.port.clone()).collect();
     let mut warm_up = Vec::new();
@@ -145,7 +149,7 @@ fn description(context: &Parts<'_>, service: &Service) -> Result<ServiceFile> {
     Ok(ServiceFile {
         unit: unit(context.names.name(service)),
         // A job has ended when orders are given.
-        orders: if units::is_job(context.project, service) { Vec::new() } else { ORDERS.to_vec() },
+        orders: if units::is_job(context.project, service) { Vec::new() } else { orders(container) },
         ports,
         warm_up,
         ..ServiceFile::default()
