@@ -3,7 +3,10 @@
 //! In a running machine systemd starts a container again for as long as it takes. A build has no one who would read its state
 //! meanwhile, so that it ends with the name of the service, how its program has ended, and what that has printed last.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
 use base::process::{Cmd, ProcessError};
@@ -14,8 +17,12 @@ use protocol::{
 
 use crate::{container, ready, service, services};
 
-/// Ends of a service's program that are enough: one that works by then has ended less often.
+/// Ends of a service's program that are enough once [`PATIENCE`] is over.
 const MOST_ENDS: u32 = 5;
+
+/// How long programs may end again and again for want of another service. A database that is made at its first start takes 20 s under
+/// software emulation.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often the services are looked at.
 const PACE: Duration = Duration::from_secs(1);
@@ -38,14 +45,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 async fn start(services: &Services) -> anyhow::Result<()> {
     let units: Vec<_> = services.services.iter().map(|service| service.unit.as_str()).collect();
     let starting = systemctl("start").args(&units);
+    let begin = Instant::now();
     let outcome = async {
         tokio::select! {
             started = starting.output() => drop(started?),
-            hopeless = watch(services, &units, false) => return hopeless,
+            hopeless = watch(services, &units, begin, false) => return hopeless,
         }
         tokio::select! {
             answer = ready::services_answer(services) => answer?,
-            hopeless = watch(services, &units, true) => return hopeless,
+            hopeless = watch(services, &units, begin, true) => return hopeless,
         }
         systemctl("start").arg(READY).output().await?;
         Ok(())
@@ -56,11 +64,12 @@ async fn start(services: &Services) -> anyhow::Result<()> {
     }
 }
 
-/// Looks at the services until it is clear that one will not work. After all have been started (`after`), one that has ended for good
-/// never answers.
-async fn watch(services: &Services, units: &[&str], after: bool) -> anyhow::Result<()> {
+/// Looks at the services, which have been starting since `begin`, until it is clear that one will not work. After all have been started
+/// (`after`), one that has ended for good never answers.
+async fn watch(services: &Services, units: &[&str], begin: Instant, after: bool) -> anyhow::Result<()> {
     loop {
-        if let Some((service, why)) = look(services, units, after).await? {
+        let is_patient = begin.elapsed() < PATIENCE;
+        if let Some((service, why)) = look(services, units, is_patient, after).await? {
             return Err(Hopeless { name: service.name.clone(), why, log: log(service).await? }.into());
         }
         tokio::time::sleep(PACE).await;
@@ -71,13 +80,14 @@ async fn watch(services: &Services, units: &[&str], after: bool) -> anyhow::Resu
 async fn look<'a>(
     services: &'a Services,
     units: &[&str],
+    is_patient: bool,
     after: bool,
 ) -> anyhow::Result<Option<(&'a Service, String)>> {
     let shown = systemctl("show").arg("--property=Id,ActiveState,NRestarts").args(units).text().await?;
     let (shown, states) = (parsed(&shown), container::state::all(services));
     Ok(services.services.iter().find_map(|service| {
         let unit = shown.get(&service.unit)?;
-        Some((service, unit.hopeless(service, states.get(&service.name), after)?))
+        Some((service, unit.hopeless(service, states.get(&service.name), is_patient, after)?))
     }))
 }
 
@@ -90,7 +100,7 @@ async fn explained(error: anyhow::Error, services: &Services, units: &[&str]) ->
     });
     let found = match sick {
         Some(found) => Some(found),
-        None => look(services, units, true).await?,
+        None => look(services, units, false, true).await?,
     };
     let Some((service, why)) = found else { return Err(error) };
     let error = crate::report(&*error);
@@ -135,7 +145,13 @@ struct Unit {
 
 impl Unit {
     /// Why this unit of `service` will not work, if that is clear. `state` is that of its container, if it is one.
-    fn hopeless(&self, service: &Service, state: Option<&State>, after: bool) -> Option<String> {
+    fn hopeless(
+        &self,
+        service: &Service,
+        state: Option<&State>,
+        is_patient: bool,
+        after: bool,
+    ) -> Option<String> {
         let reason =
             || state.and_then(|state| state.reason.clone()).unwrap_or_else(|| "its program ended".to_owned());
         let is_ending = match state.map(|state| state.status) {
@@ -143,7 +159,7 @@ impl Unit {
             Some(Status::Completed) | None => self.active == "activating",
             Some(_) => false,
         };
-        if self.restarts >= MOST_ENDS && is_ending {
+        if self.restarts >= MOST_ENDS && is_ending && !is_patient {
             return Some(format!("{} (ended {} times)", reason(), self.restarts));
         }
         let is_over = matches!(self.active.as_str(), "failed" | "inactive");
@@ -185,10 +201,12 @@ mod tests {
     #[test]
     fn a_container_that_ends_again_and_again_is_hopeless() {
         let service = service(Some("/"));
-        let after = |unit: Unit, status| unit.hopeless(&service, Some(&state(status)), true);
+        let after = |unit: Unit, status| unit.hopeless(&service, Some(&state(status)), false, true);
         let why = after(unit("active", 5), Status::Restarting).unwrap();
         assert_eq!(why, "its program exited with status 3 (ended 5 times)");
         assert!(after(unit("activating", 7), Status::Failed).is_some());
+        let patient = unit("activating", 7).hopeless(&service, Some(&state(Status::Failed)), true, false);
+        assert_eq!(patient, None, "what it needs may be starting");
         assert!(after(unit("activating", 5), Status::Completed).is_some(), "it should run on");
         assert_eq!(after(unit("active", 4), Status::Restarting), None);
         assert_eq!(after(unit("active", 9), Status::Running), None, "it works by now");
@@ -198,20 +216,20 @@ mod tests {
     #[test]
     fn a_service_that_has_ended_for_good_never_answers() {
         let ended =
-            |health, after| unit("failed", 0).hopeless(&service(health), Some(&state(Status::Failed)), after);
+            |health, after| unit("failed", 0).hopeless(&service(health), Some(&state(Status::Failed)), false, after);
         let why = ended(Some("/"), true).unwrap();
         assert_eq!(why, "its program exited with status 3, and it is not started again");
         assert_eq!(ended(Some("/"), false), None, "the start itself fails");
         assert_eq!(ended(None, true), None, "nothing waits for an answer of it");
-        let without_state = unit("inactive", 0).hopeless(&service(Some("/")), None, true);
+        let without_state = unit("inactive", 0).hopeless(&service(Some("/")), None, false, true);
         assert!(without_state.unwrap().starts_with("its program ended"));
     }
 
     #[test]
     fn a_service_without_a_container_counts_by_its_unit() {
         let service = service(Some("/"));
-        assert!(unit("activating", 5).hopeless(&service, None, false).is_some());
-        assert_eq!(unit("active", 5).hopeless(&service, None, false), None);
+        assert!(unit("activating", 5).hopeless(&service, None, false, false).is_some());
+        assert_eq!(unit("active", 5).hopeless(&service, None, false, false), None);
     }
 
     #[test]
