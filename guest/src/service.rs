@@ -9,7 +9,8 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tracing::{info, warn};
+use tracing::{info, level_filters::LevelFilter, warn};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
 
 use crate::{
     control::{Call, Socket},
@@ -26,12 +27,20 @@ const BACKLOG: u32 = 4096;
 /// Logs as plain `level target: message key=value` lines on stdout. The journal adds the time, the unit and the priority of
 /// stdout, so none of them is here.
 pub fn start_logging() {
+    start_logging_without(&[]);
+}
+
+/// The same, without what these crates log: a library may report what its client gets as an answer anyway.
+pub fn start_logging_without(quiet: &[&'static str]) {
+    let levels = quiet.iter().map(|name| (*name, LevelFilter::OFF));
+    let levels = Targets::new().with_default(LevelFilter::INFO).with_targets(levels);
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stdout)
         .without_time()
         .with_ansi(false)
         .with_max_level(tracing::Level::INFO)
-        .finish();
+        .finish()
+        .with(levels);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         warn!("logging was already set up");
     }

@@ -302,7 +302,7 @@ async fn inputs(
         ("base", request.base.key(request.arch, source, layout)?),
         (BUILDER, inputs::builder(&request.workspace)?),
         ("cloud-init", source.key()?),
-        ("stackd", stackd::key(toolchain, &request.workspace, Recipe::of(source.described.product)).await?),
+        ("stackd", stackd::key(toolchain, &request.workspace, &Recipe::of(&source.described)).await?),
     ];
     Ok(keys.map(|(name, key)| (name.to_owned(), key)).into())
 }

@@ -132,9 +132,10 @@ impl Explain for BuildError {
                 "free some space in `{}`, or set `STACK_EMULATOR_HOME` and `STACK_EMULATOR_CACHE` to directories on a larger disk",
                 full.path.display()
             )),
-            Self::Stackd(StackdError::Cargo(_)) => {
-                Some("run `cargo build --release -p guest -p product` to see the whole output".to_owned())
-            }
+            Self::Stackd(StackdError::Cargo(_)) => Some(
+                "run `cargo build --release -p guest -p product -p services` to see the whole output"
+                    .to_owned(),
+            ),
             Self::Base(source) => base_hint(source),
             Self::Provision(source) => provision_hint(source),
             _ => self.below()?.hint(),

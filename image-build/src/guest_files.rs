@@ -30,6 +30,9 @@ const READY: &str = "stack-ready.service";
 /// Settings of the image for all services.
 const SETTINGS: &str = "etc/stack/stack.env";
 
+/// Names the parts of the process for services.
+const PARTS: &str = "STACK_SERVICES";
+
 /// The placeholders of secrets, by their variables.
 const SECRETS: &str = "etc/stack/secrets.env";
 
@@ -104,12 +107,13 @@ fn inside(path: &str) -> String {
 
 /// Adds the files that follow from the description.
 fn generated(described: &Description, bundle: &mut Bundle) -> Result<(), BundleError> {
-    let Description { stack, guest, env, late, .. } = described;
+    let Description { stack, guest, env, late, parts, .. } = described;
     let json = guest.to_json().expect("a merged description has distinct names, units and ports");
     bundle.text(services::FILE.trim_start_matches('/'), json)?;
 
     // A shell and `systemd.exec(5)` read them alike: the description allows no value that they would not.
-    let settings = env.iter().map(|(name, value)| format!("{name}=\"{value}\""));
+    let parts = (!parts.is_empty()).then(|| format!("{PARTS}=\"{}\"", parts.join(" ")));
+    let settings = env.iter().map(|(name, value)| format!("{name}=\"{value}\"")).chain(parts);
     bundle.text(SETTINGS, lines(SETTINGS_COMMENT, settings))?;
     let secrets = stack.secrets.iter().map(|secret| format!("{}={}", secret.env, secret.placeholder));
     bundle.text(SECRETS, lines(SECRETS_COMMENT, secrets))?;

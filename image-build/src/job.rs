@@ -80,7 +80,7 @@ impl Job<'_> {
         let work = place.work_dir()?;
         let work = work.path();
 
-        let recipe = Recipe::of(source.described.product);
+        let recipe = Recipe::of(&source.described);
         let program =
             Program::new(self.toolchain, &request.workspace, recipe, logs.join("cargo.log"), reporter);
         let maker = Maker {

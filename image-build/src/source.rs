@@ -344,9 +344,17 @@ fn described(dir: &Path, stack: &Path) -> Result<Stack, SourceError> {
     let file = StackFile::parse(&read(&path)?).map_err(invalid(&path))?;
     let (mut dirs, mut files) = (Vec::new(), Vec::new());
     for name in &file.services {
-        let (service, file) = service(&path, stack, dir, name)?;
-        dirs.push(service);
-        files.push((name.clone(), file));
+        let (found, described) = service(&path, stack, dir, name)?;
+        if let Some(process) = described.part_of.as_ref()
+            && !file.services.contains(process)
+            && !files.iter().any(|(other, _)| other == process)
+        {
+            let (found, described) = service(&path, stack, dir, process)?;
+            dirs.push(found);
+            files.push((process.clone(), described));
+        }
+        dirs.push(found);
+        files.push((name.clone(), described));
     }
     merged(path, file, &files, dirs)
 }

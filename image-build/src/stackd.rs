@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base::events::{Phase, Reporter};
 use base::process::{Cmd, ProcessError};
+use image::description::Description;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -14,20 +15,31 @@ use crate::toolchain::Toolchain;
 const NAME: &str = "stackd";
 
 /// What cargo builds as the guest's program. It is a single one, so that all services share its code in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     package: &'static str,
     program: &'static str,
+    /// The parts of the process for services, each a feature of the package.
+    features: Vec<String>,
 }
 
 impl Recipe {
-    /// Chooses the platform, with the built-in product if a service is a program of it.
-    pub fn of(product: bool) -> Self {
-        if product {
-            Self { package: "product", program: "stackd-product" }
-        } else {
-            Self { package: "guest", program: NAME }
+    /// Chooses the platform, with the built-in product if a service is a program of it, and with the parts that the stack lists.
+    pub fn of(described: &Description) -> Self {
+        let (package, program) = match (described.product, described.parts.is_empty()) {
+            (true, _) => ("product", "stackd-product"),
+            (false, false) => ("services", "stackd-services"),
+            (false, true) => ("guest", NAME),
+        };
+        Self { package, program, features: described.parts.clone() }
+    }
+
+    /// Cargo's arguments for the features. The platform has none.
+    fn selection(&self) -> Vec<String> {
+        if self.package == "guest" {
+            return Vec::new();
         }
+        vec!["--no-default-features".to_owned(), format!("--features={}", self.features.join(","))]
     }
 }
 
@@ -51,11 +63,12 @@ pub enum StackdError {
 ///
 /// # Errors
 /// When a source cannot be read, or cargo or the compiler fails.
-pub async fn key(toolchain: &Toolchain, workspace: &Path, recipe: Recipe) -> Result<String, StackdError> {
+pub async fn key(toolchain: &Toolchain, workspace: &Path, recipe: &Recipe) -> Result<String, StackdError> {
     let run = |cmd: Cmd| async move { cmd.current_dir(workspace).text().await.map_err(StackdError::Cargo) };
     let rustc = toolchain.version(workspace).await.map_err(StackdError::Cargo)?;
     let tree =
         Cmd::new("cargo").args(["tree", "--locked", "--package", recipe.package, "--edges", "normal,build"]);
+    let tree = tree.args(recipe.selection());
     let tree =
         run(tree.args(["--prefix", "none", "--format", "{p} {f}", "--target", &toolchain.target()])).await?;
     let metadata =
@@ -149,6 +162,7 @@ impl<'a> Program<'a> {
         toolchain.fetch(workspace, log, &phase).await?;
         toolchain
             .cargo(workspace, recipe.package, recipe.program)
+            .args(recipe.selection())
             .logged(log, |line| phase.detail(line))
             .await?;
         phase.done();
@@ -160,6 +174,7 @@ impl<'a> Program<'a> {
 mod tests {
     use base::events::Silent;
     use image::arch::Arch;
+    use image::description::{ServiceFile, StackFile};
 
     use super::*;
 
@@ -189,10 +204,24 @@ mod tests {
         dir
     }
 
+    fn described(product: bool, parts: &[&str]) -> Description {
+        let file = StackFile::parse(include_str!("source/tests/stack.toml")).unwrap();
+        let parts = parts.iter().map(|part| (*part).to_owned()).collect();
+        let service = ServiceFile::parse(include_str!("source/tests/service.toml")).unwrap();
+        let described = Description::merge(file, &[("web".to_owned(), service)]).unwrap();
+        Description { product, parts, ..described }
+    }
+
     #[test]
     fn a_stack_without_programs_of_the_product_gets_the_platform_alone() {
-        assert_eq!(Recipe::of(false), Recipe { package: "guest", program: "stackd" });
-        assert_eq!(Recipe::of(true), Recipe { package: "product", program: "stackd-product" });
+        let recipe = |product, parts: &[&str]| {
+            let recipe = Recipe::of(&described(product, parts));
+            (recipe.package, recipe.program, recipe.selection().join(" "))
+        };
+        assert_eq!(recipe(false, &[]), ("guest", "stackd", String::new()));
+        let none = "--no-default-features --features=".to_owned();
+        assert_eq!(recipe(true, &[]), ("product", "stackd-product", none.clone()));
+        assert_eq!(recipe(false, &["s3"]), ("services", "stackd-services", none + "s3"));
     }
 
     #[tokio::test]
@@ -200,7 +229,7 @@ mod tests {
         let dir = workspace();
         let host = Arch::host().unwrap();
         let toolchain = Toolchain::choose(host, dir.path(), dir.path(), &Silent).await.unwrap();
-        let key = async || key(&toolchain, dir.path(), Recipe::of(false)).await.unwrap();
+        let key = async || key(&toolchain, dir.path(), &Recipe::of(&described(false, &[]))).await.unwrap();
         let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
         let first = key().await;
 

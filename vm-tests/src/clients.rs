@@ -63,6 +63,9 @@ fn words(program: &str) -> [String; 2] {
 
 /// Takes everything of this machine's environment away but what finds programs and packages: a proxy is not for 127.0.0.1.
 fn bare(command: &mut Command) -> &mut Command {
-    command.env_clear().env("PATH", base::variables::raw("PATH").expect("there is a `PATH`"));
-    command.env("NODE_PATH", path_from_env(CLIENTS_VARIABLE).join("node_modules"))
+    let packages = path_from_env(CLIENTS_VARIABLE);
+    let path = base::variables::raw("PATH").expect("there is a `PATH`");
+    let dirs = std::env::split_paths(&path).chain([packages.join("python/bin")]);
+    command.env_clear().env("PATH", std::env::join_paths(dirs).expect("they come from a `PATH`"));
+    command.env("NODE_PATH", packages.join("node_modules"))
 }

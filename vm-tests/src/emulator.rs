@@ -17,7 +17,7 @@ use instances::name::{INSTANCE_VARIABLE, InstanceName};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
-use vm::home::HOME_VARIABLE;
+use vm::home::{DEFAULT_STACK, HOME_VARIABLE};
 
 use crate::api::Api;
 use crate::guest::Guest;
@@ -158,7 +158,11 @@ impl Emulator {
     pub fn running_within(&self, wrapper: &[&str], flags: &[&str], command: &[&str]) -> Command {
         let mut line = self.line(wrapper, &[&["run"], flags].concat());
         if !flags.contains(&"--fresh") {
-            line.args(["--instance", self.instance.as_str()]).args(&START[3..]);
+            line.args(["--instance", self.instance.as_str()]);
+            // Another stack has other ports, which its start has chosen.
+            if self.home.home().stack() == DEFAULT_STACK {
+                line.args(&START[3..]);
+            }
         }
         line.args(["--arch", self.arch.as_str(), "--"]).args(command);
         line

@@ -32,6 +32,8 @@ pub struct Description {
     pub late: Vec<String>,
     /// Whether a service is a program of the built-in product.
     pub product: bool,
+    /// Services that are parts of another one's process, which the guest's program then includes.
+    pub parts: Vec<String>,
 }
 
 /// What is wrong with one of the files.
@@ -103,6 +105,7 @@ impl Description {
             env: Vec::new(),
             late: Vec::new(),
             product: services.iter().any(|(_, service)| service.product),
+            parts: Vec::new(),
         };
         for (name, service) in services {
             merged.add(name, service)?;
@@ -113,8 +116,8 @@ impl Description {
             merged.add_env(name, service)?;
             merged.add_project(name, service)?;
         }
-        for (index, (name, service)) in services.iter().enumerate() {
-            merged.add_warm_up(index, name, service)?;
+        for (name, service) in services {
+            merged.add_warm_up(name, service)?;
         }
         merged.add_exports(None, &file.exports)?;
         for (name, service) in services {
@@ -132,7 +135,9 @@ impl Description {
         let ServiceFile { unit, packages, orders, ports, secrets, late, .. } = service;
         let wrong = |key| Mismatch::of(Some(name), key);
         let stack = &mut self.stack;
-        stack.services.push(Service { name: name.to_owned(), unit: unit.clone(), container: false });
+        if service.part_of.is_none() {
+            stack.services.push(Service { name: name.to_owned(), unit: unit.clone(), container: false });
+        }
         check::services(&stack.services).map_err(wrong("unit"))?;
         let expected = format!("stack-{name}.service");
         if service.native.is_some() && *unit != expected {
@@ -148,6 +153,11 @@ impl Description {
             self.late.push(unit.clone());
         }
         let ports = ports.iter().map(|port| guest::Port { guest: port.guest, health: port.health.clone() });
+        if let Some(process) = &service.part_of {
+            self.parts.push(name.to_owned());
+            self.process(name, process)?.ports.extend(ports);
+            return Ok(());
+        }
         self.guest.services.push(guest::Service {
             name: name.to_owned(),
             unit: unit.clone(),
@@ -158,6 +168,14 @@ impl Description {
         Ok(())
     }
 
+    /// The service that has the process of `name`.
+    fn process(&mut self, name: &str, process: &str) -> Result<&mut guest::Service, Mismatch> {
+        let found = self.guest.services.iter_mut().find(|service| service.name == process);
+        found.ok_or_else(|| {
+            Mismatch::of(Some(name), "partOf")(format!("the stack lists no `{process}` before it"))
+        })
+    }
+
     fn add_hooks(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
         let hooks = &mut self.stack.hooks;
         hooks.replace.extend_from_slice(&service.hooks.replace);
@@ -165,8 +183,8 @@ impl Description {
         check::hooks(hooks, &self.stack.secrets).map_err(Mismatch::of(Some(name), "hooks"))
     }
 
-    /// Adds the requests of the service with this number.
-    fn add_warm_up(&mut self, index: usize, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
+    /// Adds the requests of a service to those of its process.
+    fn add_warm_up(&mut self, name: &str, service: &ServiceFile) -> Result<(), Mismatch> {
         let wrong = Mismatch::of(Some(name), "warmUp");
         let request = |WarmUp { port, path }: &WarmUp| {
             check::path(&format!("the path for port `{port}`"), path)?;
@@ -175,7 +193,9 @@ impl Description {
             Ok(guest::WarmUp { port: known.guest, path: path.clone() })
         };
         let requests: Result<Vec<_>, String> = service.warm_up.iter().map(request).collect();
-        self.guest.services[index].warm_up = requests.map_err(wrong)?;
+        let requests = requests.map_err(wrong)?;
+        let process = service.part_of.as_deref().unwrap_or(name);
+        self.process(name, process)?.warm_up.extend(requests);
         Ok(())
     }
 

@@ -13,13 +13,14 @@ use guest::{
     report, service,
 };
 use protocol::Secret;
+use service_kit::database::PROBE;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Statement};
 use tracing::warn;
 
 use crate::{
     settings::CurrentSettings,
-    store::{database::PROBE, projects, tokens},
+    store::{projects, tokens},
 };
 
 /// How long an answer to `drain` may take: less than its sender waits for one.

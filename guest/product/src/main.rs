@@ -32,6 +32,9 @@ struct Arguments {
 enum Program {
     #[command(flatten)]
     Platform(Platform),
+    #[cfg(feature = "services")]
+    #[command(flatten)]
+    Services(services::Programs),
     /// Serve the API
     Backend,
     /// Serve the dashboard
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
 fn run(program: Program) -> anyhow::Result<ExitCode> {
     let done = match program {
         Program::Platform(platform) => return platform.run(),
+        #[cfg(feature = "services")]
+        Program::Services(programs) => return programs.run(),
         Program::Backend => backend::run(),
         Program::Dashboard => dashboard::run(),
         Program::Cron => cron::run(),

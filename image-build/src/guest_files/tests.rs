@@ -58,6 +58,21 @@ fn a_late_service_starts_after_the_others_and_no_start_waits_for_it() {
 }
 
 #[test]
+fn a_part_brings_its_process_with_it() {
+    let dir = directories();
+    let stack = include_str!("../source/tests/stack.toml").replace("\"web\"", "\"web\", \"part\"");
+    put(dir.path(), "stacks/shop/stack.toml", &stack);
+    put(dir.path(), "services/part/service.toml", "partOf = \"other\"\n");
+    put(dir.path(), "services/other/other.service", "");
+    let text = listing(&dir).unwrap();
+    assert!(text.contains("ROOT=\"/srv/the web\" | STACK_SERVICES=\"part\""), "{text}");
+    assert!(
+        text.contains("stack-ready.service.d/services.conf: [Unit] | After=web.service other.service\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_stack_replaces_files_and_services_do_not() {
     let dir = directories();
     put(dir.path(), "stacks/shop/files/etc/platform", "stack");

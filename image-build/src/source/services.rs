@@ -50,7 +50,7 @@ impl ServiceDir {
                 return Err(SourceError::Stray(entry));
             }
         }
-        if it.units.contains(&file.unit) {
+        if file.part_of.is_some() || it.units.contains(&file.unit) {
             Ok((it, file))
         } else {
             Err(SourceError::NoUnit { path, unit: dir.join(&file.unit) })

@@ -38,6 +38,7 @@ mod recovery;
 mod rotation;
 mod run;
 mod secrecy;
+mod services;
 mod sessions;
 mod smoke;
 mod soak;

@@ -18,5 +18,5 @@ pub(crate) mod rounds;
 mod scenario;
 mod sizes;
 pub(crate) mod stacks;
-mod statistics;
+pub(crate) mod statistics;
 pub(crate) mod table;

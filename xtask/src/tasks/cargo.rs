@@ -68,8 +68,7 @@ pub(crate) async fn xtask_binary() -> anyhow::Result<PathBuf> {
     built("xtask", &["--quiet"], []).await
 }
 
-/// Builds program `name` of the package that is called like it, and returns the path that cargo names: variables and cargo's configuration
-/// can lead it anywhere.
+/// Builds the program of a package that is called like it, and returns its path.
 ///
 /// # Errors
 /// When the build fails.
@@ -78,7 +77,20 @@ pub(crate) async fn built<'a>(
     args: &[&str],
     env: impl IntoIterator<Item = (&'a str, OsString)>,
 ) -> anyhow::Result<PathBuf> {
-    let package: Vec<_> = ["build", "--package", name, "--bin", name].map(str::to_owned).into();
+    built_in(name, name, args, env).await
+}
+
+/// Builds program `name` of `package`, and returns the path that cargo names: variables and cargo's configuration can lead it anywhere.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) async fn built_in<'a>(
+    package: &str,
+    name: &str,
+    args: &[&str],
+    env: impl IntoIterator<Item = (&'a str, OsString)>,
+) -> anyhow::Result<PathBuf> {
+    let package: Vec<_> = ["build", "--package", package, "--bin", name].map(str::to_owned).into();
     let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let env: Vec<(String, OsString)> =
         env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

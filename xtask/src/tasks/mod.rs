@@ -14,8 +14,10 @@ mod example_image;
 mod fuzz_api;
 mod kvm;
 mod linters;
+mod python;
 mod quickstart;
 mod release;
+mod s3;
 mod setup;
 mod smoke;
 mod soak;
@@ -52,6 +54,7 @@ tasks! {
     FuzzApi(fuzz_api::FuzzApi),
     Quickstart(quickstart::Quickstart),
     Release(release::Release),
+    S3(s3::S3),
     Setup(setup::Setup),
     Smoke(smoke::Smoke),
     Soak(soak::Soak),

@@ -17,8 +17,12 @@ const VALUE_LIMIT: usize = 4096;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceFile {
-    /// Its systemd unit, a file beside this one.
+    /// Its systemd unit, a file beside this one. A part has none.
+    #[serde(default)]
     pub unit: String,
+    /// The service whose process serves this one too, if it has no process of its own.
+    #[serde(rename = "partOf")]
+    pub part_of: Option<String>,
     /// Whether it is a program of the built-in product, which the guest's program then includes.
     #[serde(default)]
     pub product: bool,
@@ -73,6 +77,7 @@ impl ServiceFile {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let file: Self = toml::from_str(text)?;
         let wrong = |key| move |reason| Problem::Value { key, reason };
+        file.check_part().map_err(wrong("partOf"))?;
         if let Some(name) = file.packages.iter().find(|name| !is_package(name)) {
             return Err(wrong("packages")(format!("{name:?} is not a valid name of a package")));
         }
@@ -86,6 +91,24 @@ impl ServiceFile {
         }
         file.native.as_ref().map_or(Ok(()), NativeUse::check).map_err(wrong("native"))?;
         Ok(file)
+    }
+
+    /// Verifies that it has either a unit or the service that it is a part of, and as a part nothing that is a process's.
+    fn check_part(&self) -> Result<(), String> {
+        let is_part = self.part_of.is_some();
+        if is_part != self.unit.is_empty() {
+            return Err("a service has either a `unit` or `partOf`".to_owned());
+        }
+        let of_a_process = [
+            ("product", self.product),
+            ("late", self.late),
+            ("orders", !self.orders.is_empty()),
+            ("native", self.native.is_some()),
+        ];
+        match of_a_process.iter().find(|(_, given)| is_part && *given) {
+            Some((key, _)) => Err(format!("a part of another service has no `{key}`")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -101,7 +101,8 @@ fn the_stack_of_this_repository_is_valid() {
 
 #[test]
 fn services_are_merged_in_the_order_of_the_stack() {
-    let Description { stack, guest, packages, env, late, product } = shop(MAILER).unwrap();
+    let Description { stack, guest, packages, env, late, product, parts } = shop(MAILER).unwrap();
+    assert_eq!(parts, [""; 0]);
     let names: Vec<_> = stack.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(names, ["web", "mailer"]);
     let ports: Vec<_> = stack.ports.iter().map(|port| port.name.as_str()).collect();
@@ -114,6 +115,27 @@ fn services_are_merged_in_the_order_of_the_stack() {
     assert_eq!(env, [("WEB_ROOT".to_owned(), "/srv/web".to_owned())]);
     assert_eq!(late, ["mailer.service"]);
     assert!(!product);
+}
+
+#[test]
+fn a_part_lends_what_it_has_to_its_process() {
+    let part = MAILER.replace("unit = \"mailer.service\"\n    late = true", "partOf = \"web\"");
+    let Description { stack, guest, parts, .. } = shop(&part).unwrap();
+    assert_eq!(parts, ["mailer"]);
+    assert_eq!(stack.services.len(), 1, "it has no journal of its own");
+    let ports: Vec<_> = guest.services[0].ports.iter().map(|port| port.guest).collect();
+    assert_eq!((guest.services.len(), ports), (1, vec![80, 25]));
+    assert_eq!((stack.ports.len(), stack.secrets[0].name.as_str()), (2, "mailer_password"));
+}
+
+#[test]
+fn a_part_without_its_process_or_with_a_unit_is_refused() {
+    let alone = refused("partOf = \"other\"");
+    assert_eq!(alone, "mailer: `partOf`: the stack lists no `other` before it");
+    for text in ["", "unit = \"a.service\"\npartOf = \"web\"", "partOf = \"web\"\nlate = true"] {
+        let error = ServiceFile::parse(text).unwrap_err().to_string();
+        assert!(error.starts_with("`partOf`: "), "{error}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{StoreError, database::Database};
+use service_kit::database::Database;
+
+use super::StoreError;
 
 /// A task's last run.
 #[derive(Debug, Clone)]

@@ -6,7 +6,9 @@
 use protocol::Secret;
 use thiserror::Error;
 
-use super::{StoreError, database::Database};
+use service_kit::database::Database;
+
+use super::StoreError;
 
 /// What a caller claims to be, weakest first. Each needs its own key, and each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

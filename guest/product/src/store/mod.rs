@@ -2,9 +2,7 @@
 //! neither needs the other to be alive.
 
 pub(crate) mod authentication;
-mod connect;
 pub(crate) mod cron_tasks;
-pub(crate) mod database;
 pub(crate) mod keys;
 pub(crate) mod passwords;
 pub(crate) mod probe;
@@ -24,10 +22,11 @@ use std::{
     },
 };
 
+use service_kit::database::{Database, DatabaseError};
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 
-use self::{database::Database, redis::Redis};
+use self::redis::Redis;
 use crate::settings::Settings;
 
 /// Access to the data. Creating one opens no connection: the first request that needs a connection opens it, so that a service
@@ -89,16 +88,10 @@ impl Store {
 /// What can go wrong below the rules.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
-    #[error("`DATABASE_URL` is not a PostgreSQL connection string")]
-    DatabaseUrl(#[source] tokio_postgres::Error),
+    #[error(transparent)]
+    Database(DatabaseError),
     #[error("`REDIS_URL` is not the address of a Redis server")]
     RedisUrl(#[source] ::redis::RedisError),
-    #[error("PostgreSQL cannot be reached")]
-    DatabaseUnreachable(#[source] tokio_postgres::Error),
-    #[error("no connection to PostgreSQL is available")]
-    DatabasePool(#[source] deadpool_postgres::PoolError),
-    #[error("PostgreSQL refused a query")]
-    Query(#[source] tokio_postgres::Error),
     #[error("a text has a null byte in it, and PostgreSQL stores none")]
     NullByte,
     #[error("`{field}` has more than {max_bytes} bytes")]
@@ -153,18 +146,24 @@ impl fmt::Display for Parent {
     }
 }
 
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Query(error) => Self::from(error),
+            error => Self::Database(error),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(reported) = error.as_db_error() else { return Self::Query(error) };
-        match *reported.code() {
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE => Self::NullByte,
+        let known = error.as_db_error().and_then(|reported| match *reported.code() {
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE => Some(Self::NullByte),
             // Nothing but a deletion at the same time gets here: ids come from what was just read.
-            SqlState::FOREIGN_KEY_VIOLATION => match reported.table().and_then(Parent::of) {
-                Some(parent) => Self::Gone(parent),
-                None => Self::Query(error),
-            },
-            _ => Self::Query(error),
-        }
+            SqlState::FOREIGN_KEY_VIOLATION => reported.table().and_then(Parent::of).map(Self::Gone),
+            _ => None,
+        });
+        known.unwrap_or(Self::Database(DatabaseError::Query(error)))
     }
 }
 
@@ -172,26 +171,11 @@ impl StoreError {
     /// Whether a server is down or overloaded, as opposed to having answered with an error.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::DatabaseUnreachable(_)
-            | Self::DatabasePool(_)
-            | Self::Redis(_)
-            | Self::TimedOut { .. }
-            | Self::PasswordsBusy => true,
-            Self::Query(error) => match error.code() {
-                Some(code) => is_passing(code),
-                // An error that the server did not send comes from a connection that broke.
-                None => error.is_closed(),
-            },
+            Self::Database(error) => error.is_unavailable(),
+            Self::Redis(_) | Self::TimedOut { .. } | Self::PasswordsBusy => true,
             _ => false,
         }
     }
-}
-
-/// Whether the same statement may succeed a moment later: the server has too little of something, is going down, has waited too
-/// long for a lock, or has ended one of two transactions that waited for each other.
-fn is_passing(code: &SqlState) -> bool {
-    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
-    CLASSES.iter().any(|class| code.code().starts_with(class))
 }
 
 #[cfg(test)]
@@ -225,17 +209,5 @@ mod tests {
         store.drain();
         store.prewarm();
         assert!(!connected().await, "a machine that is captured keeps none");
-    }
-
-    #[test]
-    fn temporary_failures_are_distinguished_from_lasting_ones() {
-        let passing = [
-            SqlState::T_R_DEADLOCK_DETECTED,
-            SqlState::QUERY_CANCELED,
-            SqlState::DISK_FULL,
-            SqlState::ADMIN_SHUTDOWN,
-        ];
-        assert!(passing.iter().all(is_passing));
-        assert!(!is_passing(&SqlState::SYNTAX_ERROR) && !is_passing(&SqlState::UNIQUE_VIOLATION));
     }
 }

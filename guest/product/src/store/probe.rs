@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Store, StoreError, database::Database, projects};
+use service_kit::database::Database;
+
+use super::{Store, StoreError, projects};
 
 /// Longer than any normal answer takes even under software emulation on a busy machine, where a connection may have to be opened first.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);

@@ -3,7 +3,9 @@
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use super::{Parent, StoreError, database::Database, keys::KeySet, text, tokens};
+use service_kit::database::Database;
+
+use super::{Parent, StoreError, keys::KeySet, text, tokens};
 
 /// The project that is the stack itself: its users are those of the dashboard, and tools start with its keys.
 pub(crate) const INTERNAL: &str = "internal";

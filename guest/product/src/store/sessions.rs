@@ -4,7 +4,9 @@ use protocol::Secret;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{StoreError, database::Database, tokens, users::User};
+use service_kit::database::Database;
+
+use super::{StoreError, tokens, users::User};
 
 /// How long a session lasts.
 pub(crate) const SESSION_LIFETIME: Duration = Duration::days(30);

@@ -5,7 +5,9 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
-use super::{StoreError, database::Database, projects, text};
+use service_kit::database::{Database, DatabaseError};
+
+use super::{StoreError, projects, text};
 
 /// What every query of users selects, in the shape that [`User`] reads.
 const COLUMNS: &str = r#""ProjectUser"."id", "ordinal", "primaryEmail", "displayName",
@@ -200,7 +202,7 @@ pub(crate) async fn update(
             &[&project_id, &id, &changes.primary_email, &rename, &name, &changes.password_hash],
         )
         .await;
-    let row = match unless_taken(result.map_err(StoreError::from))? {
+    let row = match unless_taken(result.map_err(DatabaseError::from))? {
         Ok(Some(row)) => row,
         Ok(None) => return Ok(None),
         Err(taken) => return Ok(Some(Err(taken))),
@@ -226,12 +228,12 @@ fn check_name(name: Option<&str>) -> Result<(), StoreError> {
 }
 
 /// Separates the one expected violation from all other errors.
-fn unless_taken<T>(result: Result<T, StoreError>) -> Result<Result<T, EmailTaken>, StoreError> {
+fn unless_taken<T>(result: Result<T, DatabaseError>) -> Result<Result<T, EmailTaken>, StoreError> {
     match result {
-        Err(StoreError::Query(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+        Err(DatabaseError::Query(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             Ok(Err(EmailTaken))
         }
-        result => result.map(Ok),
+        result => Ok(Ok(result?)),
     }
 }
 

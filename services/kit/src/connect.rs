@@ -14,7 +14,7 @@ use tracing::warn;
 type Opened = Result<(Client, JoinHandle<()>), Error>;
 
 /// Opens connections whose tasks the pool cannot abort.
-pub(super) struct Orderly;
+pub(crate) struct Orderly;
 
 impl Connect for Orderly {
     fn connect(&self, config: &Config) -> Pin<Box<dyn Future<Output = Opened> + Send + '_>> {

@@ -6,10 +6,11 @@ use std::{
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use thiserror::Error;
 use tokio::sync::OwnedRwLockWriteGuard;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
-use super::{StoreError, connect::Orderly};
+use crate::connect::Orderly;
 
 /// Every connection is a process of PostgreSQL's with some MiB of its own; the services answer one developer.
 const MAX_CONNECTIONS: usize = 4;
@@ -21,11 +22,50 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const OPTIONS: &str = "-c statement_timeout=5s -c plan_cache_mode=force_generic_plan";
 
 /// What PostgreSQL knows the probe's connection by.
-pub(crate) const PROBE: &str = "stack-probe";
+pub const PROBE: &str = "stack-probe";
+
+/// Why the database gave no answer.
+#[derive(Debug, Error)]
+pub enum DatabaseError {
+    /// The address cannot be read.
+    #[error("`DATABASE_URL` is not a PostgreSQL connection string")]
+    Url(#[source] tokio_postgres::Error),
+    /// No connection can be opened.
+    #[error("PostgreSQL cannot be reached")]
+    Unreachable(#[source] tokio_postgres::Error),
+    /// All connections are in use for too long.
+    #[error("no connection to PostgreSQL is available")]
+    Pool(#[source] PoolError),
+    /// A statement failed, or its connection broke.
+    #[error("PostgreSQL refused a query")]
+    Query(#[from] tokio_postgres::Error),
+}
+
+impl DatabaseError {
+    /// Whether the server is down or overloaded, as opposed to having answered with an error.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Url(_) => false,
+            Self::Unreachable(_) | Self::Pool(_) => true,
+            Self::Query(error) => match error.code() {
+                Some(code) => is_passing(code),
+                // An error that the server did not send comes from a connection that broke.
+                None => error.is_closed(),
+            },
+        }
+    }
+}
+
+/// Whether the same statement may succeed a moment later: the server has too little of something, is going down, has waited too
+/// long for a lock, or has ended one of two transactions that waited for each other.
+fn is_passing(code: &SqlState) -> bool {
+    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+    CLASSES.iter().any(|class| code.code().starts_with(class))
+}
 
 /// A pool that connects when it is first used.
 #[derive(Clone)]
-pub(crate) struct Database {
+pub struct Database {
     config: tokio_postgres::Config,
     pool: Arc<RwLock<Pool>>,
     gate: Gate,
@@ -36,14 +76,21 @@ pub(crate) struct Database {
 type Gate = Arc<tokio::sync::RwLock<()>>;
 
 impl Database {
-    pub(crate) fn new(url: &str) -> Result<Self, StoreError> {
-        let mut config: tokio_postgres::Config = url.parse().map_err(StoreError::DatabaseUrl)?;
+    /// A pool for the database at `url`, which opens no connection yet.
+    ///
+    /// # Errors
+    /// When `url` is not a connection string.
+    pub fn new(url: &str) -> Result<Self, DatabaseError> {
+        let mut config: tokio_postgres::Config = url.parse().map_err(DatabaseError::Url)?;
         config.connect_timeout(PATIENCE).options(OPTIONS);
         Ok(Self::of(config))
     }
 
-    /// For the probe alone.
-    pub(super) fn for_probe(url: &str) -> Result<Self, StoreError> {
+    /// A pool for the probe alone.
+    ///
+    /// # Errors
+    /// When `url` is not a connection string.
+    pub fn for_probe(url: &str) -> Result<Self, DatabaseError> {
         let mut config = Self::new(url)?.config;
         config.application_name(PROBE);
         Ok(Self::of(config))
@@ -55,7 +102,7 @@ impl Database {
     }
 
     /// Forgets all connections. A request under way keeps its own, which is closed instead of going back.
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         let fresh = pool_for(&self.config);
         let old = std::mem::replace(&mut *self.pool.write().unwrap_or_else(PoisonError::into_inner), fresh);
         old.close();
@@ -63,64 +110,75 @@ impl Database {
 
     /// Closes the gate until the guard is dropped, and returns the same pool for use behind the gate. There is no
     /// guard if it is closed or about to be passed.
-    pub(crate) fn behind_gate(&self) -> (Self, Option<OwnedRwLockWriteGuard<()>>) {
+    pub fn behind_gate(&self) -> (Self, Option<OwnedRwLockWriteGuard<()>>) {
         let guard = Arc::clone(&self.gate).try_write_owned().ok();
         (Self { gate: Gate::default(), ..self.clone() }, guard)
     }
 
     /// Takes a connection, for what needs more than one statement.
-    pub(super) async fn connection(&self) -> Result<Object, StoreError> {
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be reached, or all connections stay in use.
+    pub async fn connection(&self) -> Result<Object, DatabaseError> {
         drop(self.gate.read().await);
         loop {
             let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
             match pool.get().await {
                 // Drained while this request was waiting: the pool that took its place is open.
                 Err(PoolError::Closed) => {}
-                Err(PoolError::Backend(error)) => return Err(StoreError::DatabaseUnreachable(error)),
-                result => return result.map_err(StoreError::DatabasePool),
+                Err(PoolError::Backend(error)) => return Err(DatabaseError::Unreachable(error)),
+                result => return result.map_err(DatabaseError::Pool),
             }
         }
     }
 
     /// Runs a query that returns at most one row.
-    pub(crate) async fn query_opt(
+    ///
+    /// # Errors
+    /// When there is no connection, or PostgreSQL refuses.
+    pub async fn query_opt(
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, StoreError> {
+    ) -> Result<Option<Row>, DatabaseError> {
         let connection = self.connection().await?;
         let statement = connection.prepare_cached(sql).await?;
         Ok(connection.query_opt(&statement, parameters).await?)
     }
 
     /// Runs a query that returns exactly one row.
-    pub(crate) async fn query_one(
+    ///
+    /// # Errors
+    /// When there is no connection, or PostgreSQL refuses.
+    pub async fn query_one(
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, StoreError> {
+    ) -> Result<Row, DatabaseError> {
         let connection = self.connection().await?;
         let statement = connection.prepare_cached(sql).await?;
         Ok(connection.query_one(&statement, parameters).await?)
     }
 
     /// Runs a query that returns any number of rows.
-    pub(crate) async fn query(
+    ///
+    /// # Errors
+    /// When there is no connection, or PostgreSQL refuses.
+    pub async fn query(
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Row>, DatabaseError> {
         let connection = self.connection().await?;
         let statement = connection.prepare_cached(sql).await?;
         Ok(connection.query(&statement, parameters).await?)
     }
 
     /// Runs a statement and returns the number of rows that it changed.
-    pub(crate) async fn execute(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, StoreError> {
+    ///
+    /// # Errors
+    /// When there is no connection, or PostgreSQL refuses.
+    pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, DatabaseError> {
         let connection = self.connection().await?;
         let statement = connection.prepare_cached(sql).await?;
         Ok(connection.execute(&statement, parameters).await?)
@@ -148,6 +206,18 @@ fn pool_for(config: &tokio_postgres::Config) -> Pool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn temporary_failures_are_distinguished_from_lasting_ones() {
+        let passing = [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::QUERY_CANCELED,
+            SqlState::DISK_FULL,
+            SqlState::ADMIN_SHUTDOWN,
+        ];
+        assert!(passing.iter().all(is_passing));
+        assert!(!is_passing(&SqlState::SYNTAX_ERROR) && !is_passing(&SqlState::UNIQUE_VIOLATION));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_for_the_first_connection_but_within_limits() {
         let database = Database::new("host=/nonexistent user=stack").unwrap();
@@ -157,6 +227,6 @@ mod tests {
         let mut waiting = std::pin::pin!(waiting);
         assert!(tokio::time::timeout(PATIENCE, &mut waiting).await.is_err());
         drop(guard);
-        assert!(matches!(waiting.await, Err(StoreError::DatabaseUnreachable(_))));
+        assert!(matches!(waiting.await, Err(DatabaseError::Unreachable(_))));
     }
 }
