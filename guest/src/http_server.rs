@@ -175,7 +175,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stop:
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD_BYTES);
     let io = TokioIo::new(Unstalled::new(stream, limits.stall));
-    let mut served = pin!(http.serve_connection(io, service));
+    let mut served = pin!(http.serve_connection(io, service).with_upgrades());
     // An error is the client's: it broke the connection, sent something else than HTTP, or was too slow.
     tokio::select! {
         _ = served.as_mut() => return,

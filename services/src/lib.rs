@@ -36,6 +36,9 @@ const QUIET: [&str; 1] = ["s3s"];
 /// A service that this program has.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Known {
+    /// Messages that are caught
+    #[cfg(feature = "mail")]
+    Mail,
     /// Objects in buckets
     #[cfg(feature = "s3")]
     S3,
@@ -44,6 +47,8 @@ pub enum Known {
 impl Known {
     fn open(self, variables: &Variables) -> anyhow::Result<Arc<dyn Part>> {
         match self {
+            #[cfg(feature = "mail")]
+            Self::Mail => mail::open(variables),
             #[cfg(feature = "s3")]
             Self::S3 => s3::open(variables),
         }
@@ -51,6 +56,8 @@ impl Known {
 
     async fn migrate(self, variables: &Variables) -> anyhow::Result<()> {
         match self {
+            #[cfg(feature = "mail")]
+            Self::Mail => mail::migrate(variables).await,
             #[cfg(feature = "s3")]
             Self::S3 => s3::migrate(variables).await,
         }

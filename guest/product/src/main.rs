@@ -4,7 +4,6 @@ mod backend;
 mod checks;
 mod cron;
 mod dashboard;
-mod guard;
 mod keys;
 mod local_admin;
 mod migrate;

@@ -5,15 +5,30 @@
 
 mod connect;
 pub mod database;
+pub mod guard;
 pub mod health;
 pub mod migrate;
 mod process;
 pub mod variables;
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use guest::http_server;
+use tokio::{net::TcpListener, sync::watch};
 
 pub use process::serve;
+
+/// A port of a service whose protocol is not HTTP.
+pub struct Other {
+    /// Where it listens in the machine.
+    pub port: u16,
+    /// Serves it until the value is true, and then until what is under way has ended.
+    pub serve: Box<dyn FnOnce(TcpListener, watch::Receiver<bool>) -> Serving + Send>,
+}
+
+/// The work of serving a port.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One service of the process.
 #[async_trait]
@@ -26,6 +41,11 @@ pub trait Part: Send + Sync {
 
     /// What it answers.
     fn answers(&self) -> http_server::Service;
+
+    /// Its ports whose protocol is not HTTP.
+    fn others(&self) -> Vec<Other> {
+        Vec::new()
+    }
 
     /// Is called once, when the service is up, for what may take its time.
     async fn started(&self);

@@ -35,11 +35,18 @@ pub fn serve(
 async fn run(parts: Vec<Arc<dyn Part>>, control: Socket) -> anyhow::Result<()> {
     let listeners: Vec<TcpListener> =
         parts.iter().map(|part| service::bind(part.port())).collect::<Result<_, _>>()?;
+    let mut others = Vec::new();
+    for other in parts.iter().flat_map(|part| part.others()) {
+        others.push((service::bind(other.port)?, other.serve));
+    }
     let mut events = Events::new(control)?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
     for (part, listener) in parts.iter().zip(listeners) {
         servers.spawn(http_server::run(listener, part.answers(), Limits::default(), stopped.clone()));
+    }
+    for (listener, serve) in others {
+        servers.spawn(serve(listener, stopped.clone()));
     }
     for part in parts.clone() {
         tokio::spawn(async move { part.started().await });

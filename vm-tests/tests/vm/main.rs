@@ -26,6 +26,7 @@ mod killed;
 mod last_version;
 mod lifecycle;
 mod limits;
+mod mail;
 mod many;
 mod moved;
 mod namespaces;

@@ -38,8 +38,8 @@ pub(crate) struct Test {
 }
 
 /// Packages for Linux: the guest's programs, what makes images, and what tests both.
-const LINUX_ONLY: [&str; 8] =
-    ["guest", "image-build", "product", "s3", "service-kit", "services", "test-postgres", "vm-tests"];
+const LINUX_ONLY: [&str; 9] =
+    ["guest", "image-build", "mail", "product", "s3", "service-kit", "services", "test-postgres", "vm-tests"];
 
 impl Test {
     pub(crate) async fn run(self, console: &Console) -> anyhow::Result<()> {
@@ -102,8 +102,9 @@ mod tests {
     fn elsewhere_than_on_linux_the_packages_for_linux_are_left_out() {
         assert_eq!(checked_on("linux"), ["--workspace"]);
         assert_eq!(tested_on("linux").join(" "), "--workspace --filterset not binary_id(vm-tests::vm)");
-        let elsewhere = "--workspace --exclude guest --exclude image-build --exclude product --exclude s3 \
-                         --exclude service-kit --exclude services --exclude test-postgres --exclude vm-tests";
+        let elsewhere = "--workspace --exclude guest --exclude image-build --exclude mail --exclude product \
+                         --exclude s3 --exclude service-kit --exclude services --exclude test-postgres \
+                         --exclude vm-tests";
         assert_eq!(checked_on("macos").join(" "), elsewhere);
         assert_eq!(tested_on("macos").join(" "), elsewhere);
     }

@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 7] = [
     &["base", "protocol", "fake-monitor", "output-schemas", "features"],
     &["image", "compose", "fetch", "guest", "fake-github", "oci", "test-images", "test-postgres"],
     &["vm", "qemu-build", "release", "service-kit"],
-    &["instances", "image-build", "fake-image", "s3"],
+    &["instances", "image-build", "fake-image", "mail", "s3"],
     &["emulator", "services"],
     &["product"],
     &["vm-tests", "xtask"],

@@ -19,11 +19,11 @@ use guest::{
     http_server::Service,
     service,
 };
+use service_kit::guard::{self, Foreign};
 use tower_http::cors::{Any, CorsLayer};
 
 use self::error::ApiError;
 use crate::{
-    guard::{self, Foreign},
     request,
     settings::{CurrentSettings, SettingsError, has_reloaded},
     store::{Store, keys::AccessType, probe},
@@ -118,7 +118,7 @@ async fn within_limits(request: Request, next: Next) -> Result<Response, ApiErro
 /// No page can call the internal routes, not even one that points its own name at 127.0.0.1: while keys are placeholders, it would
 /// know them.
 async fn only_programs(State(backend): State<Backend>, request: Request, next: Next) -> Response {
-    match guard::check(request.method(), request.headers(), &backend.settings.get().backend_url) {
+    match guard::check(request.method(), request.headers(), Some(&backend.settings.get().backend_url)) {
         Ok(()) => next.run(request).await,
         Err(Foreign::Host) => ApiError::ForeignHost.into_response(),
         Err(Foreign::Origin) => ApiError::ForeignOrigin.into_response(),

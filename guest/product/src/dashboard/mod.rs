@@ -24,11 +24,11 @@ use guest::{
     http_server::Service,
     service,
 };
+use service_kit::guard::{self, Foreign};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::error::PageError;
 use crate::{
-    guard::{self, Foreign},
     request,
     settings::{CurrentSettings, SettingsError, has_reloaded},
     store::Store,
@@ -126,7 +126,7 @@ async fn within_limits(request: Request, next: Next) -> Result<Response, PageErr
 }
 
 async fn only_own_pages(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
-    match guard::check(request.method(), request.headers(), &dashboard.settings.get().dashboard_url) {
+    match guard::check(request.method(), request.headers(), Some(&dashboard.settings.get().dashboard_url)) {
         Ok(()) => next.run(request).await,
         Err(Foreign::Host) => PageError::ForeignHost.into_response(),
         Err(Foreign::Origin) => PageError::ForeignForm.into_response(),

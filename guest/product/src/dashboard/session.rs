@@ -11,10 +11,7 @@ use axum_extra::extract::{
 use protocol::Secret;
 
 use super::{Dashboard, error::PageError};
-use crate::{
-    guard,
-    store::{projects, sessions, users::User},
-};
+use crate::store::{projects, sessions, users::User};
 
 /// The visitor is signed in and may use the dashboard. Otherwise a page leads to the sign-in.
 pub(super) struct Admin(pub(super) User);

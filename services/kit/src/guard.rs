@@ -1,5 +1,4 @@
-//! Turns away requests that another site made in the visitor's browser: from the dashboard, and from the backend's routes that are
-//! for programs.
+//! Turns away requests that another site made in the visitor's browser: from pages, and from routes that are for programs.
 //!
 //! `SameSite` cookies are not enough on a developer's machine: sites ignore ports, so that any page served from another port of
 //! 127.0.0.1 is the same *site* as the dashboard. What tells them apart is the *origin*, which browsers state in
@@ -15,24 +14,27 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Why a request is turned away.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Foreign {
+pub enum Foreign {
     /// It was sent to a name that may belong to another site.
     Host,
     /// A page of another origin made it.
     Origin,
 }
 
-/// Whether a request to the service that is known as `own_url` is allowed.
-pub(crate) fn check(method: &Method, headers: &HeaderMap, own_url: &str) -> Result<(), Foreign> {
+/// Whether a request is allowed to a service that may be known as `own_url` too.
+///
+/// # Errors
+/// When it is not.
+pub fn check(method: &Method, headers: &HeaderMap, own_url: Option<&str>) -> Result<(), Foreign> {
     let host = host(headers).ok_or(Foreign::Host)?;
-    if !is_unreboundable(host.host()) && !is_host_of(own_url, host.host()) {
+    if !is_unreboundable(host.host()) && !own_url.is_some_and(|url| is_host_of(url, host.host())) {
         return Err(Foreign::Host);
     }
     if method.is_safe() || is_same_origin(headers, &host) { Ok(()) } else { Err(Foreign::Origin) }
 }
 
 /// The authority that the request was sent to.
-pub(crate) fn host(headers: &HeaderMap) -> Option<Authority> {
+pub fn host(headers: &HeaderMap) -> Option<Authority> {
     headers.get(header::HOST)?.to_str().ok()?.parse().ok()
 }
 
@@ -65,7 +67,7 @@ mod tests {
     fn judged(method: &Method, pairs: &[(&str, &'static str)]) -> Result<(), Foreign> {
         let headers =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        check(method, &headers, "http://stack.test:26700")
+        check(method, &headers, Some("http://stack.test:26700"))
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! The server of all connections.
+
+use std::{sync::Arc, time::Duration};
+
+use base::wait::Backoff;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::warn;
+
+use super::{converse, stopped};
+use crate::inbox::Inbox;
+
+/// Sessions at a time: more than the pools of a developer's programs have.
+const SESSIONS: usize = 128;
+
+/// For the reply to a client for which there is no room.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+/// Talks to all clients until `stop` is true, and then until messages that are being kept are kept.
+pub(crate) async fn serve(listener: TcpListener, inbox: Arc<Inbox>, mut stop: watch::Receiver<bool>) {
+    let rooms = Arc::new(Semaphore::new(SESSIONS));
+    let mut sessions = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = accept(&listener) => stream,
+            () = stopped(&mut stop) => break,
+        };
+        match Arc::clone(&rooms).try_acquire_owned() {
+            Ok(room) => {
+                let (inbox, stop) = (Arc::clone(&inbox), stop.clone());
+                sessions.spawn(async move {
+                    // An error is the client's: it broke the connection or did not read.
+                    let _ = stream.set_nodelay(true);
+                    let _ = converse(stream, &inbox, stop).await;
+                    drop(room);
+                });
+            }
+            Err(_) => refuse(stream).await,
+        }
+        while sessions.try_join_next().is_some() {}
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut backoff = Backoff::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                backoff.pause().await;
+            }
+        }
+    }
+}
+
+async fn refuse(mut stream: TcpStream) {
+    let reply = stream.write_all(b"421 4.3.2 too many sessions: try again\r\n");
+    // A client that is gone needs no reply.
+    let _ = timeout(REFUSAL, reply).await;
+}
