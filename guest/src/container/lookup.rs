@@ -40,10 +40,9 @@ impl View {
         let mut failure = Errno::NOENT;
         for place in places {
             match self.is_executable(&place) {
-                Ok(true) => return Ok(()),
                 Ok(false) => failure = Errno::ACCESS,
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(_) => return Ok(()),
+                Ok(true) | Err(_) => return Ok(()),
             }
         }
         Err(failure)

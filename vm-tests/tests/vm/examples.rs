@@ -32,16 +32,24 @@ async fn signed_in(started: &Started, password: &str) -> (u16, Value) {
     (answer.status, answer.body["username"].clone())
 }
 
+async fn add_category(started: &Started, password: &str, title: &str) {
+    let category = json!({ "title": title });
+    let kept = started.api("backend").user("admin", password).post("/v1/categories", &category).await;
+    assert_eq!(kept.status, 201, "{:?}", kept.body);
+}
+
 /// Miniflux keeps its administrator's password in the database.
 async fn miniflux(emulator: Emulator) {
     let secret = "admin_password";
     let first = start(&emulator).await.by("snapshot");
     assert_eq!(signed_in(&first, first.secret(secret)).await, (200, json!("admin")));
     assert_eq!(signed_in(&first, &emulator.placeholder(secret)).await.0, 401);
-    let category = json!({ "title": "Kept" });
-    let kept =
-        first.api("backend").user("admin", first.secret(secret)).post("/v1/categories", &category).await;
-    assert_eq!(kept.status, 201, "{:?}", kept.body);
+    add_category(&first, first.secret(secret), "Kept").await;
+    let command = r#"curl --silent --fail --user "$MINIFLUX_USERNAME:$MINIFLUX_PASSWORD" "$MINIFLUX_URL/v1/me""#;
+    let me = emulator.run_beside(&[], &["sh", "-c", command]).await.expect(0);
+    assert_eq!(me.json()["username"], "admin", "what `run` exports is all that a client needs");
+    let log = emulator.run(&["logs", "miniflux"]).await.expect(0).stdout;
+    assert!(log.contains("Starting HTTP server"), "{log}");
 
     emulator.run(&["rotate"]).await.expect(0);
     let renewed = emulator.secrets().await[secret].clone();
@@ -51,11 +59,12 @@ async fn miniflux(emulator: Emulator) {
     emulator.finish().await;
     let again = start(&emulator).await.by("suspended");
     assert_eq!(signed_in(&again, &renewed).await.0, 200);
-    emulator.stop(&["--shutdown"], "stopped").await;
+    add_category(&again, &renewed, "Kept too").await;
+    emulator.kill_qemu().await;
     let booted = start(&emulator).await.by("cold");
     let categories = booted.api("backend").user("admin", &renewed).get("/v1/categories").await;
     let titles: Vec<_> = categories.body.as_array().unwrap().iter().map(|one| one["title"].clone()).collect();
-    assert!(titles.contains(&json!("Kept")), "{titles:?}");
+    assert!(titles.contains(&json!("Kept")) && titles.contains(&json!("Kept too")), "{titles:?}");
 
     emulator.run(&["stop", "--shutdown"]).await.expect(0);
     emulator.run(&["reset", "--yes"]).await.expect(0);
@@ -99,6 +108,19 @@ async fn parse_server_takes_a_new_master_key_without_a_restart() {
     assert_eq!(file.trim(), renewed);
     let logs = emulator.run(&["logs", "parse"]).await.expect(0).stdout;
     assert!(!logs.is_empty());
+    let command = "curl --silent --fail --header \"X-Parse-Application-Id: $PARSE_APP_ID\" \
+                   --header \"X-Parse-Master-Key: $PARSE_MASTER_KEY\" \"$PARSE_SERVER_URL/schemas\"";
+    let schemas = emulator.run_beside(&[], &["sh", "-c", command]).await.expect(0);
+    let mut classes = schemas.json()["results"].as_array().unwrap().clone().into_iter();
+    assert!(classes.any(|class| class["className"] == "Note"), "{}", schemas.stdout);
+
+    let made = api().post("/parse/classes/Note", &json!({ "text": "kept too" })).await;
+    assert_eq!(made.status, 201, "{:?}", made.body);
+    emulator.kill_qemu().await;
+    let booted = start(&emulator).await.by("cold");
+    let notes = booted.api("backend").with("x-parse-application-id", "example").get("/parse/classes/Note").await;
+    let texts: Vec<_> = notes.body["results"].as_array().unwrap().iter().map(|note| &note["text"]).collect();
+    assert_eq!(texts, ["kept", "kept too"], "{:?}", notes.body);
     emulator.finish().await;
     emulator.assert_tidy().await;
 }

