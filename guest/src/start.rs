@@ -215,8 +215,9 @@ mod tests {
 
     #[test]
     fn a_service_that_has_ended_for_good_never_answers() {
-        let ended =
-            |health, after| unit("failed", 0).hopeless(&service(health), Some(&state(Status::Failed)), false, after);
+        let ended = |health, after| {
+            unit("failed", 0).hopeless(&service(health), Some(&state(Status::Failed)), false, after)
+        };
         let why = ended(Some("/"), true).unwrap();
         assert_eq!(why, "its program exited with status 3, and it is not started again");
         assert_eq!(ended(Some("/"), false), None, "the start itself fails");

@@ -10,11 +10,7 @@ use std::{
 use base::wait::Backoff;
 use protocol::Secret;
 use thiserror::Error;
-use tokio::{
-    io::AsyncReadExt as _,
-    net::UnixStream,
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 
 use super::{BUSY, DONE, FAILED, LONGEST_ANSWER, LONGEST_ORDER, Order, Secrets};
 

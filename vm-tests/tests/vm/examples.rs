@@ -45,7 +45,8 @@ async fn miniflux(emulator: Emulator) {
     assert_eq!(signed_in(&first, first.secret(secret)).await, (200, json!("admin")));
     assert_eq!(signed_in(&first, &emulator.placeholder(secret)).await.0, 401);
     add_category(&first, first.secret(secret), "Kept").await;
-    let command = r#"curl --silent --fail --user "$MINIFLUX_USERNAME:$MINIFLUX_PASSWORD" "$MINIFLUX_URL/v1/me""#;
+    let command =
+        r#"curl --silent --fail --user "$MINIFLUX_USERNAME:$MINIFLUX_PASSWORD" "$MINIFLUX_URL/v1/me""#;
     let me = emulator.run_beside(&[], &["sh", "-c", command]).await.expect(0);
     assert_eq!(me.json()["username"], "admin", "what `run` exports is all that a client needs");
     let log = emulator.run(&["logs", "miniflux"]).await.expect(0).stdout;
@@ -118,7 +119,8 @@ async fn parse_server_takes_a_new_master_key_without_a_restart() {
     assert_eq!(made.status, 201, "{:?}", made.body);
     emulator.kill_qemu().await;
     let booted = start(&emulator).await.by("cold");
-    let notes = booted.api("backend").with("x-parse-application-id", "example").get("/parse/classes/Note").await;
+    let notes =
+        booted.api("backend").with("x-parse-application-id", "example").get("/parse/classes/Note").await;
     let texts: Vec<_> = notes.body["results"].as_array().unwrap().iter().map(|note| &note["text"]).collect();
     assert_eq!(texts, ["kept", "kept too"], "{:?}", notes.body);
     emulator.finish().await;

@@ -69,8 +69,8 @@ async fn clients_need_nothing_but_the_variables(variables: &Variables) {
 
 async fn the_machine_has_nothing_of_other_services(emulator: &Emulator, variables: &Variables) {
     let inside = emulator.guest();
-    let processes = inside.sh("pgrep --full --list-full 'stackd serve'").await;
-    assert!(processes.ends_with("stackd serve mail"), "{processes}");
+    let processes = inside.sh("pgrep --full --list-full '[s]tackd serve'").await;
+    assert!(processes.trim_end().ends_with("stackd serve mail"), "{processes}");
     let schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY nspname";
     assert_eq!(inside.sql(schemas).await, "information_schema\nmail\npublic");
     let ports = emulator.home().manifest().stack.ports;

@@ -9,6 +9,7 @@ use axum_extra::extract::{
     cookie::{Cookie, SameSite},
 };
 use protocol::Secret;
+use service_kit::guard;
 
 use super::{Dashboard, error::PageError};
 use crate::store::{projects, sessions, users::User};

@@ -112,7 +112,7 @@ impl Watcher {
         let last = store::newest(&inbox.database, self.mailbox.as_deref(), HISTORY).await;
         let last = last.map_err(|_| Gone)?;
         // Some of them may be among the news as well.
-        let told: HashSet<Uuid> = last.iter().map(|summary| summary.id).collect();
+        let sent: HashSet<Uuid> = last.iter().map(|summary| summary.id).collect();
         for summary in last.into_iter().rev() {
             self.tell(&Event::Stored(summary)).await?;
         }
@@ -120,7 +120,7 @@ impl Watcher {
         loop {
             tokio::select! {
                 event = news.recv() => match event {
-                    Ok(Event::Stored(summary)) if told.contains(&summary.id) => {}
+                    Ok(Event::Stored(summary)) if sent.contains(&summary.id) => {}
                     Ok(event) => self.tell(&event).await?,
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return Ok(()),

@@ -78,8 +78,8 @@ async fn what_is_not_there_is_not_found_and_never_a_failure() {
         assert_eq!(server.get("/api/v1/mailbox/%00").await.status, 400);
         assert_eq!(server.get("/api/v1/mailbox/%ff").await.status, 400);
         assert_eq!(server.get(&format!("/api/v1/mailbox/{}", "a".repeat(5000))).await.status, 400);
-        assert_eq!(server.list("nobody").await.len(), 0);
-        assert_eq!(server.delete("/api/v1/mailbox/nobody").await.status, 200);
+        assert_eq!(server.list("stranger").await.len(), 0);
+        assert_eq!(server.delete("/api/v1/mailbox/stranger").await.status, 200);
         assert_eq!(server.list("bob").await.len(), 1);
     })
     .await;
