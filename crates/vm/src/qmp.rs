@@ -290,6 +290,18 @@ impl Qmp {
         self.execute(qmp::stop {}).await.map(drop)
     }
 
+    /// The id of the thread that runs the first processor, by which the kernel knows whether QEMU has ended.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn processor_thread(&self) -> Result<Option<i64>, QmpError> {
+        let processors = self.execute(qmp::query_cpus_fast {}).await?;
+        Ok(processors.first().and_then(|processor| match processor {
+            qmp::CpuInfoFast::x86_64(it) | qmp::CpuInfoFast::aarch64(it) => Some(it.thread_id),
+            _ => None,
+        }))
+    }
+
     /// Ends QEMU, whatever the guest is doing; its disks are flushed.
     ///
     /// # Errors

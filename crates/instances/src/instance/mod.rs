@@ -13,6 +13,7 @@ use base::files::{self, FileError, FileLock, create_private_dir, present};
 
 use vm::disk_lock;
 use vm::place::{Elsewhere, Sight};
+use vm::process::ProcessIdentity;
 
 pub mod capture;
 pub mod concern;
@@ -336,16 +337,28 @@ async fn end_orphan(qmp: &Path) -> Result<(), InstanceError> {
     if socket::connect(qmp).await.is_err() {
         return Ok(());
     }
-    let quit = async { Qmp::reach(qmp, ORPHAN_LIMIT).await?.quit().await };
+    let quit = async {
+        let qmp = Qmp::reach(qmp, ORPHAN_LIMIT).await?;
+        let thread = thread_of(&qmp).await;
+        qmp.quit().await.map(|()| thread)
+    };
     let quit = quit.await;
     let limit = if quit.is_ok() { QUIT_LIMIT } else { ORPHAN_LIMIT };
     let gone = async || socket::connect(qmp).await.is_err().then_some(());
     match (base::wait::until(limit, gone).await, quit) {
         // One that is ending already does not answer.
-        (Ok(()), _) => Ok(()),
+        (Ok(()), Err(_) | Ok(None)) => Ok(()),
+        // Until its end it removes its sockets by their paths, which may be those of the next QEMU by then.
+        (Ok(()), Ok(Some(thread))) => Ok(thread.gone(QUIT_LIMIT).await?),
         (Err(_), Err(error)) => Err(error.into()),
-        (Err(late), Ok(())) => Err(InstanceError::Orphan(late)),
+        (Err(late), Ok(_)) => Err(InstanceError::Orphan(late)),
     }
+}
+
+/// A thread of this QEMU, which lives as long as its process.
+async fn thread_of(qmp: &Qmp) -> Option<ProcessIdentity> {
+    let id = qmp.processor_thread().await.ok().flatten()?;
+    ProcessIdentity::of(i32::try_from(id).ok()?).ok().flatten()
 }
 
 /// Removes a file, or a directory at its path, and returns whether it was there.
@@ -376,7 +389,7 @@ mod tests {
     use base::process::Cmd;
     use fake_monitor::{Server, answer_with, monitor_opening};
     use vm::error::{Class, Explain};
-    use vm::process::{Launched, ProcessIdentity};
+    use vm::process::Launched;
 
     use super::live::tests::live;
     use super::record::ImageIdentity;
@@ -525,15 +538,29 @@ mod tests {
     async fn a_qemu_that_was_not_recorded_in_time_is_ended() {
         let it = CutShort::new(None, false);
         let link = it.qmp();
+        let logs = tempfile::tempdir().unwrap();
+        let qemu = sleeper(logs.path());
+        let identity = qemu.identity();
+        let threads = answer_with("query-cpus-fast", move |_| {
+            let processor = r#""cpu-index": 0, "qom-path": "/", "target": "x86_64""#;
+            format!(r#"{{"return": [{{{processor}, "thread-id": {}}}], "id": 2}}"#, identity.pid)
+        });
         let quit = answer_with("quit", move |_| {
             fs::remove_file(&link).unwrap();
-            r#"{"return": {}, "id": 2}"#.to_owned()
+            // What it does until its end takes a while.
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                qemu.kill().await.unwrap();
+            });
+            r#"{"return": {}, "id": 3}"#.to_owned()
         });
+        let script = monitor_opening().into_iter().chain([threads, quit]).collect();
         // The first connection only tests whether there is one.
-        let server = Server::start(vec![Vec::new(), monitor_opening().into_iter().chain([quit]).collect()]);
+        let server = Server::start(vec![Vec::new(), script]);
         std::os::unix::fs::symlink(server.path(), it.qmp()).unwrap();
         it.instance.stop(stop::How::PowerOff, &Silent).await.unwrap();
         assert!(!it.qmp().exists());
+        assert!(!identity.is_alive().unwrap(), "its end is waited for");
         assert!(it.has_data());
         assert!(matches!(it.instance.state().unwrap(), State::Stopped(_)));
     }
