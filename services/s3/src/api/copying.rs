@@ -9,7 +9,12 @@ use s3s::{
     s3_error,
 };
 
-use super::{Api, putting::head_in, refused};
+use super::{
+    Api,
+    locks::lock_in,
+    putting::{REDIRECT, head_in, redirect},
+    refused,
+};
 use crate::{
     acl::grants_in,
     body::{Content, Expected, Received, SMALL, receive},
@@ -45,7 +50,7 @@ impl Api {
             && !replaces
             && class.is_none()
             && it.server_side_encryption.is_none()
-            && !headers.contains_key("x-amz-website-redirect-location")
+            && !headers.contains_key(REDIRECT)
         {
             return Err(s3_error!(
                 InvalidRequest,
@@ -56,21 +61,11 @@ impl Api {
         let replaces_tags =
             it.tagging_directive.as_ref().map(TaggingDirective::as_str) == Some(TaggingDirective::REPLACE);
         let tags = if replaces_tags { tags::of_header(it.tagging.as_deref())? } else { version.tags.clone() };
-        let lock = self
-            .lock_of(
-                &it.bucket,
-                it.object_lock_mode.as_ref(),
-                it.object_lock_retain_until_date.take(),
-                it.object_lock_legal_hold_status.as_ref(),
-            )
-            .await?;
+        let lock = lock_in!(self, it);
         let source_version = versioned.then(|| version.id.clone());
         let wished = head_in!(it);
         let mut head = version.head.clone();
-        head.redirect = headers
-            .get("x-amz-website-redirect-location")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        head.redirect = redirect(&headers);
         (head.storage_class, head.encryption, head.encryption_key) =
             (wished.storage_class.clone(), wished.encryption.clone(), wished.encryption_key.clone());
         if replaces {

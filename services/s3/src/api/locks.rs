@@ -27,6 +27,21 @@ use crate::{
 /// Where the configuration of a bucket is kept.
 const SETTING: &str = "object-lock";
 
+/// Collects what a request says about the lock of its object.
+macro_rules! lock_in {
+    ($api:expr, $it:expr) => {
+        $api.lock_of(
+            &$it.bucket,
+            $it.object_lock_mode.as_ref(),
+            $it.object_lock_retain_until_date.take(),
+            $it.object_lock_legal_hold_status.as_ref(),
+        )
+        .await?
+    };
+}
+
+pub(super) use lock_in;
+
 impl Api {
     /// The lock of a new object: what the request says, or what its bucket does for all.
     pub(super) async fn lock_of(

@@ -17,8 +17,9 @@ use s3s::{
 use super::{
     Api, copying,
     listing::{self, Page, encoded},
+    locks::lock_in,
     no_upload,
-    putting::{announced, head_in, md5},
+    putting::{announced, head_in, md5, redirect},
     refused,
 };
 use crate::{
@@ -55,21 +56,11 @@ impl Api {
         }
         let acl = self.object_acl(&it.bucket, it.acl.as_ref(), grants_in!(it)).await?;
         let tags = tags::of_header(it.tagging.as_deref())?;
-        let lock = self
-            .lock_of(
-                &it.bucket,
-                it.object_lock_mode.as_ref(),
-                it.object_lock_retain_until_date.take(),
-                it.object_lock_legal_hold_status.as_ref(),
-            )
-            .await?;
+        let lock = lock_in!(self, it);
         let kind = it.checksum_algorithm.as_ref().map(|kind| Kind::of_name(kind.as_str())).transpose()?;
         let composite = is_composite(kind, it.checksum_type.as_ref())?;
         let mut head = head_in!(it);
-        head.redirect = headers
-            .get("x-amz-website-redirect-location")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        head.redirect = redirect(&headers);
         let plan = Plan { head, kind, composite };
         let id = uploads::start(&self.database, &it.bucket, &it.key, &plan, &tags, &acl, &lock)
             .await

@@ -12,7 +12,7 @@ use s3s::{
     s3_error,
 };
 
-use super::{Api, refused};
+use super::{Api, locks::lock_in, refused};
 use crate::{
     acl::{Acl, Wish, grants_in},
     body::{Expected, SMALL, receive},
@@ -24,6 +24,9 @@ use crate::{
 
 /// Most bytes of a client's own metadata.
 const METADATA_LIMIT: usize = 2048;
+
+/// The header with the address that the page of an object leads to.
+pub(super) const REDIRECT: &str = "x-amz-website-redirect-location";
 
 /// Collects what a request says about the head of its object.
 macro_rules! head_in {
@@ -47,6 +50,11 @@ macro_rules! head_in {
 
 pub(super) use head_in;
 
+/// Where the page of an object leads, for requests of which crate `s3s` gives no field for it.
+pub(super) fn redirect(headers: &HeaderMap) -> Option<String> {
+    headers.get(REDIRECT)?.to_str().ok().map(str::to_owned)
+}
+
 impl Api {
     pub(super) async fn put_object(
         &self,
@@ -61,14 +69,7 @@ impl Api {
         }
         let acl = self.object_acl(&it.bucket, it.acl.as_ref(), grants_in!(it)).await?;
         let tags = tags::of_header(it.tagging.as_deref())?;
-        let lock = self
-            .lock_of(
-                &it.bucket,
-                it.object_lock_mode.as_ref(),
-                it.object_lock_retain_until_date.take(),
-                it.object_lock_legal_hold_status.as_ref(),
-            )
-            .await?;
+        let lock = lock_in!(self, it);
         let mut head = head_in!(it);
         head.redirect = it.website_redirect_location.take();
         let expected = Expected {
