@@ -100,12 +100,13 @@ pub async fn run(listener: TcpListener, service: Service, limits: Limits, mut st
     while connections.join_next().await.is_some() {}
 }
 
-/// An error means that the sender is gone, which is a reason to stop as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+/// Waits until `stop` is true. An error means that its sender is gone, which is a reason to stop as well.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// The next connection. One that cannot be accepted is reported, and the next is waited for.
+pub async fn accept(listener: &TcpListener) -> TcpStream {
     let mut backoff = Backoff::default();
     loop {
         match listener.accept().await {

@@ -143,8 +143,13 @@ pub(crate) async fn send(socket: &Path, order: Order, secrets: &Secrets) -> Resu
 /// # Errors
 /// When the service does not run.
 pub(crate) fn begin(socket: &Path, order: Order) -> io::Result<BlockingStream> {
+    written(socket, &to_line(order, &Secrets::new()))
+}
+
+/// Writes at once, and not when this thread looks for events again: a resume does a lot until then, and the service could be at work.
+fn written(socket: &Path, line: &Secret) -> io::Result<BlockingStream> {
     let mut stream = BlockingStream::connect(socket)?;
-    writeln!(stream, "{order}")?;
+    stream.write_all(line.reveal().as_bytes())?;
     Ok(stream)
 }
 
@@ -154,9 +159,7 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 async fn exchange(socket: &Path, line: &Secret) -> io::Result<String> {
-    // At once, and not when this thread looks for events again: a resume does a lot until then, and the service could be at work.
-    let mut stream = BlockingStream::connect(socket)?;
-    stream.write_all(line.reveal().as_bytes())?;
+    let stream = written(socket, line)?;
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
     let mut answer = String::new();

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use guest::report;
+use guest::{http_server::stopped, report};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::watch,
@@ -10,10 +10,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{
-    session::{Outcome, Session, Step},
-    stopped,
-};
+use super::session::{Outcome, Session, Step};
 use crate::inbox::Inbox;
 
 /// Bytes that are read at a time. No line that the parser takes is longer.

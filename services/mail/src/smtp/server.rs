@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base::wait::Backoff;
+use guest::http_server::{accept, stopped};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -10,9 +10,8 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tracing::warn;
 
-use super::{converse, stopped};
+use super::converse;
 use crate::inbox::Inbox;
 
 /// Sessions at a time: more than the pools of a developer's programs have.
@@ -46,19 +45,6 @@ pub(crate) async fn serve(listener: TcpListener, inbox: Arc<Inbox>, mut stop: wa
     }
     drop(listener);
     while sessions.join_next().await.is_some() {}
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
-    let mut backoff = Backoff::default();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                warn!("cannot accept a connection: {error}");
-                backoff.pause().await;
-            }
-        }
-    }
 }
 
 async fn refuse(mut stream: TcpStream) {
